@@ -1,0 +1,16 @@
+//! What a guest needs to talk about live patches with Xen, and nothing that talks.
+//!
+//! The crate is pure data: no hypercall, no hardware, no allocation beyond `alloc`. The guest's
+//! image links it; the host tests it with plain `cargo test`.
+//!
+//! - [`abi`]: the hypercall's structures for every sysctl interface version that has live
+//!   patching, and a description of a call in which each field can be wrong on purpose.
+//! - [`payload`]: live patches as ELF files, correct ones and ones with single faults.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+pub mod abi;
+pub mod payload;

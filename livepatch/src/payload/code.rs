@@ -1,0 +1,84 @@
+//! The few pieces of machine code that test payloads need.
+//!
+//! Pieces are chained with [`Chunk::then`] and end in one that returns or jumps:
+//!
+//! ```
+//! use xtf_livepatch::payload::code;
+//!
+//! // A pre-apply hook that leaves a mark in its own data and then agrees.
+//! let hook = code::store_u32("mark", 1).then(code::return_u32(0));
+//! # assert_eq!(hook.bytes.len(), 16);
+//! ```
+//!
+//! All follow the calling convention of Xen on x86-64: the result is in `eax` or `rax`, and only
+//! registers that a callee may change are changed. All return with a plain `ret`, which is fine
+//! under shadow stacks and under return thunks, as the caller does not see the difference.
+
+use super::chunk::Chunk;
+use super::wire::{R_X86_64_PC32, R_X86_64_PLT32};
+
+/// `endbr64`: must come first where Xen calls through a pointer (hooks) and the CPU enforces
+/// indirect-branch tracking. A replaced function is reached by a direct jump and needs none.
+pub fn endbr64() -> Chunk {
+    Chunk::new([0xF3, 0x0F, 0x1E, 0xFA])
+}
+
+/// `ret`.
+pub fn ret() -> Chunk {
+    Chunk::new([0xC3])
+}
+
+/// `mov eax, value; ret`.
+pub fn return_u32(value: u32) -> Chunk {
+    let [a, b, c, d] = value.to_le_bytes();
+    Chunk::new([0xB8, a, b, c, d, 0xC3])
+}
+
+/// `lea rax, [rip+1]; ret`, and the string with a NUL right behind: returns its address without
+/// a relocation.
+pub fn return_str(text: &str) -> Chunk {
+    let mut chunk = Chunk::new([0x48, 0x8D, 0x05, 0x01, 0x00, 0x00, 0x00, 0xC3]);
+    chunk.bytes.extend(text.as_bytes());
+    chunk.bytes.push(0);
+    chunk
+}
+
+/// `lea rax, [rip+symbol]; ret`: returns the address of a symbol.
+pub fn return_address(symbol: &str) -> Chunk {
+    Chunk::new([0x48, 0x8D, 0x05, 0, 0, 0, 0, 0xC3]).reloc(3, R_X86_64_PC32, symbol, -4)
+}
+
+/// `mov eax, [rip+symbol]; ret`: returns the 32 bits at a symbol.
+pub fn return_u32_at(symbol: &str) -> Chunk {
+    Chunk::new([0x8B, 0x05, 0, 0, 0, 0, 0xC3]).reloc(2, R_X86_64_PC32, symbol, -4)
+}
+
+/// `mov dword ptr [rip+symbol], value`: stores 32 bits at a symbol, and goes on.
+pub fn store_u32(symbol: &str, value: u32) -> Chunk {
+    let [a, b, c, d] = value.to_le_bytes();
+    // The displacement counts from the end of the instruction: 4 bytes of it and 4 of the value.
+    Chunk::new([0xC7, 0x05, 0, 0, 0, 0, a, b, c, d]).reloc(2, R_X86_64_PC32, symbol, -8)
+}
+
+/// `inc dword ptr [rip+symbol]`: counts in the 32 bits at a symbol, and goes on.
+pub fn count_u32(symbol: &str) -> Chunk {
+    Chunk::new([0xFF, 0x05, 0, 0, 0, 0]).reloc(2, R_X86_64_PC32, symbol, -4)
+}
+
+/// `shl dword ptr [rip+symbol], 4; or dword ptr [rip+symbol], digit`: appends a hexadecimal
+/// digit to the 32 bits at a symbol, and goes on. Several hooks thus leave their order behind.
+///
+/// # Panics
+/// If `digit` is above 15.
+pub fn append_digit(symbol: &str, digit: u8) -> Chunk {
+    assert!(digit < 16, "{digit} is not one hexadecimal digit");
+    // One byte follows the displacement in each of the two instructions.
+    Chunk::new([0xC1, 0x25, 0, 0, 0, 0, 4])
+        .reloc(2, R_X86_64_PC32, symbol, -5)
+        .then(Chunk::new([0x83, 0x0D, 0, 0, 0, 0, digit]).reloc(2, R_X86_64_PC32, symbol, -5))
+}
+
+/// `jmp symbol`: goes on in a function of Xen or of another payload.
+pub fn jump(symbol: &str) -> Chunk {
+    Chunk::new([0xE9, 0, 0, 0, 0]).reloc(1, R_X86_64_PLT32, symbol, -4)
+}
