@@ -1,0 +1,23 @@
+//! Time since Xen booted, from the paravirtual clock.
+
+use core::arch::x86_64::_rdtsc;
+
+use crate::shared_info;
+
+/// Nanoseconds since Xen booted; 0 until the shared page is mapped.
+///
+/// The TSC is read with RDTSC: RDTSCP loops under the SVM that QEMU's TCG emulates.
+pub fn now_ns() -> u64 {
+    let Some(time) = shared_info::time() else { return 0 };
+    let delta = timestamp().wrapping_sub(time.tsc_timestamp);
+    let scaled =
+        if time.tsc_shift < 0 { delta >> -time.tsc_shift } else { delta << time.tsc_shift };
+    let ns = (u128::from(scaled) * u128::from(time.tsc_to_system_mul)) >> 32;
+    time.system_time + ns as u64
+}
+
+/// The CPU's time stamp counter.
+pub fn timestamp() -> u64 {
+    // SAFETY: every x86-64 CPU has RDTSC, and Xen lets (or makes) it succeed for guests.
+    unsafe { _rdtsc() }
+}

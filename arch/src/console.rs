@@ -1,0 +1,129 @@
+//! Where bytes go: every console that this domain has.
+//!
+//! A dom0 owns Xen's console and writes to it by hypercall. For a domU that hypercall is silent
+//! on production builds of Xen, so its output goes into the ring that xenconsoled empties, and,
+//! without a PV kernel's lack of I/O privilege, to the debug port as well.
+
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::hypercall::{hypercall, nr};
+use crate::{clock, port, shutdown, try_boot};
+
+const CONSOLEIO_WRITE: u64 = 0;
+const EVTCHNOP_SEND: u64 = 4;
+
+/// How long a full ring may stay full, in ns, before bytes are dropped rather than hang a
+/// guest whose console nobody reads.
+const RING_PATIENCE_NS: u64 = 5_000_000_000;
+
+/// Capacity of the ring's output half, in bytes.
+const RING_OUT: u32 = 2048;
+
+/// `struct xencons_interface`, xen/include/public/io/console.h.
+#[repr(C)]
+struct Ring {
+    _in: [u8; 1024],
+    out: [u8; RING_OUT as usize],
+    _in_cons: u32,
+    _in_prod: u32,
+    out_cons: AtomicU32,
+    out_prod: AtomicU32,
+}
+
+static RING: AtomicU64 = AtomicU64::new(0);
+static EVENT_CHANNEL: AtomicU32 = AtomicU32::new(0);
+
+/// Uses the ring at `address`, announcing output on `event_channel`.
+pub(crate) fn attach_ring(address: u64, event_channel: u32) {
+    EVENT_CHANNEL.store(event_channel, Ordering::Relaxed);
+    RING.store(address, Ordering::Release);
+}
+
+fn ring() -> Option<*mut Ring> {
+    match RING.load(Ordering::Acquire) {
+        0 => None,
+        address => Some(ptr::with_exposed_provenance_mut(address as usize)),
+    }
+}
+
+/// Writes to every console.
+pub fn write(bytes: &[u8]) {
+    let (privileged, hvm) = match try_boot() {
+        Some(boot) => (boot.privileged, boot.environment.is_hvm()),
+        // Before the boot record exists only a failure is reported: as loudly as possible.
+        None => (true, false),
+    };
+    if privileged {
+        xen_console(bytes);
+        return;
+    }
+    if let Some(ring) = ring() {
+        ring_write(ring, bytes);
+    }
+    if hvm {
+        port::debug_console(bytes);
+    }
+}
+
+/// Waits until what was written has been read, or until nobody reads for a while.
+pub fn drain() {
+    if let Some(ring) = ring() {
+        wait_until(|| pending(ring) == 0);
+    }
+}
+
+fn xen_console(bytes: &[u8]) {
+    // SAFETY: Xen reads the bytes and writes nothing. The result does not matter: there is
+    // nowhere to report that the console is gone.
+    unsafe {
+        hypercall(
+            nr::CONSOLE_IO,
+            [CONSOLEIO_WRITE, bytes.len() as u64, bytes.as_ptr() as u64, 0, 0],
+        )
+    };
+}
+
+/// Bytes that the backend has not read yet.
+fn pending(ring: *mut Ring) -> u32 {
+    // SAFETY: the ring stays mapped; the two indices are only accessed atomically.
+    let (producer, consumer) = unsafe { (&(*ring).out_prod, &(*ring).out_cons) };
+    producer.load(Ordering::Relaxed).wrapping_sub(consumer.load(Ordering::Acquire))
+}
+
+fn ring_write(ring: *mut Ring, bytes: &[u8]) {
+    for &byte in bytes {
+        if pending(ring) >= RING_OUT && !wait_until(|| pending(ring) < RING_OUT) {
+            return;
+        }
+        // SAFETY: as in `pending`.
+        let producer = unsafe { &(*ring).out_prod };
+        let index = producer.load(Ordering::Relaxed);
+        // SAFETY: the slot is free: the backend has consumed it. We are the only producer.
+        unsafe {
+            (&raw mut (*ring).out[(index % RING_OUT) as usize]).write_volatile(byte);
+        }
+        producer.store(index.wrapping_add(1), Ordering::Release);
+    }
+    notify();
+}
+
+fn notify() {
+    let channel = EVENT_CHANNEL.load(Ordering::Relaxed);
+    // SAFETY: Xen reads four bytes of `channel`.
+    unsafe {
+        hypercall(nr::EVENT_CHANNEL_OP, [EVTCHNOP_SEND, (&raw const channel) as u64, 0, 0, 0])
+    };
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) -> bool {
+    let start = clock::now_ns();
+    notify();
+    while !done() {
+        if clock::now_ns().wrapping_sub(start) > RING_PATIENCE_NS {
+            return false;
+        }
+        shutdown::yield_cpu();
+    }
+    true
+}

@@ -1,0 +1,8 @@
+//! PVH and HVM guests: entry in 32-bit protected mode, hardware descriptor and page tables.
+
+mod descriptors;
+mod entry;
+pub(crate) mod memory;
+mod xen;
+
+pub(crate) use descriptors::forget as forget_descriptor_tables;

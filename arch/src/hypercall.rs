@@ -1,0 +1,76 @@
+//! The hypercall page and the one way through it.
+//!
+//! PV: the domain builder finds the page by its ELF note and fills it before the first
+//! instruction. PVH and HVM: [`crate::hvm`] writes its address to the MSR that Xen's CPUID
+//! leaves name. Each hypercall's stub is 32 bytes; the calling convention (number by slot,
+//! arguments in rdi, rsi, rdx, r10, r8, result in rax) is the same everywhere.
+
+use core::arch::{asm, global_asm};
+
+global_asm!(
+    ".pushsection .text.hypercall_page, \"ax\", @progbits",
+    ".balign 4096",
+    ".global hypercall_page",
+    "hypercall_page:",
+    ".skip 4096, 0xcc",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    static hypercall_page: u8;
+}
+
+/// Hypercall numbers (xen/include/public/xen.h, the same since 3.0).
+#[expect(missing_docs, reason = "the names are Xen's own, __HYPERVISOR_* in lower case")]
+pub mod nr {
+    pub const SET_TRAP_TABLE: u32 = 0;
+    pub const MMU_UPDATE: u32 = 1;
+    pub const PLATFORM_OP: u32 = 7;
+    pub const MEMORY_OP: u32 = 12;
+    pub const UPDATE_VA_MAPPING: u32 = 14;
+    pub const XEN_VERSION: u32 = 17;
+    pub const CONSOLE_IO: u32 = 18;
+    pub const IRET: u32 = 23;
+    pub const SCHED_OP: u32 = 29;
+    pub const EVENT_CHANNEL_OP: u32 = 32;
+    pub const HVM_OP: u32 = 34;
+    pub const SYSCTL: u32 = 35;
+}
+
+/// The caller's own domain (`DOMID_SELF`).
+pub const DOMID_SELF: u64 = 0x7ff0;
+
+/// Issues hypercall `nr` and returns Xen's raw result: negative errno or a value.
+///
+/// # Safety
+/// The number and the arguments together must not make Xen break this guest's memory safety:
+/// every buffer that the hypercall writes is valid for it and not otherwise in use, and no
+/// mapping is changed under a live reference.
+pub unsafe fn hypercall(nr: u32, args: [u64; 5]) -> i64 {
+    debug_assert!(nr < 128, "the page has 128 stubs");
+    let stub = page() + u64::from(nr) * 32;
+    let result;
+    // SAFETY: the stub is Xen's own code, which touches the argument registers, rcx, r11 and
+    // the stack below rsp only (the target has no red zone); what the hypercall itself does to
+    // memory is the caller's promise.
+    unsafe {
+        asm!(
+            "call rax",
+            inout("rax") stub => result,
+            inout("rdi") args[0] => _,
+            inout("rsi") args[1] => _,
+            inout("rdx") args[2] => _,
+            inout("r10") args[3] => _,
+            inout("r8") args[4] => _,
+            out("rcx") _,
+            out("r9") _,
+            out("r11") _,
+        );
+    }
+    result
+}
+
+/// The address of the hypercall page.
+pub(crate) fn page() -> u64 {
+    (&raw const hypercall_page) as u64
+}

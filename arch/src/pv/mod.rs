@@ -1,0 +1,45 @@
+//! Paravirtualised guests: entry from the domain builder, Xen-checked page tables.
+
+mod entry;
+pub(crate) mod memory;
+mod start_info;
+
+use crate::hypercall::{hypercall, nr};
+use crate::trap::{VECTORS, trap_addresses_pv};
+
+/// `FLAT_KERNEL_CS64`: the code segment that Xen provides for the guest's kernel.
+const KERNEL_CS: u16 = 0xe033;
+
+/// One line of the virtual IDT (`struct trap_info`, xen/include/public/arch-x86/xen.h).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct TrapInfo {
+    vector: u8,
+    flags: u8,
+    cs: u16,
+    address: u64,
+}
+
+fn set_trap_table(table: &[TrapInfo]) {
+    // SAFETY: Xen reads the table up to the entry with address 0, which both callers end it
+    // with; the handlers it names keep to the frame layout of `trap`.
+    let result = unsafe { hypercall(nr::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
+    assert!(result == 0, "set_trap_table: {result}");
+}
+
+/// Installs a handler for every exception.
+fn install_traps() {
+    const END: TrapInfo = TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 };
+    let mut table = [END; VECTORS + 1];
+    for (vector, line) in table.iter_mut().take(VECTORS).enumerate() {
+        let address = trap_addresses_pv[vector];
+        *line = TrapInfo { vector: vector as u8, flags: 0, cs: KERNEL_CS, address };
+    }
+    set_trap_table(&table);
+}
+
+/// Takes the handlers away again: the next fault is the domain's last.
+pub(crate) fn forget_trap_table() {
+    // SAFETY: a null table resets the virtual IDT; that the guest then dies is the point.
+    unsafe { hypercall(nr::SET_TRAP_TABLE, [0; 5]) };
+}

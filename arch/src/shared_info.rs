@@ -1,0 +1,78 @@
+//! The page that Xen shares with this domain (`struct shared_info`, xen/include/public/xen.h).
+
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::memory::Page;
+
+/// `struct vcpu_time_info`: how to turn the TSC into nanoseconds since Xen booted.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct VcpuTimeInfo {
+    pub version: u32,
+    _pad0: u32,
+    pub tsc_timestamp: u64,
+    pub system_time: u64,
+    pub tsc_to_system_mul: u32,
+    pub tsc_shift: i8,
+    _flags: u8,
+    _pad1: [u8; 2],
+}
+
+/// `struct vcpu_info`, 64 bytes; one per legacy vCPU at the start of the page.
+#[repr(C)]
+struct VcpuInfo {
+    _evtchn_upcall_pending: u8,
+    _evtchn_upcall_mask: u8,
+    _evtchn_pending_sel: u64,
+    cr2: u64,
+    _arch_pad: u64,
+    time: VcpuTimeInfo,
+}
+
+const _: () = {
+    assert!(size_of::<VcpuInfo>() == 64);
+    assert!(core::mem::offset_of!(VcpuInfo, cr2) == 16);
+    assert!(core::mem::offset_of!(VcpuInfo, time) == 32);
+};
+
+/// Where the page appears: its frame is replaced by Xen's (PV: in the page table, HVM: in the
+/// physical map) at boot.
+static WINDOW: Page = Page::zeroed();
+static MAPPED: AtomicBool = AtomicBool::new(false);
+
+/// The virtual (= pseudo-physical) address at which the page is to be mapped.
+pub(crate) fn window() -> u64 {
+    WINDOW.address()
+}
+
+/// Says that Xen's page is in place.
+pub(crate) fn set_mapped() {
+    MAPPED.store(true, Ordering::Release);
+}
+
+fn vcpu0() -> Option<*const VcpuInfo> {
+    MAPPED.load(Ordering::Acquire).then(|| ptr::with_exposed_provenance(window() as usize))
+}
+
+/// The faulting address that Xen reports to a PV guest; 0 before the page is mapped.
+pub(crate) fn pv_cr2() -> u64 {
+    // SAFETY: the page is mapped for good; Xen changes the field under us, hence volatile.
+    vcpu0().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() })
+}
+
+/// A consistent copy of the time record; `None` before the page is mapped.
+pub(crate) fn time() -> Option<VcpuTimeInfo> {
+    let info = vcpu0()?;
+    loop {
+        // SAFETY: as above; a torn copy is discarded by the version test below.
+        let copy = unsafe { (&raw const (*info).time).read_volatile() };
+        core::sync::atomic::fence(Ordering::Acquire);
+        // SAFETY: as above.
+        let version = unsafe { (&raw const (*info).time.version).read_volatile() };
+        if copy.version == version && version & 1 == 0 {
+            return Some(copy);
+        }
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,371 @@
+//! Traps: one frame for every environment, and faults that are values.
+//!
+//! An instruction that may fault by intent is followed by an entry in the section `.ex_table`:
+//! the address of the instruction (for a trap, of the next one) and the address to go on at.
+//! The dispatcher puts what happened into rax ([`Fault::encode`]) and rdx (the faulting
+//! address) and continues there, so the wrapper around the instruction returns a [`Result`].
+
+use core::arch::{asm, global_asm};
+use core::fmt;
+
+use crate::memory::{NON_CANONICAL, PAGE_SIZE};
+use crate::{boot, layout, try_boot, xtf_unexpected_trap};
+
+/// The registers that a trap found, as the entry code stores them.
+///
+/// Below `vector` is what this crate pushes, from `error` upwards what the CPU (or Xen, for a
+/// PV guest, after the stub has popped its extra rcx and r11) pushed.
+#[derive(Clone, Debug)]
+#[repr(C)]
+#[expect(missing_docs, reason = "register names")]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// The exception vectors that have an entry stub; interrupts are never enabled.
+pub const VECTORS: usize = 32;
+
+/// Vectors whose frame carries an error code: #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX.
+pub const WITH_ERROR_CODE: u32 = {
+    let vectors = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
+    let mut mask = 0;
+    let mut i = 0;
+    while i < vectors.len() {
+        mask |= 1 << vectors[i];
+        i += 1;
+    }
+    mask
+};
+
+// Entry stubs for both environments. A PV stub drops the rcx and r11 that Xen pushes on top
+// (they hold the interrupted values), after which the stack looks as it would on hardware:
+// stub and environment differ in the first two and the last two instructions only.
+//
+//                      rsp ->  15 registers | vector | error | rip cs rflags rsp ss
+global_asm!(
+    ".pushsection .text",
+    ".macro TRAP_STUBS mode, exit",
+    ".altmacro",
+    ".set vec, 0",
+    ".rept {vectors}",
+    "    TRAP_STUB \\mode, %vec",
+    "    .set vec, vec + 1",
+    ".endr",
+    ".noaltmacro",
+    "trap_common_\\mode:",
+    "    push rdi; push rsi; push rdx; push rcx; push rax; push r8; push r9; push r10",
+    "    push r11; push rbx; push rbp; push r12; push r13; push r14; push r15",
+    "    cld",
+    "    mov rdi, rsp",
+    "    call {dispatch}",
+    "    pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; pop r11",
+    "    pop r10; pop r9; pop r8; pop rax; pop rcx; pop rdx; pop rsi; pop rdi",
+    "    jmp \\exit",
+    ".endm",
+    //
+    ".macro TRAP_STUB mode, vec",
+    "trap_\\mode\\()_\\vec:",
+    ".ifc \\mode, pv",
+    "    pop rcx",
+    "    pop r11",
+    ".endif",
+    ".if (({with_error_code} >> \\vec) & 1) == 0",
+    "    push 0",
+    ".endif",
+    "    push \\vec",
+    "    jmp trap_common_\\mode",
+    ".endm",
+    //
+    ".macro TRAP_ADDRESSES mode",
+    ".altmacro",
+    ".set vec, 0",
+    ".rept {vectors}",
+    "    TRAP_ADDRESS \\mode, %vec",
+    "    .set vec, vec + 1",
+    ".endr",
+    ".noaltmacro",
+    ".endm",
+    ".macro TRAP_ADDRESS mode, vec",
+    "    .quad trap_\\mode\\()_\\vec",
+    ".endm",
+    //
+    "TRAP_STUBS hvm, trap_exit_hvm",
+    "trap_exit_hvm:",
+    "    add rsp, 16",
+    "    iretq",
+    //
+    // Ring 3 returns through Xen, which expects a word of flags below the frame:
+    // the error code's slot, zeroed.
+    "TRAP_STUBS pv, trap_exit_pv",
+    "trap_exit_pv:",
+    "    add rsp, 8",
+    "    mov qword ptr [rsp], 0",
+    "    jmp hypercall_page + {iret} * 32",
+    ".popsection",
+    //
+    ".pushsection .rodata, \"a\", @progbits",
+    ".balign 8",
+    ".global trap_addresses_hvm",
+    "trap_addresses_hvm: TRAP_ADDRESSES hvm",
+    ".global trap_addresses_pv",
+    "trap_addresses_pv: TRAP_ADDRESSES pv",
+    ".popsection",
+    vectors = const VECTORS,
+    with_error_code = const WITH_ERROR_CODE,
+    iret = const crate::hypercall::nr::IRET,
+    dispatch = sym dispatch,
+);
+
+unsafe extern "C" {
+    pub(crate) safe static trap_addresses_hvm: [u64; VECTORS];
+    pub(crate) safe static trap_addresses_pv: [u64; VECTORS];
+    static ex_table_start: ExceptionEntry;
+    static ex_table_end: ExceptionEntry;
+}
+
+/// One line of `.ex_table`.
+#[repr(C)]
+struct ExceptionEntry {
+    rip: u64,
+    fixup: u64,
+}
+
+fn exception_table() -> &'static [ExceptionEntry] {
+    let start = &raw const ex_table_start;
+    let len = (&raw const ex_table_end as usize - start as usize) / size_of::<ExceptionEntry>();
+    // SAFETY: the linker script brackets the section with these two symbols; its entries are
+    // pairs of 8-byte words by construction of `guarded!`.
+    unsafe { core::slice::from_raw_parts(start, len) }
+}
+
+extern "C" fn dispatch(frame: &mut TrapFrame) {
+    match exception_table().iter().find(|entry| entry.rip == frame.rip) {
+        Some(entry) => {
+            let fault = Fault {
+                vector: frame.vector as u8,
+                error: frame.error as u32,
+                address: fault_address(),
+            };
+            frame.rip = entry.fixup;
+            frame.rax = fault.encode();
+            frame.rdx = fault.address;
+        }
+        None => xtf_unexpected_trap(frame),
+    }
+}
+
+/// The address that the last page fault was about (CR2).
+pub fn fault_address() -> u64 {
+    match try_boot() {
+        Some(boot) if boot.environment.is_hvm() => x86_64::registers::control::Cr2::read_raw(),
+        _ => crate::shared_info::pv_cr2(),
+    }
+}
+
+/// The x86 name of an exception vector.
+pub fn vector_name(vector: u8) -> &'static str {
+    const NAMES: [&str; 22] = [
+        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#09", "#TS", "#NP", "#SS",
+        "#GP", "#PF", "#15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+    ];
+    NAMES.get(usize::from(vector)).copied().unwrap_or("#??")
+}
+
+/// A fault that the exception table caught.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The exception vector.
+    pub vector: u8,
+    /// Its error code; 0 for vectors without one.
+    pub error: u32,
+    /// CR2; means something for #PF only.
+    pub address: u64,
+}
+
+impl Fault {
+    /// `vector` in bits 0–7, bit 8 set (so that #DE differs from "no fault"), `error` above 32.
+    const fn encode(self) -> u64 {
+        (self.error as u64) << 32 | 1 << 8 | self.vector as u64
+    }
+
+    /// The fault that a guarded instruction left in rax and rdx, if any.
+    const fn decode(rax: u64, rdx: u64) -> Result<(), Self> {
+        if rax == 0 {
+            return Ok(());
+        }
+        Err(Self { vector: rax as u8, error: (rax >> 32) as u32, address: rdx })
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { vector, error, address } = self;
+        write!(f, "{}[{error:04x}] cr2 {address:#x}", vector_name(*vector))
+    }
+}
+
+/// Runs instructions of which the one at local label 2 may fault and 3 is where to go on, and
+/// says whether it did. rax and rdx are the dispatcher's, and zero to begin with.
+macro_rules! guarded {
+    ($($line:literal),+ ; $($operand:tt)*) => {{
+        let (rax, rdx): (u64, u64);
+        asm!(
+            "xor eax, eax",
+            "xor edx, edx",
+            $($line,)+
+            ".pushsection .ex_table, \"a\"",
+            ".quad 2b, 3b",
+            ".popsection",
+            out("rax") rax,
+            out("rdx") rdx,
+            $($operand)*
+        );
+        Fault::decode(rax, rdx)
+    }};
+}
+
+/// Reads a byte from an arbitrary address.
+///
+/// # Errors
+/// The fault, where the address is not readable.
+pub fn read_byte(address: u64) -> Result<u8, Fault> {
+    let byte: u64;
+    // SAFETY: a read changes nothing; if it faults the exception table takes over. The value
+    // of a byte that somebody else owns may be stale, which the caller cannot rely on anyway.
+    unsafe {
+        guarded!("xor ecx, ecx", "2: mov cl, [rsi]", "3:"; in("rsi") address, out("rcx") byte)
+    }?;
+    Ok(byte as u8)
+}
+
+/// Reads an aligned word from an arbitrary address.
+///
+/// # Errors
+/// The fault, where the address is not readable.
+pub fn read_word(address: u64) -> Result<u64, Fault> {
+    let word: u64;
+    // SAFETY: as for `read_byte`.
+    unsafe {
+        guarded!("xor ecx, ecx", "2: mov rcx, [rsi]", "3:"; in("rsi") address, out("rcx") word)
+    }?;
+    Ok(word)
+}
+
+/// Writes a byte to an arbitrary address.
+///
+/// # Errors
+/// The fault, where the address is not writable.
+///
+/// # Safety
+/// If the address is writable, nobody else may own that byte.
+pub unsafe fn write_byte(address: u64, byte: u8) -> Result<(), Fault> {
+    // SAFETY: the caller's promise covers success, the exception table failure.
+    unsafe { guarded!("2: mov [rsi], cl", "3:"; in("rsi") address, in("rcx") u64::from(byte)) }
+}
+
+/// Faults on purpose, each caught by the exception table: what the self-test is made of.
+pub mod provoke {
+    use super::*;
+
+    /// UD2.
+    pub fn invalid_opcode() -> Result<(), Fault> {
+        // SAFETY: faults or does nothing.
+        unsafe { guarded!("2: ud2", "3:";) }
+    }
+
+    /// INT3: a trap, so the saved address is that of the next instruction.
+    pub fn breakpoint() -> Result<(), Fault> {
+        // SAFETY: traps and goes on where it would have gone on anyway.
+        unsafe { guarded!("int3", "2:", "3:";) }
+    }
+
+    /// A division by zero.
+    pub fn divide_error() -> Result<(), Fault> {
+        // SAFETY: faults before a register is written.
+        unsafe { guarded!("xor ecx, ecx", "2: div ecx", "3:"; out("rcx") _) }
+    }
+
+    /// A read from a non-canonical address: #GP without a page fault.
+    pub fn general_protection() -> Result<(), Fault> {
+        read_byte(NON_CANONICAL).map(drop)
+    }
+
+    /// Loads a stack pointer into the middle of the guard page, where neither the push nor the
+    /// frame of the page fault fits: the CPU escalates to #DF, which has a stack of its own. PVH and HVM only: Xen kills a PV guest whose stack is bad.
+    pub fn double_fault() -> Result<(), Fault> {
+        assert!(boot().environment.is_hvm(), "a PV guest is never given #DF");
+        // SAFETY: the stack pointer is restored at 3, whether or not the push faulted, and
+        // nothing in between touches the stack.
+        unsafe {
+            guarded!(
+                "mov rcx, rsp", "mov rsp, rsi", "2: push rsi", "3: mov rsp, rcx";
+                in("rsi") layout::stack_guard() + PAGE_SIZE / 2, out("rcx") _
+            )
+        }
+    }
+
+    /// A read from the unmapped page 0 that no exception table entry expects: ends the run.
+    pub fn unexpected() {
+        // SAFETY: the read faults, and nothing ever continues behind it.
+        unsafe { asm!("mov al, [{}]", in(reg) 0u64, out("al") _) };
+    }
+
+    /// Faults with an interrupt descriptor table that is empty: the CPU shuts down.
+    /// Does not return. PVH and HVM; a PV guest gets the same end from having no handler.
+    pub fn triple_fault() -> ! {
+        if boot().environment.is_hvm() {
+            crate::hvm::forget_descriptor_tables();
+        } else {
+            crate::pv::forget_trap_table();
+        }
+        let _ = invalid_opcode();
+        unreachable!("a fault without a handler was survived");
+    }
+}
+
+/// The return addresses that the chain of frame pointers starting at `rbp` leads to.
+pub fn backtrace(rbp: u64) -> impl Iterator<Item = u64> {
+    let text = layout::text();
+    let mut frame = rbp;
+    core::iter::from_fn(move || {
+        let caller = read_word(frame).ok()?;
+        let address = read_word(frame.checked_add(8)?).ok()?;
+        // A caller's frame lies above; anything else is a damaged chain.
+        if !text.contains(address) || (caller != 0 && caller <= frame) {
+            return None;
+        }
+        frame = caller;
+        Some(address)
+    })
+    .take(32)
+}
+
+/// The current frame pointer, from which [`backtrace`] starts.
+#[inline(always)]
+pub fn frame_pointer() -> u64 {
+    let rbp;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
+    rbp
+}
