@@ -1,0 +1,69 @@
+//! The command line: which tests to run and how to end.
+//!
+//! Words are separated by white space. A loader may pass the line, or it may have been stamped
+//! into the image (section `.xtf.cmdline`) for loaders that cannot; the loader's words come
+//! last and win.
+
+use core::fmt;
+
+pub use arch::CMDLINE_MAX;
+use arch::shutdown::Reason;
+
+/// A stamp that is written into the image after it was linked.
+#[repr(transparent)]
+pub struct Stamp([u8; CMDLINE_MAX]);
+
+impl Stamp {
+    /// What an image that nobody stamped has.
+    pub const EMPTY: Self = Self([0; CMDLINE_MAX]);
+
+    /// The words, up to the first NUL. Read as the file has them, not as the compiler saw them.
+    pub fn text(&'static self) -> &'static str {
+        let bytes: &'static [u8; CMDLINE_MAX] = core::hint::black_box(&self.0);
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        core::str::from_utf8(&bytes[..end]).unwrap_or("")
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options<'a> {
+    /// Comma-separated names; `None` runs every default test that may share a boot.
+    pub tests: Option<&'a str>,
+    /// How to leave: power off, or reset the machine.
+    pub exit: Reason,
+}
+
+/// A word that means nothing here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unknown<'a>(pub &'a str);
+
+impl fmt::Display for Unknown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "command line: unknown word '{}' (known: tests=A,B,... exit=poweroff|reboot)",
+            self.0
+        )
+    }
+}
+
+impl<'a> Options<'a> {
+    /// What an empty command line asks for.
+    pub const DEFAULT: Self = Self { tests: None, exit: Reason::Poweroff };
+
+    /// Reads the words of a line; `unknown` is told of those that mean nothing.
+    ///
+    /// They are no error: Xen itself appends some to a dom0's command line.
+    pub fn parse(mut self, line: &'a str, mut unknown: impl FnMut(Unknown<'a>)) -> Self {
+        for word in line.split_ascii_whitespace() {
+            match word.split_once('=') {
+                Some(("tests", list)) => self.tests = Some(list),
+                Some(("exit", "poweroff")) => self.exit = Reason::Poweroff,
+                Some(("exit", "reboot")) => self.exit = Reason::Reboot,
+                _ => unknown(Unknown(word)),
+            }
+        }
+        self
+    }
+}

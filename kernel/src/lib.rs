@@ -1,0 +1,34 @@
+//! The framework that a test author sees.
+//!
+//! A test is a constant of type [`Test`]: its name, title, category, environments and needs,
+//! and its cases. A case is a claim about Xen and a function that checks it and returns an
+//! [`Outcome`]. Everything else follows from that one declaration: the registry
+//! ([`registry!`]), what can be read from the image without booting it ([`meta`]), what is
+//! selected by the command line ([`cmdline`]), what is printed ([`report`]).
+//!
+//! Nothing here is specific to PV, PVH or HVM: that is `arch`'s business.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod answer;
+pub mod buffer;
+pub mod cmdline;
+pub mod console;
+mod heap;
+pub mod hypercall;
+pub mod livepatch;
+pub mod meta;
+mod panic;
+pub mod report;
+pub mod run;
+pub mod test;
+pub mod xen;
+
+pub use answer::{Answer, Errno};
+pub use arch::{Environment, clock, memory, trap};
+pub use heap::{heap_free, heap_size};
+pub use test::{
+    Case, Category, Context, Deviation, Need, Outcome, Stop, Test, expect, expect_that,
+};

@@ -1,0 +1,293 @@
+//! The livepatch sysctl, performed.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use livepatch::abi::{
+    self, Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListReply,
+    NAME_SIZE_MAX, Name, Out, Revision, State, Status, Sysctl, SysctlVersion, Upload,
+};
+
+use crate::hypercall::sysctl;
+use crate::test::{Outcome, Stop, expect};
+use crate::xen::{LivepatchSupport, Xen};
+use crate::{Answer, Errno};
+
+/// The interface that this Xen speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Livepatch {
+    /// The sysctl interface version that Xen accepts.
+    pub version: SysctlVersion,
+    /// The structures that go with it.
+    pub revision: Revision,
+}
+
+/// What a call left behind.
+pub struct Reply<'a> {
+    /// Xen's return value.
+    pub answer: Answer,
+    /// The structure before the call.
+    pub before: Sysctl<'a>,
+    /// The structure after it.
+    pub after: Sysctl<'a>,
+}
+
+/// A payload as LIST describes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its name, with the NUL.
+    pub name: Vec<u8>,
+    /// Its state and the result of the last action.
+    pub status: Status,
+}
+
+impl Entry {
+    /// The name for people.
+    pub fn display_name(&self) -> String {
+        String::from_utf8_lossy(self.name.strip_suffix(b"\0").unwrap_or(&self.name)).into_owned()
+    }
+}
+
+/// All that LIST says about what is loaded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// Count, sizes and version stamp.
+    pub totals: ListReply,
+    /// Every payload, in Xen's order.
+    pub entries: Vec<Entry>,
+}
+
+impl Livepatch {
+    pub(crate) fn new(xen: &Xen) -> Option<Self> {
+        let LivepatchSupport::Available(version) = xen.livepatch else { return None };
+        let layout = Revision::for_version(version)?;
+        Some(Self { version, revision: layout.revision })
+    }
+
+    /// Performs a call, for its answer alone.
+    pub fn call(&self, call: &Call<'_>) -> Answer {
+        self.perform(call).answer
+    }
+
+    /// Performs a call and keeps the structure as it was and as Xen left it.
+    ///
+    /// # Panics
+    /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
+    pub fn perform<'a>(&self, call: &Call<'a>) -> Reply<'a> {
+        let before = call.encode(self.revision);
+        let held = if call.sub_op == LIVEPATCH_LIST { self.held() } else { Held::default() };
+        let mut after = before.clone();
+        match sysctl::sysctl(&mut after, self.version, held) {
+            Ok(answer) => Reply { answer, before, after },
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    /// Passes if Xen refuses the call with `errno`, and nothing at all has changed: neither the
+    /// structure, nor the payloads, nor the version stamp.
+    ///
+    /// # Errors
+    /// A [`Stop::Failure`] that says what was different.
+    pub fn refuses(&self, call: &Call<'_>, errno: Errno) -> Outcome {
+        let before = self.snapshot()?;
+        let reply = self.perform(call);
+        reply.answer.must_be(errno)?;
+        expect("structure after the refusal", reply.after.bytes(), reply.before.bytes())?;
+        expect("payloads after the refusal", self.snapshot()?, before)
+    }
+
+    /// Uploads a payload, which is taken out again when the value is dropped.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when Xen refuses it.
+    pub fn load(&self, name: &[u8], payload: &[u8]) -> Result<Loaded<'_>, Stop> {
+        self.upload(name, payload)
+            .needed_to(&format!("upload '{}'", String::from_utf8_lossy(name)))?;
+        Ok(Loaded { livepatch: self, name: name.to_vec() })
+    }
+
+    /// UPLOAD, for its answer. `name` includes its NUL.
+    pub fn upload(&self, name: &[u8], payload: &[u8]) -> Answer {
+        self.call(&Call::upload(self.version, Upload::new(Name::new(name), payload)))
+    }
+
+    /// GET: a payload's status. `name` includes its NUL.
+    ///
+    /// # Errors
+    /// What Xen answers.
+    pub fn get(&self, name: &[u8]) -> Result<Status, Errno> {
+        let reply = self.perform(&Call::get(self.version, Name::new(name)));
+        reply.answer.result().map(|_| reply.after.status())
+    }
+
+    /// ACTION with Xen's default timeout and no flags, for its answer.
+    pub fn action(&self, name: &[u8], cmd: ActionCmd) -> Answer {
+        self.call(&Call::action(self.version, Action::new(Name::new(name), cmd)))
+    }
+
+    /// What is loaded now.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when LIST fails.
+    pub fn snapshot(&self) -> Result<Snapshot, Stop> {
+        Ok(Snapshot { totals: self.totals()?, entries: self.list()? })
+    }
+
+    /// How many payloads there are, and Xen's version stamp.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when LIST does not work at all.
+    pub fn totals(&self) -> Result<ListReply, Stop> {
+        let mut call = Call::list(self.version, List::EMPTY).encode(self.revision);
+        match sysctl::sysctl(&mut call, self.version, Held::default()) {
+            Ok(answer) => {
+                answer.needed_to("ask LIST for its totals")?;
+                Ok(call.list(self.revision))
+            }
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    fn held(&self) -> Held {
+        match self.totals() {
+            Ok(totals) => totals.into(),
+            // LIST does not even count: assume the most that it could write.
+            Err(_) => {
+                Held { payloads: LIST_NR_MAX, name_bytes: u32::MAX, metadata_bytes: u32::MAX }
+            }
+        }
+    }
+
+    /// Every payload, in Xen's order.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when LIST fails, or stops short more often than payloads can explain.
+    pub fn list(&self) -> Result<Vec<Entry>, Stop> {
+        let totals = self.totals()?;
+        let mut entries = Vec::new();
+        while (entries.len() as u32) < totals.nr {
+            let got = self.list_from(entries.len() as u32, totals)?;
+            if got.is_empty() {
+                return Err(Stop::error("LIST returns no entry though some remain"));
+            }
+            entries.extend(got);
+        }
+        Ok(entries)
+    }
+
+    fn list_from(&self, idx: u32, totals: ListReply) -> Result<Vec<Entry>, Stop> {
+        let nr = (totals.nr - idx).min(LIST_NR_MAX);
+        let mut status = alloc::vec![Status::default(); nr as usize];
+        let mut names = alloc::vec![0u8; nr as usize * NAME_SIZE_MAX];
+        let mut lengths = alloc::vec![0u32; nr as usize];
+        let mut metadata = alloc::vec![0u8; totals.metadata_total_size as usize];
+        let mut metadata_lengths = alloc::vec![0u32; nr as usize];
+        let call = Call::list(
+            self.version,
+            List {
+                idx,
+                nr,
+                name_total_size: names.len() as u32,
+                metadata_total_size: metadata.len() as u32,
+                status: Out::from_slice(&mut status),
+                name: Out::from_slice(&mut names),
+                len: Out::from_slice(&mut lengths),
+                metadata: Out::from_slice(&mut metadata),
+                metadata_len: Out::from_slice(&mut metadata_lengths),
+                ..List::EMPTY
+            },
+        );
+        let written = self.call(&call).needed_to("list the payloads")? as usize;
+        let names = abi::names(self.revision, &names, &lengths);
+        status
+            .iter()
+            .zip(names)
+            .take(written)
+            .map(|(&status, name)| {
+                let name = name.ok_or_else(|| {
+                    Stop::error("LIST returns a name length that leads out of its buffer")
+                })?;
+                Ok(Entry { name: name.to_vec(), status })
+            })
+            .collect()
+    }
+
+    /// Reverts and unloads whatever is loaded, newest first, and says what it was.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] that names the payload that would not go.
+    pub fn remove_all(&self) -> Result<Vec<String>, Stop> {
+        if self.totals()?.nr == 0 {
+            return Ok(Vec::new());
+        }
+        let entries = self.list()?;
+        // Applied payloads come off in the reverse order of their application, which LIST does
+        // not tell: go round until nothing more can be reverted.
+        let mut applied = true;
+        while applied {
+            applied = false;
+            for entry in self.list()? {
+                if State::from(entry.status.state) == State::Applied {
+                    applied |= self.action(&entry.name, ActionCmd::Revert).result().is_ok();
+                }
+            }
+        }
+        for entry in &entries {
+            self.action(&entry.name, ActionCmd::Unload)
+                .needed_to(&format!("remove payload '{}'", entry.display_name()))?;
+        }
+        Ok(entries.iter().map(Entry::display_name).collect())
+    }
+}
+
+/// A payload in Xen, for as long as this value lives.
+///
+/// Dropping it reverts and unloads, so that a case that stops half way leaves nothing behind.
+/// What will not go even so is found by the framework after the test.
+pub struct Loaded<'l> {
+    livepatch: &'l Livepatch,
+    name: Vec<u8>,
+}
+
+impl Loaded<'_> {
+    /// Its name, with the NUL.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// ACTION on it, for the answer.
+    pub fn action(&self, cmd: ActionCmd) -> Answer {
+        self.livepatch.action(&self.name, cmd)
+    }
+
+    /// GET on it.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when Xen does not know it any more.
+    pub fn status(&self) -> Result<Status, Stop> {
+        self.livepatch
+            .get(&self.name)
+            .map_err(|errno| Stop::error(format_args!("GET of a loaded payload answers {errno}")))
+    }
+
+    /// Passes if GET shows this state and this result of the last action (0 or a negative errno).
+    ///
+    /// # Errors
+    /// A [`Stop::Failure`] that names both.
+    pub fn must_be(&self, state: State, rc: impl Into<Answer>) -> Outcome {
+        let status = self.status()?;
+        let actual = (State::from(status.state), Answer(status.rc.into()));
+        expect("state and rc", actual, (state, rc.into()))
+    }
+}
+
+impl Drop for Loaded<'_> {
+    fn drop(&mut self) {
+        // The answers do not matter: see the type's documentation.
+        if self.status().is_ok_and(|status| State::from(status.state) == State::Applied) {
+            let _ = self.action(ActionCmd::Revert);
+        }
+        let _ = self.action(ActionCmd::Unload);
+    }
+}

@@ -1,0 +1,124 @@
+//! From the selection to the last line.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::cmdline::Options;
+use crate::hypercall::sched;
+use crate::report::{self, Status, Tally};
+use crate::test::{Context, Need, Outcome, Stop, Test};
+use crate::xen::LivepatchSupport;
+use crate::{heap, println};
+
+/// Runs the selected tests and ends the domain. `stamp` is the image's own command line.
+pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
+    heap::init();
+    let context = Context::new();
+    let mut unknown = Vec::new();
+    let options = Options::DEFAULT
+        .parse(stamp, |word| unknown.push(word))
+        .parse(arch::boot().cmdline(), |word| unknown.push(word));
+    let selected = select(tests, &options, &context);
+
+    let count = selected.as_ref().map_or(0, Vec::len);
+    report::header(&context.xen, context.environment, count);
+    for word in unknown {
+        println!("# ignored: {word}");
+    }
+    let status = match selected {
+        Ok(selected) => run_all(&selected, &context),
+        Err(why) => {
+            println!("# {why}");
+            Status::Error
+        }
+    };
+    report::verdict(status);
+    leave(options.exit)
+}
+
+/// Ends the domain once everything written has been read.
+pub(crate) fn leave(reason: sched::Reason) -> ! {
+    arch::console::drain();
+    sched::shutdown(reason)
+}
+
+fn select<'t>(
+    tests: &[&'t Test],
+    options: &Options<'_>,
+    context: &Context,
+) -> Result<Vec<&'t Test>, String> {
+    let Some(names) = options.tests else {
+        let shared = |test: &&Test| {
+            test.default
+                && !test.own_boot
+                && test.vcpus == 1
+                && test.environments.contains(&context.environment)
+        };
+        return Ok(tests.iter().copied().filter(shared).collect());
+    };
+    names
+        .split(',')
+        .map(|name| {
+            let found = tests.iter().copied().find(|test| test.name == name);
+            found.ok_or_else(|| format!("command line: tests={names}: there is no test '{name}'"))
+        })
+        .collect()
+}
+
+fn run_all(selected: &[&Test], context: &Context) -> Status {
+    let mut tally = Tally::default();
+    for (number, test) in (1..).zip(selected) {
+        tally.add(run_test(number, test, context));
+    }
+    tally.status()
+}
+
+fn run_test(number: usize, test: &Test, context: &Context) -> Status {
+    if let Some(why) = unmet(test, context) {
+        report::skipped(number, test, why);
+        return Status::Skip;
+    }
+    report::begin(test);
+    let mut tally = Tally::default();
+    for (number, case) in (1..).zip(test.cases) {
+        let outcome = (case.run)(context);
+        tally.add(Status::from(&outcome));
+        report::case(number, case.name, &outcome);
+    }
+    let leftover = tidy(context);
+    if leftover.is_err() {
+        tally.add(Status::Error);
+    }
+    report::end(number, test, tally.status(), &leftover);
+    tally.status()
+}
+
+fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
+    if !test.environments.contains(&context.environment) {
+        return Some("not for this environment");
+    }
+    test.needs.iter().find_map(|need| match (need, context.xen.livepatch) {
+        (Need::Privileged, _) if !context.privileged => Some("not privileged"),
+        (Need::Livepatch, LivepatchSupport::NotBuilt) => {
+            Some("livepatch is not built into this Xen")
+        }
+        (Need::Livepatch, LivepatchSupport::Denied(..)) => {
+            Some("Xen denies this domain the livepatch sysctl")
+        }
+        (Need::Livepatch, LivepatchSupport::UnknownVersion) => {
+            Some("no known sysctl interface version")
+        }
+        _ => None,
+    })
+}
+
+/// A test leaves no payload behind: the next one starts from an empty list.
+fn tidy(context: &Context) -> Outcome {
+    let Some(livepatch) = context.try_livepatch() else { return Ok(()) };
+    let leftovers = livepatch.remove_all()?;
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Error(format!("payloads left behind, removed: {}", leftovers.join(", "))))
+}

@@ -1,0 +1,257 @@
+//! Tests, cases, and how a case ends.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use arch::Environment;
+
+use crate::livepatch::Livepatch;
+use crate::xen::{Release, Xen};
+
+/// What a test is for, in XTF's terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Category {
+    /// Checks an interface; expected to pass everywhere.
+    Functional,
+    /// Checks that a security advisory is fixed.
+    Xsa,
+    /// Tells something about the machine or the framework.
+    Utility,
+    /// Runs only when named.
+    Special,
+    /// Not finished, or known to harm some hypervisors.
+    InDevelopment,
+}
+
+impl Category {
+    /// XTF's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Functional => "functional",
+            Self::Xsa => "xsa",
+            Self::Utility => "utility",
+            Self::Special => "special",
+            Self::InDevelopment => "in-development",
+        }
+    }
+}
+
+/// What a test cannot do without; where it is missing the test is skipped, and says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Being the control domain.
+    Privileged,
+    /// A Xen built with livepatching, whose sysctl interface version was found.
+    Livepatch,
+}
+
+impl Need {
+    /// The name in the image's metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Livepatch => "livepatch",
+        }
+    }
+}
+
+/// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
+#[derive(Clone, Copy)]
+pub struct Test {
+    /// Lower case, words joined by `-`; unique.
+    pub name: &'static str,
+    /// One line for people.
+    pub title: &'static str,
+    /// What it is for.
+    pub category: Category,
+    /// Where it makes sense.
+    pub environments: &'static [Environment],
+    /// What it cannot do without.
+    pub needs: &'static [Need],
+    /// Whether it may leave the hypervisor in a state that other tests would trip over.
+    pub own_boot: bool,
+    /// Virtual (and, under the runner, physical) CPUs.
+    pub vcpus: u32,
+    /// After how many seconds of a slow emulator's time it must be stuck.
+    pub timeout_s: u32,
+    /// Whether it runs when nothing is named.
+    pub default: bool,
+    /// What it claims, in the order in which it is checked.
+    pub cases: &'static [Case],
+}
+
+impl Test {
+    /// What most tests are: for every environment, without needs, sharing a boot. A test sets
+    /// its own name, title and cases.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        title: "",
+        category: Category::Functional,
+        environments: &[Environment::Pv64, Environment::Pvh64, Environment::Hvm64],
+        needs: &[],
+        own_boot: false,
+        vcpus: 1,
+        timeout_s: 60,
+        default: true,
+        cases: &[],
+    };
+}
+
+/// One claim about Xen.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// A path that reads as the claim: `list/nr_1025_is_e2big`.
+    pub name: &'static str,
+    /// Checks it.
+    pub run: fn(&Context) -> Outcome,
+}
+
+impl Case {
+    /// A claim and how to check it.
+    pub const fn new(name: &'static str, run: fn(&Context) -> Outcome) -> Self {
+        Self { name, run }
+    }
+}
+
+/// What a case may use.
+pub struct Context {
+    /// The Xen underneath.
+    pub xen: Xen,
+    /// The kind of guest we are.
+    pub environment: Environment,
+    /// Whether we are the control domain.
+    pub privileged: bool,
+    livepatch: Option<Livepatch>,
+}
+
+impl Context {
+    /// Asks Xen and the entry code.
+    pub(crate) fn new() -> Self {
+        let xen = Xen::detect();
+        let boot = arch::boot();
+        Self {
+            livepatch: Livepatch::new(&xen),
+            xen,
+            environment: boot.environment,
+            privileged: boot.privileged,
+        }
+    }
+
+    /// The livepatch interface, for tests that declare [`Need::Livepatch`].
+    ///
+    /// # Panics
+    /// Where there is none, which that need has ruled out.
+    pub fn livepatch(&self) -> &Livepatch {
+        self.livepatch.as_ref().expect("the test declares Need::Livepatch")
+    }
+
+    /// The livepatch interface, if it was found.
+    pub(crate) fn try_livepatch(&self) -> Option<&Livepatch> {
+        self.livepatch.as_ref()
+    }
+}
+
+/// How a case ends when not in success.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// It has nothing to say here.
+    Skip(String),
+    /// It could not do its work: our fault, or the machine's.
+    Error(String),
+    /// Xen broke the claim.
+    Failure(String),
+    /// Xen broke the claim in a way that is known by this name and tolerated on this release.
+    Deviation(&'static str, String),
+}
+
+impl Stop {
+    /// The case does not apply, because.
+    pub fn skip(why: impl fmt::Display) -> Self {
+        Self::Skip(format!("{why}"))
+    }
+
+    /// The case could not do its work, because.
+    pub fn error(why: impl fmt::Display) -> Self {
+        Self::Error(format!("{why}"))
+    }
+
+    /// Xen broke the claim: how.
+    pub fn failure(how: impl fmt::Display) -> Self {
+        Self::Failure(format!("{how}"))
+    }
+
+    /// Puts what was being looked at in front of the reason.
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        match self {
+            Self::Skip(why) => Self::Skip(format!("{place}: {why}")),
+            Self::Error(why) => Self::Error(format!("{place}: {why}")),
+            Self::Failure(how) => Self::Failure(format!("{place}: {how}")),
+            Self::Deviation(id, how) => Self::Deviation(id, format!("{place}: {how}")),
+        }
+    }
+}
+
+/// A known difference between what a claim says and what some releases do: tolerated there,
+/// always visible, a failure anywhere else.
+#[derive(Clone, Copy)]
+pub struct Deviation {
+    /// By what name it is known.
+    pub id: &'static str,
+    /// Which releases have it.
+    pub on: fn(Release) -> bool,
+}
+
+impl Deviation {
+    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a release
+    /// that has it.
+    ///
+    /// # Errors
+    /// [`Stop::Deviation`], or [`Stop::Failure`] where neither holds.
+    pub fn judge<T: PartialEq + fmt::Debug>(
+        &self,
+        context: &Context,
+        actual: T,
+        claimed: T,
+        known: T,
+    ) -> Outcome {
+        if actual == claimed {
+            return Ok(());
+        }
+        let id = self.id;
+        let release = context.xen.release;
+        if actual != known {
+            return Err(Stop::failure(format_args!(
+                "expected {claimed:?} (or {known:?}, known as {id}), got {actual:?}"
+            )));
+        }
+        if !(self.on)(release) {
+            return Err(Stop::failure(format_args!(
+                "expected {claimed:?}, got {actual:?}, known as {id} but not on {release}"
+            )));
+        }
+        Err(Stop::Deviation(id, format!("expected {claimed:?}, got {actual:?}")))
+    }
+}
+
+/// How a case ends.
+pub type Outcome = Result<(), Stop>;
+
+/// Fails the case unless the two are equal.
+///
+/// # Errors
+/// A [`Stop::Failure`] that names both.
+pub fn expect<T: PartialEq + fmt::Debug>(what: &str, actual: T, expected: T) -> Outcome {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Stop::Failure(format!("{what}: expected {expected:?}, got {actual:?}")))
+}
+
+/// Fails the case unless `truth` holds.
+///
+/// # Errors
+/// A [`Stop::Failure`] that says what should have been.
+pub fn expect_that(truth: bool, should: impl fmt::Display) -> Outcome {
+    if truth { Ok(()) } else { Err(Stop::Failure(format!("should have been: {should}"))) }
+}

@@ -1,0 +1,135 @@
+//! The Xen underneath: which release it is, and what of it this domain can reach.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use livepatch::abi::{Call, Held, LIVEPATCH_FIRST_UNKNOWN, Revision, SysctlVersion};
+
+use crate::hypercall::{sysctl, version};
+use crate::{Answer, Errno};
+
+/// A release of Xen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// 4.
+    pub major: u16,
+    /// 17, say.
+    pub minor: u16,
+    /// The point release on that branch; 0 for the first one and for development versions.
+    pub point: u16,
+}
+
+/// The first release of a branch; shorthand for tests, which name many.
+pub const fn release(major: u16, minor: u16) -> Release {
+    Release { major, minor, point: 0 }
+}
+
+/// A point release.
+pub const fn point_release(major: u16, minor: u16, point: u16) -> Release {
+    Release { major, minor, point }
+}
+
+impl Release {
+    /// Whether a change is in: on master from `first` on, on older branches from a point release
+    /// in `backports` on.
+    pub fn has(self, first: Release, backports: &[Release]) -> bool {
+        let same_branch = |other: &Release| (self.major, self.minor) == (other.major, other.minor);
+        self >= first || backports.iter().any(|port| same_branch(port) && self >= *port)
+    }
+
+    /// Reads the point release off Xen's extra version: `.7`, `.7+deb`, `-rc1`, `-unstable`.
+    fn parse(major: u16, minor: u16, extraversion: &str) -> Self {
+        let digits = extraversion.strip_prefix('.').unwrap_or("");
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        Release { major, minor, point: digits[..end].parse().unwrap_or(0) }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.point)
+    }
+}
+
+impl fmt::Debug for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What livepatching looks like from this domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LivepatchSupport {
+    /// The sysctl works; structures are those of this interface version.
+    Available(SysctlVersion),
+    /// Xen has the interface version but refuses this domain.
+    Denied(SysctlVersion, Errno),
+    /// Xen was built without livepatching or without sysctls.
+    NotBuilt,
+    /// No interface version that we know is accepted.
+    UnknownVersion,
+}
+
+/// What was found out about the Xen underneath.
+#[derive(Clone, Debug)]
+pub struct Xen {
+    /// Which release it is.
+    pub release: Release,
+    /// What follows them, such as `.7`.
+    pub extraversion: String,
+    /// The source revision that Xen says it was built from.
+    pub changeset: String,
+    /// The kinds of guest that it supports.
+    pub capabilities: String,
+    /// The build-id that payloads name; an error where Xen has none or keeps it to itself.
+    pub build_id: Result<Vec<u8>, Errno>,
+    /// What livepatching looks like from here.
+    pub livepatch: LivepatchSupport,
+}
+
+impl Xen {
+    /// Asks Xen.
+    pub fn detect() -> Self {
+        let (major, minor) = version::version();
+        let text = |which| version::text(which).unwrap_or_default();
+        let extraversion = text(version::Text::Extraversion);
+        Self {
+            release: Release::parse(major, minor, &extraversion),
+            extraversion,
+            changeset: text(version::Text::Changeset),
+            capabilities: text(version::Text::Capabilities),
+            build_id: version::build_id(),
+            livepatch: probe_livepatch(),
+        }
+    }
+}
+
+/// How far past the newest known interface version to look, and how far before the first one
+/// that had livepatching: a Xen outside is reported as unknown.
+const PROBED: core::ops::RangeInclusive<u32> = 0x08..=0x40;
+
+/// Only a wrong interface version is answered with EACCES by a Xen without a security policy,
+/// and nothing is done for a sub-op that does not exist: so stepping through the versions finds
+/// the right one. Under FLASK, which denies with EACCES too, none is found.
+fn probe_livepatch() -> LivepatchSupport {
+    let known = SysctlVersion::KNOWN;
+    let others = PROBED.filter(|version| !SysctlVersion::KNOWN.contains(version));
+    for version in known.rev().chain(others).map(SysctlVersion) {
+        match bare(version, LIVEPATCH_FIRST_UNKNOWN) {
+            Err(Errno::EACCES) => {}
+            Err(Errno::ENOSYS) => return LivepatchSupport::NotBuilt,
+            Err(Errno::EPERM) => return LivepatchSupport::Denied(version, Errno::EPERM),
+            _ if Revision::for_version(version).is_none() => return LivepatchSupport::NotBuilt,
+            _ => return LivepatchSupport::Available(version),
+        }
+    }
+    LivepatchSupport::UnknownVersion
+}
+
+fn bare(version: SysctlVersion, sub_op: u32) -> Result<u64, Errno> {
+    // Without a layout there is no livepatch sub-op that could write anything.
+    let revision = Revision::for_version(version).map_or(Revision::V1, |layout| layout.revision);
+    let mut call = Call::bare(version, sub_op).encode(revision);
+    sysctl::sysctl(&mut call, version, Held::default()).map_or(Err(Errno::EINVAL), Answer::result)
+}
