@@ -1,7 +1,7 @@
 //! The page that Xen shares with this domain (`struct shared_info`, xen/include/public/xen.h).
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crate::memory::Page;
 
@@ -9,7 +9,7 @@ use crate::memory::Page;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct VcpuTimeInfo {
-    pub version: u32,
+    version: u32,
     _pad0: u32,
     pub tsc_timestamp: u64,
     pub system_time: u64,
@@ -64,13 +64,15 @@ pub(crate) fn pv_cr2() -> u64 {
 /// A consistent copy of the time record; `None` before the page is mapped.
 pub(crate) fn time() -> Option<VcpuTimeInfo> {
     let info = vcpu0()?;
+    // SAFETY: the page is mapped for good; Xen changes the record under us, hence volatile.
+    let version = || unsafe { (&raw const (*info).time.version).read_volatile() };
     loop {
-        // SAFETY: as above; a torn copy is discarded by the version test below.
+        let before = version();
+        fence(Ordering::Acquire);
+        // SAFETY: as above; a copy that Xen changed half way is discarded by the test below.
         let copy = unsafe { (&raw const (*info).time).read_volatile() };
-        core::sync::atomic::fence(Ordering::Acquire);
-        // SAFETY: as above.
-        let version = unsafe { (&raw const (*info).time.version).read_volatile() };
-        if copy.version == version && version & 1 == 0 {
+        fence(Ordering::Acquire);
+        if before & 1 == 0 && version() == before {
             return Some(copy);
         }
         core::hint::spin_loop();
