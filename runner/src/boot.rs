@@ -1,0 +1,338 @@
+//! One boot: starts the machine, feeds its console to the judge, and decides when to stop it.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::exit::{Error, IoContext, Result};
+use crate::judge::{End, Event, Judge, Judgement, Vitals};
+use crate::logs::BootLogs;
+use crate::process::Guarded;
+use crate::qemu::Invocation;
+use crate::signals::Stop;
+
+/// Time for QEMU to leave by itself after the guest's last line.
+const GRACE: Duration = Duration::from_secs(2);
+/// A dying Xen has finished speaking after this much silence,
+const QUIET: Duration = Duration::from_millis(200);
+/// or after this time, whatever it still prints.
+const DEATH_SPEECH: Duration = Duration::from_secs(5);
+/// Whoever looks on sees the logs this late: QEMU hands over single bytes, too many to flush each.
+const LOG_DELAY: Duration = Duration::from_millis(50);
+/// Lines of QEMU's complaints that are worth a quotation.
+const QUOTED: usize = 8;
+
+/// How long things may take.
+pub struct Limits<'a> {
+    /// From power on to the first test, and between two tests.
+    pub boot: Duration,
+    /// From a test's subtest line to its result.
+    pub test: &'a dyn Fn(&str) -> Duration,
+}
+
+/// What came of a boot.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The judge's word.
+    pub judgement: Judgement,
+    /// QEMU failed; what it said.
+    pub tool_failure: Option<ToolFailure>,
+}
+
+/// QEMU died by itself.
+#[derive(Debug)]
+pub struct ToolFailure {
+    /// How, with its own words.
+    pub what: String,
+    /// It never got as far as running anything.
+    pub at_start: bool,
+}
+
+/// Boots and judges.
+pub fn run(
+    invocation: &Invocation,
+    mut judge: Judge,
+    limits: &Limits<'_>,
+    stop: &Stop,
+    logs: &mut BootLogs,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Outcome> {
+    logs.decision(&format!("cd {} && {}", quoted(logs.dir()), invocation.shell()))?;
+    let (stderr, stderr_path) = logs.qemu_stderr()?;
+    let start = Instant::now();
+    let mut command = Command::new(&invocation.program);
+    command
+        .args(&invocation.args)
+        .current_dir(logs.dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr);
+    let mut qemu = Guarded::spawn(&mut command)
+        .map_err(|e| Error::Tool(format!("cannot start {}: {e}", invocation.program.display())))?;
+
+    let mut watch = Watch::new(start, limits);
+    let ended = watch.supervise(&mut qemu, &mut judge, stop, logs, on_event)?;
+    qemu.kill();
+    let status = qemu.child().wait().io("wait for", &invocation.program)?;
+    let elapsed = start.elapsed();
+
+    let mut tool_failure = None;
+    let end = match ended {
+        Ended::Stopped(End::TimedOut(why)) => {
+            let complaint = complaint(&stderr_path);
+            End::TimedOut(if complaint.is_empty() {
+                why
+            } else {
+                format!("{why}; QEMU says: {complaint}")
+            })
+        }
+        Ended::Stopped(end) => end,
+        Ended::Left if status.success() => End::Exited,
+        Ended::Left => {
+            let what = format!("QEMU died: {}{}", describe(status), said(&complaint(&stderr_path)));
+            if !judge.has_result() && judge.vitals() == Vitals::Alive {
+                tool_failure =
+                    Some(ToolFailure { what: what.clone(), at_start: !judge.has_output() });
+            }
+            End::ToolDied(what)
+        }
+    };
+    logs.decision(&format!(
+        "{:.3} s: end: {end:?}; QEMU {}",
+        elapsed.as_secs_f64(),
+        describe(status)
+    ))?;
+    let mut rest = Vec::new();
+    let judgement = judge.finish(end, elapsed, |event| rest.push(event));
+    for event in &rest {
+        if let Event::Line(line) = event {
+            logs.line(line)?;
+        }
+        on_event(event);
+    }
+    for report in &judgement.settled {
+        logs.decision(&format!(
+            "{} {}: {}",
+            report.status,
+            report.name,
+            report.reasons.join("; ")
+        ))?;
+    }
+    if !judgement.rerun.is_empty() {
+        logs.decision(&format!("to be booted again: {}", judgement.rerun.join(" ")))?;
+    }
+    logs.flush()?;
+    Ok(Outcome { judgement, tool_failure })
+}
+
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    shlex::try_quote(&text).map_or_else(|_| text.clone().into_owned(), |quoted| quoted.into_owned())
+}
+
+/// Why supervision ended.
+enum Ended {
+    /// QEMU left by itself.
+    Left,
+    /// There is a reason to stop it.
+    Stopped(End),
+}
+
+/// The clock side of a boot.
+struct Watch<'a> {
+    start: Instant,
+    limits: &'a Limits<'a>,
+    deadline: Instant,
+    deadline_reason: String,
+    last_output: Instant,
+    dying_since: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(start: Instant, limits: &'a Limits<'a>) -> Self {
+        let seconds = limits.boot.as_secs();
+        Watch {
+            start,
+            limits,
+            deadline: start + limits.boot,
+            deadline_reason: format!("no test began within {seconds} s of power on"),
+            last_output: start,
+            dying_since: None,
+        }
+    }
+
+    fn supervise(
+        &mut self,
+        qemu: &mut Guarded,
+        judge: &mut Judge,
+        stop: &Stop,
+        logs: &mut BootLogs,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<Ended> {
+        let here = Path::new("QEMU's console");
+        let pid = i32::try_from(qemu.child().id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Error::Tool("QEMU has no process number".into()))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("QEMU"))?;
+        let console = qemu.child().stdout.take();
+        let mut console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
+        let flags = rustix::fs::fcntl_getfl(&console).io("prepare", here)?;
+        rustix::fs::fcntl_setfl(&console, flags | rustix::fs::OFlags::NONBLOCK)
+            .io("prepare", here)?;
+
+        let mut open = true;
+        let mut flush_due: Option<Instant> = None;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if stop.requested().is_some() {
+                return Ok(Ended::Stopped(End::Interrupted));
+            }
+            let until = self.until(judge);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Ended::Stopped(self.verdict(judge)));
+            }
+            let now = Instant::now();
+            if flush_due.is_some_and(|due| due <= now) {
+                logs.flush()?;
+                flush_due = None;
+            }
+            let wait = flush_due.map_or(left, |due| left.min(due - now));
+            let timeout = Timespec::try_from(wait).ok();
+            let mut fds = vec![
+                PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
+            ];
+            if open {
+                fds.push(PollFd::from_borrowed_fd(console.as_fd(), PollFlags::IN));
+            }
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e).io("wait for", here),
+            }
+            let left_by_itself = !fds[1].revents().is_empty();
+            drop(fds);
+
+            // After its end, what the pipe still holds is read to the last byte.
+            while open {
+                match console.read(&mut buffer) {
+                    Ok(0) => open = false,
+                    Ok(count) => {
+                        self.bytes(&buffer[..count], judge, logs, on_event)?;
+                        flush_due.get_or_insert_with(|| Instant::now() + LOG_DELAY);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e).io("read", here),
+                }
+                if judge.is_flooded() {
+                    let end = if judge.has_result() { End::Exited } else { End::Flooded };
+                    return Ok(Ended::Stopped(end));
+                }
+                if !left_by_itself {
+                    break;
+                }
+            }
+            if left_by_itself {
+                return Ok(Ended::Left);
+            }
+        }
+    }
+
+    fn bytes(
+        &mut self,
+        bytes: &[u8],
+        judge: &mut Judge,
+        logs: &mut BootLogs,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
+        let now = Instant::now();
+        self.last_output = now;
+        logs.console(bytes)?;
+        let mut events = Vec::new();
+        judge.feed(bytes, now - self.start, |event| events.push(event));
+        for event in &events {
+            match event {
+                Event::Line(line) => logs.line(line)?,
+                Event::TestStarted(name) => {
+                    let time = (self.limits.test)(name);
+                    self.deadline = now + time;
+                    self.deadline_reason = format!("no result within {} s", time.as_secs());
+                }
+                Event::TestEnded => {
+                    self.deadline = now + self.limits.boot;
+                    let seconds = self.limits.boot.as_secs();
+                    self.deadline_reason =
+                        format!("neither a test nor the end within {seconds} s of the last result");
+                }
+                Event::Final => self.deadline = now + GRACE,
+            }
+            let at = (now - self.start).as_secs_f64();
+            match event {
+                Event::Line(_) => {}
+                other => logs.decision(&format!("{at:.3} s: {other:?}"))?,
+            }
+            on_event(event);
+        }
+        if judge.vitals() > Vitals::Alive && self.dying_since.is_none() {
+            self.dying_since = Some(now);
+            let at = (now - self.start).as_secs_f64();
+            logs.decision(&format!("{at:.3} s: Xen is dying"))?;
+        }
+        Ok(())
+    }
+
+    /// When to stop if nothing more happens.
+    fn until(&self, judge: &Judge) -> Instant {
+        match (judge.vitals(), self.dying_since) {
+            (Vitals::Dead, Some(since)) => since,
+            (_, Some(since)) => {
+                let end = (self.last_output + QUIET).min(since + DEATH_SPEECH);
+                end.min(self.deadline)
+            }
+            _ => self.deadline,
+        }
+    }
+
+    /// What a stop at [`Watch::until`] means.
+    fn verdict(&self, judge: &Judge) -> End {
+        if judge.has_result() {
+            End::Exited
+        } else if judge.vitals() > Vitals::Alive {
+            End::XenDied
+        } else {
+            End::TimedOut(self.deadline_reason.clone())
+        }
+    }
+}
+
+/// QEMU's complaints, without the ones that every boot brings.
+fn complaint(path: &Path) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("TCG doesn't support requested feature"))
+        .filter(|line| !line.trim().is_empty())
+        .take(QUOTED)
+        .collect();
+    lines.join("; ")
+}
+
+fn said(complaint: &str) -> String {
+    if complaint.is_empty() { String::new() } else { format!(": {complaint}") }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

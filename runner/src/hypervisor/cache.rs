@@ -1,0 +1,169 @@
+//! The cache of unpacked hypervisors.
+//!
+//! An entry is a folder that appears whole, by one rename, so that an interrupted download leaves
+//! nothing that looks finished. A lock file for each entry makes a second runner wait for the first. What
+//! is in the cache is checked against its recorded hash before each use.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Ready;
+use crate::exit::{IoContext, Result};
+
+/// Names in an entry's folder.
+const ELF: &str = "xen";
+const RECORD: &str = "origin.json";
+
+/// Overrides the cache's place.
+const VARIABLE: &str = "XTF_CACHE";
+
+/// The cache's folder.
+#[derive(Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Record {
+    provenance: String,
+    sha256: String,
+}
+
+impl Cache {
+    /// The cache of a workspace, unless the environment names another.
+    pub fn of_workspace(workspace: &Path) -> Result<Cache> {
+        let root = match env::var_os(VARIABLE) {
+            Some(dir) if !dir.is_empty() => PathBuf::from(dir),
+            _ => workspace.join(".cache"),
+        };
+        let root = std::path::absolute(&root).io("resolve", &root)?;
+        Ok(Cache { root })
+    }
+
+    /// The file of an entry, present or not.
+    pub fn file_of(&self, key: &str) -> PathBuf {
+        self.root.join(key).join(ELF)
+    }
+
+    /// The entry `key`; if it is missing or damaged, `make` gets a scratch folder and returns the
+    /// ELF and its provenance.
+    pub fn get_or_make(
+        &self,
+        key: &str,
+        note: &mut dyn FnMut(&str),
+        make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<(Vec<u8>, String)>,
+    ) -> Result<Ready> {
+        fs::create_dir_all(&self.root).io("create", &self.root)?;
+        let lock_path = self.root.join(format!("{key}.lock"));
+        let lock = File::create(&lock_path).io("create", &lock_path)?;
+        lock.lock().io("lock", &lock_path)?;
+
+        let entry = self.root.join(key);
+        let elf = self.file_of(key);
+        if entry.exists() {
+            match check(&entry) {
+                Ok(provenance) => return Ok(Ready { elf, provenance }),
+                Err(why) => {
+                    note(&format!("cached {} {why}; getting it again", entry.display()));
+                    fs::remove_dir_all(&entry).io("remove", &entry)?;
+                }
+            }
+        }
+
+        let fresh = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempdir_in(&self.root)
+            .io("create a folder in", &self.root)?;
+        let scratch = fresh.path().join("scratch");
+        fs::create_dir(&scratch).io("create", &scratch)?;
+        let (bytes, provenance) = make(&scratch, note)?;
+        fs::remove_dir_all(&scratch).io("remove", &scratch)?;
+
+        let record = Record { provenance, sha256: sha256(&bytes) };
+        let json = serde_json::to_string_pretty(&record).io("write", &entry)?;
+        write_durably(&fresh.path().join(ELF), &bytes)?;
+        write_durably(&fresh.path().join(RECORD), json.as_bytes())?;
+        fs::rename(fresh.path(), &entry).io("create", &entry)?;
+        // Its content has moved: there is nothing left to clean up.
+        let _moved = fresh.keep();
+        Ok(Ready { elf, provenance: record.provenance })
+    }
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).io("write", path)?;
+    File::open(path).and_then(|file| file.sync_all()).io("write", path)
+}
+
+fn check(entry: &Path) -> std::result::Result<String, String> {
+    let json = fs::read(entry.join(RECORD)).map_err(|e| format!("has no {RECORD} ({e})"))?;
+    let record: Record =
+        serde_json::from_slice(&json).map_err(|e| format!("has a damaged {RECORD} ({e})"))?;
+    let bytes = fs::read(entry.join(ELF)).map_err(|e| format!("has no {ELF} ({e})"))?;
+    if sha256(&bytes) != record.sha256 {
+        return Err("does not match its recorded sha256".into());
+    }
+    Ok(record.provenance)
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Error;
+
+    fn get(cache: &Cache, content: &str) -> (String, Vec<String>) {
+        let mut notes = Vec::new();
+        let ready = cache
+            .get_or_make("key", &mut |text| notes.push(text.to_owned()), |scratch, _| {
+                assert!(scratch.is_dir());
+                Ok((content.as_bytes().to_vec(), "from here".into()))
+            })
+            .unwrap();
+        assert_eq!(ready.provenance, "from here");
+        (fs::read_to_string(ready.elf).unwrap(), notes)
+    }
+
+    #[test]
+    fn made_once_checked_always() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache { root: dir.path().to_owned() };
+        assert_eq!(get(&cache, "one"), ("one".into(), vec![]));
+        assert_eq!(get(&cache, "two"), ("one".into(), vec![]));
+
+        fs::write(cache.file_of("key"), "damage").unwrap();
+        let (content, notes) = get(&cache, "three");
+        assert_eq!(content, "three");
+        assert!(notes[0].contains("does not match its recorded sha256"), "{notes:?}");
+
+        fs::remove_file(dir.path().join("key").join(RECORD)).unwrap();
+        assert_eq!(get(&cache, "four").0, "four");
+    }
+
+    #[test]
+    fn a_failed_download_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache { root: dir.path().to_owned() };
+        let failed = cache.get_or_make("key", &mut |_| {}, |scratch, _| {
+            fs::write(scratch.join("half"), "x").unwrap();
+            Err(Error::Tool("no network".into()))
+        });
+        assert!(failed.is_err());
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["key.lock"]);
+    }
+
+    #[test]
+    fn known_hash() {
+        assert!(sha256(b"").starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
+    }
+}

@@ -1,0 +1,252 @@
+//! Xen from Debian's archive, with Debian's own tools and without installing anything.
+//!
+//! The mirrors are those that this machine's apt is configured for; the suite need not be this
+//! machine's. apt runs on a private root, so that neither its state nor root is touched, and
+//! signatures are checked against Debian's keyring.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::plain_elf;
+use crate::config::DebianPackage;
+use crate::exit::{Error, IoContext, Result};
+use crate::process::Tool;
+
+/// Debian's keys, under the name of older and newer releases of the keyring package.
+const KEYRINGS: [&str; 2] = [
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+];
+
+/// Name of this package's cache entry.
+pub fn cache_key(package: &DebianPackage) -> Result<String> {
+    for (what, word) in [("suite", &package.suite), ("package", &package.package)] {
+        let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        if !word.starts_with(|c: char| c.is_ascii_alphanumeric()) || !word.chars().all(good) {
+            return Err(Error::Usage(format!("`{word}` is no Debian {what}")));
+        }
+    }
+    Ok(format!("debian-{}-{}", package.suite, package.package))
+}
+
+/// Downloads the package into `dir`; returns the file and the package's version.
+pub fn download(package: &DebianPackage, dir: &Path) -> Result<(PathBuf, String)> {
+    let apt = Apt::new(dir)?;
+    let mirrors = apt.mirrors()?;
+    let keyring = KEYRINGS.iter().find(|path| Path::new(path).is_file()).ok_or_else(|| {
+        Error::Tool("Debian's keys are missing; install the package debian-archive-keyring".into())
+    })?;
+
+    let suite = &package.suite;
+    let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);
+    if let Some(security) = &mirrors.security {
+        sources += &format!("deb [signed-by={keyring}] {security} {suite}-security main\n");
+    }
+    let list = apt.sources();
+    fs::write(&list, sources).io("write", &list)?;
+
+    apt.get().args(["update", "--error-on=any"]).run()?;
+    apt.get().args(["download", &package.package]).cwd(dir).run()?;
+
+    let deb = fs::read_dir(dir)
+        .io("read", dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|ext| ext == "deb"))
+        .ok_or_else(|| Error::Tool(format!("apt downloaded no {}", package.package)))?;
+    let version = Tool::new("dpkg-deb").arg("-f").arg(&deb).arg("Version").run()?;
+    Ok((deb, version.trim().to_owned()))
+}
+
+/// The plain ELF inside the package `deb`, unpacked below `dir`.
+pub fn unpack(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
+    let root = dir.join("root");
+    Tool::new("dpkg-deb").arg("-x").arg(deb).arg(&root).run()?;
+    let boot = root.join("boot");
+    let mut found: Vec<PathBuf> = fs::read_dir(&boot)
+        .map_err(|_| Error::Data(format!("{} holds no /boot/xen*.gz", deb.display())))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("xen") && name.ends_with(".gz")
+        })
+        .collect();
+    found.sort();
+    let xen = match found.as_slice() {
+        [xen] => xen,
+        [] => return Err(Error::Data(format!("{} holds no /boot/xen*.gz", deb.display()))),
+        _ => return Err(Error::Data(format!("{} holds several /boot/xen*.gz", deb.display()))),
+    };
+    let bytes = fs::read(xen).io("read", xen)?;
+    plain_elf(&bytes)
+        .map_err(|why| Error::Data(format!("{} in {} {why}", xen.display(), deb.display())))
+}
+
+/// Where Debian's archives are.
+#[derive(Debug, PartialEq, Eq)]
+struct Mirrors {
+    main: String,
+    security: Option<String>,
+}
+
+/// apt on a private root.
+struct Apt {
+    root: PathBuf,
+}
+
+impl Apt {
+    fn new(dir: &Path) -> Result<Apt> {
+        let root = dir.join("apt");
+        for part in ["state/lists/partial", "cache/archives/partial", "etc/sources.list.d"] {
+            let path = root.join(part);
+            fs::create_dir_all(&path).io("create", &path)?;
+        }
+        Ok(Apt { root })
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.root.join("etc/sources.list")
+    }
+
+    /// apt-get with private state and cache, but this machine's sources.
+    fn plain(&self) -> Tool {
+        let option = |name: &str, path: &str| format!("{name}={}", self.root.join(path).display());
+        Tool::new("apt-get")
+            .arg("-q")
+            .args(["-o", &option("Dir::State", "state")])
+            .args(["-o", &option("Dir::State::lists", "state/lists")])
+            .args(["-o", &option("Dir::Cache", "cache")])
+            .args(["-o", &option("Dir::Cache::archives", "cache/archives")])
+            .args(["-o", "Dir::State::status=/dev/null"])
+            .args(["-o", "APT::Architecture=amd64"])
+            .args(["-o", "APT::Architectures=amd64"])
+            .args(["-o", "APT::Sandbox::User=root"])
+            .args(["-o", "Acquire::Languages=none"])
+            .args(["-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"])
+            .args(["-o", "Acquire::Retries=3"])
+    }
+
+    /// apt-get with private sources too.
+    fn get(&self) -> Tool {
+        let option = |name: &str, path: &str| format!("{name}={}", self.root.join(path).display());
+        self.plain()
+            .args(["-o", &option("Dir::Etc::sourcelist", "etc/sources.list")])
+            .args(["-o", &option("Dir::Etc::sourceparts", "etc/sources.list.d")])
+            .args(["-o", "Dir::Etc::preferences=/dev/null"])
+            .args(["-o", "Dir::Etc::preferencesparts=/dev/null"])
+    }
+
+    /// Debian's archives in this machine's configuration.
+    ///
+    /// `indextargets` knows who runs an archive, but only once `apt-get update` was run here; the
+    /// addresses that an update would fetch are known from the configuration alone.
+    fn mirrors(&self) -> Result<Mirrors> {
+        let targets = Tool::new("apt-get")
+            .args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"])
+            .args(["Created-By: Packages"])
+            .run()?;
+        let from_lists = mirrors_of_targets(&targets);
+        if let Some(mirrors) = from_lists {
+            return Ok(mirrors);
+        }
+        let addresses = self.plain().args(["update", "--print-uris"]).run()?;
+        mirrors_of_addresses(&addresses).ok_or_else(|| {
+            Error::Tool(
+                "apt on this machine is not configured for Debian's archive; add it to \
+                 /etc/apt/sources.list, or give Xen as a file with --xen PATH"
+                    .into(),
+            )
+        })
+    }
+}
+
+/// Reads lines of ORIGIN|LABEL|REPO_URI.
+fn mirrors_of_targets(text: &str) -> Option<Mirrors> {
+    let of = |label: &str| {
+        text.lines().find_map(|line| {
+            let mut fields = line.splitn(3, '|');
+            let debian = fields.next()? == "Debian" && fields.next()? == label;
+            fields.next().filter(|_| debian).map(str::to_owned)
+        })
+    };
+    Some(Mirrors { main: of("Debian")?, security: of("Debian-Security") })
+}
+
+/// Reads lines of 'ADDRESS' FILE ..., as `--print-uris` prints them.
+///
+/// Other archives also have suites named after Debian's releases, hence the preference for one
+/// that ends as Debian's mirrors do; the keyring has the last word.
+fn mirrors_of_addresses(text: &str) -> Option<Mirrors> {
+    let archives: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('\'')?.split_once('\''))
+        .filter_map(|(address, _)| address.split_once("/dists/"))
+        .filter(|(_, path)| path.contains("/main/binary-amd64/"))
+        .filter_map(|(archive, path)| Some((archive, path.split_once("/main/")?.0)))
+        .collect();
+    let is_security = |suite: &str| suite.ends_with("-security") || suite.ends_with("/updates");
+    let main = |debian: bool| {
+        archives.iter().find(|(archive, suite)| {
+            !suite.contains(['-', '/'])
+                && archive.trim_end_matches('/').ends_with("/debian") == debian
+        })
+    };
+    let security = archives
+        .iter()
+        .find(|(archive, suite)| is_security(suite) && archive.contains("security"))
+        .or_else(|| archives.iter().find(|(_, suite)| is_security(suite)));
+    Some(Mirrors {
+        main: main(true).or_else(|| main(false))?.0.to_owned(),
+        security: security.map(|(archive, _)| (*archive).to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_with_lists() {
+        let text = "Vendor|Vendor|http://v.example/apt/\n\
+                    Debian|Debian|http://m.example/debian/\n\
+                    Debian|Debian-Security|http://s.example/debian-security/\n";
+        assert_eq!(
+            mirrors_of_targets(text).unwrap(),
+            Mirrors {
+                main: "http://m.example/debian/".into(),
+                security: Some("http://s.example/debian-security/".into()),
+            }
+        );
+        assert_eq!(mirrors_of_targets("\n"), None);
+        assert_eq!(mirrors_of_targets("Ubuntu|Ubuntu|http://u.example/ubuntu/\n"), None);
+    }
+
+    #[test]
+    fn mirrors_without_lists() {
+        let text = "'https://d.example/linux/debian/docker/dists/bookworm/stable/binary-amd64/Packages.xz' x 0 \n\
+            'https://p.example/apt/dists/bookworm/main/binary-amd64/Packages.xz' x 0 \n\
+            'http://m.example/debian/dists/bookworm/InRelease' x 0 \n\
+            'http://m.example/debian/dists/bookworm/main/binary-amd64/Packages.xz' x 0 \n\
+            'http://m.example/debian/dists/bookworm-updates/main/binary-amd64/Packages.xz' x 0 \n\
+            'http://s.example/debian-security/dists/bookworm-security/main/binary-amd64/Packages.xz' x 0 \n";
+        assert_eq!(
+            mirrors_of_addresses(text).unwrap(),
+            Mirrors {
+                main: "http://m.example/debian".into(),
+                security: Some("http://s.example/debian-security".into()),
+            }
+        );
+        assert_eq!(mirrors_of_addresses("Reading package lists...\n"), None);
+    }
+
+    #[test]
+    fn only_words_reach_apt() {
+        let package = |suite: &str, package: &str| DebianPackage {
+            suite: suite.into(),
+            package: package.into(),
+        };
+        assert!(cache_key(&package("bookworm", "xen-hypervisor-4.17-amd64")).is_ok());
+        for (suite, name) in [("../x", "a"), ("a b", "a"), ("a", "-o"), ("", "a"), ("a", "a/b")] {
+            assert!(cache_key(&package(suite, name)).is_err(), "{suite} {name}");
+        }
+    }
+}

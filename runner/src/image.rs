@@ -1,0 +1,156 @@
+//! The test image: its test metadata, read from the ELF without booting it, and its line tables.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use object::{Object, ObjectSection};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Error, IoContext, Result};
+
+/// Section with one JSON object per line for each test.
+const SECTION: &str = ".xtf.meta";
+
+/// What the image says about one of its tests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct TestMeta {
+    /// Unit of selection.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// XTF's category.
+    pub category: Category,
+    /// Environments that it supports, by XTF's names.
+    pub environments: Vec<String>,
+    /// What Xen or the guest must offer.
+    pub needs: Vec<String>,
+    /// May leave the hypervisor dirty: gets a boot of its own.
+    pub own_boot: bool,
+    /// Number of CPUs of the machine.
+    pub vcpus: u32,
+    /// Time from its subtest line to its result.
+    pub timeout_s: u64,
+    /// Runs without being named.
+    pub default: bool,
+    /// Its claims, in the order in which they are reported.
+    pub cases: Vec<String>,
+}
+
+/// XTF's test categories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    Functional,
+    Xsa,
+    Utility,
+    Special,
+    InDevelopment,
+}
+
+/// An image and its tests.
+#[derive(Debug)]
+pub struct Image {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// In the image's order.
+    pub tests: Vec<TestMeta>,
+}
+
+impl Image {
+    /// Reads the metadata of the image at `path`.
+    pub fn open(path: &Path) -> Result<Image> {
+        if !path.is_file() {
+            return Err(Error::Data(format!(
+                "there is no image at {}; build it with `make build`, or name one with --image PATH",
+                path.display()
+            )));
+        }
+        let path = path.canonicalize().io("resolve", path)?;
+        let bytes = fs::read(&path).io("read", &path)?;
+        let tests = read_metadata(&bytes)
+            .map_err(|why| Error::Data(format!("image {}: {why}", path.display())))?;
+        Ok(Image { path, tests })
+    }
+}
+
+fn read_metadata(bytes: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
+    let elf = object::File::parse(bytes).map_err(|e| format!("not an ELF file: {e}"))?;
+    let section = elf
+        .section_by_name(SECTION)
+        .ok_or_else(|| format!("no section {SECTION}; is this an xtf-rs image?"))?;
+    let data = section.data().map_err(|e| format!("section {SECTION}: {e}"))?;
+    parse_metadata(data).map_err(|why| format!("section {SECTION}: {why}"))
+}
+
+fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
+    let mut tests: Vec<TestMeta> = Vec::new();
+    for (index, line) in data.split(|&b| b == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        let start = line.iter().position(|&b| b != 0).unwrap_or(line.len());
+        let end = line.iter().rposition(|&b| b != 0).map_or(start, |last| last + 1);
+        let line = line[start..end].trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let test: TestMeta = serde_json::from_slice(line).map_err(|e| {
+            let text: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            format!("line {number}: {e} in `{text}`")
+        })?;
+        check(&test).map_err(|why| format!("line {number}: {why}"))?;
+        if tests.iter().any(|other| other.name == test.name) {
+            return Err(format!("line {number}: a second test `{}`", test.name));
+        }
+        tests.push(test);
+    }
+    if tests.is_empty() {
+        return Err("holds no test".into());
+    }
+    Ok(tests)
+}
+
+/// A name ends up in comma-separated lists, boot command lines and file names.
+fn check(test: &TestMeta) -> std::result::Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.~+".contains(c);
+    if test.name.is_empty() || !test.name.chars().all(good) {
+        return Err(format!("`{}` is no test name (letters, digits and -_.~+)", test.name));
+    }
+    if test.vcpus == 0 {
+        return Err(format!("test `{}` has vcpus 0", test.name));
+    }
+    if test.timeout_s == 0 {
+        return Err(format!("test `{}` has timeout_s 0", test.name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"cases":["x"],"new":1}"#;
+
+    #[test]
+    fn padding_and_unknown_keys_are_ignored() {
+        let data = format!("\0\0{LINE}\n\0\0\0{}\n\0", LINE.replace("\"a\"", "\"b\""));
+        let tests = parse_metadata(data.as_bytes()).unwrap();
+        assert_eq!(tests.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(tests[0].category, Category::InDevelopment);
+    }
+
+    #[test]
+    fn bad_metadata_is_never_skipped() {
+        for (data, why) in [
+            (LINE.replace("\"vcpus\":1,", ""), "line 1: missing field `vcpus`"),
+            (format!("{LINE}\n{{\n"), "line 2: EOF"),
+            (format!("{LINE}\n{LINE}\n"), "a second test `a`"),
+            (LINE.replace("\"a\"", "\"a,b\""), "no test name"),
+            (LINE.replace("in-development", "fun"), "unknown variant `fun`"),
+            (LINE.replace("\"timeout_s\":3", "\"timeout_s\":0"), "timeout_s 0"),
+            ("\0\n".into(), "holds no test"),
+        ] {
+            let error = parse_metadata(data.as_bytes()).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

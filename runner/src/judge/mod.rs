@@ -1,0 +1,680 @@
+//! The judge: console bytes in, results out. No clock, no files, no processes.
+//!
+//! It believes nothing that it can recompute. Plans, numbering and names must agree with the
+//! image's metadata, a test's result line with its cases, the final line with the tests. A
+//! disagreement is that test's ERROR (or everybody's in this boot, where it concerns the whole),
+//! but never lessens a failure that was seen: statuses only worsen.
+//!
+//! When a boot ends early, somebody is to blame, so that repeating the rest makes progress:
+//! the test that was running; else the last one that reported, whose aftermath it may be; else,
+//! when the plan was there but no test had begun, the first one expected; else, everybody.
+
+mod protocol;
+mod xen;
+
+use std::time::Duration;
+
+use crate::console::{Line, Source, Splitter};
+use crate::status::Status;
+pub use protocol::Verdict;
+use protocol::{Depth, Token};
+pub use xen::Vitals;
+
+/// A boot that prints more than this is out of control.
+pub const FLOOD_LIMIT: u64 = 16 * 1024 * 1024;
+/// Diagnostics kept for each result.
+const MAX_DIAGNOSTICS: usize = 100;
+/// Protocol faults kept for each test.
+const MAX_FAULTS: usize = 8;
+
+/// A test that this boot shall report.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// Its name.
+    pub name: String,
+    /// Its cases, in order.
+    pub cases: Vec<String>,
+}
+
+/// A case's line.
+#[derive(Clone, Debug)]
+pub struct CaseReport {
+    /// Name, as printed.
+    pub name: String,
+    /// What the guest said of it.
+    pub verdict: Verdict,
+    /// The diagnostics before it.
+    pub diagnostics: Vec<String>,
+}
+
+/// All about one test in one boot.
+#[derive(Clone, Debug)]
+pub struct TestReport {
+    /// Its name.
+    pub name: String,
+    /// The judge's status, not necessarily the guest's.
+    pub status: Status,
+    /// The cases that were reported.
+    pub cases: Vec<CaseReport>,
+    /// Why the status is what it is, where the cases don't say it.
+    pub reasons: Vec<String>,
+    /// The case that was under way when the boot ended.
+    pub at_case: Option<String>,
+    /// Diagnostics that belong to no case; a panic's registers among them.
+    pub diagnostics: Vec<String>,
+    /// Code addresses in the image, innermost first.
+    pub backtrace: Vec<u64>,
+    /// Xen's last words, if the boot died.
+    pub xen_words: Vec<String>,
+    /// From its subtest line to its result.
+    pub elapsed: Duration,
+}
+
+/// What the boot's supervisor needs to know at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A clean line, for logs and screens.
+    Line(Line),
+    /// A subtest line of an expected test.
+    TestStarted(String),
+    /// The result line of a test.
+    TestEnded,
+    /// `Test result:` was seen.
+    Final,
+}
+
+/// Why the console ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// QEMU left by itself without complaint, or was stopped after the final line.
+    Exited,
+    /// Stopped because Xen said that it is dying.
+    XenDied,
+    /// Stopped because time was up.
+    TimedOut(String),
+    /// Stopped because of [`FLOOD_LIMIT`].
+    Flooded,
+    /// QEMU itself failed.
+    ToolDied(String),
+    /// The user stopped the run.
+    Interrupted,
+}
+
+/// The outcome of a boot.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Tests that are settled.
+    pub settled: Vec<TestReport>,
+    /// Names of tests that deserve another boot.
+    pub rerun: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Index into `expected`; `None` for a name that nobody selected.
+    slot: Option<usize>,
+    name: String,
+    since: Duration,
+    plan: Option<usize>,
+    cases: Vec<CaseReport>,
+    faults: Vec<String>,
+}
+
+impl Running {
+    fn new(slot: Option<usize>, name: &str, now: Duration) -> Self {
+        let name = name.to_owned();
+        Running { slot, name, since: now, plan: None, cases: Vec::new(), faults: Vec::new() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Panic {
+    lines: Vec<String>,
+    backtrace: Vec<u64>,
+}
+
+/// Judges one boot.
+#[derive(Debug)]
+pub struct Judge {
+    environment: &'static str,
+    expected: Vec<Expected>,
+    reports: Vec<Option<TestReport>>,
+    last_reported: Option<usize>,
+    splitter: Splitter,
+    xen: xen::Watch,
+    bytes: u64,
+    banner: bool,
+    environment_seen: bool,
+    ktap: bool,
+    plan: Option<usize>,
+    results: usize,
+    guest_statuses: Vec<Status>,
+    subtest_ktap: bool,
+    running: Option<Running>,
+    diagnostics: Vec<String>,
+    panic: Option<Panic>,
+    result: Option<Status>,
+    faults: Vec<String>,
+}
+
+impl Judge {
+    /// A judge for a boot of `expected` tests; `environment` is what the guest must call itself.
+    pub fn new(environment: &'static str, expected: Vec<Expected>) -> Self {
+        Judge {
+            environment,
+            reports: expected.iter().map(|_| None).collect(),
+            expected,
+            last_reported: None,
+            splitter: Splitter::default(),
+            xen: xen::Watch::new(),
+            bytes: 0,
+            banner: false,
+            environment_seen: false,
+            ktap: false,
+            plan: None,
+            results: 0,
+            guest_statuses: Vec::new(),
+            subtest_ktap: false,
+            running: None,
+            diagnostics: Vec::new(),
+            panic: None,
+            result: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Takes console bytes that arrived at `now` (since the start of the boot).
+    pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.feed(bytes, |line| self.line(line, now, &mut events));
+        self.splitter = splitter;
+    }
+
+    /// Whether the guest spoke its last line.
+    pub fn has_result(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// Whether the console is out of control.
+    pub fn is_flooded(&self) -> bool {
+        self.bytes > FLOOD_LIMIT
+    }
+
+    /// Whether anything at all arrived.
+    pub fn has_output(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// How far Xen is on its way out.
+    pub fn vitals(&self) -> Vitals {
+        self.xen.vitals()
+    }
+
+    fn line(&mut self, line: Line, now: Duration, events: &mut impl FnMut(Event)) {
+        match line.source {
+            Source::Xen => self.xen.line(&line.text),
+            Source::Guest => {
+                if let Some(event) = self.guest_line(&line.text, now) {
+                    events(event);
+                }
+            }
+        }
+        events(Event::Line(line));
+    }
+
+    fn guest_line(&mut self, text: &str, now: Duration) -> Option<Event> {
+        let token = protocol::parse(text);
+        if self.result.is_some() {
+            if !matches!(token, Token::Text | Token::Diagnostic(_)) {
+                self.fault(format!("line after the final line: `{text}`"));
+            }
+            return None;
+        }
+        match token {
+            Token::Text => {}
+            Token::Malformed(why) => self.fault(format!("{why}: `{text}`")),
+            Token::Banner if self.banner => self.fault("the guest started a second time"),
+            Token::Banner => self.banner = true,
+            Token::Environment(name) => self.environment(name),
+            Token::Ktap(Depth::Test) if self.ktap => self.fault("a second KTAP header"),
+            Token::Ktap(Depth::Test) => self.ktap = true,
+            Token::Ktap(Depth::Case) => {
+                if self.subtest_ktap || self.running.is_some() {
+                    self.fault("KTAP header inside a subtest");
+                }
+                self.subtest_ktap = true;
+            }
+            Token::Plan(Depth::Test, count) => self.plan(count),
+            Token::Plan(Depth::Case, count) => self.subtest_plan(count),
+            Token::Subtest(name) => return self.subtest(name, now),
+            Token::Diagnostic(text) => self.diagnostic(text),
+            Token::Result(Depth::Case, number, name, verdict) => self.case(number, name, verdict),
+            Token::Result(Depth::Test, number, name, verdict) => {
+                self.test(number, name, verdict, now);
+                return Some(Event::TestEnded);
+            }
+            Token::Final(status) => {
+                self.result = Some(status);
+                return Some(Event::Final);
+            }
+        }
+        None
+    }
+
+    /// Notes a breach of the protocol: the running test's, else the whole boot's.
+    fn fault(&mut self, why: impl Into<String>) {
+        let faults = match &mut self.running {
+            Some(running) => &mut running.faults,
+            None => &mut self.faults,
+        };
+        if faults.len() < MAX_FAULTS {
+            faults.push(format!("protocol: {}", why.into()));
+        }
+    }
+
+    fn environment(&mut self, name: &str) {
+        self.environment_seen = true;
+        let wanted = self.environment;
+        let same =
+            name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        if !same {
+            self.fault(format!("the guest runs in `{name}`, not in `{wanted}`"));
+        }
+    }
+
+    fn plan(&mut self, count: usize) {
+        if self.plan.is_some() {
+            self.fault("a second plan");
+        } else if count != self.expected.len() {
+            let expected = self.expected.len();
+            self.fault(format!("the plan says {count} tests, {expected} were selected"));
+        }
+        self.plan.get_or_insert(count);
+    }
+
+    fn subtest(&mut self, name: &str, now: Duration) -> Option<Event> {
+        if let Some(open) = self.running.take() {
+            let why = format!("protocol: subtest `{name}` began before the result line");
+            self.close(open, Status::Error, vec![why], Vec::new(), now);
+        }
+        let slot = self.expected.iter().position(|test| test.name == name);
+        match slot {
+            None => self.fault(format!("subtest `{name}` was not selected")),
+            Some(slot) if self.reports[slot].is_some() => {
+                self.fault(format!("subtest `{name}` began a second time"));
+            }
+            Some(_) => {}
+        }
+        let slot = slot.filter(|&slot| self.reports[slot].is_none());
+        let without_header = !std::mem::take(&mut self.subtest_ktap);
+        let without_plan = self.plan.is_none();
+        self.diagnostics.clear();
+        self.xen.forget();
+        self.running = Some(Running::new(slot, name, now));
+        if without_header {
+            self.fault("subtest without its KTAP header");
+        }
+        if without_plan {
+            self.fault("subtest before the plan of the whole");
+        }
+        slot.map(|_| Event::TestStarted(name.to_owned()))
+    }
+
+    fn subtest_plan(&mut self, count: usize) {
+        let Some(running) = &mut self.running else {
+            return self.fault("a case plan outside a subtest");
+        };
+        let known = running.slot.map(|slot| self.expected[slot].cases.len());
+        if running.plan.is_some() {
+            self.fault("a second case plan");
+        } else {
+            running.plan = Some(count);
+            if let Some(known) = known.filter(|&known| known != count) {
+                self.fault(format!("the plan says {count} cases, the image's metadata {known}"));
+            }
+        }
+    }
+
+    fn case(&mut self, number: usize, name: &str, verdict: Verdict) {
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+        let Some(running) = &mut self.running else {
+            return self.fault(format!("case `{name}` outside a subtest"));
+        };
+        let next = running.cases.len() + 1;
+        let planned = running.plan;
+        let known = running.slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
+        // A runaway guest must not grow the report: what exceeds the plan is only a fault.
+        let surplus = planned.is_some_and(|planned| next > planned);
+        let duplicate = running.cases.iter().any(|case| case.name == name);
+        if !surplus {
+            running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics });
+        }
+        if planned.is_none() {
+            self.fault(format!("case `{name}` before the case plan"));
+        }
+        if surplus {
+            self.fault(format!("case `{name}` exceeds the plan"));
+        } else if duplicate {
+            self.fault(format!("case `{name}` was reported twice"));
+        } else if let Some(known) = known
+            && known.as_deref() != Some(name)
+        {
+            let wanted = known.map_or("no further case".into(), |known| format!("`{known}`"));
+            self.fault(format!("case {next} is `{name}`, the image's metadata says {wanted}"));
+        }
+        if number != next {
+            self.fault(format!("case `{name}` has number {number} instead of {next}"));
+        }
+    }
+
+    fn test(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
+        self.results += 1;
+        self.guest_statuses.push(verdict.status());
+        let next = self.results;
+        let mut reasons = Vec::new();
+        if number != next {
+            reasons.push(format!("protocol: test `{name}` has number {number} instead of {next}"));
+        }
+        if self.plan.is_none() {
+            reasons.push("protocol: result line before the plan of the whole".into());
+        }
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+        match self.running.take() {
+            Some(running) if running.name == name => {
+                self.finish_test(running, verdict, reasons, diagnostics, now);
+            }
+            open => {
+                if let Some(open) = open {
+                    let why = format!("protocol: closed by the result line of `{name}`");
+                    self.close(open, Status::Error, vec![why], Vec::new(), now);
+                }
+                self.lone_result(name, verdict, reasons, diagnostics, now);
+            }
+        }
+    }
+
+    /// A result line with its subtest before it.
+    fn finish_test(
+        &mut self,
+        running: Running,
+        verdict: Verdict,
+        mut reasons: Vec<String>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) {
+        let reported = running.cases.len();
+        match running.plan {
+            None => reasons.push("protocol: subtest without a case plan".into()),
+            Some(plan) if reported < plan => {
+                reasons.push(format!("protocol: {reported} of {plan} planned cases were reported"));
+            }
+            Some(_) => {}
+        }
+        let computed = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
+        let computed = computed.unwrap_or_else(|| {
+            reasons.push("no case was reported".into());
+            Status::Error
+        });
+        let mut status = computed;
+        match verdict {
+            // The framework's own checks after the last case end here.
+            Verdict::Error(why) if computed <= Status::Error => {
+                status = Status::Error;
+                reasons.push(why);
+            }
+            Verdict::Deviation(_) => {
+                reasons.push("protocol: a whole test can't be a deviation".into());
+            }
+            Verdict::Skip(why) if computed == Status::Skip => reasons.push(why),
+            verdict if verdict.status() != computed => {
+                let said = verdict.status();
+                reasons.push(format!(
+                    "protocol: the result line says {said}, its cases amount to {computed}"
+                ));
+            }
+            _ => {}
+        }
+        if reasons.iter().any(|why| why.starts_with("protocol:")) {
+            status = status.max(Status::Error);
+        }
+        self.close(running, status, reasons, diagnostics, now);
+    }
+
+    /// A result line without a subtest: right only for a test that could not begin.
+    fn lone_result(
+        &mut self,
+        name: &str,
+        verdict: Verdict,
+        mut reasons: Vec<String>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) {
+        let slot = self.expected.iter().position(|test| test.name == name);
+        let Some(slot) = slot.filter(|&slot| self.reports[slot].is_none()) else {
+            let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
+            return self.fault(format!("test `{name}` was {what}"));
+        };
+        let mut status = verdict.status();
+        match verdict {
+            Verdict::Skip(why) | Verdict::Error(why) => reasons.push(why),
+            _ => reasons.push("protocol: result line without a subtest".into()),
+        }
+        if reasons.iter().any(|why| why.starts_with("protocol:")) {
+            status = status.max(Status::Error);
+        }
+        let running = Running::new(Some(slot), name, now);
+        self.close(running, status, reasons, diagnostics, now);
+    }
+
+    /// Turns a running test into its report.
+    fn close(
+        &mut self,
+        running: Running,
+        status: Status,
+        reasons: Vec<String>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) -> Option<&mut TestReport> {
+        let mut faults = running.faults;
+        let Some(slot) = running.slot else {
+            self.faults.append(&mut faults);
+            return None;
+        };
+        let seen = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
+        let mut status = seen.filter(|seen| seen.is_bad()).map_or(status, |seen| status.max(seen));
+        if !faults.is_empty() {
+            status = status.max(Status::Error);
+        }
+        faults.extend(reasons);
+        self.last_reported = Some(slot);
+        Some(self.reports[slot].insert(TestReport {
+            name: running.name,
+            status,
+            cases: running.cases,
+            reasons: faults,
+            at_case: None,
+            diagnostics,
+            backtrace: Vec::new(),
+            xen_words: Vec::new(),
+            elapsed: now.saturating_sub(running.since),
+        }))
+    }
+
+    fn diagnostic(&mut self, text: &str) {
+        if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
+            self.panic.get_or_insert_default();
+        }
+        let Some(panic) = &mut self.panic else {
+            if self.diagnostics.len() < MAX_DIAGNOSTICS {
+                self.diagnostics.push(text.to_owned());
+            }
+            return;
+        };
+        if let Some(addresses) = text.strip_prefix("backtrace:") {
+            let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
+            let addresses = addresses.split_whitespace().take(room).filter_map(|word| {
+                u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
+            });
+            panic.backtrace.extend(addresses);
+        } else if panic.lines.len() < MAX_DIAGNOSTICS {
+            panic.lines.push(text.to_owned());
+        }
+    }
+
+    /// Closes the books at `now`, knowing why the console ended.
+    pub fn finish(mut self, end: End, now: Duration, mut events: impl FnMut(Event)) -> Judgement {
+        if let Some(line) = self.splitter.finish() {
+            self.line(line, now, &mut events);
+        }
+        if let Some((status, reason)) = self.cause_of_death(&end) {
+            self.blame(status, reason, now);
+        } else if !matches!(end, End::Interrupted) {
+            self.check_whole(now);
+        }
+        self.taint();
+
+        let interrupted = matches!(end, End::Interrupted);
+        let rerun = self
+            .expected
+            .iter()
+            .zip(&self.reports)
+            .filter(|(_, report)| report.is_none() && !interrupted)
+            .map(|(test, _)| test.name.clone())
+            .collect();
+        Judgement { settled: self.reports.into_iter().flatten().collect(), rerun }
+    }
+
+    /// Why the boot did not come to its regular end, if it did not.
+    fn cause_of_death(&self, end: &End) -> Option<(Status, String)> {
+        if let End::Interrupted = end {
+            return None;
+        }
+        let xen = || self.xen.headline();
+        if self.xen.vitals() > Vitals::Alive && self.result.is_none()
+            || self.xen.headline().is_some_and(|words| words.starts_with("Xen panicked"))
+        {
+            let words = xen().unwrap_or_else(|| "Xen died".into());
+            return Some((Status::Crash, words));
+        }
+        if self.result.is_some() {
+            if let Some(panic) = &self.panic {
+                let line = panic.lines.first().cloned().unwrap_or_default();
+                return Some((Status::Error, format!("the guest gave up: {line}")));
+            }
+            return self.running.as_ref().map(|_| {
+                (Status::Error, "protocol: the final line came in the middle of the test".into())
+            });
+        }
+        if let Some(line) = self.panic.as_ref().and_then(|panic| panic.lines.first()) {
+            return Some((Status::Crash, format!("the guest died: {line}")));
+        }
+        Some(match end {
+            End::Exited => {
+                let words = xen().unwrap_or_else(|| {
+                    "the machine was reset without a word of Xen's (a triple fault, or a shutdown \
+                     without a result)"
+                        .into()
+                });
+                (Status::Crash, words)
+            }
+            End::XenDied => (Status::Crash, xen().unwrap_or_else(|| "Xen died".into())),
+            End::TimedOut(what) => (Status::Timeout, what.clone()),
+            End::Flooded => (
+                Status::Crash,
+                format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
+            ),
+            End::ToolDied(what) => (Status::Error, what.clone()),
+            End::Interrupted => return None,
+        })
+    }
+
+    /// Settles an early end; see the module's page for who is to blame.
+    fn blame(&mut self, status: Status, reason: String, now: Duration) {
+        let panic = self.panic.take().unwrap_or_default();
+        let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+
+        let running = self.running.take().and_then(|running| {
+            if running.slot.is_none() {
+                // Nobody selected it: its faults stay, the blame goes on.
+                self.faults.extend(running.faults.iter().cloned());
+            }
+            running.slot.map(|slot| (slot, running))
+        });
+        let slots: Vec<usize> = if let Some((slot, running)) = running {
+            let at_case = self.expected[slot].cases.get(running.cases.len()).cloned();
+            let report = self.close(running, status, vec![reason], diagnostics, now);
+            if let Some(report) = report {
+                report.at_case = at_case;
+            }
+            vec![slot]
+        } else if let Some(slot) = self.last_reported {
+            if let Some(report) = &mut self.reports[slot] {
+                report.status = report.status.max(status);
+                report.reasons.push(format!("after its result was reported: {reason}"));
+            }
+            vec![slot]
+        } else {
+            let count = if self.plan.is_some() { 1 } else { self.expected.len() };
+            let slots: Vec<usize> = (0..count.min(self.expected.len())).collect();
+            for &slot in &slots {
+                let open = Running::new(Some(slot), &self.expected[slot].name, now);
+                let why = format!("before the first test began: {reason}");
+                self.close(open, status, vec![why], diagnostics.clone(), now);
+            }
+            slots
+        };
+        for slot in slots {
+            if let Some(report) = &mut self.reports[slot] {
+                report.diagnostics.extend(panic.lines.iter().cloned());
+                report.backtrace.clone_from(&panic.backtrace);
+                report.xen_words.clone_from(&words);
+            }
+        }
+    }
+
+    /// The checks of a boot that came to its regular end.
+    fn check_whole(&mut self, now: Duration) {
+        if self.plan.is_none() {
+            self.fault("no plan of the whole");
+        }
+        if !self.banner {
+            self.fault("no banner");
+        }
+        if !self.ktap {
+            self.fault("no KTAP header");
+        }
+        if !self.environment_seen {
+            self.fault("no environment line");
+        }
+        let said = self.result;
+        let computed = Status::of_parts(self.guest_statuses.iter().copied());
+        if let (Some(said), Some(computed)) = (said, computed)
+            && said != computed
+        {
+            self.fault(format!("the final line says {said}, the tests amount to {computed}"));
+        }
+        for slot in 0..self.expected.len() {
+            if self.reports[slot].is_none() {
+                let open = Running::new(Some(slot), &self.expected[slot].name, now);
+                let why = "protocol: selected, but not reported before the final line".into();
+                self.close(open, Status::Error, vec![why], Vec::new(), now);
+            }
+        }
+    }
+
+    /// A fault of the whole boot casts doubt on every result in it.
+    fn taint(&mut self) {
+        if self.faults.is_empty() {
+            return;
+        }
+        for report in self.reports.iter_mut().flatten() {
+            report.status = report.status.max(Status::Error);
+            report.reasons.extend(self.faults.iter().cloned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! The judge against recorded consoles and against nasty ones.
+
+use super::*;
+
+fn expected(tests: &[(&str, &[&str])]) -> Vec<Expected> {
+    tests
+        .iter()
+        .map(|(name, cases)| Expected {
+            name: (*name).into(),
+            cases: cases.iter().map(|case| (*case).into()).collect(),
+        })
+        .collect()
+}
+
+/// The three tests of most fixtures.
+fn three() -> Vec<Expected> {
+    expected(&[
+        ("example", &["hello", "other"]),
+        ("args", &["list/a", "list/b", "get/c"]),
+        ("needy", &["x"]),
+    ])
+}
+
+fn judge_as(
+    environment: &'static str,
+    tests: Vec<Expected>,
+    console: &[u8],
+    end: End,
+) -> Judgement {
+    let mut judge = Judge::new(environment, tests);
+    judge.feed(console, Duration::from_millis(1), |_| {});
+    judge.finish(end, Duration::from_millis(2), |_| {})
+}
+
+fn judge(console: &str) -> Judgement {
+    judge_as("PV 64bit", three(), console.as_bytes(), End::Exited)
+}
+
+fn report<'a>(judgement: &'a Judgement, name: &str) -> &'a TestReport {
+    judgement.settled.iter().find(|report| report.name == name).unwrap()
+}
+
+fn statuses(judgement: &Judgement) -> Vec<(&str, Status)> {
+    judgement.settled.iter().map(|report| (report.name.as_str(), report.status)).collect()
+}
+
+const GOOD: &str = include_str!("../../tests/fixtures/good.log");
+
+#[test]
+fn a_good_console() {
+    let got = judge(GOOD);
+    assert_eq!(
+        statuses(&got),
+        [("example", Status::Success), ("args", Status::Failure), ("needy", Status::Skip)]
+    );
+    assert!(got.rerun.is_empty());
+    let args = report(&got, "args");
+    assert_eq!(args.cases[1].diagnostics, ["expected EINVAL, got success"]);
+    assert_eq!(args.cases[1].verdict, Verdict::Failure);
+    assert_eq!(args.cases[2].verdict, Verdict::Deviation("xsa-0: old Xen".into()));
+    assert!(args.reasons.is_empty(), "{:?}", args.reasons);
+    assert_eq!(report(&got, "needy").reasons, ["livepatch is not built into this Xen"]);
+}
+
+#[test]
+fn any_cut_of_the_bytes_gives_the_same_judgement() {
+    let whole = format!("{:?}", judge(GOOD));
+    for size in [1, 2, 3, 7, 64] {
+        let mut judge = Judge::new("PV 64bit", three());
+        for chunk in GOOD.as_bytes().chunks(size) {
+            judge.feed(chunk, Duration::from_millis(1), |_| {});
+        }
+        let got = judge.finish(End::Exited, Duration::from_millis(2), |_| {});
+        assert_eq!(format!("{got:?}"), whole);
+    }
+}
+
+/// Each edit of the good console breaks one rule; the reason must name it.
+#[test]
+fn every_disagreement_is_an_error_with_its_reason() {
+    for (from, to, test, why) in [
+        ("1..3\r\n", "1..4\r\n", "example", "the plan says 4 tests, 3 were selected"),
+        ("1..3\r\n", "\r\n", "example", "no plan of the whole"),
+        ("Environment: PV", "Environment: PVH", "needy", "not in `PV 64bit`"),
+        ("Environment: PV 64bit", "Environment: PV 64bits", "needy", "not in `PV 64bit`"),
+        ("--- Xen Test Framework ---", "", "needy", "no banner"),
+        ("\r\nKTAP version 1", "\r\n", "needy", "no KTAP header"),
+        ("  1..2", "  1..3", "example", "the image's metadata 2"),
+        ("  1..2", "", "example", "without a case plan"),
+        ("  ok 2 other # SKIP not privileged\r\n", "", "example", "1 of 2 planned cases"),
+        ("  ok 1 hello", "  ok 1 hullo", "example", "metadata says `hello`"),
+        ("  ok 2 other", "  ok 2 hello", "example", "reported twice"),
+        ("  ok 2 other", "  ok 3 other", "example", "number 3 instead of 2"),
+        ("  ok 2 other", "  ok two other", "example", "without a number"),
+        ("ok 1 example\r", "  ok 3 third\r\nok 1 example\r", "example", "exceeds the plan"),
+        ("\nok 1 example", "\nok 2 example", "example", "number 2 instead of 1"),
+        (
+            "\nok 1 example",
+            "\nnot ok 1 example",
+            "example",
+            "says FAILURE, its cases amount to SUCCESS",
+        ),
+        ("\nok 1 example\r", "\nok 1 example # SKIP why\r", "example", "says SKIP"),
+        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, its cases amount to FAILURE"),
+        ("\nok 1 example", "\nok 1 exampel", "example", "closed by the result line of `exampel`"),
+        (
+            "ok 3 needy # SKIP livepatch is not built into this Xen",
+            "ok 3 needy",
+            "needy",
+            "without a subtest",
+        ),
+        (
+            "ok 3 needy # SKIP livepatch is not built into this Xen\r\n",
+            "",
+            "needy",
+            "not reported before the final line",
+        ),
+        ("# Subtest: example", "# Subtest: sample", "example", "`sample` was not selected"),
+        (
+            "  KTAP version 1\r\n  # Subtest: args",
+            "  # Subtest: args",
+            "args",
+            "without its KTAP header",
+        ),
+        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests amount to FAILURE"),
+        (
+            "Test result: FAILURE",
+            "Test result: FAILURE\r\nTest result: FAILURE",
+            "example",
+            "after the final line",
+        ),
+        (
+            "Test result: FAILURE",
+            "Test result: FAILURE\r\nok 4 more",
+            "example",
+            "after the final line",
+        ),
+    ] {
+        let console = GOOD.replacen(from, to, 1);
+        assert_ne!(console, GOOD, "{from} is not in the fixture");
+        let got = judge(&console);
+        let report = report(&got, test);
+        assert!(report.status >= Status::Error, "{from} -> {to}: {report:?}");
+        assert!(
+            report.reasons.iter().any(|reason| reason.contains(why)),
+            "{from} -> {to}: {report:?}"
+        );
+        assert!(got.rerun.is_empty(), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_failure_that_was_seen_is_never_lessened() {
+    let got = judge(&GOOD.replace("\nnot ok 2 args", "\nok 2 args"));
+    assert_eq!(report(&got, "args").status, Status::Failure);
+}
+
+#[test]
+fn an_error_of_the_framework_after_the_cases_is_the_tests_error() {
+    let console =
+        GOOD.replace("\nok 1 example", "\nnot ok 1 example # ERROR left a payload behind");
+    let got = judge(&console);
+    assert_eq!(report(&got, "example").status, Status::Error);
+    assert_eq!(report(&got, "example").reasons, ["left a payload behind"]);
+}
+
+#[test]
+fn xen_panics_in_a_test() {
+    let log = include_bytes!("../../tests/fixtures/xen-panic.log");
+    let got = judge_as("PV 64bit", three(), log, End::XenDied);
+    let args = report(&got, "args");
+    assert_eq!(args.status, Status::Crash);
+    assert_eq!(args.reasons, ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
+    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    assert!(args.xen_words[0].contains("----[ Xen-4.17"), "{:?}", args.xen_words);
+    assert_eq!(report(&got, "example").status, Status::Success);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn vitals_follow_a_panic() {
+    let log = include_str!("../../tests/fixtures/xen-panic.log");
+    let mut judge = Judge::new("PV 64bit", three());
+    let (before, after) = log.split_at(log.find("(XEN) Panic on CPU").unwrap());
+    let (panic, end) = after.split_at(after.find("(XEN) Reboot").unwrap());
+    judge.feed(before.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Alive);
+    judge.feed(panic.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Dying);
+    judge.feed(end.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Dead);
+}
+
+#[test]
+fn the_guest_panics_in_a_test() {
+    let log = include_bytes!("../../tests/fixtures/guest-panic.log");
+    let got = judge_as("PVH 64bit", three(), log, End::Exited);
+    let args = report(&got, "args");
+    assert_eq!(args.status, Status::Error);
+    assert_eq!(
+        args.reasons,
+        ["the guest gave up: PANIC tests/src/args.rs:12: index out of bounds"]
+    );
+    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    assert_eq!(args.backtrace, [0x101234, 0x105678]);
+    assert_eq!(args.diagnostics.len(), 2);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn a_final_line_in_the_middle_of_a_test() {
+    let console =
+        GOOD.split("  not ok 2 list/b").next().unwrap().to_owned() + "Test result: ERROR\n";
+    let got = judge(&console);
+    assert_eq!(report(&got, "args").status, Status::Error);
+    assert!(report(&got, "args").reasons[0].contains("in the middle"));
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn blame_makes_progress() {
+    // Nothing at all: nobody can be told apart, nobody is repeated.
+    let got = judge_as("PV 64bit", three(), b"", End::TimedOut("no sign of life".into()));
+    assert_eq!(got.settled.len(), 3);
+    assert!(got.settled.iter().all(|report| report.status == Status::Timeout));
+    assert!(got.rerun.is_empty());
+
+    // A plan but no test: the first is tried no more.
+    let head = GOOD.split("  KTAP").next().unwrap();
+    let got = judge(head);
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert_eq!(got.rerun, ["args", "needy"]);
+
+    // Between two tests: the aftermath of the one before.
+    let between = GOOD.split("  KTAP version 1\r\n  # Subtest: args").next().unwrap();
+    let got = judge(between);
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert!(report(&got, "example").reasons[0].starts_with("after its result was reported"));
+    assert_eq!(got.rerun, ["args", "needy"]);
+
+    // In a test that nobody selected.
+    let got = judge(&(head.to_owned() + "  KTAP version 1\n  # Subtest: alien\n"));
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert!(report(&got, "example").reasons.iter().any(|why| why.contains("alien")));
+}
+
+#[test]
+fn xen_panics_after_the_final_line() {
+    let console = GOOD.to_owned() + "(XEN) Panic on CPU 0:\n(XEN) FATAL PAGE FAULT\n";
+    let got = judge_as("PV 64bit", three(), console.as_bytes(), End::Exited);
+    assert_eq!(report(&got, "needy").status, Status::Crash);
+    assert_eq!(report(&got, "args").status, Status::Failure);
+    assert!(got.rerun.is_empty());
+}
+
+#[test]
+fn no_final_line_although_all_reported() {
+    let console = GOOD.replace("Test result: FAILURE\r\n", "");
+    let got = judge(&console);
+    assert_eq!(report(&got, "needy").status, Status::Crash);
+}
+
+#[test]
+fn a_tool_that_dies_is_not_a_crash_of_xen() {
+    let half = GOOD.split("  ok 1 list/a").next().unwrap();
+    let got = judge_as("PV 64bit", three(), half.as_bytes(), End::ToolDied("QEMU died".into()));
+    assert_eq!(report(&got, "args").status, Status::Error);
+    assert_eq!(report(&got, "args").reasons, ["QEMU died"]);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn an_interrupted_boot_settles_only_what_was_reported() {
+    let half = GOOD.split("  ok 1 list/a").next().unwrap();
+    let got = judge_as("PV 64bit", three(), half.as_bytes(), End::Interrupted);
+    assert_eq!(statuses(&got), [("example", Status::Success)]);
+    assert!(got.rerun.is_empty());
+}
+
+#[test]
+fn floods_are_noticed_and_bounded() {
+    let mut judge = Judge::new("PV 64bit", three());
+    let noise = b"  not ok 1 x\n# PANIC x\n# backtrace: 0x1 0x2\n".repeat(4096);
+    let mut fed = 0;
+    while !judge.is_flooded() {
+        judge.feed(&noise, Duration::ZERO, |_| {});
+        fed += noise.len() as u64;
+        assert!(fed < 2 * FLOOD_LIMIT);
+    }
+    let got = judge.finish(End::Flooded, Duration::ZERO, |_| {});
+    let first = &got.settled[0];
+    assert_eq!(first.status, Status::Crash);
+    assert!(first.reasons.len() <= MAX_FAULTS + 1 && first.diagnostics.len() <= MAX_DIAGNOSTICS);
+}
+
+/// Pieces of protocol in random order, with random bytes between: whatever comes, the judge neither
+/// panics nor loses a test, and it never calls it a success without the whole protocol.
+#[test]
+fn nasty_input_never_loses_a_test() {
+    let pieces: Vec<&[u8]> = GOOD
+        .split_inclusive('\n')
+        .map(str::as_bytes)
+        .chain([
+            &b"\x1b[31"[..],
+            b"\0\0\r",
+            b"\n",
+            b"ok ",
+            b"  ok 1 hello\n",
+            b"Test result: SUCCESS\n",
+            b"# PANIC x\n",
+            b"# backtrace: zzz 0x\n",
+            b"(XEN) Panic on CPU 0:\n",
+            b"(d0) ",
+            b"\xff\xc3\x28\n",
+            b"not ok 18446744073709551616 x\n",
+            b"1..18446744073709551615\n",
+            b"  1..18446744073709551615\n",
+        ])
+        .collect();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |bound: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % bound as u64) as usize
+    };
+    for round in 0..5000 {
+        let console: Vec<u8> =
+            (0..random(40)).flat_map(|_| pieces[random(pieces.len())].to_vec()).collect();
+        let end = match random(5) {
+            0 => End::Exited,
+            1 => End::XenDied,
+            2 => End::TimedOut("t".into()),
+            3 => End::Flooded,
+            _ => End::ToolDied("q".into()),
+        };
+        let got = judge_as("PV 64bit", three(), &console, end);
+        assert!(!got.settled.is_empty(), "round {round}: no progress");
+        assert_eq!(got.settled.len() + got.rerun.len(), 3, "round {round}");
+        let text = String::from_utf8_lossy(&console);
+        let args = got.settled.iter().find(|report| report.name == "args");
+        if let Some(args) = args.filter(|report| report.status == Status::Success) {
+            assert!(text.contains("# Subtest: args"), "round {round}: {args:?}");
+            assert!(args.cases.len() == 3, "round {round}");
+        }
+    }
+}

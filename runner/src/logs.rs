@@ -1,0 +1,152 @@
+//! Folders and files that a run leaves behind.
+//!
+//!     logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
+//!     logs/latest -> 20260102-030405
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::console::{Line, Source};
+use crate::exit::{Error, IoContext, Result};
+use crate::qemu::{IMAGE_LINK, XEN_LINK};
+
+/// The folder of a run.
+#[derive(Debug)]
+pub struct RunLogs {
+    dir: PathBuf,
+    boots: Cell<u32>,
+}
+
+impl RunLogs {
+    /// A new folder below `base`, with `latest` pointing to it.
+    pub fn create(base: &Path) -> Result<RunLogs> {
+        fs::create_dir_all(base).io("create", base)?;
+        let base = base.canonicalize().io("resolve", base)?;
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n}")));
+        for name in names {
+            let dir = base.join(&name);
+            match fs::create_dir(&dir) {
+                Ok(()) => {
+                    point_latest(&base, &name)?;
+                    return Ok(RunLogs { dir, boots: Cell::new(0) });
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e).io("create", &dir),
+            }
+        }
+        Err(Error::Usage(format!("{} is full of runs of this second", base.display())))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A folder for the next boot, called after `title`.
+    pub fn boot(&self, title: &str, xen: &Path, image: &Path) -> Result<BootLogs> {
+        let number = self.boots.get() + 1;
+        self.boots.set(number);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
+        let title: String = title.chars().map(plain).take(80).collect();
+        let dir = self.dir.join(format!("{number:03}-{title}"));
+        fs::create_dir(&dir).io("create", &dir)?;
+        for (target, link) in [(xen, XEN_LINK), (image, IMAGE_LINK)] {
+            let link = dir.join(link);
+            symlink(target, &link).io("create", &link)?;
+        }
+        BootLogs::create(dir)
+    }
+}
+
+/// Replaces the link in one step, so that it is never missing.
+fn point_latest(base: &Path, name: &str) -> Result<()> {
+    let scratch = base.join(format!(".latest-{}", std::process::id()));
+    let latest = base.join("latest");
+    let _ = fs::remove_file(&scratch);
+    symlink(name, &scratch).io("create", &scratch)?;
+    fs::rename(&scratch, &latest).io("create", &latest)
+}
+
+/// The files of a boot.
+#[derive(Debug)]
+pub struct BootLogs {
+    dir: PathBuf,
+    console: Log,
+    guest: Log,
+    xen: Log,
+    runner: Log,
+}
+
+impl BootLogs {
+    fn create(dir: PathBuf) -> Result<BootLogs> {
+        let open = |name: &str| Log::create(dir.join(name));
+        Ok(BootLogs {
+            console: open("console.log")?,
+            guest: open("guest.log")?,
+            xen: open("xen.log")?,
+            runner: open("runner.log")?,
+            dir,
+        })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A file for QEMU's own complaints.
+    pub fn qemu_stderr(&self) -> Result<(File, PathBuf)> {
+        let path = self.dir.join("qemu.log");
+        Ok((File::create(&path).io("create", &path)?, path))
+    }
+
+    /// Console bytes, untouched.
+    pub fn console(&mut self, bytes: &[u8]) -> Result<()> {
+        self.console.write(bytes)
+    }
+
+    /// A clean line, to the log of whoever printed it.
+    pub fn line(&mut self, line: &Line) -> Result<()> {
+        let log = match line.source {
+            Source::Xen => &mut self.xen,
+            Source::Guest => &mut self.guest,
+        };
+        log.write(line.text.as_bytes())?;
+        log.write(b"\n")
+    }
+
+    /// What the runner does and decides.
+    pub fn decision(&mut self, text: &str) -> Result<()> {
+        self.runner.write(text.as_bytes())?;
+        self.runner.write(b"\n")
+    }
+
+    /// Puts everything on disk, for a person who looks on.
+    pub fn flush(&mut self) -> Result<()> {
+        for log in [&mut self.console, &mut self.guest, &mut self.xen, &mut self.runner] {
+            log.file.flush().io("write", &log.path)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Log {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Log {
+    fn create(path: PathBuf) -> Result<Log> {
+        let file = BufWriter::new(File::create(&path).io("create", &path)?);
+        Ok(Log { file, path })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).io("write", &self.path)
+    }
+}

@@ -1,0 +1,51 @@
+//! `xtf-runner` boots the test image on Xen, judges what it prints, and reports.
+//!
+//! A run goes one way through these modules: [`cli`] and [`config`] say what is wanted; [`image`]
+//! reads the tests' metadata; [`plan`] makes boots of them; [`hypervisor`] gets each Xen; [`qemu`]
+//! makes a boot's exact command; [`boot`] runs it and feeds the [`console`]'s bytes to the
+//! [`judge`], which alone decides what they mean; [`event`]s of all that reach the [`report`] and
+//! [`logs`]; [`exit`] turns the worst of it into the exit code.
+
+mod boot;
+mod cli;
+mod config;
+mod console;
+mod event;
+mod exit;
+mod hypervisor;
+mod image;
+mod judge;
+mod list;
+mod logs;
+mod plan;
+mod process;
+mod qemu;
+mod report;
+mod run;
+mod signals;
+mod status;
+mod symbols;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Where even the message can't be printed, the code still tells.
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    let done = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::List(args) => list::list(args),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("error: {e}");
+        e.exit()
+    })
+}

@@ -1,0 +1,215 @@
+//! From what the user names to the boots that it takes.
+
+use glob::Pattern;
+
+use crate::cli::Environment;
+use crate::exit::{Error, Result};
+use crate::image::TestMeta;
+
+/// A PV guest's command line holds 1024 bytes; this much of it may be the list of tests.
+const MAX_TEST_LIST: usize = 800;
+/// How alike a name must be to be offered instead of an unknown one.
+const ALIKE: f64 = 0.7;
+/// How many names are offered.
+const OFFERED: usize = 3;
+
+/// One start of the machine.
+#[derive(Clone, Debug)]
+pub struct Boot<'a> {
+    /// Index of the Xen.
+    pub xen: usize,
+    /// What the image shall run as.
+    pub environment: Environment,
+    /// CPUs of the machine.
+    pub vcpus: u32,
+    /// What to run, in the image's order.
+    pub tests: Vec<&'a TestMeta>,
+}
+
+impl<'a> Boot<'a> {
+    /// The same machine again for some of the tests.
+    pub fn again_for(&self, names: &[String]) -> Boot<'a> {
+        let mut boot = self.clone();
+        boot.tests.retain(|test| names.contains(&test.name));
+        boot
+    }
+}
+
+/// The tests that `wanted` names; without any, those that need not be named.
+pub fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMeta>> {
+    if wanted.is_empty() {
+        return Ok(tests.iter().filter(|test| test.default).collect());
+    }
+    let mut chosen = vec![false; tests.len()];
+    for name in wanted {
+        if let Some(index) = tests.iter().position(|test| test.name == *name) {
+            chosen[index] = true;
+            continue;
+        }
+        if !name.contains(['*', '?', '[']) {
+            return Err(unknown(tests, name));
+        }
+        let pattern = Pattern::new(name)
+            .map_err(|e| Error::Usage(format!("`{name}` is no pattern: {}", e.msg)))?;
+        let (default, special): (Vec<usize>, Vec<usize>) = (0..tests.len())
+            .filter(|&index| pattern.matches(&tests[index].name))
+            .partition(|&index| tests[index].default);
+        if default.is_empty() {
+            let names: Vec<&str> = special.iter().map(|&i| tests[i].name.as_str()).collect();
+            return Err(Error::EmptySelection(if names.is_empty() {
+                format!("no test matches `{name}`; see `xtf-runner list`")
+            } else {
+                format!(
+                    "`{name}` matches only tests that must be named in full: {}",
+                    names.join(", ")
+                )
+            }));
+        }
+        for index in default {
+            chosen[index] = true;
+        }
+    }
+    Ok(tests.iter().zip(chosen).filter_map(|(test, chosen)| chosen.then_some(test)).collect())
+}
+
+fn unknown(tests: &[TestMeta], name: &str) -> Error {
+    let mut near: Vec<(f64, &str)> = tests
+        .iter()
+        .map(|test| (strsim::jaro_winkler(name, &test.name), test.name.as_str()))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let near: Vec<&str> = near.into_iter().take(OFFERED).map(|(_, name)| name).collect();
+    let hint = if near.is_empty() {
+        "see `xtf-runner list`".to_owned()
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    };
+    Error::Usage(format!("there is no test `{name}`; {hint}"))
+}
+
+/// The boots for `tests` on each of `xens` Xens in each environment.
+pub fn boots<'a>(
+    tests: &[&'a TestMeta],
+    xens: usize,
+    environments: &[Environment],
+) -> Vec<Boot<'a>> {
+    let mut boots: Vec<Boot<'a>> = Vec::new();
+    for xen in 0..xens {
+        for &environment in environments {
+            let first = boots.len();
+            for &test in tests {
+                if !test.environments.iter().any(|name| name == environment.name()) {
+                    continue;
+                }
+                let shared = boots[first..].iter_mut().find(|boot| takes(boot, test));
+                match shared {
+                    Some(boot) => boot.tests.push(test),
+                    None => {
+                        boots.push(Boot { xen, environment, vcpus: test.vcpus, tests: vec![test] });
+                    }
+                }
+            }
+        }
+    }
+    boots
+}
+
+/// Whether `test` may share `boot`.
+fn takes(boot: &Boot<'_>, test: &TestMeta) -> bool {
+    let list: usize = boot.tests.iter().map(|other| other.name.len() + 1).sum();
+    !test.own_boot
+        && boot.tests.iter().all(|other| !other.own_boot)
+        && boot.vcpus == test.vcpus
+        && list + test.name.len() <= MAX_TEST_LIST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+    use crate::image::Category;
+
+    fn test(name: &str) -> TestMeta {
+        TestMeta {
+            name: name.into(),
+            title: String::new(),
+            category: Category::Functional,
+            environments: vec!["pv64".into(), "pvh64".into()],
+            needs: Vec::new(),
+            own_boot: false,
+            vcpus: 1,
+            timeout_s: 1,
+            default: true,
+            cases: Vec::new(),
+        }
+    }
+
+    fn names(tests: &[&TestMeta]) -> String {
+        tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn selection() {
+        let tests = [
+            test("lp-args"),
+            test("lp-list"),
+            TestMeta { default: false, ..test("lp-bad") },
+            test("example"),
+        ];
+        let select = |wanted: &[&str]| {
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).into()).collect();
+            select(&tests, &wanted)
+        };
+        assert_eq!(names(&select(&[]).unwrap()), "lp-args lp-list example");
+        assert_eq!(names(&select(&["example", "lp-*"]).unwrap()), "lp-args lp-list example");
+        assert_eq!(names(&select(&["lp-bad"]).unwrap()), "lp-bad");
+
+        let unknown = select(&["lp-arg"]).unwrap_err();
+        assert_eq!(unknown.exit(), Exit::Usage);
+        assert!(unknown.to_string().contains("did you mean lp-args"), "{unknown}");
+        assert!(select(&["zzz"]).unwrap_err().to_string().contains("xtf-runner list"));
+        assert_eq!(select(&["x*"]).unwrap_err().exit(), Exit::EmptySelection);
+        assert!(select(&["*bad"]).unwrap_err().to_string().contains("named in full: lp-bad"));
+    }
+
+    #[test]
+    fn sharing_and_own_boots() {
+        let tests = [
+            test("a"),
+            TestMeta { own_boot: true, ..test("b") },
+            test("c"),
+            TestMeta { vcpus: 2, ..test("d") },
+            TestMeta { environments: vec!["pv64".into()], own_boot: true, ..test("e") },
+        ];
+        let tests: Vec<&TestMeta> = tests.iter().collect();
+        let boots = boots(&tests, 2, &[Environment::Pv64, Environment::Pvh64]);
+        let shape: Vec<String> = boots
+            .iter()
+            .map(|b| format!("{} {} {}: {}", b.xen, b.environment.name(), b.vcpus, names(&b.tests)))
+            .collect();
+        assert_eq!(
+            shape[..7],
+            [
+                "0 pv64 1: a c",
+                "0 pv64 1: b",
+                "0 pv64 2: d",
+                "0 pv64 1: e",
+                "0 pvh64 1: a c",
+                "0 pvh64 1: b",
+                "0 pvh64 2: d",
+            ]
+        );
+        assert_eq!(shape.len(), 14);
+    }
+
+    #[test]
+    fn a_long_list_is_spread_over_boots() {
+        let tests: Vec<TestMeta> = (0..50).map(|i| test(&format!("test-{i:0>60}"))).collect();
+        let tests: Vec<&TestMeta> = tests.iter().collect();
+        let boots = boots(&tests, 1, &[Environment::Pv64]);
+        assert!(boots.len() > 1);
+        assert!(boots.iter().all(|boot| names(&boot.tests).len() <= MAX_TEST_LIST));
+        assert_eq!(boots.iter().map(|boot| boot.tests.len()).sum::<usize>(), 50);
+    }
+}

@@ -1,0 +1,125 @@
+//! Child processes that cannot outlive the runner.
+//!
+//! The kernel kills a child when the thread that started it ends, whatever ends it, SIGKILL of the
+//! runner included (PR_SET_PDEATHSIG). So the thread that spawns a child has to be the one that waits for it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+
+use crate::exit::{Error, Result};
+
+/// Makes the child of `command` die with this thread.
+pub fn die_with_parent(command: &mut Command) -> &mut Command {
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above: then nobody would kill this child.
+        if getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
+    };
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. `tie` makes the system
+    // calls prctl and getppid, allocates nothing, takes no lock, and touches no shared state.
+    unsafe { command.pre_exec(tie) }
+}
+
+/// A child in a process group of its own, killed and reaped when dropped.
+#[derive(Debug)]
+pub struct Guarded {
+    child: Child,
+}
+
+impl Guarded {
+    /// Starts `command`; a terminal's Ctrl-C reaches only the runner, which then decides.
+    pub fn spawn(command: &mut Command) -> io::Result<Guarded> {
+        let child = die_with_parent(command.process_group(0)).spawn()?;
+        Ok(Guarded { child })
+    }
+
+    /// The child itself.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Kills the whole group; harmless when it is gone.
+    pub fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // Not there any more is as good as killed.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // A reaped child's number may be somebody else's by now.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A program that is run to its end for its output.
+#[derive(Debug)]
+pub struct Tool {
+    command: Command,
+    name: String,
+}
+
+impl Tool {
+    /// A call of `program` in an untranslated locale.
+    pub fn new(program: impl AsRef<OsStr>) -> Tool {
+        let name = program.as_ref().to_string_lossy().into_owned();
+        let mut command = Command::new(program);
+        command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        Tool { command, name }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Tool {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Tool {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets its working directory.
+    pub fn cwd(mut self, dir: &Path) -> Tool {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Runs it; returns its standard output. What it complains of becomes the error's text.
+    pub fn run(mut self) -> Result<String> {
+        let output = die_with_parent(&mut self.command).output().map_err(|e| {
+            Error::Tool(if e.kind() == io::ErrorKind::NotFound {
+                format!("{} is not installed (looked for it in PATH)", self.name)
+            } else {
+                format!("cannot run {}: {e}", self.name)
+            })
+        })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let arguments: Vec<_> = self.command.get_args().map(OsStr::to_string_lossy).collect();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Tool(format!(
+            "{} failed ({}):\n{}\nThe command was: {} {}",
+            self.name,
+            output.status,
+            complaint.trim(),
+            self.name,
+            arguments.join(" ")
+        )))
+    }
+}

@@ -1,0 +1,258 @@
+//! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
+
+mod world;
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+use world::{World, fixture};
+
+#[test]
+fn success() {
+    let world = World::new();
+    let out = world.run(&["run"], "print", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("PASS ["), "{out:?}");
+    assert!(out.stdout.contains("pv64  args (3 cases)"), "{out:?}");
+    assert!(out.stdout.contains("~ get/c: tolerated, xsa-0: old Xen"), "{out:?}");
+    assert!(out.stdout.contains("needy: livepatch is not built into this Xen"), "{out:?}");
+    assert_eq!(out.last_line(), "2 passed, 0 failed, 1 skipped");
+    assert!(!out.stdout.contains('\x1b'), "colour in a pipe: {out:?}");
+
+    let boot = world.boot_dir("001-");
+    assert_eq!(
+        fs::read(boot.join("console.log")).unwrap(),
+        fs::read(fixture("success.log")).unwrap()
+    );
+    let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
+    let xen = fs::read_to_string(boot.join("xen.log")).unwrap();
+    assert!(guest.starts_with("--- Xen Test Framework ---\n") && !guest.contains("(XEN)"));
+    assert!(xen.starts_with("(XEN) Xen version") && !xen.contains("Subtest"));
+    let runner = fs::read_to_string(boot.join("runner.log")).unwrap();
+    assert!(runner.contains("'xtf tests=example,,args,,needy exit=reboot'"), "{runner}");
+}
+
+#[test]
+fn failure() {
+    let world = World::new();
+    let out = world.run(&["run"], "print", "good.log");
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stdout.contains("✗ list/b: expected EINVAL, got success"), "{out:?}");
+    assert!(out.stdout.contains("logs: "), "{out:?}");
+    assert_eq!(out.last_line(), "1 passed, 1 failed, 1 skipped");
+}
+
+#[test]
+fn everything_skipped() {
+    let world = World::new();
+    let log = world.file(
+        "skip.log",
+        "--- Xen Test Framework ---\nEnvironment: PV 64bit\nKTAP version 1\n1..1\n\
+         ok 1 needy # SKIP because\nTest result: SKIP\n",
+    );
+    let out = world.run(&["run", "needy"], "print", log.to_str().unwrap());
+    assert_eq!(out.code, 3, "{out:?}");
+    assert_eq!(out.last_line(), "0 passed, 0 failed, 1 skipped");
+}
+
+#[test]
+fn the_guest_is_shown_live() {
+    let world = World::new();
+    let out = world.run(&["run", "--verbose"], "print", "success.log");
+    assert!(out.stdout.contains("\n  # Subtest: example\n  1..2\n  ok 1 hello\n"), "{out:?}");
+    assert!(!out.stdout.contains("(XEN)"), "{out:?}");
+}
+
+#[test]
+fn a_hang_is_a_timeout() {
+    let world = World::new();
+    let out = world.run(&["run", "example", "args", "--timeout", "1"], "hang", "good.log");
+    assert_eq!(out.code, 7, "{out:?}");
+    assert!(out.stdout.contains("no result within 1 s"), "{out:?}");
+    assert!(out.stdout.contains("in case list/a"), "{out:?}");
+    assert_eq!(out.last_line(), "0 passed, 2 failed, 0 skipped");
+}
+
+#[test]
+fn a_qemu_that_lingers_after_the_result_is_stopped() {
+    let world = World::new();
+    let out = world.run(&["run"], "linger", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+}
+
+#[test]
+fn a_flood_is_a_crash() {
+    let world = World::new();
+    let out = world.run(&["run", "example", "args"], "flood", "good.log");
+    assert_eq!(out.code, 6, "{out:?}");
+    assert!(out.stdout.contains("console flood"), "{out:?}");
+}
+
+#[test]
+fn a_crash_of_xen_is_quoted_and_the_rest_is_booted_again() {
+    let world = World::new();
+    let out = world.run(&["run"], "crash-once", "needy.log");
+    assert_eq!(out.code, 6, "{out:?}");
+    assert!(out.stdout.contains("Xen panicked: FATAL TRAP: vector = 6"), "{out:?}");
+    assert!(out.stdout.contains("in case list/b"), "{out:?}");
+    assert!(out.stdout.contains("| (XEN) RIP:"), "{out:?}");
+    assert!(out.stdout.contains("2 boots, 3 tests"), "{out:?}");
+    assert_eq!(out.last_line(), "2 passed, 1 failed, 0 skipped");
+}
+
+#[test]
+fn garbage_is_a_crash() {
+    let world = World::new();
+    let out = world.run(&["run"], "garbage", "good.log");
+    assert_eq!(out.code, 6, "{out:?}");
+    assert_eq!(out.last_line(), "0 passed, 3 failed, 0 skipped");
+}
+
+#[test]
+fn a_qemu_that_dies_is_the_tools_fault() {
+    let world = World::new();
+    let out = world.run(&["run", "example", "args"], "segfault", "good.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    let why = "QEMU died: was killed by signal 11: qemu: internal trouble";
+    assert!(out.stdout.contains(why), "{out:?}");
+    assert!(out.stdout.contains("ERROR ["), "{out:?}");
+
+    let out = world.run(&["run"], "refuse", "good.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("exited with 1: qemu: -frob: invalid option"), "{out:?}");
+}
+
+#[test]
+fn qemu_dies_with_a_killed_runner() {
+    let world = World::new();
+    let mut runner = world.spawn(&["run"], "hang", "good.log");
+    let qemu = world.wait_for_qemu();
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert!(qemu.dies(), "QEMU outlived the runner");
+}
+
+#[test]
+fn signals_end_the_run_with_a_summary() {
+    for (signal, code, name) in [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")] {
+        let world = World::new();
+        let runner = world.spawn(&["run"], "hang", "good.log");
+        let qemu = world.wait_for_qemu();
+        kill_process(Pid::from_child(&runner), signal).unwrap();
+        assert!(qemu.dies(), "QEMU outlived {name}");
+        let out = world::Output::from(runner.wait_with_output().unwrap());
+        assert_eq!(out.code, code, "{out:?}");
+        assert!(out.stdout.contains(&format!("stopped by {name}")), "{out:?}");
+        assert!(out.last_line().ends_with(" skipped"), "{out:?}");
+    }
+}
+
+#[test]
+fn dry_run_prints_and_runs_nothing() {
+    let world = World::new();
+    let out = world.run(&["run", "--dry-run", "--cmdline", "a=b,c"], "print", "good.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(
+        out.stdout.contains("-initrd 'xtf tests=example,,args,,needy exit=reboot a=b,,c'"),
+        "{out:?}"
+    );
+    assert_eq!(out.stdout.lines().count(), 1);
+    assert!(!world.path("logs").exists());
+
+    // The line is what it claims to be: a shell runs it.
+    let shell = world.shell(&out.stdout, "print", "good.log");
+    assert_eq!(shell.stdout.as_bytes(), fs::read(fixture("good.log")).unwrap());
+}
+
+#[test]
+fn usage_errors() {
+    let world = World::new();
+    for (args, why) in [
+        (&["run", "exmaple"][..], "there is no test `exmaple`; did you mean example"),
+        (&["run", "--frob"], "unexpected argument '--frob'"),
+        (&["run", "--xen", "9.9"], "no Xen `9.9`"),
+        (&["run", "--env", "hvm64"], "possible values: pv64, pvh64"),
+        (&["run", "--config", "nowhere.toml"], "cannot read configuration"),
+        (&["frob"], "unrecognized subcommand"),
+        (&[], "Usage:"),
+    ] {
+        let out = world.run(args, "print", "good.log");
+        assert_eq!(out.code, 64, "{args:?} {out:?}");
+        assert!(out.stderr.contains(why), "{args:?} {out:?}");
+    }
+    assert_eq!(world.run(&["--help"], "print", "good.log").code, 0);
+}
+
+#[test]
+fn a_bad_configuration_is_placed() {
+    let world = World::new();
+    world.file("xtf-runner.toml", "default-xen = []\n\n[qemu]\nbinray = 'x'\n");
+    let out = world.run(&["run"], "print", "good.log");
+    assert_eq!(out.code, 64, "{out:?}");
+    assert!(out.stderr.contains("xtf-runner.toml:4: unknown field `binray`, expected"), "{out:?}");
+    assert!(out.stderr.contains("`boot-timeout-s`"), "{out:?}");
+}
+
+#[test]
+fn bad_files() {
+    let world = World::new();
+    world.file("text", "no ELF");
+    for (args, why) in [
+        (&["run", "--image", "text"][..], "text: not an ELF file"),
+        (&["list", "--image", "gone"], "make build"),
+        (&["run", "--xen", "./text"], "is neither an ELF file, nor gzip, nor a .deb"),
+        (&["run", "--xen", "./gone"], "there is no Xen at ./gone"),
+        (&["run", "--image", "bare"], "no section .xtf.meta"),
+    ] {
+        world.image("bare", ".other", b"x");
+        let out = world.run(args, "print", "good.log");
+        assert_eq!(out.code, 65, "{args:?} {out:?}");
+        assert!(out.stderr.contains(why), "{args:?} {out:?}");
+    }
+}
+
+#[test]
+fn empty_selections() {
+    let world = World::new();
+    for (args, why) in [
+        (&["run", "zz*"][..], "no test matches `zz*`"),
+        (&["run", "needy", "--env", "pvh64"], "no selected test supports the environments"),
+    ] {
+        let out = world.run(args, "print", "good.log");
+        assert_eq!(out.code, 66, "{args:?} {out:?}");
+        assert!(out.stderr.contains(why), "{args:?} {out:?}");
+    }
+}
+
+#[test]
+fn missing_tools() {
+    let world = World::new();
+    let out = world.run(&["run", "--qemu", "/nowhere/qemu"], "print", "good.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("/nowhere/qemu is not installed"), "{out:?}");
+
+    world
+        .file("xtf-runner.toml", "[hypervisor.deb]\ndebian = { suite = 'sid', package = 'xen' }\n");
+    let out = world.run_without_path(&["run", "--xen", "deb"]);
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("apt-get is not installed"), "{out:?}");
+}
+
+#[test]
+fn logs_that_cannot_be_written() {
+    let world = World::new();
+    world.file("occupied", "");
+    let out = world.run(&["run", "--logs", "occupied/logs"], "print", "good.log");
+    assert_eq!(out.code, 74, "{out:?}");
+    assert!(out.stderr.contains("occupied/logs"), "{out:?}");
+}
+
+#[test]
+fn list() {
+    let world = World::new();
+    let out = world.run(&["list"], "print", "good.log");
+    assert!(out.stdout.starts_with("example  A title (2 cases; pv64)\n"), "{out:?}");
+    let out = world.run(&["list", "--json"], "print", "good.log");
+    let json: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(json[1]["cases"][2], "get/c");
+}

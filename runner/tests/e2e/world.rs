@@ -1,0 +1,189 @@
+//! A workspace of its own for each test: image, Xen, configuration, fake QEMU.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use object::write::Object;
+use object::{Architecture, BinaryFormat, Endianness, SectionKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A file of tests/fixtures.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// What a finished runner left.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Output {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Output {
+    pub fn last_line(&self) -> &str {
+        self.stdout.lines().last().unwrap_or_default()
+    }
+}
+
+pub struct World {
+    dir: TempDir,
+}
+
+impl World {
+    pub fn new() -> World {
+        let world = World { dir: tempfile::tempdir().unwrap() };
+        world.file(
+            "xtf-runner.toml",
+            "default-xen = ['fake']\n[hypervisor.fake]\npath = 'xen'\n[qemu]\nboot-timeout-s = 30\n",
+        );
+        // The least that passes for a Xen: ELF32 and a multiboot header.
+        let mut xen = b"\x7fELF\x01\x01\x01\0".to_vec();
+        xen.extend(0x1bad_b002_u32.to_le_bytes());
+        fs::write(world.path("xen"), xen).unwrap();
+
+        let tests = [
+            ("example", "'hello','other'"),
+            ("args", "'list/a','list/b','get/c'"),
+            ("needy", "'x'"),
+        ];
+        let meta: String = tests
+            .iter()
+            .map(|(name, cases)| {
+                format!(
+                    "{{'name':'{name}','title':'A title','category':'functional',\
+                     'environments':['pv64'],'needs':[],'own_boot':false,'vcpus':1,\
+                     'timeout_s':30,'default':true,'cases':[{cases}]}}\n"
+                )
+                .replace('\'', "\"")
+            })
+            .collect();
+        world.image("xtf", ".xtf.meta", meta.as_bytes());
+        for name in ["pipe", "pipe.never"] {
+            let mode = Mode::RUSR | Mode::WUSR;
+            mknodat(CWD, world.path(name), FileType::Fifo, mode, 0).unwrap();
+        }
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes an ELF file with one section.
+    pub fn image(&self, name: &str, section: &str, data: &[u8]) {
+        let mut elf = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        let id = elf.add_section(Vec::new(), section.into(), SectionKind::ReadOnlyData);
+        elf.append_section_data(id, data, 1);
+        fs::write(self.path(name), elf.write().unwrap()).unwrap();
+    }
+
+    /// The boot folder whose name begins so.
+    pub fn boot_dir(&self, prefix: &str) -> PathBuf {
+        fs::read_dir(self.path("logs/latest"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+            .unwrap_or_else(|| panic!("no boot {prefix}"))
+    }
+
+    fn environment(&self, command: &mut Command, behaviour: &str, log: &str) {
+        command
+            .current_dir(self.dir.path())
+            .env("FAKE_QEMU", behaviour)
+            .env("LOG", fixture(log))
+            .env("CRASH_LOG", fixture("xen-panic.log"))
+            .env("PIPE", self.path("pipe"))
+            .env_remove("XTF_CACHE")
+            .env_remove("CLICOLOR_FORCE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+    }
+
+    fn command(&self, args: &[&str], behaviour: &str, log: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+        command.args(args);
+        let (run, list) = (args.first() == Some(&"run"), args.first() == Some(&"list"));
+        if (run || list) && !args.contains(&"--image") {
+            command.arg("--image").arg(self.path("xtf"));
+        }
+        if run && !args.contains(&"--qemu") {
+            command.arg("--qemu").arg(fixture("fake-qemu.sh"));
+        }
+        self.environment(&mut command, behaviour, log);
+        command
+    }
+
+    pub fn spawn(&self, args: &[&str], behaviour: &str, log: &str) -> Child {
+        self.command(args, behaviour, log).spawn().unwrap()
+    }
+
+    /// Runs to the end. A fake QEMU that announces itself needs a reader, whom nobody waits for.
+    pub fn run(&self, args: &[&str], behaviour: &str, log: &str) -> Output {
+        let _reader = File::options().read(true).write(true).open(self.path("pipe")).unwrap();
+        self.command(args, behaviour, log).output().unwrap().into()
+    }
+
+    pub fn run_without_path(&self, args: &[&str]) -> Output {
+        self.command(args, "print", "good.log").env("PATH", "").output().unwrap().into()
+    }
+
+    /// Runs a line in a shell.
+    pub fn shell(&self, line: &str, behaviour: &str, log: &str) -> Output {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]);
+        self.environment(&mut command, behaviour, log);
+        command.output().unwrap().into()
+    }
+
+    /// Waits for a fake QEMU's announcement.
+    pub fn wait_for_qemu(&self) -> FakeQemu {
+        let mut pipe = BufReader::new(File::open(self.path("pipe")).unwrap());
+        let mut line = String::new();
+        pipe.read_line(&mut line).unwrap();
+        let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        FakeQemu { pid, pipe: pipe.into_inner() }
+    }
+}
+
+/// A running fake QEMU, which alone holds the other end of the pipe.
+pub struct FakeQemu {
+    pid: Pid,
+    pipe: File,
+}
+
+impl FakeQemu {
+    /// Waits for its death, which the pipe shows as hang-up; kills it if it just lives on.
+    pub fn dies(self) -> bool {
+        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::empty())];
+        let dead = poll(&mut fds, Some(&patience)).unwrap() == 1;
+        if !dead {
+            kill_process(self.pid, Signal::KILL).unwrap();
+        }
+        dead
+    }
+}
