@@ -20,8 +20,9 @@ pub use protocol::Verdict;
 use protocol::{Depth, Token};
 pub use xen::Vitals;
 
-/// A boot that prints more than this is out of control.
-pub const FLOOD_LIMIT: u64 = 16 * 1024 * 1024;
+/// A boot that prints more bytes than this without a result line is out of control. An emulated
+/// UART takes seconds for it, so that a flood is told from a hang before the time is up.
+pub const FLOOD_LIMIT: u64 = 2 * 1024 * 1024;
 /// Diagnostics kept for each result.
 const MAX_DIAGNOSTICS: usize = 100;
 /// Protocol faults kept for each test.
@@ -142,7 +143,9 @@ pub struct Judge {
     last_reported: Option<usize>,
     splitter: Splitter,
     xen: xen::Watch,
+    /// Bytes since the last result line.
     bytes: u64,
+    output: bool,
     banner: bool,
     environment_seen: bool,
     ktap: bool,
@@ -168,6 +171,7 @@ impl Judge {
             splitter: Splitter::default(),
             xen: xen::Watch::new(),
             bytes: 0,
+            output: false,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -185,6 +189,7 @@ impl Judge {
 
     /// Takes console bytes that arrived at `now` (since the start of the boot).
     pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
+        self.output |= !bytes.is_empty();
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.feed(bytes, |line| self.line(line, now, &mut events));
@@ -203,7 +208,7 @@ impl Judge {
 
     /// Whether anything at all arrived.
     pub fn has_output(&self) -> bool {
-        self.bytes > 0
+        self.output
     }
 
     /// How far Xen is on its way out.
@@ -349,6 +354,9 @@ impl Judge {
         let duplicate = running.cases.iter().any(|case| case.name == name);
         if !surplus {
             running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics });
+        }
+        if planned.is_some() && !surplus {
+            self.bytes = 0;
         }
         if planned.is_none() {
             self.fault(format!("case `{name}` before the case plan"));
