@@ -9,6 +9,7 @@ use livepatch::abi::{
     NAME_SIZE_MAX, Name, Out, Revision, State, Status, Sysctl, SysctlVersion, Upload,
 };
 
+use crate::buffer::{self, Guarded};
 use crate::hypercall::sysctl;
 use crate::test::{Outcome, Stop, expect};
 use crate::xen::{LivepatchSupport, Xen};
@@ -21,6 +22,25 @@ pub struct Livepatch {
     pub version: SysctlVersion,
     /// The structures that go with it.
     pub revision: Revision,
+}
+
+/// Where a call's structure may lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Its last byte is the last mapped one.
+    UpToTheEnd,
+    /// Its last byte is the first unmapped one.
+    OneByteShort,
+    /// Xen can read it but not write it back.
+    ReadOnly,
+    /// Nothing is mapped there.
+    Unmapped,
+    /// Page 0.
+    Null,
+    /// Not an address on x86-64.
+    NonCanonical,
+    /// In the range that Xen keeps for itself under PV; unmapped under PVH and HVM.
+    XenRange,
 }
 
 /// What a call left behind.
@@ -76,12 +96,38 @@ impl Livepatch {
     /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
     pub fn perform<'a>(&self, call: &Call<'a>) -> Reply<'a> {
         let before = call.encode(self.revision);
-        let held = if call.sub_op == LIVEPATCH_LIST { self.held() } else { Held::default() };
         let mut after = before.clone();
-        match sysctl::sysctl(&mut after, self.version, held) {
+        match sysctl::sysctl(&mut after, self.version, self.held_for(call)) {
             Ok(answer) => Reply { answer, before, after },
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// Performs a call whose structure lies somewhere special.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when memory or page tables run out.
+    ///
+    /// # Panics
+    /// As for [`Livepatch::perform`].
+    pub fn perform_at(&self, place: Place, call: &Call<'_>) -> Result<Answer, Stop> {
+        let encoded = call.encode(self.revision);
+        if let Err(refused) = encoded.check_writes(self.version, self.held_for(call)) {
+            panic!("{refused}");
+        }
+        let bytes = encoded.bytes();
+        // SAFETY: what can be read at each of these is `encoded`, checked above, and otherwise
+        // less than a whole structure.
+        let at = |out: &Out<'_>| unsafe { sysctl::sysctl_at(out) };
+        Ok(match place {
+            Place::UpToTheEnd => at(&Guarded::from_bytes(bytes)?.output()),
+            Place::OneByteShort => at(&Guarded::from_bytes(&bytes[..bytes.len() - 1])?.output()),
+            Place::ReadOnly => at(&Guarded::from_bytes(bytes)?.into_read_only()?.output()),
+            Place::Unmapped => at(&Guarded::from_bytes(bytes)?.into_unmapped()?.output()),
+            Place::Null => at(&Out::NULL),
+            Place::NonCanonical => at(&buffer::non_canonical_output()),
+            Place::XenRange => at(&buffer::xen_range_output()),
+        })
     }
 
     /// Passes if Xen refuses the call with `errno`, and nothing at all has changed: neither the
@@ -149,7 +195,11 @@ impl Livepatch {
         }
     }
 
-    fn held(&self) -> Held {
+    /// What LIST could write about at this moment.
+    fn held_for(&self, call: &Call<'_>) -> Held {
+        if call.sub_op != LIVEPATCH_LIST {
+            return Held::default();
+        }
         match self.totals() {
             Ok(totals) => totals.into(),
             // LIST does not even count: assume the most that it could write.

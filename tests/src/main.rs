@@ -9,13 +9,28 @@ extern crate alloc;
 
 mod bad;
 mod example;
+mod livepatch_action;
 mod livepatch_args;
+mod livepatch_get;
+mod livepatch_list;
+mod livepatch_name;
+mod livepatch_order;
+mod livepatch_upload;
+mod livepatch_version;
 mod selftest;
+mod support;
 
 kernel::registry![
     example,
     selftest,
     livepatch_args,
+    livepatch_name,
+    livepatch_upload,
+    livepatch_get,
+    livepatch_list,
+    livepatch_version,
+    livepatch_action,
+    livepatch_order,
     bad::error,
     bad::failure,
     bad::flood,

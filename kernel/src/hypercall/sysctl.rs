@@ -1,7 +1,7 @@
 //! `sysctl` (xen/include/public/sysctl.h), as far as livepatch needs it.
 
 use arch::hypercall::{hypercall, nr};
-use livepatch::abi::{Held, Refused, Sysctl, SysctlVersion};
+use livepatch::abi::{Held, Out, Refused, Sysctl, SysctlVersion};
 
 use crate::Answer;
 
@@ -21,19 +21,11 @@ pub fn sysctl(
     Ok(Answer(unsafe { hypercall(nr::SYSCTL, [buffer as u64, 0, 0, 0, 0]) }))
 }
 
-/// Passes Xen an address from which it cannot read a sysctl.
-pub fn sysctl_at(place: Unreadable) -> Answer {
-    // SAFETY: Xen copies the structure in before it does anything; that fails.
-    Answer(unsafe { hypercall(nr::SYSCTL, [place.0, 0, 0, 0, 0]) })
-}
-
-/// An address that is never mapped.
-#[derive(Clone, Copy, Debug)]
-pub struct Unreadable(u64);
-
-impl Unreadable {
-    /// Page 0, which the framework keeps unmapped.
-    pub const NULL: Self = Self(0);
-    /// Not an address at all on x86-64.
-    pub const NON_CANONICAL: Self = Self(arch::memory::NON_CANONICAL);
+/// Performs whatever sysctl lies at `place`, if Xen can read one there.
+///
+/// # Safety
+/// What lies there, if it can be read, is a [`Sysctl`] that passed [`Sysctl::check_writes`].
+pub(crate) unsafe fn sysctl_at(place: &Out<'_>) -> Answer {
+    // SAFETY: as for `sysctl`; where the structure itself cannot be written, Xen says so.
+    Answer(unsafe { hypercall(nr::SYSCTL, [place.addr(), 0, 0, 0, 0]) })
 }
