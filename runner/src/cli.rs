@@ -49,8 +49,12 @@ pub struct ListArgs {
     pub places: Places,
 
     /// Print the metadata as a JSON array
-    #[arg(long)]
+    #[arg(long, conflicts_with = "markdown")]
     pub json: bool,
+
+    /// Print the index of tests and claims that is docs/tests.md
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 /// Options of `run`.
@@ -64,7 +68,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub places: Places,
 
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder; repeatable
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
+    /// repeatable
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
 

@@ -12,6 +12,8 @@ use crate::exit::{Error, IoContext, Result};
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
+/// Instead of a name: every configured Xen.
+const EVERY: &str = "all";
 /// The project's own file is also the default where there is none.
 const BUILT_IN: &str = include_str!("../../xtf-runner.toml");
 
@@ -169,6 +171,9 @@ impl Config {
                 "no Xen: name one with --xen, or set default-xen in xtf-runner.toml".into(),
             ));
         }
+        if wanted.iter().any(|name| name == EVERY) && !self.hypervisors.contains_key(EVERY) {
+            return Ok(self.hypervisors.values().cloned().collect());
+        }
         let mut chosen: Vec<Hypervisor> = Vec::new();
         for name in wanted {
             if chosen.iter().any(|other| other.name == *name) {
@@ -223,6 +228,14 @@ mod tests {
         let xen = &config.select(&["x".into()]).unwrap()[0];
         assert!(matches!(&xen.origin, Origin::Path(path) if path == Path::new("/ws/a/xen")));
         assert_eq!(config.qemu.binary, Path::new("/ws/./q"));
+    }
+
+    #[test]
+    fn all_means_every_configured_one() {
+        let config = parse(BUILT_IN).unwrap();
+        let names: Vec<String> =
+            config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
+        assert_eq!(names, ["4.14", "4.17", "4.20"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod image;
 mod judge;
 mod list;
 mod logs;
+mod matrix;
 mod plan;
 mod process;
 mod qemu;

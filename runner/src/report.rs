@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use crate::event::{Listener, RunEvent, TestOutcome};
 use crate::exit::Exit;
 use crate::judge::Verdict;
+use crate::matrix;
 use crate::status::Status;
 
 /// Column where the lines below a test begin.
@@ -50,6 +51,12 @@ impl<W: Write> Display<W> {
             text += &headline(outcome);
             text += &brief(outcome);
             text += &full(outcome);
+            text.push('\n');
+        }
+
+        let table = matrix::table(&self.outcomes);
+        if !table.is_empty() {
+            text += &table;
             text.push('\n');
         }
 
@@ -128,7 +135,8 @@ fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
-fn label(status: Status) -> (&'static str, Style) {
+/// A status in the display's words and colours.
+pub fn label(status: Status) -> (&'static str, Style) {
     let (word, colour) = match status {
         Status::Success => ("PASS", AnsiColor::Green),
         Status::Skip => ("SKIP", AnsiColor::Yellow),
@@ -169,7 +177,9 @@ fn brief(outcome: &TestOutcome) -> String {
     for case in &report.cases {
         let said = case.diagnostics.join("; ");
         let _ = match &case.verdict {
-            Verdict::Success | Verdict::Skip(_) => Ok(()),
+            Verdict::Success => Ok(()),
+            Verdict::Skip(_) if report.status == Status::Skip => Ok(()),
+            Verdict::Skip(why) => writeln!(text, "{INDENT}- {}: skipped, {why}", case.name),
             Verdict::Deviation(why) => writeln!(text, "{INDENT}~ {}: tolerated, {why}", case.name),
             Verdict::Failure if said.is_empty() => writeln!(text, "{INDENT}✗ {}", case.name),
             Verdict::Failure => writeln!(text, "{INDENT}✗ {}: {said}", case.name),

@@ -1,0 +1,54 @@
+# Thin targets: each calls cargo or the runner. `make run` and `make test` set up what they need.
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+IMAGE_TARGET := x86_64-unknown-none
+IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
+HOST_CRATES  := -p xtf-livepatch -p xtf-runner
+RUNNER       := target/release/xtf-runner
+
+.PHONY: run build setup test test-all check docs unit-test e2e-test clean
+
+## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
+run: build
+	$(RUNNER) run --verbose
+
+## build: the runner and the image
+build: setup
+	cargo build --release $(HOST_CRATES)
+	cargo build --release $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+
+setup:
+	@scripts/setup
+
+## test: everything that must hold before a change lands
+test: check unit-test e2e-test
+	$(RUNNER) list --markdown | diff -u docs/tests.md - || { echo 'docs/tests.md is stale: make docs'; false; }
+	$(RUNNER) run
+
+## test-all: the suites on every Xen of xtf-runner.toml, as a table
+test-all: build
+	$(RUNNER) run --xen all
+
+## docs: what is generated from the sources
+docs: build
+	$(RUNNER) list --markdown > docs/tests.md
+
+## check: formatting, lints, documentation
+check: setup
+	cargo fmt --check
+	cargo clippy $(HOST_CRATES) --all-targets -- -D warnings
+	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(HOST_CRATES)
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+
+unit-test: setup
+	cargo test $(HOST_CRATES)
+
+## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
+e2e-test: build
+	cargo test -p xtf-runner --test real_xen -- --ignored
+
+clean:
+	cargo clean
+	rm -rf logs
