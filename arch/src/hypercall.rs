@@ -31,6 +31,7 @@ pub mod nr {
     pub const XEN_VERSION: u32 = 17;
     pub const CONSOLE_IO: u32 = 18;
     pub const IRET: u32 = 23;
+    pub const VCPU_OP: u32 = 24;
     pub const SCHED_OP: u32 = 29;
     pub const EVENT_CHANNEL_OP: u32 = 32;
     pub const HVM_OP: u32 = 34;

@@ -27,6 +27,7 @@ mod port;
 pub mod pv;
 mod shared_info;
 pub mod shutdown;
+pub mod smp;
 pub mod trap;
 
 use spin::Once;

@@ -4,6 +4,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crate::memory::Page;
+use crate::smp;
 
 /// `struct vcpu_time_info`: how to turn the TSC into nanoseconds since Xen booted.
 #[derive(Clone, Copy)]
@@ -51,19 +52,21 @@ pub(crate) fn set_mapped() {
     MAPPED.store(true, Ordering::Release);
 }
 
-fn vcpu0() -> Option<*const VcpuInfo> {
-    MAPPED.load(Ordering::Acquire).then(|| ptr::with_exposed_provenance(window() as usize))
+/// The record of the CPU that asks.
+fn vcpu_info() -> Option<*const VcpuInfo> {
+    let place = window() as usize + smp::current() * size_of::<VcpuInfo>();
+    MAPPED.load(Ordering::Acquire).then(|| ptr::with_exposed_provenance(place))
 }
 
 /// The faulting address that Xen reports to a PV guest; 0 before the page is mapped.
 pub(crate) fn pv_cr2() -> u64 {
     // SAFETY: the page is mapped for good; Xen changes the field under us, hence volatile.
-    vcpu0().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() })
+    vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() })
 }
 
 /// A consistent copy of the time record; `None` before the page is mapped.
 pub(crate) fn time() -> Option<VcpuTimeInfo> {
-    let info = vcpu0()?;
+    let info = vcpu_info()?;
     // SAFETY: the page is mapped for good; Xen changes the record under us, hence volatile.
     let version = || unsafe { (&raw const (*info).time.version).read_volatile() };
     loop {

@@ -23,6 +23,7 @@ pub mod meta;
 mod panic;
 pub mod report;
 pub mod run;
+pub mod smp;
 pub mod test;
 pub mod xen;
 

@@ -11,6 +11,7 @@ mod bad;
 mod example;
 mod livepatch_action;
 mod livepatch_args;
+mod livepatch_concurrent;
 mod livepatch_get;
 mod livepatch_list;
 mod livepatch_name;
@@ -31,6 +32,7 @@ kernel::registry![
     livepatch_version,
     livepatch_action,
     livepatch_order,
+    livepatch_concurrent,
     bad::error,
     bad::failure,
     bad::flood,

@@ -1,4 +1,5 @@
-//! GDT, IDT and TSS. #DF has a stack of its own, so that a bad stack pointer is reported.
+//! GDT, IDT and TSS. #DF has a stack of its own on each CPU, so that a bad stack pointer is
+//! reported.
 
 use spin::Once;
 use x86_64::VirtAddr;
@@ -10,14 +11,18 @@ use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
 use crate::memory::{PAGE_SIZE, Page};
+use crate::smp::MAX_CPUS;
 use crate::trap::{VECTORS, trap_addresses_hvm};
 
 const DOUBLE_FAULT_IST: u16 = 0;
 const DOUBLE_FAULT: usize = 8;
 
-static DOUBLE_FAULT_STACK: [Page; 4] = [const { Page::zeroed() }; 4];
-static TSS: Once<TaskStateSegment> = Once::new();
-static GDT: Once<GlobalDescriptorTable> = Once::new();
+const DOUBLE_FAULT_STACK_PAGES: usize = 4;
+
+static DOUBLE_FAULT_STACKS: [[Page; DOUBLE_FAULT_STACK_PAGES]; MAX_CPUS] =
+    [const { [const { Page::zeroed() }; DOUBLE_FAULT_STACK_PAGES] }; MAX_CPUS];
+static TSS: [Once<TaskStateSegment>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
+static GDT: [Once<GlobalDescriptorTable>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static IDT: Once<RawIdt> = Once::new();
 
 /// An interrupt descriptor table: two words a gate. The x86_64 crate's own table wants handlers
@@ -40,19 +45,19 @@ const fn gate(handler: u64, code: u16, ist: u8) -> [u64; 2] {
     ]
 }
 
-/// Builds and loads the tables.
-pub fn install() {
-    let tss = TSS.call_once(|| {
+/// Builds and loads the tables of one CPU; the IDT is everybody's.
+pub fn install(cpu: usize) {
+    let tss = TSS[cpu].call_once(|| {
         let mut tss = TaskStateSegment::new();
         let stack_top =
-            DOUBLE_FAULT_STACK[0].address() + DOUBLE_FAULT_STACK.len() as u64 * PAGE_SIZE;
+            DOUBLE_FAULT_STACKS[cpu][0].address() + DOUBLE_FAULT_STACK_PAGES as u64 * PAGE_SIZE;
         tss.interrupt_stack_table[usize::from(DOUBLE_FAULT_IST)] = VirtAddr::new(stack_top);
         tss
     });
     let mut code = SegmentSelector::NULL;
     let mut data = SegmentSelector::NULL;
     let mut task = SegmentSelector::NULL;
-    let gdt = GDT.call_once(|| {
+    let gdt = GDT[cpu].call_once(|| {
         let mut gdt = GlobalDescriptorTable::new();
         code = gdt.append(Descriptor::kernel_code_segment());
         data = gdt.append(Descriptor::kernel_data_segment());

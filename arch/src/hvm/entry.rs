@@ -95,7 +95,7 @@ global_asm!(
 
 /// First Rust code of a PVH or HVM guest.
 extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
-    descriptors::install();
+    descriptors::install(0);
     xen::install_hypercall_page();
     xen::map_shared_info();
     let privileged = info.flags & SIF_PRIVILEGED != 0;

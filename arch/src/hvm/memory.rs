@@ -42,7 +42,13 @@ global_asm!(
 );
 
 unsafe extern "C" {
+    static boot_pml4: [u64; 512];
     static mut boot_directories: [u64; 4 * 512];
+}
+
+/// Address of the top-level page table: CR3.
+pub fn root() -> u64 {
+    (&raw const boot_pml4) as u64
 }
 
 /// Tables to split large pages with: enough for a protected page in every 2 MiB of the heap,

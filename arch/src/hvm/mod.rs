@@ -3,6 +3,10 @@
 mod descriptors;
 mod entry;
 pub(crate) mod memory;
+mod vcpu;
 mod xen;
 
-pub(crate) use descriptors::forget as forget_descriptor_tables;
+pub(crate) use descriptors::{
+    forget as forget_descriptor_tables, install as install_descriptor_tables,
+};
+pub(crate) use vcpu::vcpu_context;

@@ -24,6 +24,14 @@ const UVMF_INVLPG_ALL: u64 = 2 | 4;
 /// Virtual address of the pseudo-physical to machine list and its length, once known.
 static P2M: AtomicU64 = AtomicU64::new(0);
 static NR_PAGES: AtomicU64 = AtomicU64::new(0);
+/// Virtual address of the top-level page table, once known.
+static ROOT: AtomicU64 = AtomicU64::new(0);
+
+/// Machine address of the top-level page table: CR3, in Xen's terms.
+pub fn root_frame() -> u64 {
+    let root = ROOT.load(Ordering::Relaxed);
+    frame_of_address(root).expect("the builder put the page tables into this domain") * PAGE_SIZE
+}
 
 /// The domain's own (pseudo-physical) address of a machine frame: `XEN_RANGE` begins with the
 /// machine-to-physical table, which every PV guest may read.
@@ -73,6 +81,7 @@ pub fn protect(address: u64, protection: Protection) -> Result<(), ProtectError>
 pub fn init(info: &StartInfo) -> Region {
     P2M.store(info.mfn_list, Ordering::Relaxed);
     NR_PAGES.store(info.nr_pages, Ordering::Relaxed);
+    ROOT.store(info.pt_base, Ordering::Relaxed);
 
     // The page tables come last in the bootstrap region but for one page of boot stack.
     let mut start = info.pt_base + (info.nr_pt_frames + 1) * PAGE_SIZE;

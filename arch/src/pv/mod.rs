@@ -3,6 +3,9 @@
 mod entry;
 pub(crate) mod memory;
 mod start_info;
+mod vcpu;
+
+pub(crate) use vcpu::vcpu_context;
 
 use crate::hypercall::{hypercall, nr};
 use crate::trap::{VECTORS, trap_addresses_pv};
@@ -27,15 +30,20 @@ fn set_trap_table(table: &[TrapInfo]) {
     assert!(result == 0, "set_trap_table: {result}");
 }
 
-/// Installs a handler for every exception.
-fn install_traps() {
+/// A handler for every exception, and an end mark behind them.
+fn trap_table<const N: usize>() -> [TrapInfo; N] {
     const END: TrapInfo = TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 };
-    let mut table = [END; VECTORS + 1];
+    const { assert!(N > VECTORS) };
+    let mut table = [END; N];
     for (vector, line) in table.iter_mut().take(VECTORS).enumerate() {
         let address = trap_addresses_pv[vector];
         *line = TrapInfo { vector: vector as u8, flags: 0, cs: KERNEL_CS, address };
     }
-    set_trap_table(&table);
+    table
+}
+
+fn install_traps() {
+    set_trap_table(&trap_table::<{ VECTORS + 1 }>());
 }
 
 /// Takes the handlers away again: the next fault is the domain's last.

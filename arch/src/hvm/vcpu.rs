@@ -1,0 +1,58 @@
+//! How a PVH or HVM guest describes a CPU that is to come up.
+
+use super::memory;
+use crate::smp::Start;
+
+const VCPU_HVM_MODE_64B: u32 = 1;
+/// PE, WP and PG; PAE; LME and LMA: as the entry code leaves them on the first CPU.
+const CR0: u64 = 1 << 31 | 1 << 16 | 1;
+const CR4: u64 = 1 << 5;
+const EFER: u64 = 1 << 10 | 1 << 8;
+/// Reserved, always set.
+const RFLAGS: u64 = 1 << 1;
+
+/// `struct vcpu_hvm_context` with `struct vcpu_hvm_x86_64` in its union
+/// (xen/include/public/hvm/hvm_vcpu.h).
+#[repr(C)]
+pub struct VcpuContext {
+    mode: u32,
+    _pad: u32,
+    _rax_rcx_rdx_rbx: [u64; 4],
+    rsp: u64,
+    _rbp_rsi: [u64; 2],
+    rdi: u64,
+    rip: u64,
+    rflags: u64,
+    cr0: u64,
+    cr3: u64,
+    cr4: u64,
+    efer: u64,
+    /// The union's other member is larger.
+    _rest: [u64; 16],
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(VcpuContext, rsp) == 8 + 4 * 8);
+    assert!(offset_of!(VcpuContext, rip) == 8 + 8 * 8);
+    assert!(offset_of!(VcpuContext, efer) == 8 + 13 * 8);
+};
+
+/// The context of a CPU that shares this one's page tables.
+pub fn vcpu_context(start: &Start) -> VcpuContext {
+    VcpuContext {
+        mode: VCPU_HVM_MODE_64B,
+        _pad: 0,
+        _rax_rcx_rdx_rbx: [0; 4],
+        rsp: start.stack,
+        _rbp_rsi: [0; 2],
+        rdi: start.cpu,
+        rip: start.entry,
+        rflags: RFLAGS,
+        cr0: CR0,
+        cr3: memory::root(),
+        cr4: CR4,
+        efer: EFER,
+        _rest: [0; 16],
+    }
+}

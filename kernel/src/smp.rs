@@ -1,0 +1,86 @@
+//! Work for other CPUs.
+
+use alloc::boxed::Box;
+use alloc::format;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+pub use arch::smp::current;
+use arch::smp::{self, MAX_CPUS};
+use spin::Mutex;
+
+use crate::clock;
+use crate::hypercall::sched::{sleep_until, yield_cpu};
+use crate::test::Stop;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// What one secondary CPU is asked to do.
+struct Desk {
+    up: AtomicBool,
+    busy: AtomicBool,
+    work: Mutex<Option<Work>>,
+}
+
+static DESKS: [Desk; MAX_CPUS] = [const {
+    Desk { up: AtomicBool::new(false), busy: AtomicBool::new(false), work: Mutex::new(None) }
+}; MAX_CPUS];
+
+/// How long an idle CPU sleeps between two looks at its desk, in ns.
+const NAP_NS: u64 = 200_000;
+
+/// Work under way on another CPU.
+#[must_use = "dropping it waits for the work to end"]
+pub struct Job(usize);
+
+/// Has another CPU (1 or above) do `work`, bringing it up first if need be.
+///
+/// # Errors
+/// A [`Stop::Error`] where the domain has no such CPU.
+///
+/// # Panics
+/// If that CPU has work already.
+pub fn spawn(cpu: usize, work: impl FnOnce() + Send + 'static) -> Result<Job, Stop> {
+    let desk = &DESKS[cpu];
+    if !desk.up.swap(true, Ordering::Relaxed) {
+        smp::bring_up(cpu).map_err(|error| {
+            Stop::error(format!("could not bring up vCPU {cpu}: {}", crate::Answer(error)))
+        })?;
+    }
+    assert!(!desk.busy.swap(true, Ordering::Acquire), "CPU {cpu} is busy");
+    *desk.work.lock() = Some(Box::new(work));
+    Ok(Job(cpu))
+}
+
+impl Job {
+    /// Waits until the work is done.
+    pub fn join(self) {}
+
+    /// Whether the work is done.
+    pub fn is_done(&self) -> bool {
+        !DESKS[self.0].busy.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        while !self.is_done() {
+            yield_cpu();
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+fn xtf_secondary_main(cpu: usize) -> ! {
+    let desk = &DESKS[cpu];
+    loop {
+        let work = desk.work.lock().take();
+        match work {
+            Some(work) => {
+                work();
+                desk.busy.store(false, Ordering::Release);
+            }
+            // An early wake-up does no harm: there is a loop around it.
+            None => drop(sleep_until(clock::now_ns() + NAP_NS).result()),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! # livepatch-concurrent
+//!
+//! Two CPUs at once: what an operation that is under way looks like from the other one, timeouts
+//! that are too short, and races for the list.
+//!
+//! Where it is: `schedule_work`, `check_for_livepatch_work` and `livepatch_action`
+//! (xen/common/livepatch.c). All of the sysctl runs under one lock, so two calls never overlap;
+//! what overlaps is the patching itself, which begins only after ACTION has let go of the lock
+//! and needs every CPU to stop for it. An ACTION that follows too closely finds a CPU still
+//! waiting for the previous one to end and times out, with rc EBUSY and nothing changed: hence
+//! the pauses, and the retries, which are what Xen's own tool does.
+#![forbid(unsafe_code)]
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use kernel::hypercall::sched::sleep_until;
+use kernel::livepatch::{Livepatch, Loaded};
+use kernel::smp::{self, Job};
+use kernel::{
+    Answer, Case, Context, Deviation, Errno, Need, Outcome, Stop, Test, clock, expect, expect_that,
+};
+use livepatch::abi::{
+    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, STATE_APPLIED, State, Status,
+};
+
+use crate::support;
+
+const NAME: &[u8] = b"concurrent\0";
+const OTHER: &[u8] = b"other\0";
+/// Apart from each other by this, two actions do not disturb one another.
+const PAUSE_NS: u64 = 50_000_000;
+/// How often something that depends on timing is tried before it counts as impossible.
+const ATTEMPTS: usize = 100;
+
+/// The test.
+pub const TEST: Test = Test {
+    name: "livepatch-concurrent",
+    title: "Two CPUs: pending actions, timeouts, races for the list",
+    needs: &[Need::Privileged, Need::Livepatch],
+    own_boot: true,
+    vcpus: 2,
+    timeout_s: 120,
+    cases: &[
+        Case::new("cpu/the_second_one_works", the_second_cpu_works),
+        Case::new("cpu/both_find_the_same_list", both_find_the_same_list),
+        Case::new("action/applies_and_reverts_with_two_cpus", applies_and_reverts),
+        Case::new("action/is_seen_by_the_other_cpu", seen_by_the_other),
+        Case::new("timeout/1_ns_is_too_short_for_two_cpus", too_short),
+        Case::new("timeout/a_retry_works", a_retry_works),
+        Case::new("pending/get_shows_eagain", |c| pending(c, Errno::EAGAIN)),
+        Case::new("pending/action_on_it_is_ebusy", |c| pending(c, Errno::EBUSY)),
+        Case::new("pending/action_on_another_is_ebusy", pending_on_another),
+        Case::new("race/one_of_two_uploads_of_a_name_wins", one_upload_wins),
+        Case::new("race/list_is_whole_while_the_other_uploads", list_is_whole),
+        Case::new("race/a_walk_notices_the_other_cpu", a_walk_notices),
+    ],
+    ..Test::DEFAULT
+};
+
+fn pause() -> Outcome {
+    sleep_until(clock::now_ns() + PAUSE_NS).must_be(Answer::SUCCESS)
+}
+
+fn load<'c>(context: &'c Context, name: &[u8], marker: &str) -> Result<Loaded<'c>, Stop> {
+    context.livepatch().load(name, &support::marker(context, marker)?.to_bytes())
+}
+
+fn action(livepatch: &Livepatch, name: &[u8], cmd: ActionCmd, timeout: u32) -> Answer {
+    let action = Action { timeout, ..Action::new(Name::new(name), cmd) };
+    livepatch.call(&Call::action(livepatch.version, action))
+}
+
+/// GET until the action is over.
+fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<Status, Stop> {
+    const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
+    loop {
+        let status = livepatch.get(name).map_err(Stop::error)?;
+        if status.rc != EAGAIN {
+            return Ok(status);
+        }
+        pause()?;
+    }
+}
+
+/// Performs an action as a careful client does: with a pause before it, and again on EBUSY.
+fn carried_out(livepatch: &Livepatch, name: &[u8], cmd: ActionCmd, state: State) -> Outcome {
+    for _ in 0..ATTEMPTS {
+        pause()?;
+        action(livepatch, name, cmd, 0).must_be(Answer::SUCCESS)?;
+        let status = settled(livepatch, name)?;
+        match Answer(status.rc.into()) {
+            Answer::SUCCESS => return expect("state", State::from(status.state), state),
+            rc => rc.must_be(Errno::EBUSY)?,
+        }
+    }
+    Err(Stop::failure(format_args!("{cmd:?} timed out {ATTEMPTS} times")))
+}
+
+fn the_second_cpu_works(_: &Context) -> Outcome {
+    let seen = Arc::new(AtomicU32::new(0));
+    let cpu = seen.clone();
+    smp::spawn(1, move || cpu.store(smp::current() as u32, Ordering::SeqCst))?.join();
+    expect("number of the CPU that worked", seen.load(Ordering::SeqCst), 1)
+}
+
+fn both_find_the_same_list(context: &Context) -> Outcome {
+    let livepatch = *context.livepatch();
+    let _loaded = load(context, NAME, "-concurrent")?;
+    let there = Arc::new(spin::Mutex::new(None));
+    let place = there.clone();
+    smp::spawn(1, move || *place.lock() = Some(livepatch.snapshot()))?.join();
+    let there = there.lock().take();
+    let there = there.ok_or_else(|| Stop::error("the other CPU did nothing"))??;
+    expect("payloads", there, livepatch.snapshot()?)
+}
+
+fn applies_and_reverts(context: &Context) -> Outcome {
+    let original = support::extra_version()?;
+    let _loaded = load(context, NAME, "-concurrent")?;
+    for _ in 0..3 {
+        carried_out(context.livepatch(), NAME, ActionCmd::Apply, State::Applied)?;
+        expect("extra version", support::extra_version()?.as_str(), "-concurrent")?;
+        carried_out(context.livepatch(), NAME, ActionCmd::Revert, State::Checked)?;
+        expect("extra version", &support::extra_version()?, &original)?;
+    }
+    Ok(())
+}
+
+fn seen_by_the_other(context: &Context) -> Outcome {
+    let _loaded = load(context, NAME, "-concurrent")?;
+    carried_out(context.livepatch(), NAME, ActionCmd::Apply, State::Applied)?;
+    let there = Arc::new(spin::Mutex::new(None));
+    let place = there.clone();
+    smp::spawn(1, move || *place.lock() = Some(support::extra_version()))?.join();
+    let text = there.lock().take().ok_or_else(|| Stop::error("the other CPU did nothing"))??;
+    carried_out(context.livepatch(), NAME, ActionCmd::Revert, State::Checked)?;
+    expect("extra version on the other CPU", text.as_str(), "-concurrent")
+}
+
+/// Nobody can stop another CPU within a nanosecond: rc EBUSY, and nothing has changed.
+fn too_short(context: &Context) -> Outcome {
+    let livepatch = context.livepatch();
+    let original = support::extra_version()?;
+    let _loaded = load(context, NAME, "-concurrent")?;
+    pause()?;
+    action(livepatch, NAME, ActionCmd::Apply, 1).must_be(Answer::SUCCESS)?;
+    let status = settled(livepatch, NAME)?;
+    Answer(status.rc.into()).must_be(Errno::EBUSY)?;
+    expect("state", State::from(status.state), State::Checked)?;
+    expect("extra version", support::extra_version()?, original)
+}
+
+fn a_retry_works(context: &Context) -> Outcome {
+    let livepatch = context.livepatch();
+    let _loaded = load(context, NAME, "-concurrent")?;
+    pause()?;
+    action(livepatch, NAME, ActionCmd::Apply, 1).must_be(Answer::SUCCESS)?;
+    settled(livepatch, NAME)?;
+    carried_out(livepatch, NAME, ActionCmd::Apply, State::Applied)?;
+    pause()?;
+    // The same for the way back, where an applied payload stays applied.
+    action(livepatch, NAME, ActionCmd::Revert, 1).must_be(Answer::SUCCESS)?;
+    let status = settled(livepatch, NAME)?;
+    Answer(status.rc.into()).must_be(Errno::EBUSY)?;
+    expect("state", State::from(status.state), State::Applied)?;
+    carried_out(livepatch, NAME, ActionCmd::Revert, State::Checked)
+}
+
+/// What the other CPU saw while this one acted.
+#[derive(Default)]
+struct Watch {
+    stop: AtomicBool,
+    /// GET showed rc EAGAIN.
+    eagain: AtomicBool,
+    /// ACTION answered EBUSY.
+    ebusy: AtomicBool,
+    /// An answer that no moment of an action explains: its negative errno.
+    odd: AtomicU32,
+}
+
+impl Watch {
+    /// On the other CPU: asks about `name` for as long as this CPU acts on it.
+    fn begin(self: &Arc<Self>, livepatch: Livepatch, name: &'static [u8]) -> Result<Job, Stop> {
+        let watch = self.clone();
+        smp::spawn(1, move || {
+            const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
+            while !watch.stop.load(Ordering::Relaxed) {
+                let eagain = livepatch.get(name).is_ok_and(|status| status.rc == EAGAIN);
+                watch.eagain.fetch_or(eagain, Ordering::Relaxed);
+                // Of an unknown command only a pending action hides that it is unknown.
+                match livepatch.action(name, ActionCmd::Other(99)).result() {
+                    Err(Errno::EBUSY) => watch.ebusy.store(true, Ordering::Relaxed),
+                    Err(Errno::EOPNOTSUPP) => {}
+                    other => {
+                        let errno = other.err().map_or(u32::MAX, |errno| errno.0.into());
+                        watch.odd.store(errno, Ordering::Relaxed);
+                    }
+                }
+            }
+        })
+    }
+
+    fn saw(&self, errno: Errno) -> bool {
+        let flag = if errno == Errno::EAGAIN { &self.eagain } else { &self.ebusy };
+        flag.load(Ordering::Relaxed)
+    }
+}
+
+/// While this CPU applies and reverts, the other one sees it under way sooner or later.
+fn pending(context: &Context, errno: Errno) -> Outcome {
+    let livepatch = *context.livepatch();
+    let _loaded = load(context, NAME, "-concurrent")?;
+    let watch = Arc::new(Watch::default());
+    let job = watch.begin(livepatch, NAME)?;
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
+        outcome = carried_out(&livepatch, NAME, ActionCmd::Apply, State::Applied)
+            .and_then(|()| carried_out(&livepatch, NAME, ActionCmd::Revert, State::Checked));
+        if watch.saw(errno) || outcome.is_err() {
+            break;
+        }
+    }
+    watch.stop.store(true, Ordering::Relaxed);
+    job.join();
+    outcome?;
+    expect("odd answers to an unknown command", watch.odd.load(Ordering::Relaxed), 0)?;
+    expect_that(watch.saw(errno), format_args!("{errno} seen by the other CPU at least once"))
+}
+
+/// An action is refused while one on another payload is pending, and its rc is left at EAGAIN,
+/// for ever: a client that polls until it changes never returns. Xen's documentation knows
+/// nothing of it.
+const STUCK: Deviation = Deviation { id: "doc-6", on: |_| true };
+
+fn pending_on_another(context: &Context) -> Outcome {
+    let livepatch = *context.livepatch();
+    let first = load(context, NAME, "-concurrent")?;
+    let second = load(context, OTHER, "-other")?;
+    let refused = Arc::new(Refused::default());
+    let there = refused.clone();
+    let job = smp::spawn(1, move || there.provoke(&livepatch, OTHER, 2))?;
+    refused.provoke(&livepatch, NAME, 1);
+    job.join();
+    let stuck = match refused.whom.load(Ordering::Relaxed) {
+        1 => &first,
+        2 => &second,
+        _ => return Err(Stop::failure("should have been: EBUSY answered to one of the CPUs")),
+    };
+    pause()?;
+    let status = stuck.status()?;
+    expect("state", State::from(status.state), State::Checked)?;
+    let rc = Answer(status.rc.into());
+    let outcome = STUCK.judge(context, rc, Answer::SUCCESS, Errno::EAGAIN.into());
+    // A further attempt is taken as if nothing had happened.
+    carried_out(&livepatch, stuck.name(), ActionCmd::Apply, State::Applied)?;
+    carried_out(&livepatch, stuck.name(), ActionCmd::Revert, State::Checked)?;
+    outcome
+}
+
+/// Two CPUs that get into each other's way until one of them is refused.
+#[derive(Default)]
+struct Refused {
+    /// Whose APPLY was answered with EBUSY; 0 while nobody's was.
+    whom: AtomicU32,
+}
+
+impl Refused {
+    /// Applies and reverts `name` without pausing, until either CPU is refused. What comes of
+    /// the actions does not matter, so a short timeout will do.
+    fn provoke(&self, livepatch: &Livepatch, name: &[u8], me: u32) {
+        const TIMEOUT_NS: u32 = 2_000_000;
+        let act = |cmd| {
+            let action = Action {
+                timeout: TIMEOUT_NS,
+                // Whichever payload comes second does not depend on the first.
+                flags: ACTION_FLAG_NODEPS,
+                ..Action::new(Name::new(name), cmd)
+            };
+            livepatch.call(&Call::action(livepatch.version, action)).result()
+        };
+        for _ in 0..20 * ATTEMPTS {
+            // Of a payload that is not applied, only a pending action refuses APPLY like this.
+            if act(ActionCmd::Apply) == Err(Errno::EBUSY) {
+                let _ = self.whom.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            if self.whom.load(Ordering::Relaxed) != 0 {
+                break;
+            }
+            let _ = act(ActionCmd::Revert);
+        }
+        // Not to leave it applied; the one that was applied later goes first.
+        while livepatch.get(name).is_ok_and(|status| status.state == STATE_APPLIED) {
+            let _ = pause();
+            let _ = act(ActionCmd::Revert);
+        }
+    }
+}
+
+fn one_upload_wins(context: &Context) -> Outcome {
+    let livepatch = *context.livepatch();
+    let payload: Arc<[u8]> = support::marker(context, "-concurrent")?.to_bytes().into();
+    for _ in 0..ATTEMPTS {
+        let there = Arc::new(spin::Mutex::new(None));
+        let (place, same) = (there.clone(), payload.clone());
+        let job = smp::spawn(1, move || *place.lock() = Some(livepatch.upload(NAME, &same)))?;
+        let here = livepatch.upload(NAME, &payload);
+        job.join();
+        let there = there.lock().take().ok_or_else(|| Stop::error("no upload by the other"))?;
+        livepatch.remove_all()?;
+        let one_each = [
+            (Answer::SUCCESS, Answer::from(Errno::EEXIST)),
+            (Answer::from(Errno::EEXIST), Answer::SUCCESS),
+        ];
+        expect_that(
+            one_each.contains(&(here, there)),
+            format_args!("one success and one EEXIST, not {here} and {there}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps the other CPU uploading and unloading until told to stop.
+fn churn(context: &Context) -> Result<(Arc<AtomicBool>, Arc<AtomicU32>, Job), Stop> {
+    let livepatch = *context.livepatch();
+    let payload = support::marker(context, "-churn")?.to_bytes();
+    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (until, count) = (stop.clone(), rounds.clone());
+    let job = smp::spawn(1, move || {
+        while !until.load(Ordering::Relaxed) {
+            drop(livepatch.load(b"churn\0", &payload));
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    Ok((stop, rounds, job))
+}
+
+/// Whatever LIST says while the other CPU changes the list was true at one moment.
+fn list_is_whole(context: &Context) -> Outcome {
+    let livepatch = context.livepatch();
+    let _kept = load(context, NAME, "-concurrent")?;
+    let (stop, rounds, job) = churn(context)?;
+    let mut outcome = Ok(());
+    let mut stamp = 0;
+    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < 200 {
+        outcome = livepatch.totals().and_then(|totals| {
+            expect_that(totals.version >= stamp, "a stamp that never goes back")?;
+            stamp = totals.version;
+            let bytes = if livepatch.revision.has_metadata_and_flags() {
+                totals.name_total_size
+            } else {
+                0
+            };
+            let (one, two) = ((1, NAME.len() as u32), (2, (NAME.len() + b"churn\0".len()) as u32));
+            let known = [one, two].contains(&(totals.nr, bytes)) || bytes == 0;
+            expect_that(known, format_args!("a count that fits the sizes, not {totals:?}"))
+        });
+    }
+    stop.store(true, Ordering::Relaxed);
+    job.join();
+    outcome
+}
+
+/// Two looks at the list with the other CPU at work between them: equal stamps mean equal lists,
+/// and different stamps are really seen.
+fn a_walk_notices(context: &Context) -> Outcome {
+    let livepatch = context.livepatch();
+    let _kept = load(context, NAME, "-concurrent")?;
+    let (stop, rounds, job) = churn(context)?;
+    let (mut moved, mut outcome) = (0, Ok(()));
+    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < 200 {
+        outcome = (|| {
+            let first = livepatch.totals()?;
+            let names: Vec<_> = match livepatch.list() {
+                Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
+                // The list became shorter than the place where the walk wanted to go on.
+                Err(_) => Vec::new(),
+            };
+            let last = livepatch.totals()?;
+            if first.version != last.version {
+                moved += 1;
+                return Ok(());
+            }
+            expect("entries under one stamp", names.len() as u32, first.nr)
+        })();
+    }
+    stop.store(true, Ordering::Relaxed);
+    job.join();
+    outcome?;
+    expect_that(moved > 0, "a stamp that moved under a walk at least once")
+}
