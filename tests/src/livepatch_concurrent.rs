@@ -33,6 +33,8 @@ const OTHER: &[u8] = b"other\0";
 const PAUSE_NS: u64 = 50_000_000;
 /// How often something that depends on timing is tried before it counts as impossible.
 const ATTEMPTS: usize = 100;
+/// How many uploads of the other CPU, and of both CPUs at once, a race lasts.
+const ROUNDS: u32 = 30;
 
 /// The test.
 pub const TEST: Test = Test {
@@ -301,7 +303,7 @@ impl Refused {
 fn one_upload_wins(context: &Context) -> Outcome {
     let livepatch = *context.livepatch();
     let payload: Arc<[u8]> = support::marker(context, "-concurrent")?.to_bytes().into();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..ROUNDS {
         let there = Arc::new(spin::Mutex::new(None));
         let (place, same) = (there.clone(), payload.clone());
         let job = smp::spawn(1, move || *place.lock() = Some(livepatch.upload(NAME, &same)))?;
@@ -343,7 +345,7 @@ fn list_is_whole(context: &Context) -> Outcome {
     let (stop, rounds, job) = churn(context)?;
     let mut outcome = Ok(());
     let mut stamp = 0;
-    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < 200 {
+    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < ROUNDS {
         outcome = livepatch.totals().and_then(|totals| {
             expect_that(totals.version >= stamp, "a stamp that never goes back")?;
             stamp = totals.version;
@@ -369,7 +371,7 @@ fn a_walk_notices(context: &Context) -> Outcome {
     let _kept = load(context, NAME, "-concurrent")?;
     let (stop, rounds, job) = churn(context)?;
     let (mut moved, mut outcome) = (0, Ok(()));
-    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < 200 {
+    while outcome.is_ok() && rounds.load(Ordering::Relaxed) < ROUNDS {
         outcome = (|| {
             let first = livepatch.totals()?;
             let names: Vec<_> = match livepatch.list() {
