@@ -148,8 +148,8 @@ impl Livepatch {
     /// # Errors
     /// A [`Stop::Error`] when Xen refuses it.
     pub fn load(&self, name: &[u8], payload: &[u8]) -> Result<Loaded<'_>, Stop> {
-        self.upload(name, payload)
-            .needed_to(&format!("upload '{}'", String::from_utf8_lossy(name)))?;
+        let shown = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));
+        self.upload(name, payload).needed_to(&format!("upload '{shown}'"))?;
         Ok(Loaded { livepatch: self, name: name.to_vec() })
     }
 

@@ -82,7 +82,13 @@ impl Qemu {
         }
 
         // Every word of Xen's costs about 15 ms of a boot and is often the only evidence.
-        let mut xen = vec!["console=com1", "bootscrub=0", "loglvl=all", "guest_loglvl=all"];
+        let mut xen = vec![
+            "console=com1",
+            "serial_tx_buffer=1M",
+            "bootscrub=0",
+            "loglvl=all",
+            "guest_loglvl=all",
+        ];
         if pvh {
             xen.extend(["dom0=pvh", "dom0-iommu=none"]);
         }

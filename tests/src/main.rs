@@ -8,14 +8,22 @@
 extern crate alloc;
 
 mod bad;
+mod dangerous;
 mod example;
 mod livepatch_action;
 mod livepatch_args;
 mod livepatch_concurrent;
+mod livepatch_doc;
+mod livepatch_elf;
 mod livepatch_get;
+mod livepatch_history;
+mod livepatch_life;
 mod livepatch_list;
 mod livepatch_name;
 mod livepatch_order;
+mod livepatch_soak;
+mod livepatch_stack;
+mod livepatch_state;
 mod livepatch_upload;
 mod livepatch_version;
 mod selftest;
@@ -32,7 +40,27 @@ kernel::registry![
     livepatch_version,
     livepatch_action,
     livepatch_order,
+    livepatch_elf,
+    livepatch_life,
+    livepatch_stack,
+    livepatch_state,
+    livepatch_history,
+    livepatch_doc,
+    livepatch_soak,
     livepatch_concurrent,
+    dangerous::align_0,
+    dangerous::alternative_too_long,
+    dangerous::empty_modinfo,
+    dangerous::name_null,
+    dangerous::nonalloc_funcs,
+    dangerous::nonalloc_note,
+    dangerous::nonalloc_xen_depends,
+    dangerous::nothing_loaded,
+    dangerous::null_load_hook,
+    dangerous::old_addr_unmapped,
+    dangerous::rela_sh_info_0,
+    dangerous::short_nop_on_endbr,
+    dangerous::symtab_sh_link_0,
     bad::error,
     bad::failure,
     bad::flood,

@@ -1,10 +1,18 @@
 //! What several suites share: harmless payloads, and how their effect is seen.
 #![forbid(unsafe_code)]
 
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use kernel::hypercall::version::{Text, text};
-use kernel::{Context, Stop};
+use kernel::hypercall::sched::yield_cpu;
+use kernel::hypercall::version::{self, Text, text};
+use kernel::livepatch::Loaded;
+use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
+use livepatch::abi::{
+    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListReply, NAME_SIZE_MAX, Name, Out, State,
+    Status, packed,
+};
 use livepatch::payload::{Function, Payload, Target, code};
 
 /// What a payload for the running Xen has to name.
@@ -17,13 +25,132 @@ pub fn target(context: &Context) -> Result<Target, Stop> {
     Ok(Target::new(context.livepatch().revision, id.clone()))
 }
 
+/// A payload with this build-id that does nothing yet and depends on Xen alone.
+///
+/// # Errors
+/// As for [`target`].
+pub fn payload(context: &Context, build_id: &str) -> Result<Payload, Stop> {
+    Ok(Payload::new(&target(context)?, build_id))
+}
+
 /// A payload that makes Xen's extra version read `marker`; its build-id is `marker` as well.
 ///
 /// # Errors
 /// As for [`target`].
 pub fn marker(context: &Context, marker: &str) -> Result<Payload, Stop> {
     let function = Function::named("xen_extra_version", code::return_str(marker));
-    Ok(Payload::new(&target(context)?, marker).function(function))
+    Ok(payload(context, marker)?.function(function))
+}
+
+/// Uploads a payload under a name, given without its NUL.
+///
+/// # Errors
+/// A [`Stop::Error`] when Xen refuses it.
+pub fn load<'c>(context: &'c Context, name: &str, payload: &Payload) -> Result<Loaded<'c>, Stop> {
+    context.livepatch().load(format!("{name}\0").as_bytes(), &payload.to_bytes())
+}
+
+/// Uploads a [`marker`] under the marker's name.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_marker<'c>(context: &'c Context, text: &str) -> Result<Loaded<'c>, Stop> {
+    load(context, text, &marker(context, text)?)
+}
+
+/// Uploads a payload that is not meant to stay, for the answer: what gets in is taken out again.
+pub fn try_upload(context: &Context, name: &str, file: &[u8]) -> Answer {
+    let name = format!("{name}\0");
+    let answer = context.livepatch().upload(name.as_bytes(), file);
+    if answer == Answer::SUCCESS {
+        // What will not go is found by the framework after the test.
+        let _ = context.livepatch().action(name.as_bytes(), ActionCmd::Unload);
+    }
+    answer
+}
+
+/// ACTION with any timeout and flags, for its answer.
+pub fn action_with(
+    context: &Context,
+    loaded: &Loaded<'_>,
+    cmd: ActionCmd,
+    timeout: u32,
+    flags: u32,
+) -> Answer {
+    let action = Action { timeout, flags, ..Action::new(Name::new(loaded.name()), cmd) };
+    context.livepatch().call(&Call::action(context.livepatch().version, action))
+}
+
+/// APPLY that does not look at what the payload depends on.
+pub fn apply_nodeps(context: &Context, loaded: &Loaded<'_>) -> Answer {
+    action_with(context, loaded, ActionCmd::Apply, 0, ACTION_FLAG_NODEPS)
+}
+
+/// The status of a payload once its action is over, as a user of the interface waits for it.
+///
+/// # Errors
+/// A [`Stop::Failure`] when that never comes.
+pub fn settled(loaded: &Loaded<'_>) -> Result<Status, Stop> {
+    /// Any is enough on one CPU; an action on many is over after its timeout of 30 ms.
+    const POLLS: u32 = 100_000;
+    for _ in 0..POLLS {
+        let status = loaded.status()?;
+        if Answer(status.rc.into()) != Answer::from(Errno::EAGAIN) {
+            return Ok(status);
+        }
+        yield_cpu();
+    }
+    Err(Stop::failure("rc stays EAGAIN"))
+}
+
+/// Passes if the payload comes to be in this state, with this result of its last action.
+///
+/// # Errors
+/// A [`Stop::Failure`] that names both.
+pub fn becomes(loaded: &Loaded<'_>, state: State, rc: impl Into<Answer>) -> Outcome {
+    let status = settled(loaded)?;
+    let actual = (State::from(status.state), Answer(status.rc.into()));
+    expect("state and rc", actual, (state, rc.into()))
+}
+
+/// APPLY, which must work.
+///
+/// # Errors
+/// A [`Stop::Failure`] when it does not.
+pub fn apply(loaded: &Loaded<'_>) -> Outcome {
+    loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS).map_err(|stop| stop.at("APPLY"))?;
+    becomes(loaded, State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after APPLY"))
+}
+
+/// REVERT, which must work.
+///
+/// # Errors
+/// A [`Stop::Failure`] when it does not.
+pub fn revert(loaded: &Loaded<'_>) -> Outcome {
+    loaded.action(ActionCmd::Revert).must_be(Answer::SUCCESS).map_err(|stop| stop.at("REVERT"))?;
+    becomes(loaded, State::Checked, Answer::SUCCESS).map_err(|stop| stop.at("after REVERT"))
+}
+
+/// REPLACE, which must work.
+///
+/// # Errors
+/// A [`Stop::Failure`] when it does not.
+pub fn replace(loaded: &Loaded<'_>) -> Outcome {
+    loaded
+        .action(ActionCmd::Replace)
+        .must_be(Answer::SUCCESS)
+        .map_err(|stop| stop.at("REPLACE"))?;
+    becomes(loaded, State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after REPLACE"))
+}
+
+/// UNLOAD, which must work; GET does not know the payload afterwards.
+///
+/// # Errors
+/// A [`Stop::Failure`] when it is not so.
+pub fn unload(context: &Context, loaded: &Loaded<'_>) -> Outcome {
+    loaded.action(ActionCmd::Unload).must_be(Answer::SUCCESS).map_err(|stop| stop.at("UNLOAD"))?;
+    let after = context.livepatch().get(loaded.name());
+    expect("GET after UNLOAD", after.map(|status| status.state), Err(Errno::ENOENT))
 }
 
 /// Xen's extra version as it reads now.
@@ -31,6 +158,141 @@ pub fn marker(context: &Context, marker: &str) -> Result<Payload, Stop> {
 /// # Errors
 /// A [`Stop::Error`] when Xen refuses to tell.
 pub fn extra_version() -> Result<String, Stop> {
-    text(Text::Extraversion)
-        .map_err(|errno| Stop::error(format_args!("XENVER_extraversion answers {errno}")))
+    read_text(Text::Extraversion)
+}
+
+/// One of Xen's strings as it reads now.
+///
+/// # Errors
+/// A [`Stop::Error`] when Xen refuses to tell.
+pub fn read_text(which: Text) -> Result<String, Stop> {
+    text(which).map_err(|errno| Stop::error(format_args!("XENVER {which:?} answers {errno}")))
+}
+
+/// Passes if Xen's extra version reads so.
+///
+/// # Errors
+/// A [`Stop::Failure`] that names both.
+pub fn reads(extra: &str) -> Outcome {
+    expect("extra version", extra_version()?.as_str(), extra)
+}
+
+/// What Xen's functions for the major and the minor version return, shifted and joined by Xen.
+pub fn packed_version() -> u32 {
+    let (major, minor) = version::version();
+    u32::from(major) << 16 | u32::from(minor)
+}
+
+/// Passes if [`packed_version`] is this.
+///
+/// # Errors
+/// A [`Stop::Failure`] that names both.
+pub fn version_is(what: &str, expected: u32) -> Outcome {
+    expect(what, format!("{:#x}", packed_version()), format!("{expected:#x}"))
+}
+
+/// The metadata of every payload, in Xen's order.
+///
+/// # Errors
+/// A [`Stop::Error`] when LIST fails.
+pub fn metadata(context: &Context) -> Result<Vec<Vec<u8>>, Stop> {
+    let totals = context.livepatch().totals()?;
+    let mut all = Vec::new();
+    // LIST may stop short whenever Xen has something else to do.
+    while (all.len() as u32) < totals.nr {
+        let got = metadata_from(context, all.len() as u32, totals)?;
+        if got.is_empty() {
+            return Err(Stop::error("LIST returns no entry though some remain"));
+        }
+        all.extend(got);
+    }
+    Ok(all)
+}
+
+fn metadata_from(context: &Context, idx: u32, totals: ListReply) -> Result<Vec<Vec<u8>>, Stop> {
+    let livepatch = context.livepatch();
+    let nr = (totals.nr - idx) as usize;
+    let mut status = alloc::vec![Status::default(); nr];
+    let mut names = alloc::vec![0u8; nr * NAME_SIZE_MAX];
+    let mut lengths = alloc::vec![0u32; nr];
+    let mut metadata = alloc::vec![0u8; totals.metadata_total_size as usize];
+    let mut metadata_lengths = alloc::vec![0u32; nr];
+    let list = List {
+        idx,
+        nr: nr as u32,
+        name_total_size: names.len() as u32,
+        metadata_total_size: metadata.len() as u32,
+        status: Out::from_slice(&mut status),
+        name: Out::from_slice(&mut names),
+        len: Out::from_slice(&mut lengths),
+        metadata: Out::from_slice(&mut metadata),
+        metadata_len: Out::from_slice(&mut metadata_lengths),
+        ..List::EMPTY
+    };
+    let call = Call::list(livepatch.version, list);
+    let written = livepatch.call(&call).needed_to("list the payloads")? as usize;
+    packed(&metadata, &metadata_lengths)
+        .take(written)
+        .map(|entry| entry.map(Vec::from).ok_or_else(|| Stop::error("a metadata length leads out")))
+        .collect()
+}
+
+/// Skips the case on a Xen older than hooks, expectations, metadata and action flags, which all
+/// came with 4.14 and its layout of the structures.
+///
+/// # Errors
+/// A [`Stop::Skip`].
+pub fn needs_4_14(context: &Context) -> Outcome {
+    if context.livepatch().revision.has_metadata_and_flags() {
+        return Ok(());
+    }
+    Err(Stop::skip("came with Xen 4.14"))
+}
+
+/// The symbol of [`Log`]'s 32 bits.
+pub const LOG: &str = "xtf_log";
+const LOG_ID: &str = "log";
+
+/// An applied payload that lets hooks leave a trace: 32 bits in Xen, exported as [`LOG`], that
+/// XENVER_version returns.
+///
+/// Hooks run when the payload that they belong to is not, or not any more, in effect; and a
+/// payload with variables of its own can't be applied twice. So the variable lives in a payload
+/// of its own, at the bottom of the stack.
+pub struct Log<'c> {
+    context: &'c Context,
+    _loaded: Loaded<'c>,
+}
+
+impl<'c> Log<'c> {
+    /// Loads and applies it.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn open(context: &'c Context) -> Result<Self, Stop> {
+        let log = payload(context, LOG_ID)?
+            .bss(LOG, size_of::<u32>())
+            .export(LOG)
+            .function(Function::named("xen_major_version", code::return_u32(0)))
+            .function(Function::named("xen_minor_version", code::return_u32_at(LOG)));
+        let loaded = load(context, "log", &log)?;
+        apply(&loaded).map_err(|stop| stop.at("the log"))?;
+        Ok(Self { context, _loaded: loaded })
+    }
+
+    /// A payload with this build-id that goes on top of the log.
+    ///
+    /// # Errors
+    /// As for [`target`].
+    pub fn payload(&self, build_id: &str) -> Result<Payload, Stop> {
+        Ok(payload(self.context, build_id)?.depends(LOG_ID))
+    }
+
+    /// Passes if the log holds exactly this.
+    ///
+    /// # Errors
+    /// A [`Stop::Failure`] that names both.
+    pub fn holds(&self, when: &str, digits: u32) -> Outcome {
+        version_is(when, digits)
+    }
 }

@@ -1,5 +1,7 @@
 //! Hypercalls with types: no function in here can break the guest's memory safety.
 
+pub mod physinfo;
 pub mod sched;
+pub mod symbols;
 pub mod sysctl;
 pub mod version;

@@ -82,3 +82,24 @@ pub fn append_digit(symbol: &str, digit: u8) -> Chunk {
 pub fn jump(symbol: &str) -> Chunk {
     Chunk::new([0xE9, 0, 0, 0, 0]).reloc(1, R_X86_64_PLT32, symbol, -4)
 }
+
+/// `call symbol`: a function of the payload, of Xen or of another payload, and goes on.
+pub fn call(symbol: &str) -> Chunk {
+    Chunk::new([0xE8, 0, 0, 0, 0]).reloc(1, R_X86_64_PLT32, symbol, -4)
+}
+
+/// `nop`, so many times, and goes on.
+pub fn nops(count: usize) -> Chunk {
+    Chunk::new(alloc::vec![0x90; count])
+}
+
+/// `mov rax, [rip+symbol]; ret`: returns the 64 bits at a symbol.
+pub fn return_u64_at(symbol: &str) -> Chunk {
+    Chunk::new([0x48, 0x8B, 0x05, 0, 0, 0, 0, 0xC3]).reloc(3, R_X86_64_PC32, symbol, -4)
+}
+
+/// `xor eax, eax; xchg eax, [rip+symbol]; ret`: returns the 32 bits at a symbol, and leaves 0
+/// there. A hook made of it fails once.
+pub fn take_u32_at(symbol: &str) -> Chunk {
+    Chunk::new([0x31, 0xC0, 0x87, 0x05, 0, 0, 0, 0, 0xC3]).reloc(4, R_X86_64_PC32, symbol, -4)
+}

@@ -1,0 +1,132 @@
+//! `.livepatch.hooks.*`: `check_patching_sections` and `prepare_payload`. When and in which order
+//! hooks are called is not looked at here.
+
+use kernel::{Answer, Case, Context, Errno, Outcome, Stop};
+use livepatch::abi::{ActionCmd, State};
+use livepatch::payload::wire::{SHF_WRITE, SHT_NOTE};
+use livepatch::payload::{Area, Elf, Function, Hook, HookBody, Payload, code};
+
+use super::{
+    EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, load,
+    since_4_14,
+};
+use crate::support::target;
+
+/// The hooks of which there is one at most.
+const SINGLE: [Hook; 6] =
+    [Hook::PreApply, Hook::Apply, Hook::PostApply, Hook::PreRevert, Hook::Revert, Hook::PostRevert];
+/// Those of which there are any number.
+const MULTI: [Hook; 2] = [Hook::Load, Hook::Unload];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("hooks/one_of_any_kind_is_accepted", |c| {
+        each(kinds(c).iter().copied(), |h| sized(c, h, 8, None))
+    }),
+    Case::new("hooks/empty_is_einval", |c| {
+        each(kinds(c).iter().copied(), |h| sized(c, h, 0, Some(EINVAL)))
+    }),
+    Case::new("hooks/empty_beside_a_function_is_einval", |c| {
+        each(kinds(c).iter().copied(), |hook| {
+            let mut elf = base(c)?.hook(hook, code::ret()).elf();
+            elf.section_mut(hook.section()).shdr.sh_size = 0;
+            file_refused(c, EINVAL, &elf.to_bytes())
+        })
+    }),
+    Case::new("hooks/size_not_of_whole_pointers_is_einval", |c| {
+        each(kinds(c).iter().copied(), |hook| {
+            each([1, 4, 7, 9, 12, 15], |size| sized(c, hook, size, Some(EINVAL)))
+        })
+    }),
+    Case::new("hooks/two_of_a_single_kind_are_einval", |c| {
+        since_4_14(c)?;
+        each(SINGLE, |hook| each([16, 24, 8 << 10], |size| sized(c, hook, size, Some(EINVAL))))
+    }),
+    Case::new("hooks/several_load_and_unload_ones_are_accepted", |c| {
+        each(MULTI, |hook| each([16, 24, 8 << 10], |size| sized(c, hook, size, None)))
+    }),
+    Case::new("hooks/alone_are_enough_for_a_payload", |c| {
+        since_4_14(c)?;
+        each(Hook::ALL, |hook| file_accepted(c, &only(c)?.hook(hook, code::ret()).to_bytes()))
+    }),
+    Case::new("hooks/none_and_no_function_is_einval", |c| {
+        file_refused(c, EINVAL, &only(c)?.to_bytes())
+    }),
+    Case::new("hooks/null_alone_is_applied", |c| {
+        since_4_14(c)?;
+        let loaded = load(c, NAME, &without_code(c)?.to_bytes())?;
+        loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
+        loaded.must_be(State::Applied, Answer::SUCCESS)?;
+        loaded.action(ActionCmd::Revert).must_be(Answer::SUCCESS)?;
+        loaded.must_be(State::Checked, Answer::SUCCESS)
+    }),
+    Case::new("hooks/null_single_ones_are_not_called", |c| {
+        since_4_14(c)?;
+        each(SINGLE, |hook| {
+            let payload = base(c)?.hook(hook, HookBody::Null);
+            file_shows(c, MARK, &payload.to_bytes())
+        })
+    }),
+    Case::new("hooks/section_type_and_write_flag_are_ignored", |c| {
+        each(kinds(c).iter().copied(), |hook| {
+            let mut elf = base(c)?.hook(hook, code::return_u32(0)).elf();
+            let shdr = &mut elf.section_mut(hook.section()).shdr;
+            shdr.sh_type = SHT_NOTE;
+            shdr.sh_flags |= SHF_WRITE;
+            file_accepted(c, &elf.to_bytes())
+        })
+    }),
+    Case::new("hooks/of_the_first_section_of_a_name_are_called", |c| {
+        since_4_14(c)?;
+        // The second one would be too large.
+        let mut elf = only(c)?.hook(Hook::PostApply, HookBody::Null).elf();
+        let mut second = elf.section(Hook::PostApply.section()).clone();
+        second.bytes_mut().extend([0; 8]);
+        elf.push(second);
+        file_accepted(c, &elf.to_bytes())
+    }),
+    Case::new("hooks/function_version_comes_before_hook_size", |c| {
+        let mut elf = base(c)?.hook(Hook::Load, HookBody::Null).elf();
+        elf.funcs_mut()[0].version = 0;
+        elf.section_mut(Hook::Load.section()).shdr.sh_size = 7;
+        file_refused(c, EOPNOTSUPP, &elf.to_bytes())
+    }),
+    Case::new("hooks/load_ones_find_their_variables", |c| shown(c, Area::DATA)),
+    Case::new("hooks/load_ones_find_their_zeroes", |c| shown(c, Area::BSS)),
+];
+
+/// The kinds of hook that this release has.
+fn kinds(c: &Context) -> &'static [Hook] {
+    if since_4_14(c).is_ok() { &Hook::ALL } else { &MULTI }
+}
+
+/// A payload of nothing but notes: what else it has is to be added.
+fn only(c: &Context) -> Result<Payload, Stop> {
+    Ok(Payload::new(&target(c)?, MARK))
+}
+
+/// The smallest payload: nothing but a hook that is not called, and no symbol.
+pub(super) fn without_code(c: &Context) -> Result<Elf, Stop> {
+    Ok(only(c)?.hook(Hook::PostApply, HookBody::Null).elf())
+}
+
+/// What becomes of so many bytes of hooks beside a correct function.
+fn sized(c: &Context, hook: Hook, size: usize, errno: Option<Errno>) -> Outcome {
+    let mut elf = base(c)?.hook(hook, HookBody::Null).elf();
+    elf.section_mut(hook.section()).bytes_mut().resize(size, 0);
+    elf.relayout();
+    match errno {
+        Some(errno) => file_refused(c, errno, &elf.to_bytes()),
+        None => file_accepted(c, &elf.to_bytes()),
+    }
+}
+
+/// What a hook writes into a section of the payload is what a function of it reads there.
+fn shown(c: &Context, area: Area) -> Outcome {
+    const ROOM: usize = 8;
+    let text = u32::from_le_bytes(*b"-set");
+    let payload = only(c)?
+        .function(Function::named("xen_extra_version", code::return_address("text")))
+        .section(area, "text", [0; ROOM])
+        .hook(Hook::Load, code::store_u32("text", text).then(code::ret()));
+    file_shows(c, "-set", &payload.to_bytes())
+}

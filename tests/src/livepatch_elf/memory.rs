@@ -1,0 +1,73 @@
+//! Refused payloads cost nothing: whatever was allocated for them until the fault was found is
+//! given back.
+
+use alloc::vec::Vec;
+
+use kernel::hypercall::physinfo;
+use kernel::livepatch::Livepatch;
+use kernel::{Case, Context, Environment, Errno, Outcome, Stop, expect};
+use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, Sym};
+use livepatch::payload::{Elf, Symbol};
+
+use super::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
+
+pub(super) const CASES: &[Case] =
+    &[Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing)];
+
+/// How often each kind is refused. A hypercall takes about a hundred times as long in PVH.
+fn rounds(c: &Context) -> usize {
+    if c.environment == Environment::Pv64 { 500 } else { 100 }
+}
+
+fn refused_uploads_leak_nothing(c: &Context) -> Outcome {
+    let kinds = kinds(c)?;
+    // What Xen's allocators keep for the next time is no leak: let them have it before.
+    refuse(c.livepatch(), &kinds)?;
+    let before = free_pages(c)?;
+    for _ in 0..rounds(c) {
+        refuse(c.livepatch(), &kinds)?;
+    }
+    expect("free pages", free_pages(c)?, before)
+}
+
+fn refuse(livepatch: &Livepatch, kinds: &[(Vec<u8>, Errno)]) -> Outcome {
+    kinds.iter().try_for_each(|(file, errno)| livepatch.upload(NAME, file).must_be(*errno))
+}
+
+fn free_pages(c: &Context) -> Result<u64, Stop> {
+    let info = physinfo::physinfo(c.livepatch().version);
+    let info =
+        info.map_err(|errno| Stop::error(format_args!("XEN_SYSCTL_physinfo answers {errno}")))?;
+    Ok(info.free_pages)
+}
+
+/// One payload per stage that has allocated something by the time it is refused. Each takes
+/// several pages in memory.
+fn kinds(c: &Context) -> Result<Vec<(Vec<u8>, Errno)>, Stop> {
+    let broken = |errno, change: fn(&mut Elf)| {
+        let mut elf = base(c)?.bss("room", 3 * 4096).elf();
+        change(&mut elf);
+        Ok((elf.to_bytes(), errno))
+    };
+    [
+        broken(EOPNOTSUPP, |e| e.ehdr.e_phnum = 1),
+        broken(EINVAL, |e| e.section_mut(".symtab").shdr.sh_entsize = 0),
+        broken(EOPNOTSUPP, |e| junk(e, |s| s.sh_flags = SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)),
+        broken(ENOENT, |e| {
+            let sym = Sym { st_shndx: SHN_UNDEF, ..Sym::default() };
+            e.symbols_mut().push(Symbol { name: "xtf_unknown".into(), sym });
+            e.relayout();
+        }),
+        broken(EOPNOTSUPP, |e| e.rela_mut(".rela.livepatch.funcs")[0].set_kind(99)),
+        broken(EOPNOTSUPP, |e| e.funcs_mut()[0].version = 0),
+        broken(EINVAL, |e| e.note_mut(".livepatch.depends").descsz = 0),
+        broken(EEXIST, |e| {
+            let index = e.section_index(".rodata").expect("a section of the base payload");
+            let sym = Sym { st_shndx: index as u16, st_value: 1, ..Sym::default() };
+            e.symbols_mut().push(Symbol { name: "xen_changeset".into(), sym });
+            e.relayout();
+        }),
+    ]
+    .into_iter()
+    .collect()
+}

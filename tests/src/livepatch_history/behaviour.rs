@@ -1,0 +1,383 @@
+//! Changes to what happens with a payload that was taken.
+
+use alloc::vec::Vec;
+
+use kernel::hypercall::symbols;
+use kernel::xen::{Release, point_release, release};
+use kernel::{Answer, Context, Deviation, Errno, Outcome, Stop, expect, expect_that};
+use livepatch::abi::{ActionCmd, Call, List, NAME_SIZE_MAX, Name, Out, State, Status};
+use livepatch::payload::wire::{
+    R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS,
+};
+use livepatch::payload::{Area, Chunk, Function, Hook, Payload, Replacement, code};
+
+use super::format::has_endbr;
+use crate::support::{
+    LOG, Log, apply, apply_nodeps, becomes, extra_version, load, load_marker, marker, metadata,
+    needs_4_14, packed_version, payload, reads, revert, settled, try_upload, version_is,
+};
+
+/// Has 82182ad7b4: Xen keeps its notes on functions to itself.
+fn keeps_state(xen: Release) -> bool {
+    xen.has(release(4, 19), &[point_release(4, 17, 3), point_release(4, 18, 1)])
+}
+
+/// Has 8676092a0f: Xen patches with write protection on. Until 82182ad7b4 it then died of
+/// functions that it could not write its notes to.
+fn protects(xen: Release) -> bool {
+    xen.has(release(4, 18), &[point_release(4, 16, 4), point_release(4, 17, 1)])
+}
+
+/// A marker with no writable section.
+fn read_only(context: &Context, text: &str) -> Result<Vec<u8>, Stop> {
+    let xen = context.xen.release;
+    if protects(xen) && !keeps_state(xen) {
+        return Err(Stop::skip("without 82182ad7b4 this Xen would crash"));
+    }
+    let mut elf = marker(context, text)?.elf();
+    elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
+    Ok(elf.to_bytes())
+}
+
+/// 66d3f83db6: what cannot have changed may be applied again.
+pub fn nothing_writable(context: &Context) -> Outcome {
+    let loaded = context.livepatch().load(b"again\0", &read_only(context, "-again")?)?;
+    apply(&loaded)?;
+    revert(&loaded)?;
+    loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
+    let deviation = Deviation { id: "history-66d3f83db6", on: |xen| xen < release(4, 10) };
+    let rc = Answer(settled(&loaded)?.rc.into());
+    deviation.judge(context, rc, Answer::SUCCESS, Errno::EINVAL.into())
+}
+
+/// b274989b61: an action flag, for which older calls have no room.
+pub fn nodeps(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    let loaded = load(context, "above", &marker(context, "-above")?.depends("nobody"))?;
+    apply_nodeps(context, &loaded).must_be(Answer::SUCCESS)?;
+    becomes(&loaded, State::Applied, Answer::SUCCESS)?;
+    reads("-above")
+}
+
+/// APPLY of a payload with a hook that does not agree: its answer, and the rc once it is over.
+fn refusing(context: &Context, hook: Hook) -> Result<(Answer, Answer), Stop> {
+    let refuse = code::return_u32((-i32::from(Errno::EIO.0)) as u32);
+    let loaded = load(context, "hook", &marker(context, "-hook")?.hook(hook, refuse))?;
+    let answer = loaded.action(ActionCmd::Apply);
+    Ok((answer, Answer(settled(&loaded)?.rc.into())))
+}
+
+/// 8313c864fa: a hook may say no beforehand.
+pub fn pre_hooks(context: &Context) -> Outcome {
+    let deviation = Deviation { id: "history-8313c864fa", on: |xen| xen < release(4, 14) };
+    let no = Answer::from(Errno::EIO);
+    let ignored = (Answer::SUCCESS, Answer::SUCCESS);
+    deviation.judge(context, refusing(context, Hook::PreApply)?, (no, no), ignored)
+}
+
+/// ef87efee9d: or do all the work, and fail at it.
+pub fn action_hooks(context: &Context) -> Outcome {
+    let deviation = Deviation { id: "history-ef87efee9d", on: |xen| xen < release(4, 14) };
+    let failed = (Answer::SUCCESS, Answer::from(Errno::EIO));
+    let ignored = (Answer::SUCCESS, Answer::SUCCESS);
+    deviation.judge(context, refusing(context, Hook::Apply)?, failed, ignored)
+}
+
+/// 8e24c88788: a field of functions, for which older ones have no room.
+pub fn expectations(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    let function = Function::named("xen_extra_version", code::return_str("-x"));
+    let patch = payload(context, "x")?.function(function.expecting(&[0xff; 8]));
+    let loaded = load(context, "x", &patch)?;
+    loaded.action(ActionCmd::Apply).must_be(Errno::EINVAL)
+}
+
+/// 5083e0ff93: fields of LIST, for which older calls have no room.
+pub fn list_metadata(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    let _loaded = load(context, "meta", &marker(context, "-meta")?.metadata("key=value"))?;
+    expect("metadata", metadata(context)?, Vec::from([Vec::from(*b"key=value\0")]))
+}
+
+/// LIST of all into buffers that are large enough, stating sizes of its own; what it answers and
+/// the names. Whatever it answers, Xen stays within the buffers.
+fn list(context: &Context, nr: u32, stated: u32) -> (Answer, Vec<u8>) {
+    let livepatch = context.livepatch();
+    let room = nr as usize;
+    let mut status = alloc::vec![Status::default(); room];
+    let mut names = alloc::vec![0u8; room * NAME_SIZE_MAX];
+    let mut lengths = alloc::vec![0u32; room];
+    let mut metadata = alloc::vec![0u8; 64];
+    let mut metadata_lengths = alloc::vec![0u32; room];
+    let call = List {
+        nr,
+        name_total_size: stated,
+        metadata_total_size: stated,
+        status: Out::from_slice(&mut status),
+        name: Out::from_slice(&mut names),
+        len: Out::from_slice(&mut lengths),
+        metadata: Out::from_slice(&mut metadata),
+        metadata_len: Out::from_slice(&mut metadata_lengths),
+        ..List::EMPTY
+    };
+    let answer = livepatch.call(&Call::list(livepatch.version, call));
+    (answer, names)
+}
+
+/// b145b4a39c: each name takes as much room as it is long.
+pub fn list_packs_names(context: &Context) -> Outcome {
+    let deviation = Deviation { id: "history-b145b4a39c", on: |xen| xen < release(4, 14) };
+    let _a = load_marker(context, "-a")?;
+    let _b = load_marker(context, "-b")?;
+    // Xen stops short when it has something else to do, so it may take several attempts.
+    let (mut answer, mut names) = list(context, 2, 64);
+    while answer == Answer(1) {
+        (answer, names) = list(context, 2, 64);
+    }
+    answer.must_be(2)?;
+    let second = |at: usize| names[at..].starts_with(b"-b\0");
+    expect_that(names.starts_with(b"-a\0"), "the first name first")?;
+    let place = [3, NAME_SIZE_MAX].into_iter().find(|&at| second(at));
+    deviation.judge(context, place, Some(3), Some(NAME_SIZE_MAX))
+}
+
+/// 4c3ce492ed: the sizes in the call are those of the caller's buffers.
+pub fn list_sizes(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    let deviation = Deviation { id: "history-4c3ce492ed", on: |xen| xen < release(4, 21) };
+    let _a = load_marker(context, "-a")?;
+    let (answer, _) = list(context, 1, 2);
+    deviation.judge(context, answer, Errno::ENOBUFS.into(), Answer(1))
+}
+
+/// 005de45c88: on one CPU there is nothing to wait for.
+pub fn action_is_over(context: &Context) -> Outcome {
+    let deviation = Deviation {
+        id: "history-005de45c88",
+        on: |xen| !xen.has(release(4, 14), &[point_release(4, 13, 1)]),
+    };
+    let loaded = load_marker(context, "-a")?;
+    loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
+    let first = Answer(loaded.status()?.rc.into());
+    becomes(&loaded, State::Applied, Answer::SUCCESS)?;
+    deviation.judge(context, first, Answer::SUCCESS, Errno::EAGAIN.into())
+}
+
+/// 0dd9268808: REPLACE that cannot revert one is an error, not a reason to stop the host. The
+/// function of the one that would not go must still be patched for that.
+pub fn replace_rc(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    // xor eax, eax; xchg eax, [rip+veto]; test eax, eax; jnz 1f; jmp revert_payload; 1: ret
+    let fail_once = |name: &str| {
+        Chunk::new([0x31, 0xc0, 0x87, 0x05, 0, 0, 0, 0, 0x85, 0xc0, 0x75, 0x05, 0xe9, 0, 0, 0, 0])
+            .reloc(4, R_X86_64_PC32, "veto", -4)
+            .reloc(13, R_X86_64_PLT32, name, -4)
+            .then(code::ret())
+    };
+    let stubborn = |name: &str| {
+        let veto = (-i32::from(Errno::ENOSPC.0)).to_le_bytes();
+        marker(context, "-a").map(|p| p.data("veto", veto).hook(Hook::Revert, fail_once(name)))
+    };
+    let mut payload = stubborn("revert_payload")?;
+    if try_upload(context, "a", &payload.to_bytes()) == Answer::from(Errno::ENOENT) {
+        payload = stubborn("common/livepatch.c#revert_payload")?;
+    }
+    if try_upload(context, "a", &payload.to_bytes()) == Answer::from(Errno::ENOENT) {
+        return Err(Stop::skip("the compiler left no revert_payload in this Xen"));
+    }
+    let a = load(context, "a", &payload)?;
+    let x = load_marker(context, "-x")?;
+    apply(&a)?;
+    x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
+    becomes(&x, State::Checked, Errno::EINVAL)?;
+    a.must_be(State::Applied, Errno::ENOSPC)?;
+    reads("-a")?;
+    revert(&a)
+}
+
+/// A payload with a function `xtf_endbr` that begins with an ENDBR64; XENVER_version returns its
+/// first byte.
+fn endbr(context: &Context) -> Result<Payload, Stop> {
+    // movzx eax, byte ptr [rip+xtf_endbr]; ret
+    let first =
+        Chunk::new([0x0f, 0xb6, 0x05, 0, 0, 0, 0, 0xc3]).reloc(3, R_X86_64_PC32, "xtf_endbr", -4);
+    Ok(payload(context, "endbr")?
+        .text("xtf_endbr", code::endbr64().then(code::nops(24)))
+        .export("xtf_endbr")
+        .function(Function::named("xen_major_version", code::return_u32(0)))
+        .function(Function::named("xen_minor_version", first)))
+}
+
+/// The first byte of a function with an ENDBR64 when it is replaced by this.
+fn first_byte(context: &Context, new: impl Into<Replacement>) -> Result<u32, Stop> {
+    let below = load(context, "endbr", &endbr(context)?)?;
+    let function = Function::named("xtf_endbr", new);
+    let above =
+        load(context, "above", &payload(context, "above")?.depends("endbr").function(function))?;
+    apply(&below)?;
+    let before = packed_version();
+    apply(&above)?;
+    let patched = packed_version();
+    revert(&above)?;
+    version_is("put back", before)?;
+    Ok(patched)
+}
+
+const ENDBR: u32 = 0xf3;
+const JUMP: u32 = 0xe9;
+/// Of the longest NOP there is, as Xen writes it.
+const NOP: u32 = 0x66;
+
+const ENDBR_STAYS: Deviation = Deviation { id: "history-8a87b9a0fb", on: |xen| !has_endbr(xen) };
+
+/// 8a87b9a0fb: or an indirect call to the function would be a fault.
+pub fn jump_leaves_endbr(context: &Context) -> Outcome {
+    ENDBR_STAYS.judge(context, first_byte(context, code::ret())?, ENDBR, JUMP)
+}
+
+/// 8a87b9a0fb: see above.
+pub fn nop_leaves_endbr(context: &Context) -> Outcome {
+    ENDBR_STAYS.judge(context, first_byte(context, Replacement::Nop(12))?, ENDBR, NOP)
+}
+
+/// 82182ad7b4: Xen wrote to the payload's functions, wherever they were.
+pub fn read_only_functions(context: &Context) -> Outcome {
+    let original = extra_version()?;
+    let loaded = context.livepatch().load(b"ro\0", &read_only(context, "-ro")?)?;
+    apply(&loaded)?;
+    reads("-ro")?;
+    revert(&loaded)?;
+    reads(&original)
+}
+
+/// 82182ad7b4: and believed what it found there.
+pub fn padding(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    if !keeps_state(context.xen.release) {
+        return Err(Stop::skip("without the change this Xen would be left damaged"));
+    }
+    let original = extra_version()?;
+    let mut elf = marker(context, "-pad")?.elf();
+    elf.funcs_mut()[0].pad = [1; 39];
+    let loaded = context.livepatch().load(b"pad\0", &elf.to_bytes())?;
+    apply(&loaded)?;
+    reads("-pad")?;
+    revert(&loaded)?;
+    reads(&original)
+}
+
+/// a57b4074ab and d2daa40fb3: the invalid instructions that Xen's macros leave are explained by
+/// tables, which for a payload were consulted only while it was applied. A pre-apply hook runs
+/// before. The kind used here calls a function and goes on.
+pub fn bug_frames(context: &Context) -> Outcome {
+    const RUN_FUNCTION: &str = ".bug_frames.0";
+    needs_4_14(context)?;
+    let has = context
+        .xen
+        .release
+        .has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
+    if !has {
+        return Err(Stop::skip("without the change this Xen would crash"));
+    }
+    let mark = |digit| code::append_digit(LOG, digit);
+    let log = Log::open(context)?;
+    let frame = |bug: &str| {
+        // Both places are stated from the beginning of the frame.
+        Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, bug, 0).reloc(4, R_X86_64_PC32, "handler", 4)
+    };
+    let ud2 = || Chunk::new([0x0f, 0x0b]);
+    let hook = |name: &str| livepatch::payload::HookBody::Symbol(name.into());
+    // The invalid instruction needs a label of its own, so each hook jumps to it.
+    let patch = log
+        .payload("bug")?
+        .text("handler", code::endbr64().then(mark(2)).then(code::ret()))
+        .text("before", ud2().then(mark(3)).then(code::return_u32(0)))
+        .text("after", ud2().then(mark(5)).then(code::return_u32(0)))
+        .text("pre", code::endbr64().then(mark(1)).then(code::jump("before")))
+        .text("post", code::endbr64().then(mark(4)).then(code::jump("after")))
+        .section(Area::loaded(RUN_FUNCTION, 0, 4), "frame_before", frame("before"))
+        .section(Area::loaded(RUN_FUNCTION, 0, 4), "frame_after", frame("after"))
+        .hook(Hook::PreApply, hook("pre"))
+        .hook(Hook::PostRevert, hook("post"));
+    let loaded = load(context, "bug", &patch)?;
+    apply(&loaded)?;
+    log.holds("log after APPLY", 0x123)?;
+    revert(&loaded)?;
+    log.holds("log after REVERT", 0x12_3425)
+}
+
+/// 7c81558208: Xen lost its way at the end of a page table of code, of which there is one in any
+/// 2 MiB. Introduced by 8676092a0f.
+pub fn large_text(context: &Context) -> Outcome {
+    let xen = context.xen.release;
+    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
+    if protects(xen) && !has {
+        return Err(Stop::skip("without the change this Xen would crash"));
+    }
+    let original = extra_version()?;
+    let area = |name| Area { sh_type: SHT_NOBITS, ..Area::loaded(name, SHF_EXECINSTR, 16) };
+    let large = marker(context, "-large")?
+        .section(area(".text.one"), "one", alloc::vec![0; 2 << 20])
+        .section(area(".text.two"), "two", alloc::vec![0; 1 << 20]);
+    let loaded = load(context, "large", &large)?;
+    apply(&loaded)?;
+    reads("-large")?;
+    revert(&loaded)?;
+    reads(&original)
+}
+
+/// Has ef969144a4 and b083b1c393, or does not protect anything while it patches.
+fn patches_constants(context: &Context) -> Outcome {
+    let xen = context.xen.release;
+    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
+    if protects(xen) && !has {
+        return Err(Stop::skip("without the change this Xen would crash"));
+    }
+    Ok(())
+}
+
+/// b083b1c393: not only code. The table of names that is overwritten with NOPs for a moment is
+/// used when a pool of CPUs is described, which nobody does here.
+pub fn constants_of_xen(context: &Context) -> Outcome {
+    const NAMES: &str = "common/sched/cpupool.c#sg_name";
+    patches_constants(context)?;
+    if symbols::find(NAMES).is_err() {
+        return Err(Stop::skip(format_args!("this Xen has no {NAMES}")));
+    }
+    constant(context, payload(context, "below")?, NAMES)
+}
+
+/// ef969144a4: nor only Xen's.
+pub fn constants_of_a_payload(context: &Context) -> Outcome {
+    patches_constants(context)?;
+    let below = payload(context, "below")?.rodata("xtf_constant", [0x11; 8]).export("xtf_constant");
+    constant(context, below, "xtf_constant")
+}
+
+/// Overwrites a constant with one NOP of 4 bytes, and sees it in the version.
+fn constant(context: &Context, below: Payload, name: &str) -> Outcome {
+    let below = below
+        .function(Function::named("xen_major_version", code::return_u32(0)))
+        .function(Function::named("xen_minor_version", code::return_u32_at(name)));
+    let below = load(context, "below", &below)?;
+    let above = payload(context, "above")?
+        .depends("below")
+        .function(Function::named(name, Replacement::Nop(4)));
+    let above = load(context, "above", &above)?;
+    apply(&below)?;
+    let original = packed_version();
+    apply(&above)?;
+    expect_that(packed_version() != original, "another value of the constant")?;
+    revert(&above)?;
+    version_is("the constant", original)
+}
+
+/// 62a72092a5: what was padding of every call became flags, of which this is one.
+pub fn op_flag_force(context: &Context) -> Outcome {
+    let deviation = Deviation { id: "history-62a72092a5", on: |xen| xen < release(4, 19) };
+    let loaded = load_marker(context, "-a")?;
+    let version = context.livepatch().version;
+    let call = Call { flags: 1, ..Call::get(version, Name::new(loaded.name())) };
+    let answer = context.livepatch().call(&call);
+    deviation.judge(context, answer, Answer::SUCCESS, Errno::EINVAL.into())
+}
