@@ -35,6 +35,8 @@ pub struct Limits<'a> {
     pub boot: Duration,
     /// From a test's subtest line to its result.
     pub test: &'a dyn Fn(&str) -> Duration,
+    /// The first failure is the end: nobody wants the rest.
+    pub until_failure: bool,
 }
 
 /// What came of a boot.
@@ -230,6 +232,9 @@ impl<'a> Watch<'a> {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(e).io("read", here),
+                }
+                if self.limits.until_failure && judge.is_failing() {
+                    return Ok(Ended::Stopped(End::Enough));
                 }
                 if judge.is_flooded() {
                     let end = if judge.has_result() { End::Exited } else { End::Flooded };

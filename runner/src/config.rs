@@ -33,6 +33,7 @@ struct File {
 struct HypervisorEntry {
     debian: Option<DebianPackage>,
     path: Option<PathBuf>,
+    symbols: Option<String>,
     #[serde(default)]
     cmdline: String,
 }
@@ -79,6 +80,8 @@ pub struct Hypervisor {
     pub name: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Where its xen-syms comes from.
+    pub symbols: Option<Origin>,
     /// Arguments that it always gets.
     pub cmdline: String,
 }
@@ -131,10 +134,18 @@ impl Config {
         let mut hypervisors = BTreeMap::new();
         for (name, entry) in file.hypervisor {
             let offset = entry.span().start;
-            let HypervisorEntry { debian, path, cmdline } = entry.into_inner();
-            let origin = match (debian, path) {
-                (Some(debian), None) => Origin::Debian(debian),
-                (None, Some(path)) => Origin::Path(workspace.join(path)),
+            let HypervisorEntry { debian, path, symbols, cmdline } = entry.into_inner();
+            let (origin, symbols) = match (debian, path) {
+                (Some(debian), None) => {
+                    let suite = debian.suite.clone();
+                    let package = |package| Origin::Debian(DebianPackage { suite, package });
+                    let symbols = symbols.map(package);
+                    (Origin::Debian(debian), symbols)
+                }
+                (None, Some(path)) => {
+                    let symbols = symbols.map(|path| Origin::Path(workspace.join(path)));
+                    (Origin::Path(workspace.join(path)), symbols)
+                }
                 _ => {
                     let why = format!(
                         "hypervisor `{name}` needs exactly one of `debian = {{ suite, package }}` \
@@ -143,7 +154,7 @@ impl Config {
                     return Err(complain(offset, &why));
                 }
             };
-            hypervisors.insert(name.clone(), Hypervisor { name, origin, cmdline });
+            hypervisors.insert(name.clone(), Hypervisor { name, origin, symbols, cmdline });
         }
         for default in &file.default_xen {
             if !hypervisors.contains_key(default.get_ref()) {
@@ -185,6 +196,7 @@ impl Config {
                 None if name.contains('/') || path.exists() => Hypervisor {
                     name: name.clone(),
                     origin: Origin::Path(path.to_owned()),
+                    symbols: None,
                     cmdline: String::new(),
                 },
                 None => {
@@ -236,6 +248,19 @@ mod tests {
         let names: Vec<String> =
             config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
         assert_eq!(names, ["4.14", "4.17", "4.20"]);
+    }
+
+    #[test]
+    fn symbols_come_from_where_their_xen_does() {
+        let config = parse(
+            "[hypervisor.x]\npath = 'a/xen'\nsymbols = 'a/xen-syms'\n[hypervisor.y]\n\
+             debian = { suite = 's', package = 'p' }\nsymbols = 'p-dbg'",
+        );
+        let xens = config.unwrap().select(&["x".into(), "y".into()]).unwrap();
+        let Some(Origin::Path(path)) = &xens[0].symbols else { panic!("{:?}", xens[0]) };
+        assert_eq!(path, Path::new("/ws/a/xen-syms"));
+        let Some(Origin::Debian(package)) = &xens[1].symbols else { panic!("{:?}", xens[1]) };
+        assert_eq!((package.suite.as_str(), package.package.as_str()), ("s", "p-dbg"));
     }
 
     #[test]

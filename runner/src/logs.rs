@@ -53,12 +53,7 @@ impl RunLogs {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
         let title: String = title.chars().map(plain).take(80).collect();
         let dir = self.dir.join(format!("{number:03}-{title}"));
-        fs::create_dir(&dir).io("create", &dir)?;
-        for (target, link) in [(xen, XEN_LINK), (image, IMAGE_LINK)] {
-            let link = dir.join(link);
-            symlink(target, &link).io("create", &link)?;
-        }
-        BootLogs::create(dir)
+        BootLogs::create(dir, xen, image)
     }
 }
 
@@ -82,7 +77,13 @@ pub struct BootLogs {
 }
 
 impl BootLogs {
-    fn create(dir: PathBuf) -> Result<BootLogs> {
+    /// A new folder `dir` with the two links that a boot's command refers to.
+    pub fn create(dir: PathBuf, xen: &Path, image: &Path) -> Result<BootLogs> {
+        fs::create_dir(&dir).io("create", &dir)?;
+        for (target, link) in [(xen, XEN_LINK), (image, IMAGE_LINK)] {
+            let link = dir.join(link);
+            symlink(target, &link).io("create", &link)?;
+        }
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
             console: open("console.log")?,

@@ -18,6 +18,7 @@ mod judge;
 mod list;
 mod logs;
 mod matrix;
+mod mutate;
 mod plan;
 mod process;
 mod qemu;
@@ -44,6 +45,7 @@ fn main() -> Exit {
     let done = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
+        Command::Mutate(args) => mutate::mutate(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("error: {e}");

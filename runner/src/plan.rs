@@ -4,7 +4,8 @@ use glob::Pattern;
 
 use crate::cli::Environment;
 use crate::exit::{Error, Result};
-use crate::image::TestMeta;
+use crate::image::{Image, TestMeta};
+use crate::judge::{Expected, Judge};
 
 /// A PV guest's command line holds 1024 bytes; this much of it may be the list of tests.
 const MAX_TEST_LIST: usize = 800;
@@ -33,10 +34,46 @@ impl<'a> Boot<'a> {
         boot.tests.retain(|test| names.contains(&test.name));
         boot
     }
+
+    /// Who judges this boot.
+    pub fn judge(&self) -> Judge {
+        let expected = self
+            .tests
+            .iter()
+            .map(|test| Expected { name: test.name.clone(), cases: test.cases.clone() })
+            .collect();
+        Judge::new(self.environment.banner(), expected)
+    }
+}
+
+/// The boots for the tests of `image` that `wanted` names, at least one.
+pub fn choose<'a>(
+    image: &'a Image,
+    wanted: &[String],
+    xens: usize,
+    environments: &[Environment],
+) -> Result<Vec<Boot<'a>>> {
+    let tests = select(&image.tests, wanted)?;
+    let mut distinct = Vec::new();
+    for &environment in environments {
+        if !distinct.contains(&environment) {
+            distinct.push(environment);
+        }
+    }
+    let boots = boots(&tests, xens, &distinct);
+    if boots.is_empty() {
+        let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+        return Err(Error::EmptySelection(if names.is_empty() {
+            "every test in the image has to be named; see `xtf-runner list`".into()
+        } else {
+            format!("no selected test supports the environments of --env: {}", names.join(", "))
+        }));
+    }
+    Ok(boots)
 }
 
 /// The tests that `wanted` names; without any, those that need not be named.
-pub fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMeta>> {
+fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMeta>> {
     if wanted.is_empty() {
         return Ok(tests.iter().filter(|test| test.default).collect());
     }
@@ -89,11 +126,7 @@ fn unknown(tests: &[TestMeta], name: &str) -> Error {
 }
 
 /// The boots for `tests` on each of `xens` Xens in each environment.
-pub fn boots<'a>(
-    tests: &[&'a TestMeta],
-    xens: usize,
-    environments: &[Environment],
-) -> Vec<Boot<'a>> {
+fn boots<'a>(tests: &[&'a TestMeta], xens: usize, environments: &[Environment]) -> Vec<Boot<'a>> {
     let mut boots: Vec<Boot<'a>> = Vec::new();
     for xen in 0..xens {
         for &environment in environments {

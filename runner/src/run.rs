@@ -14,7 +14,7 @@ use crate::event::{Listener, RunEvent, TestOutcome};
 use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::Image;
-use crate::judge::{Event, Expected, Judge};
+use crate::judge::Event;
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot};
 use crate::qemu::Qemu;
@@ -56,22 +56,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     }
 
     let image = find_image(&args.places, &config)?;
-    let tests = plan::select(&image.tests, &args.tests)?;
-    let mut environments = Vec::new();
-    for &environment in &args.env {
-        if !environments.contains(&environment) {
-            environments.push(environment);
-        }
-    }
-    let boots = plan::boots(&tests, xens.len(), &environments);
-    if boots.is_empty() {
-        let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
-        return Err(Error::EmptySelection(if names.is_empty() {
-            "every test in the image has to be named; see `xtf-runner list`".into()
-        } else {
-            format!("no selected test supports the environments of --env: {}", names.join(", "))
-        }));
-    }
+    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: args.accel,
@@ -94,7 +79,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         qemu: &qemu,
         version: &version,
         logs: RunLogs::create(&base)?,
-        stop: Stop::install()?,
+        stop: &Stop::install()?,
         test_timeout: args.timeout.map(Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
@@ -145,20 +130,30 @@ pub fn write_out(text: &str) -> Result<()> {
 }
 
 /// Everything that the boots of a run share.
-struct Session<'a> {
-    xens: &'a [Hypervisor],
-    ready: &'a [Ready],
-    image: &'a Image,
-    qemu: &'a Qemu,
-    version: &'a str,
-    logs: RunLogs,
-    stop: Stop,
-    test_timeout: Option<Duration>,
-    boot_timeout: Duration,
+pub struct Session<'a> {
+    /// What to run on.
+    pub xens: &'a [Hypervisor],
+    /// The same, ready.
+    pub ready: &'a [Ready],
+    /// What to run.
+    pub image: &'a Image,
+    /// How to boot.
+    pub qemu: &'a Qemu,
+    /// QEMU's description of itself.
+    pub version: &'a str,
+    /// Where everything is written down.
+    pub logs: RunLogs,
+    /// Whether the user wants it to end.
+    pub stop: &'a Stop,
+    /// Time for each test, instead of its own.
+    pub test_timeout: Option<Duration>,
+    /// Time from power on to the first test, and between two tests.
+    pub boot_timeout: Duration,
 }
 
 impl Session<'_> {
-    fn run(&self, boots: Vec<Boot<'_>>, display: &mut dyn Listener) -> Result<Exit> {
+    /// Runs the boots, and once more the tests that a boot's early end left out.
+    pub fn run(&self, boots: Vec<Boot<'_>>, display: &mut dyn Listener) -> Result<Exit> {
         let start = Instant::now();
         let tests = boots.iter().map(|boot| boot.tests.len()).sum();
         let logs = self.logs.dir();
@@ -220,20 +215,14 @@ impl Session<'_> {
         logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
         display.event(&RunEvent::BootStarted { xen, environment, tests: &names });
 
-        let expected = boot
-            .tests
-            .iter()
-            .map(|test| Expected { name: test.name.clone(), cases: test.cases.clone() })
-            .collect();
-        let judge = Judge::new(environment.banner(), expected);
         let time_of = |name: &str| {
             let own = boot.tests.iter().find(|test| test.name == name).map(|test| test.timeout_s);
             self.test_timeout.or(own.map(Duration::from_secs)).unwrap_or(self.boot_timeout)
         };
-        let limits = Limits { boot: self.boot_timeout, test: &time_of };
+        let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
         let invocation = self.qemu.invocation(boot, cmdline);
         let outcome =
-            boot::run(&invocation, judge, &limits, &self.stop, &mut logs, &mut |event| {
+            boot::run(&invocation, boot.judge(), &limits, self.stop, &mut logs, &mut |event| {
                 if let Event::Line(line) = event
                     && line.source == Source::Guest
                 {

@@ -59,26 +59,37 @@ pub fn download(package: &DebianPackage, dir: &Path) -> Result<(PathBuf, String)
 
 /// The plain ELF inside the package `deb`, unpacked below `dir`.
 pub fn unpack(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
+    let xen = the_only(deb, dir, "boot", "xen", ".gz")?;
+    let bytes = fs::read(&xen).io("read", &xen)?;
+    plain_elf(&bytes)
+        .map_err(|why| Error::Data(format!("{} in {} {why}", xen.display(), deb.display())))
+}
+
+/// The xen-syms inside the package `deb`, unpacked below `dir`.
+pub fn unpack_symbols(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
+    let syms = the_only(deb, dir, "usr/lib/debug/boot", "xen-syms", "")?;
+    fs::read(&syms).io("read", &syms)
+}
+
+/// The one file of the package `deb` that is in `folder` and is called like `start`*`end`.
+fn the_only(deb: &Path, dir: &Path, folder: &str, start: &str, end: &str) -> Result<PathBuf> {
     let root = dir.join("root");
     Tool::new("dpkg-deb").arg("-x").arg(deb).arg(&root).run()?;
-    let boot = root.join("boot");
-    let mut found: Vec<PathBuf> = fs::read_dir(&boot)
-        .map_err(|_| Error::Data(format!("{} holds no /boot/xen*.gz", deb.display())))?
+    let what =
+        |many: &str| Error::Data(format!("{} holds {many} /{folder}/{start}*{end}", deb.display()));
+    let mut found: Vec<PathBuf> = fs::read_dir(root.join(folder))
+        .map_err(|_| what("no"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("xen") && name.ends_with(".gz")
+            name.starts_with(start) && name.ends_with(end) && !name.ends_with(".map")
         })
         .collect();
-    found.sort();
-    let xen = match found.as_slice() {
-        [xen] => xen,
-        [] => return Err(Error::Data(format!("{} holds no /boot/xen*.gz", deb.display()))),
-        _ => return Err(Error::Data(format!("{} holds several /boot/xen*.gz", deb.display()))),
-    };
-    let bytes = fs::read(xen).io("read", xen)?;
-    plain_elf(&bytes)
-        .map_err(|why| Error::Data(format!("{} in {} {why}", xen.display(), deb.display())))
+    match (found.pop(), found.is_empty()) {
+        (Some(file), true) => Ok(file),
+        (Some(_), false) => Err(what("several")),
+        (None, _) => Err(what("no")),
+    }
 }
 
 /// Where Debian's archives are.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-pub use cache::Cache;
+pub use cache::{Cache, sha256};
 
 use crate::config::{Hypervisor, Origin};
 use crate::exit::{Error, IoContext, Result};
@@ -17,7 +17,10 @@ use crate::exit::{Error, IoContext, Result};
 /// No Xen is larger when unpacked; a gzip that claims more is broken.
 const MAX_XEN: u64 = 256 * 1024 * 1024;
 
-/// A Xen that is ready to boot.
+/// How a .deb begins.
+const DEB: &[u8] = b"!<arch>\n";
+
+/// A Xen that is ready to boot, or its symbols.
 #[derive(Clone, Debug)]
 pub struct Ready {
     /// Absolute path of the ELF file.
@@ -42,6 +45,33 @@ pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Re
     }
 }
 
+/// Gets a xen-syms, from the cache where possible. `note` hears what takes time.
+pub fn obtain_symbols(origin: &Origin, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
+    match origin {
+        Origin::Debian(package) => {
+            let key = debian::cache_key(package)?;
+            cache.get_or_make(&key, note, |dir, note| {
+                note(&format!("fetching {} from {}", package.package, package.suite));
+                let (deb, version) = debian::download(package, dir)?;
+                let bytes = debian::unpack_symbols(&deb, dir)?;
+                Ok((bytes, format!("{} {version} ({})", package.package, package.suite)))
+            })
+        }
+        Origin::Path(path) => {
+            let path = path.canonicalize().io("find the symbols", path)?;
+            let provenance = path.display().to_string();
+            let bytes = fs::read(&path).io("read", &path)?;
+            if !bytes.starts_with(DEB) {
+                return Ok(Ready { elf: path, provenance });
+            }
+            let key = format!("symbols-{}", cache::sha256(&bytes));
+            cache.get_or_make(&key, note, |dir, _| {
+                Ok((debian::unpack_symbols(&path, dir)?, provenance.clone()))
+            })
+        }
+    }
+}
+
 /// Where [`obtain`] would put or find `xen`, without doing it; `None` if the file has to be read.
 pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
     match &xen.origin {
@@ -61,7 +91,7 @@ fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<R
     }
     let key = format!("file-{}", cache::sha256(&bytes));
     cache.get_or_make(&key, note, |dir, _| {
-        let xen = if bytes.starts_with(b"!<arch>\n") {
+        let xen = if bytes.starts_with(DEB) {
             debian::unpack(&path, dir)?
         } else {
             plain_elf(&bytes).map_err(|why| bad_file(&path, &why))?

@@ -99,6 +99,8 @@ pub enum End {
     ToolDied(String),
     /// The user stopped the run.
     Interrupted,
+    /// Stopped because [`Judge::is_failing`], which was all that one wanted to know.
+    Enough,
 }
 
 /// The outcome of a boot.
@@ -214,6 +216,14 @@ impl Judge {
     /// How far Xen is on its way out.
     pub fn vitals(&self) -> Vitals {
         self.xen.vitals()
+    }
+
+    /// Whether a failure is certain, whatever still comes: a test or a case was reported bad.
+    pub fn is_failing(&self) -> bool {
+        let running = self.running.iter().filter(|running| running.slot.is_some());
+        let mut cases = running.flat_map(|running| &running.cases);
+        self.reports.iter().flatten().any(|report| report.status.is_bad())
+            || cases.any(|case| case.verdict.status().is_bad())
     }
 
     fn line(&mut self, line: Line, now: Duration, events: &mut impl FnMut(Event)) {
@@ -532,17 +542,29 @@ impl Judge {
 
     /// Closes the books at `now`, knowing why the console ended.
     pub fn finish(mut self, end: End, now: Duration, mut events: impl FnMut(Event)) -> Judgement {
-        if let Some(line) = self.splitter.finish() {
+        // Whoever has enough cut the line himself: its half says nothing about the guest.
+        if let Some(line) = self.splitter.finish()
+            && !matches!(end, End::Enough)
+        {
             self.line(line, now, &mut events);
         }
         if let Some((status, reason)) = self.cause_of_death(&end) {
             self.blame(status, reason, now);
-        } else if !matches!(end, End::Interrupted) {
-            self.check_whole(now);
+        } else {
+            match (&end, self.running.take()) {
+                (End::Interrupted, _) | (End::Enough, None) => {}
+                (End::Enough, Some(running)) => {
+                    self.close(running, Status::Error, Vec::new(), Vec::new(), now);
+                }
+                (_, running) => {
+                    self.running = running;
+                    self.check_whole(now);
+                }
+            }
         }
         self.taint();
 
-        let interrupted = matches!(end, End::Interrupted);
+        let interrupted = matches!(end, End::Interrupted | End::Enough);
         let rerun = self
             .expected
             .iter()
@@ -555,7 +577,7 @@ impl Judge {
 
     /// Why the boot did not come to its regular end, if it did not.
     fn cause_of_death(&self, end: &End) -> Option<(Status, String)> {
-        if let End::Interrupted = end {
+        if let End::Interrupted | End::Enough = end {
             return None;
         }
         let xen = || self.xen.headline();
@@ -593,7 +615,7 @@ impl Judge {
                 format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
             ),
             End::ToolDied(what) => (Status::Error, what.clone()),
-            End::Interrupted => return None,
+            End::Interrupted | End::Enough => return None,
         })
     }
 

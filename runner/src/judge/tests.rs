@@ -345,3 +345,22 @@ fn nasty_input_never_loses_a_test() {
         }
     }
 }
+
+#[test]
+fn who_stops_at_the_first_failure_still_gets_the_test() {
+    let mut judge = Judge::new("PV 64bit", three());
+    let failure = GOOD.find("  not ok 2 list/b").unwrap();
+    let (before, after) = GOOD.split_at(failure);
+    judge.feed(before.as_bytes(), Duration::from_millis(1), |_| {});
+    assert!(!judge.is_failing());
+    judge.feed(&after.as_bytes()[..after.find('\n').unwrap()], Duration::from_millis(1), |_| {});
+    assert!(!judge.is_failing(), "half a line is no verdict");
+    judge.feed(b"\n  not ok 3 get/c # E", Duration::from_millis(1), |_| {});
+    assert!(judge.is_failing());
+
+    let got = judge.finish(End::Enough, Duration::from_millis(2), |_| {});
+    assert_eq!(statuses(&got), [("example", Status::Success), ("args", Status::Failure)]);
+    assert_eq!(report(&got, "args").cases[1].diagnostics, ["expected EINVAL, got success"]);
+    assert!(report(&got, "args").reasons.is_empty(), "{got:?}");
+    assert!(got.rerun.is_empty());
+}

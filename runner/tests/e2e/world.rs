@@ -115,6 +115,8 @@ impl World {
             .env("FAKE_QEMU", behaviour)
             .env("LOG", fixture(log))
             .env("CRASH_LOG", fixture("xen-panic.log"))
+            .env("BAD_LOG", fixture("good.log"))
+            .env("XEN", self.path("xen"))
             .env("PIPE", self.path("pipe"))
             .env_remove("XTF_CACHE")
             .env_remove("CLICOLOR_FORCE")
@@ -126,8 +128,8 @@ impl World {
     fn command(&self, args: &[&str], behaviour: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
         command.args(args);
-        let (run, list) = (args.first() == Some(&"run"), args.first() == Some(&"list"));
-        if (run || list) && !args.contains(&"--image") {
+        let run = matches!(args.first(), Some(&("run" | "mutate")));
+        if (run || args.first() == Some(&"list")) && !args.contains(&"--image") {
             command.arg("--image").arg(self.path("xtf"));
         }
         if run && !args.contains(&"--qemu") {

@@ -1,0 +1,330 @@
+//! Runs the tests on mutant after mutant, several at a time.
+//!
+//! Each worker is a thread that starts its own QEMUs, which die with it. A mutant's boots are tried
+//! in the order in which they are likely to kill, and the first failing case line ends it. Mutants
+//! leave no logs: `--only` repeats one with all of them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::binary::BootXen;
+use super::journal::{Finding, Killer, Verdict};
+use super::sites::Site;
+use crate::boot::{self, Limits};
+use crate::cli::Environment;
+use crate::config::Hypervisor;
+use crate::event::{Listener, RunEvent};
+use crate::exit::{Error, IoContext, Result};
+use crate::image::Image;
+use crate::judge::{TestReport, Verdict as CaseVerdict};
+use crate::logs::BootLogs;
+use crate::plan::Boot;
+use crate::qemu::Qemu;
+use crate::signals::Stop;
+use crate::status::Status;
+
+/// How many times as long as on Xen itself a mutant's test may take.
+const PATIENCE: u32 = 10;
+/// A mutant's test may take this long in any case: the machine has other things to do, too.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the tests say of a Xen that nobody broke.
+#[derive(Debug, Default)]
+pub struct Baseline {
+    statuses: HashMap<String, Status>,
+    slowest: Duration,
+    boot_started: Option<Instant>,
+}
+
+impl Baseline {
+    /// Time for a mutant to reach its first test, and for each test.
+    pub fn timeout(&self) -> Duration {
+        (self.slowest * PATIENCE).max(LEAST_TIMEOUT)
+    }
+
+    /// What `report` says that was not so before; nothing of it bad.
+    fn differences(&self, environment: Environment, report: &TestReport) -> Vec<String> {
+        statements(environment, report)
+            .into_iter()
+            .filter(|(what, status)| self.statuses.get(what) != Some(status))
+            .map(|(what, status)| format!("{what}: {status}"))
+            .collect()
+    }
+}
+
+/// A baseline is drawn from the events of an ordinary run.
+impl Listener for Baseline {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::BootStarted { .. } => self.boot_started = Some(Instant::now()),
+            RunEvent::BootEnded => {
+                let elapsed = self.boot_started.map_or(Duration::ZERO, |start| start.elapsed());
+                self.slowest = self.slowest.max(elapsed);
+            }
+            RunEvent::TestSettled(outcome) => {
+                self.statuses.extend(statements(outcome.environment, &outcome.report));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Everything that a test said, each with its status.
+fn statements(environment: Environment, report: &TestReport) -> Vec<(String, Status)> {
+    let test = format!("{} {}", environment.name(), report.name);
+    let mut all = vec![(test.clone(), report.status)];
+    for case in &report.cases {
+        let tolerated = matches!(case.verdict, CaseVerdict::Deviation(_));
+        let word = if tolerated { " (tolerated)" } else { "" };
+        all.push((format!("{test} {}{word}", case.name), case.verdict.status()));
+    }
+    all
+}
+
+/// What to run on each mutant, and how.
+pub struct Campaign<'a> {
+    /// The Xen to break.
+    pub xen: &'a Hypervisor,
+    /// Its content.
+    pub binary: &'a BootXen,
+    /// The image with the tests.
+    pub image: &'a Image,
+    /// The boots that run them.
+    pub boots: &'a [Boot<'a>],
+    /// How to boot.
+    pub qemu: &'a Qemu,
+    /// What the tests say of Xen itself.
+    pub baseline: &'a Baseline,
+    /// Time for a mutant to reach its first test, and for each test.
+    pub timeout: Duration,
+    /// Whether the user wants it to end.
+    pub stop: &'a Stop,
+}
+
+impl Campaign<'_> {
+    /// Settles the mutants of `sites`, `jobs` at a time, and tells `settled` of each as it comes.
+    pub fn run(
+        &self,
+        sites: &[&Site<'_>],
+        jobs: NonZeroUsize,
+        mut settled: impl FnMut(Finding) -> Result<()>,
+    ) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let experience = Experience::default();
+        thread::scope(|scope| {
+            let (sender, findings) = mpsc::channel();
+            for _ in 0..jobs.get().min(sites.len()) {
+                let (sender, next, experience) = (sender.clone(), &next, &experience);
+                scope.spawn(move || {
+                    while let Some(site) = sites.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let finding = match self.settle(site, experience) {
+                            Ok(Some(finding)) => Ok(finding),
+                            Ok(None) => return,
+                            Err(error) => Err(error),
+                        };
+                        // Nobody listens any more after the first error.
+                        if sender.send(finding).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            findings.into_iter().try_for_each(|finding| settled(finding?))
+        })
+    }
+
+    /// Settles the mutant of `site`; `None` if the user stops it.
+    fn settle(&self, site: &Site<'_>, experience: &Experience) -> Result<Option<Finding>> {
+        let start = Instant::now();
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for a mutant".into(),
+            source,
+        })?;
+        let xen = dir.path().join("mutant");
+        let bytes = self.binary.inverted(site.opcode).ok_or_else(|| {
+            Error::Data(format!("the Xen of {} ends before {}", self.xen.name, site.name()))
+        })?;
+        fs::write(&xen, bytes).io("write", &xen)?;
+
+        let mut differences = Vec::new();
+        let mut verdict = None;
+        let mut boots = 0;
+        let order = experience.order(self.boots, site.function.address);
+        for index in order {
+            let boot = &self.boots[index];
+            let mut logs =
+                BootLogs::create(dir.path().join(index.to_string()), &xen, &self.image.path)?;
+            let limits =
+                Limits { boot: self.timeout, test: &|_| self.timeout, until_failure: true };
+            let invocation = self.qemu.invocation(boot, &self.xen.cmdline);
+            let judge = boot.judge();
+            let outcome =
+                boot::run(&invocation, judge, &limits, self.stop, &mut logs, &mut |_| {})?;
+            if self.stop.requested().is_some() {
+                return Ok(None);
+            }
+            if let Some(failure) = outcome.tool_failure
+                && failure.at_start
+            {
+                return Err(Error::Tool(failure.what));
+            }
+            boots += 1;
+            let reports = &outcome.judgement.settled;
+            if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
+                experience.killed_by(site.function.address, index);
+                verdict = Some(Verdict::Killed { killer: killer(boot.environment, report) });
+                break;
+            }
+            differences.extend(
+                reports.iter().flat_map(|r| self.baseline.differences(boot.environment, r)),
+            );
+        }
+        let verdict = verdict.unwrap_or(Verdict::Survived { differences });
+        let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (address, site) = (site.address, site.name());
+        Ok(Some(Finding { address, site, verdict, boots, milliseconds }))
+    }
+}
+
+/// Who killed, and how, from the bad report of a test.
+fn killer(environment: Environment, report: &TestReport) -> Killer {
+    let bad = report.cases.iter().find(|case| case.verdict.status().is_bad());
+    let mut reasons = Vec::new();
+    if let Some(case) = bad {
+        if let CaseVerdict::Error(why) = &case.verdict {
+            reasons.push(why.clone());
+        }
+        reasons.extend(case.diagnostics.iter().cloned());
+    }
+    reasons.extend(report.reasons.iter().cloned());
+    Killer {
+        environment,
+        test: report.name.clone(),
+        case: bad.map(|case| case.name.clone()).or_else(|| report.at_case.clone()),
+        status: report.status,
+        reason: reasons.join("; "),
+    }
+}
+
+/// Which boots have killed mutants of which function so far.
+///
+/// What notices one broken branch of a function is likely to notice the next.
+#[derive(Debug, Default)]
+struct Experience {
+    kills: Mutex<HashMap<(u64, usize), usize>>,
+}
+
+impl Experience {
+    fn killed_by(&self, function: u64, boot: usize) {
+        let mut kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
+        *kills.entry((function, boot)).or_default() += 1;
+    }
+
+    /// Indices of `boots`: environments as they come, and in each the likeliest killers first.
+    fn order(&self, boots: &[Boot<'_>], function: u64) -> Vec<usize> {
+        let kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
+        let environment = |index: usize| {
+            boots.iter().position(|boot| boot.environment == boots[index].environment)
+        };
+        let likelihood = |index: usize| {
+            let cases: usize = boots[index].tests.iter().map(|test| test.cases.len()).sum();
+            (kills.get(&(function, index)).copied().unwrap_or(0), cases)
+        };
+        let mut order: Vec<usize> = (0..boots.len()).collect();
+        order.sort_by(|&a, &b| {
+            environment(a).cmp(&environment(b)).then(likelihood(b).cmp(&likelihood(a)))
+        });
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::TestOutcome;
+    use crate::image::{Category, TestMeta};
+    use crate::judge::CaseReport;
+
+    fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
+        let case = |(name, verdict): &(&str, CaseVerdict)| CaseReport {
+            name: (*name).into(),
+            verdict: verdict.clone(),
+            diagnostics: Vec::new(),
+        };
+        TestReport {
+            name: "t".into(),
+            status,
+            cases: cases.iter().map(case).collect(),
+            reasons: Vec::new(),
+            at_case: None,
+            diagnostics: Vec::new(),
+            backtrace: Vec::new(),
+            xen_words: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_quiet_difference_is_told() {
+        let environment = Environment::Pv64;
+        let mut baseline = Baseline::default();
+        let cases = [("a", CaseVerdict::Success), ("b", CaseVerdict::Success)];
+        let outcome = TestOutcome {
+            xen: "x".into(),
+            environment,
+            report: report(&cases, Status::Success),
+            frames: Vec::new(),
+            logs: "/".into(),
+        };
+        baseline.event(&RunEvent::TestSettled(&outcome));
+        assert_eq!(baseline.differences(environment, &outcome.report), [""; 0]);
+
+        let skipped = [("a", CaseVerdict::Success), ("b", CaseVerdict::Skip("why".into()))];
+        assert_eq!(
+            baseline.differences(environment, &report(&skipped, Status::Success)),
+            ["pv64 t b: SKIP"]
+        );
+        let tolerated = [("a", CaseVerdict::Deviation("id: why".into())), cases[1].clone()];
+        assert_eq!(
+            baseline.differences(environment, &report(&tolerated, Status::Success)),
+            ["pv64 t a (tolerated): SUCCESS"]
+        );
+        assert_eq!(baseline.differences(environment, &report(&[], Status::Skip)), ["pv64 t: SKIP"]);
+    }
+
+    #[test]
+    fn likely_killers_come_first_but_environments_stay_in_order() {
+        let test = |cases: usize| TestMeta {
+            name: "t".into(),
+            title: String::new(),
+            category: Category::Functional,
+            environments: Vec::new(),
+            needs: Vec::new(),
+            own_boot: false,
+            vcpus: 1,
+            timeout_s: 1,
+            default: true,
+            cases: vec!["c".into(); cases],
+        };
+        let tests = [test(1), test(9)];
+        let boot = |environment, test| Boot { xen: 0, environment, vcpus: 1, tests: vec![test] };
+        let boots = [
+            boot(Environment::Pv64, &tests[0]),
+            boot(Environment::Pv64, &tests[1]),
+            boot(Environment::Pvh64, &tests[1]),
+        ];
+        let experience = Experience::default();
+        assert_eq!(experience.order(&boots, 7), [1, 0, 2]);
+        experience.killed_by(7, 0);
+        experience.killed_by(7, 2);
+        experience.killed_by(7, 2);
+        assert_eq!(experience.order(&boots, 7), [0, 1, 2]);
+        assert_eq!(experience.order(&boots, 8), [1, 0, 2]);
+    }
+}

@@ -1,0 +1,311 @@
+//! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
+//!
+//! [`binary`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
+//! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
+
+mod binary;
+mod campaign;
+mod journal;
+mod report;
+mod sites;
+#[cfg(test)]
+#[path = "../../tests/fixtures/xen_build.rs"]
+mod xen_build;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use binary::{BootXen, Symbols};
+use campaign::{Baseline, Campaign};
+use journal::{Finding, Journal, Subject};
+use report::Progress;
+use sites::Site;
+
+use crate::cli::{Accel, BootMode, MutateArgs};
+use crate::config::{Config, Hypervisor, Origin};
+use crate::event::{Listener, RunEvent};
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::{self, Cache, Ready};
+use crate::image::Image;
+use crate::logs::RunLogs;
+use crate::plan::{self, Boot};
+use crate::qemu::Qemu;
+use crate::report::Display;
+use crate::run::{Session, find_image, write_out};
+use crate::signals::Stop;
+
+/// Runs the command.
+pub fn mutate(args: &MutateArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let xen = the_xen(args, &config)?;
+    let cache = Cache::of_workspace(&config.workspace)?;
+    // Notes go where they don't end up in --list's output.
+    let mut note = |text: &str| eprintln!("note: {text}");
+    let ready = hypervisor::obtain(&xen, &cache, &mut note)?;
+    let origin = args.symbols.clone().map(Origin::Path).or_else(|| xen.symbols.clone());
+    let origin = origin.ok_or_else(|| {
+        Error::Usage(format!(
+            "no symbols of Xen {}: name its xen-syms with --symbols, or in xtf-runner.toml with \
+             `symbols`",
+            xen.name
+        ))
+    })?;
+    let syms = hypervisor::obtain_symbols(&origin, &cache, &mut note)?;
+
+    let (binary, symbols) = read(&ready, &syms)?;
+    let functions = if args.functions.is_empty() {
+        sites::of_preset(&symbols, args.preset)?
+    } else {
+        sites::matching(&symbols, &args.functions)?
+    };
+    let mut sites = Vec::new();
+    for function in functions {
+        binary.check_code(function).map_err(|why| in_file(&ready.elf, &why))?;
+        sites.extend(sites::find(function)?);
+    }
+    if let Some(only) = &args.only {
+        sites = vec![sites::by_name(&sites, only)?.clone()];
+    }
+    if sites.is_empty() {
+        return Err(Error::EmptySelection(
+            "the chosen functions have no conditional branch".into(),
+        ));
+    }
+    if args.list {
+        write_out(&report::listing(&symbols, &sites))?;
+        return Ok(Exit::Success);
+    }
+
+    let image = find_image(&args.places, &config)?;
+    let boots = plan::choose(&image, &args.tests, 1, &args.env)?;
+    let qemu = Qemu {
+        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+        accel: Accel::Auto,
+        mode: BootMode::Fast,
+        guest_cmdline: String::new(),
+        xen_cmdline: String::new(),
+    };
+    let version = qemu.probe()?;
+    let measure = Measure {
+        args,
+        config: &config,
+        xen: &xen,
+        ready: &ready,
+        binary: &binary,
+        symbols: &symbols,
+        sites: &sites,
+        image: &image,
+        boots: &boots,
+        qemu: &qemu,
+        version: &version,
+        stop: &Stop::install()?,
+    };
+    if args.only.is_some() { measure.one() } else { measure.all() }
+}
+
+fn the_xen(args: &MutateArgs, config: &Config) -> Result<Hypervisor> {
+    let wanted: Vec<String> = args.xen.iter().cloned().collect();
+    let mut xens = config.select(&wanted)?;
+    match (xens.pop(), xens.is_empty()) {
+        (Some(xen), true) => Ok(xen),
+        _ => Err(Error::Usage("default-xen names several Xens; choose one with --xen".into())),
+    }
+}
+
+fn read(ready: &Ready, syms: &Ready) -> Result<(BootXen, Symbols)> {
+    let bytes = |path: &Path| fs::read(path).io("read", path);
+    let symbols = Symbols::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
+    let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
+    binary.check_build(&symbols).map_err(|why| {
+        let Ready { elf, provenance } = syms;
+        let why = format!(
+            "{why}, {provenance}; get both of the same version, from the cache's folder remove the \
+             older of the two ({})",
+            elf.display()
+        );
+        in_file(&ready.elf, &why)
+    })?;
+    Ok((binary, symbols))
+}
+
+fn in_file(path: &Path, why: &str) -> Error {
+    Error::Data(format!("{} {why}", path.display()))
+}
+
+/// What is measured, and with what.
+struct Measure<'a> {
+    args: &'a MutateArgs,
+    config: &'a Config,
+    xen: &'a Hypervisor,
+    ready: &'a Ready,
+    binary: &'a BootXen,
+    symbols: &'a Symbols,
+    sites: &'a [Site<'a>],
+    image: &'a Image,
+    boots: &'a [Boot<'a>],
+    qemu: &'a Qemu,
+    version: &'a str,
+    stop: &'a Stop,
+}
+
+impl Measure<'_> {
+    /// The only site, as `run` would run it.
+    fn one(&self) -> Result<Exit> {
+        let site = &self.sites[0];
+        let logs = RunLogs::create(&self.config.workspace.join("logs"))?;
+        let elf = logs.dir().join("mutant");
+        let mutant = self.mutant(site)?;
+        fs::write(&elf, mutant).io("write", &elf)?;
+        let what = format!("{} with {} inverted", self.ready.provenance, site.name());
+        let mutant = Ready { elf, provenance: what };
+        let timeout = self.args.timeout.map(Duration::from_secs);
+        let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), false);
+        let exit = self.session(&mutant, logs, timeout).run(self.boots.to_vec(), &mut display)?;
+        if exit >= Exit::Usage {
+            return Ok(exit);
+        }
+        let killed = !matches!(exit, Exit::Success | Exit::Skip);
+        let outcome = if killed { "killed" } else { "survived" };
+        write_out(&format!("{} at {:#x}: {outcome}\n", site.name(), site.address))?;
+        Ok(Exit::Success)
+    }
+
+    /// The tests on Xen itself, then on each mutant.
+    fn all(&self) -> Result<Exit> {
+        let mut recorded = match &self.args.out {
+            Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
+            None => None,
+        };
+        let mut findings: BTreeMap<u64, Finding> = BTreeMap::new();
+        if let Some((_, known)) = &mut recorded {
+            findings.extend(known.drain());
+        }
+        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let todo: Vec<&Site<'_>> =
+            self.sites.iter().filter(|site| !findings.contains_key(&site.address)).collect();
+
+        let start = Instant::now();
+        if !todo.is_empty() {
+            let logs = RunLogs::create(&self.config.workspace.join("logs"))?;
+            let mut witness = Witness {
+                display: Display::new(anstream::AutoStream::auto(io::stdout()), false),
+                baseline: Baseline::default(),
+            };
+            let session = self.session(self.ready, logs, None);
+            let exit = session.run(self.boots.to_vec(), &mut witness)?;
+            if exit != Exit::Success {
+                eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
+                return Ok(exit);
+            }
+            self.rest(
+                &todo,
+                &witness.baseline,
+                recorded.map(|(journal, _)| journal),
+                &mut findings,
+            )?;
+        }
+        write_out(&report::summary(self.symbols, self.sites, &findings, start.elapsed()))?;
+        if let Some(stopped) = self.stop.requested() {
+            return Ok(stopped);
+        }
+        Ok(self.grade(&findings))
+    }
+
+    /// The mutants of `todo`.
+    fn rest(
+        &self,
+        todo: &[&Site<'_>],
+        baseline: &Baseline,
+        mut journal: Option<Journal>,
+        findings: &mut BTreeMap<u64, Finding>,
+    ) -> Result<()> {
+        let timeout = self.args.timeout.map_or_else(|| baseline.timeout(), Duration::from_secs);
+        let campaign = Campaign {
+            xen: self.xen,
+            binary: self.binary,
+            image: self.image,
+            boots: self.boots,
+            qemu: self.qemu,
+            baseline,
+            timeout,
+            stop: self.stop,
+        };
+        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let jobs = self.args.jobs.unwrap_or_else(cores);
+        let killed = findings.values().filter(|finding| finding.killer().is_some()).count();
+        let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
+        let done = campaign.run(todo, jobs, |finding| {
+            progress.settled(&finding);
+            if let Some(journal) = &mut journal {
+                journal.add(&finding)?;
+            }
+            findings.insert(finding.address, finding);
+            Ok(())
+        });
+        progress.end();
+        done
+    }
+
+    fn mutant(&self, site: &Site<'_>) -> Result<Vec<u8>> {
+        self.binary.inverted(site.opcode).ok_or_else(|| in_file(&self.ready.elf, "is too short"))
+    }
+
+    fn session<'s>(
+        &'s self,
+        ready: &'s Ready,
+        logs: RunLogs,
+        test_timeout: Option<Duration>,
+    ) -> Session<'s> {
+        Session {
+            xens: std::slice::from_ref(self.xen),
+            ready: std::slice::from_ref(ready),
+            image: self.image,
+            qemu: self.qemu,
+            version: self.version,
+            logs,
+            stop: self.stop,
+            test_timeout,
+            boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
+        }
+    }
+
+    fn subject(&self) -> Result<Subject> {
+        let image = fs::read(&self.image.path).io("read", &self.image.path)?;
+        let boots = self.boots.iter().map(|boot| {
+            let tests: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
+            format!("{}: {}", boot.environment.name(), tests.join(" "))
+        });
+        Ok(Subject {
+            xen: hypervisor::sha256(self.binary.bytes()),
+            xen_cmdline: self.xen.cmdline.clone(),
+            image: hypervisor::sha256(&image),
+            boots: boots.collect(),
+        })
+    }
+
+    /// Whether enough was killed.
+    fn grade(&self, findings: &BTreeMap<u64, Finding>) -> Exit {
+        let settled = || self.sites.iter().filter_map(|site| findings.get(&site.address));
+        let killed = settled().filter(|finding| finding.killer().is_some()).count();
+        let wanted = usize::from(self.args.fail_under.unwrap_or(0));
+        if 100 * killed < wanted * settled().count() { Exit::Failure } else { Exit::Success }
+    }
+}
+
+/// Shows a run and remembers it.
+struct Witness<D> {
+    display: D,
+    baseline: Baseline,
+}
+
+impl<D: Listener> Listener for Witness<D> {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        self.display.event(event);
+        self.baseline.event(event);
+    }
+}
