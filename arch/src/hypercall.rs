@@ -25,6 +25,7 @@ unsafe extern "C" {
 pub mod nr {
     pub const SET_TRAP_TABLE: u32 = 0;
     pub const MMU_UPDATE: u32 = 1;
+    pub const SET_CALLBACKS: u32 = 4;
     pub const PLATFORM_OP: u32 = 7;
     pub const MEMORY_OP: u32 = 12;
     pub const UPDATE_VA_MAPPING: u32 = 14;

@@ -23,8 +23,8 @@ pub struct VcpuTimeInfo {
 /// `struct vcpu_info`, 64 bytes; one per legacy vCPU at the start of the page.
 #[repr(C)]
 struct VcpuInfo {
-    _evtchn_upcall_pending: u8,
-    _evtchn_upcall_mask: u8,
+    evtchn_upcall_pending: u8,
+    evtchn_upcall_mask: u8,
     _evtchn_pending_sel: u64,
     cr2: u64,
     _arch_pad: u64,
@@ -62,6 +62,17 @@ fn vcpu_info() -> Option<*const VcpuInfo> {
 pub(crate) fn pv_cr2() -> u64 {
     // SAFETY: the page is mapped for good; Xen changes the field under us, hence volatile.
     vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() })
+}
+
+/// Says whether an event waits for this CPU, and whether the CPU is to be told of it (PV).
+pub(crate) fn set_event(pending: bool, masked: bool) {
+    if let Some(info) = vcpu_info() {
+        let info = info.cast_mut();
+        // SAFETY: the page is mapped for good, and both bytes are the guest's to write.
+        unsafe { (&raw mut (*info).evtchn_upcall_pending).write_volatile(pending.into()) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*info).evtchn_upcall_mask).write_volatile(masked.into()) };
+    }
 }
 
 /// A consistent copy of the time record; `None` before the page is mapped.

@@ -118,6 +118,13 @@ global_asm!(
     // Ring 3 returns through Xen, which expects a word of flags below the frame:
     // the error code's slot, zeroed.
     "TRAP_STUBS pv, trap_exit_pv",
+    ".global trap_pv_event",
+    "trap_pv_event:",
+    "    pop rcx",
+    "    pop r11",
+    "    push 0",
+    "    push {event}",
+    "    jmp trap_common_pv",
     "trap_exit_pv:",
     "    add rsp, 8",
     "    mov qword ptr [rsp], 0",
@@ -134,15 +141,24 @@ global_asm!(
     vectors = const VECTORS,
     with_error_code = const WITH_ERROR_CODE,
     iret = const crate::hypercall::nr::IRET,
+    event = const EVENT,
     dispatch = sym dispatch,
 );
 
+/// In place of a vector: Xen's upcall to a PV guest that has an event pending.
+const EVENT: u64 = 0x100;
+
 unsafe extern "C" {
+    static trap_pv_event: u8;
     pub(crate) safe static trap_addresses_hvm: [u64; VECTORS];
     pub(crate) safe static trap_addresses_pv: [u64; VECTORS];
     static ex_table_start: ExceptionEntry;
     static ex_table_end: ExceptionEntry;
 }
+
+/// The interrupt flag, in which Xen keeps a PV guest's event mask (inverted) while it is in a
+/// trap.
+const RFLAGS_IF: u64 = 1 << 9;
 
 /// One line of `.ex_table`.
 #[repr(C)]
@@ -159,7 +175,17 @@ fn exception_table() -> &'static [ExceptionEntry] {
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
+/// Where Xen shall call when a PV guest has an event pending.
+pub(crate) fn event_callback() -> u64 {
+    (&raw const trap_pv_event) as u64
+}
+
 extern "C" fn dispatch(frame: &mut TrapFrame) {
+    if frame.vector == EVENT {
+        // Nobody waits for events; the interrupted code goes on with them masked.
+        frame.rflags &= !RFLAGS_IF;
+        return;
+    }
     match exception_table().iter().find(|entry| entry.rip == frame.rip) {
         Some(entry) => {
             let fault = Fault {

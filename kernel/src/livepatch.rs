@@ -103,6 +103,24 @@ impl Livepatch {
         }
     }
 
+    /// Performs a call while an event waits for this CPU, `masked` or not: an unmasked one makes
+    /// Xen cut LIST short. PV only: a PVH guest's events are interrupts.
+    ///
+    /// # Panics
+    /// As for [`Livepatch::perform`].
+    pub fn perform_while_an_event_waits<'a>(&self, call: &Call<'a>, masked: bool) -> Reply<'a> {
+        let before = call.encode(self.revision);
+        let held = self.held_for(call);
+        let mut after = before.clone();
+        let answer = arch::pv::event::while_one_waits(masked, || {
+            sysctl::sysctl(&mut after, self.version, held)
+        });
+        match answer {
+            Ok(answer) => Reply { answer, before, after },
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
     /// Performs a call whose structure lies somewhere special.
     ///
     /// # Errors

@@ -182,11 +182,13 @@ impl Config {
                 "no Xen: name one with --xen, or set default-xen in xtf-runner.toml".into(),
             ));
         }
-        if wanted.iter().any(|name| name == EVERY) && !self.hypervisors.contains_key(EVERY) {
-            return Ok(self.hypervisors.values().cloned().collect());
-        }
+        let every: Vec<String> = self.hypervisors.keys().cloned().collect();
+        let names = wanted.iter().flat_map(|name| match name == EVERY && !every.contains(name) {
+            true => every.as_slice(),
+            false => std::slice::from_ref(name),
+        });
         let mut chosen: Vec<Hypervisor> = Vec::new();
-        for name in wanted {
+        for name in names {
             if chosen.iter().any(|other| other.name == *name) {
                 continue;
             }
@@ -248,6 +250,9 @@ mod tests {
         let names: Vec<String> =
             config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
         assert_eq!(names, ["4.14", "4.17", "4.20"]);
+        let more = config.select(&["4.17".into(), "all".into(), "/some/xen".into()]).unwrap();
+        let names: Vec<String> = more.into_iter().map(|xen| xen.name).collect();
+        assert_eq!(names, ["4.17", "4.14", "4.20", "/some/xen"]);
     }
 
     #[test]

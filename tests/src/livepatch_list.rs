@@ -67,6 +67,10 @@ pub const TEST: Test = Test {
             let _all = Three::load(c)?;
             padded(c, List { pad: 1, ..List::EMPTY })
         }),
+        Case::new("short/an_event_that_waits_ends_it_after_one_entry", |c| {
+            interrupted(c, false, 1)
+        }),
+        Case::new("short/a_masked_event_does_not", |c| interrupted(c, true, 3)),
         Case::new("version/passed_in_is_ignored", version_passed_in_is_ignored),
         Case::new("status/shows_state_and_rc", status_shows_state),
         Case::new("buffer/read_only_is_efault", |c| each_field(c, &Bad::ReadOnly)),
@@ -344,6 +348,25 @@ fn walks(context: &Context, step: u32) -> Outcome {
         idx += got;
     }
     expect("states", walked, STATES.to_vec())
+}
+
+/// With an event waiting, LIST of all three comes to `entries`, of which it says the truth.
+fn interrupted(context: &Context, masked: bool, entries: usize) -> Outcome {
+    if context.environment.is_hvm() {
+        return Err(Stop::skip("what waits for a PVH guest is an interrupt, which is off"));
+    }
+    let all = Three::load(context)?;
+    let livepatch = context.livepatch();
+    let (listed, arrays) = patiently(context, 0, entries as u32, || {
+        let mut arrays = Arrays::new();
+        let call = list(context, arrays.list(0, 3));
+        let reply = livepatch.perform_while_an_event_waits(&call, masked);
+        let after = reply.after.list(livepatch.revision);
+        Ok((Listed { answer: reply.answer, after, unchanged: false }, arrays))
+    })?;
+    listed.answer.must_be(entries as i64)?;
+    expect("remaining", listed.after.nr, all.count() - entries as u32)?;
+    expect("arrays", arrays, all.expected(0..entries))
 }
 
 fn version_passed_in_is_ignored(context: &Context) -> Outcome {

@@ -67,6 +67,7 @@ pub const TEST: Test = Test {
         Case::new("success/leaves_the_caller_alone", leaves_the_caller_alone),
         Case::new("duplicate/name_is_eexist", |c| duplicate(c, NAME, "-other")),
         Case::new("duplicate/build_id_is_eexist", |c| duplicate(c, b"other\0", "-upload")),
+        Case::new("duplicate/every_loaded_name_is_eexist", every_loaded_name),
         Case::new("duplicate/nothing_once_it_is_gone", gone),
     ],
     ..Test::DEFAULT
@@ -154,6 +155,22 @@ fn duplicate(context: &Context, name: &[u8], build_id: &str) -> Outcome {
     let _loaded = context.livepatch().load(NAME, &payload(context)?)?;
     let other = support::marker(context, build_id)?.to_bytes();
     refused(context, Upload::new(Name::new(name), &other), Errno::EEXIST)
+}
+
+fn every_loaded_name(context: &Context) -> Outcome {
+    let livepatch = context.livepatch();
+    let names: [&[u8]; 3] = [b"first\0", b"second\0", b"third\0"];
+    let markers = ["-first", "-second", "-third"];
+    let _loaded = names
+        .into_iter()
+        .zip(markers)
+        .map(|(name, marker)| livepatch.load(name, &support::marker(context, marker)?.to_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let new = support::marker(context, "-new")?.to_bytes();
+    for name in names {
+        refused(context, Upload::new(Name::new(name), &new), Errno::EEXIST)?;
+    }
+    Ok(())
 }
 
 fn gone(context: &Context) -> Outcome {

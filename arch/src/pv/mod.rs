@@ -1,6 +1,7 @@
 //! Paravirtualised guests: entry from the domain builder, Xen-checked page tables.
 
 mod entry;
+pub mod event;
 pub(crate) mod memory;
 mod start_info;
 mod vcpu;

@@ -124,9 +124,7 @@ pub(super) const CASES: &[Case] = &[
             add(e, UNKNOWN, SHN_UNDEF);
         })
     }),
-    Case::new("symbols/new_names_work", |c| {
-        works(c, |e| each_kind(e, |e, name, section| add_to(e, name, section)))
-    }),
+    Case::new("symbols/new_names_work", |c| works(c, |e| each_kind(e, add_to))),
     Case::new("symbols/name_of_xen_in_a_loaded_section_is_eexist", |c| {
         each([".text", ".rodata", ".livepatch.funcs", ".note.gnu.build-id"], |section| {
             refused(c, EEXIST, |e| add_to(e, XEN_FUNCTION, section))

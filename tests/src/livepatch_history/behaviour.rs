@@ -285,14 +285,18 @@ pub fn bug_frames(context: &Context) -> Outcome {
         // Both places are stated from the beginning of the frame.
         Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, bug, 0).reloc(4, R_X86_64_PC32, "handler", 4)
     };
-    let ud2 = || Chunk::new([0x0f, 0x0b]);
+    // UD2; since 4.22 UDB, which is one byte.
+    let invalid = || {
+        let udb = context.xen.release >= release(4, 22);
+        Chunk::new(if udb { &[0xd6][..] } else { &[0x0f, 0x0b] })
+    };
     let hook = |name: &str| livepatch::payload::HookBody::Symbol(name.into());
     // The invalid instruction needs a label of its own, so each hook jumps to it.
     let patch = log
         .payload("bug")?
         .text("handler", code::endbr64().then(mark(2)).then(code::ret()))
-        .text("before", ud2().then(mark(3)).then(code::return_u32(0)))
-        .text("after", ud2().then(mark(5)).then(code::return_u32(0)))
+        .text("before", invalid().then(mark(3)).then(code::return_u32(0)))
+        .text("after", invalid().then(mark(5)).then(code::return_u32(0)))
         .text("pre", code::endbr64().then(mark(1)).then(code::jump("before")))
         .text("post", code::endbr64().then(mark(4)).then(code::jump("after")))
         .section(Area::loaded(RUN_FUNCTION, 0, 4), "frame_before", frame("before"))

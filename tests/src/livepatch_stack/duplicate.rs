@@ -66,7 +66,7 @@ pub fn symbol_of_a_payload(context: &Context) -> Outcome {
 
 /// Of code as well as of data.
 pub fn symbol_of_xen(context: &Context) -> Outcome {
-    for symbol in ["xen_deny", "common/version.c#build_id_len"] {
+    for symbol in ["xen_deny", "common/livepatch.c#payload_list"] {
         not_loaded(context, "-a", &exporting(context, "-a", symbol)?, Errno::EEXIST)?;
     }
     Ok(())
