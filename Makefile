@@ -7,7 +7,7 @@ IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-livepatch -p xtf-runner
 RUNNER       := target/release/xtf-runner
 
-.PHONY: run build setup test test-all check docs unit-test e2e-test clean
+.PHONY: run build setup test test-all test-danger check docs unit-test e2e-test clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -29,6 +29,10 @@ test: check unit-test e2e-test
 ## test-all: the suites on every Xen of xtf-runner.toml, as a table
 test-all: build
 	$(RUNNER) run --xen all
+
+## test-danger: payloads that kill some Xens, each in a boot of its own, on every Xen
+test-danger: build
+	$(RUNNER) run --xen all 'danger-*'
 
 ## docs: what is generated from the sources
 docs: build

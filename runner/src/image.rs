@@ -32,6 +32,8 @@ pub struct TestMeta {
     pub timeout_s: u64,
     /// Runs without being named.
     pub default: bool,
+    /// Branches of Xen that are known to die of it.
+    pub kills: Vec<String>,
     /// Its claims, in the order in which they are reported.
     pub cases: Vec<String>,
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::event::TestOutcome;
-use crate::judge::Verdict;
+use crate::judge::{Known, Verdict};
 use crate::report::label;
 use crate::status::Status;
 
 /// What a reader has to know of the cells.
-const LEGEND: &str = "passed cases; ~ tolerated deviations; - skipped";
+const LEGEND: &str = "passed cases; ~ tolerated deviations; - skipped; known: kills this Xen";
 
 /// The table, or nothing where a list of tests says as much.
 pub fn table(outcomes: &[TestOutcome]) -> String {
@@ -91,6 +91,8 @@ fn cell(outcome: &TestOutcome) -> Cell {
     let passed = cases.clone().filter(|verdict| matches!(verdict, Verdict::Success)).count();
     let deviations = cases.filter(|verdict| matches!(verdict, Verdict::Deviation(_))).count();
     let text = match (status, deviations) {
+        (Status::Success, _) if report.known == Some(Known::Died) => "known".into(),
+        (Status::Success, _) if report.known == Some(Known::Survived) => "NEWS".into(),
         (Status::Success, 0) => passed.to_string(),
         (Status::Success, _) => format!("{passed}~{deviations}"),
         (Status::Skip, _) => "-".into(),
@@ -130,6 +132,7 @@ mod tests {
                 at_case: None,
                 diagnostics: Vec::new(),
                 backtrace: Vec::new(),
+                known: None,
                 xen_words: Vec::new(),
                 elapsed: Duration::ZERO,
             },

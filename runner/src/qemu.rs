@@ -146,6 +146,7 @@ mod tests {
             vcpus,
             timeout_s: 1,
             default: true,
+            kills: Vec::new(),
             cases: Vec::new(),
         };
         let tests = [test("a"), test("b")];

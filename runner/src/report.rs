@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::event::{Listener, RunEvent, TestOutcome};
 use crate::exit::Exit;
-use crate::judge::Verdict;
+use crate::judge::{Known, Verdict};
 use crate::matrix;
 use crate::status::Status;
 
@@ -155,10 +155,17 @@ fn headline(outcome: &TestOutcome) -> String {
     let seconds = report.elapsed.as_secs_f64();
     let env = environment.name();
     let name = &report.name;
+    let word = if report.known == Some(Known::Died) { "KNOWN" } else { word };
     let mut line = format!("{style}{word:>12}{style:#} [{seconds:>7.3}s] {xen} {env:<5} {name}");
     let skipped = report.cases.iter().filter(|case| case.verdict.status() == Status::Skip).count();
     let cases = count(report.cases.len(), "case");
     let _ = match (report.status, skipped) {
+        (Status::Success, _) if report.known == Some(Known::Died) => {
+            write!(line, ": kills this Xen, as it is known to: {}", report.reasons.join("; "))
+        }
+        (Status::Success, _) if report.known == Some(Known::Survived) => {
+            write!(line, ": NEWS: known to kill this Xen, which went on")
+        }
         (Status::Success, 0) => write!(line, " ({cases})"),
         (Status::Success, _) => write!(line, " ({cases}, {skipped} skipped)"),
         (Status::Skip, _) if !report.reasons.is_empty() => {

@@ -231,7 +231,11 @@ impl Session<'_> {
             })?;
         display.event(&RunEvent::BootEnded);
 
-        for report in outcome.judgement.settled {
+        let branch = outcome.judgement.branch;
+        for mut report in outcome.judgement.settled {
+            if let Some(test) = boot.tests.iter().find(|test| test.name == report.name) {
+                report.weigh(&test.kills, branch.as_deref());
+            }
             statuses.push(report.status);
             let frames = symbols::describe(&self.image.path, &report.backtrace);
             let logs = logs.dir().to_owned();

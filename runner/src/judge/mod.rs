@@ -48,6 +48,15 @@ pub struct CaseReport {
     pub diagnostics: Vec<String>,
 }
 
+/// What a test that is known to kill a branch of Xen did to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It killed this one: tolerated.
+    Died,
+    /// This one went on: news.
+    Survived,
+}
+
 /// All about one test in one boot.
 #[derive(Clone, Debug)]
 pub struct TestReport {
@@ -65,10 +74,30 @@ pub struct TestReport {
     pub diagnostics: Vec<String>,
     /// Code addresses in the image, innermost first.
     pub backtrace: Vec<u64>,
+    /// What is special about the status, where the test is known to kill some Xens.
+    pub known: Option<Known>,
     /// Xen's last words, if the boot died.
     pub xen_words: Vec<String>,
     /// From its subtest line to its result.
     pub elapsed: Duration,
+}
+
+impl TestReport {
+    /// Weighs the status against the branches that the test is known to kill: there, a crash of
+    /// Xen's is no failure.
+    pub fn weigh(&mut self, kills: &[String], branch: Option<&str>) {
+        if !branch.is_some_and(|branch| kills.iter().any(|known| known == branch)) {
+            return;
+        }
+        match self.status {
+            Status::Crash => {
+                self.known = Some(Known::Died);
+                self.status = Status::Success;
+            }
+            Status::Success => self.known = Some(Known::Survived),
+            _ => {}
+        }
+    }
 }
 
 /// What the boot's supervisor needs to know at once.
@@ -108,6 +137,8 @@ pub enum End {
 pub struct Judgement {
     /// Tests that are settled.
     pub settled: Vec<TestReport>,
+    /// The branch of Xen, such as 4.17, as the guest found it.
+    pub branch: Option<String>,
     /// Names of tests that deserve another boot.
     pub rerun: Vec<String>,
 }
@@ -148,6 +179,7 @@ pub struct Judge {
     /// Bytes since the last result line.
     bytes: u64,
     output: bool,
+    branch: Option<String>,
     banner: bool,
     environment_seen: bool,
     ktap: bool,
@@ -174,6 +206,7 @@ impl Judge {
             xen: xen::Watch::new(),
             bytes: 0,
             output: false,
+            branch: None,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -514,12 +547,19 @@ impl Judge {
             at_case: None,
             diagnostics,
             backtrace: Vec::new(),
+            known: None,
             xen_words: Vec::new(),
             elapsed: now.saturating_sub(running.since),
         }))
     }
 
     fn diagnostic(&mut self, text: &str) {
+        if let Some(version) = text.strip_prefix("xen: ")
+            && self.plan.is_none()
+        {
+            let numbers: Vec<&str> = version.split(['.', '-', ' ']).take(2).collect();
+            self.branch = Some(numbers.join("."));
+        }
         if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
             self.panic.get_or_insert_default();
         }
@@ -572,7 +612,8 @@ impl Judge {
             .filter(|(_, report)| report.is_none() && !interrupted)
             .map(|(test, _)| test.name.clone())
             .collect();
-        Judgement { settled: self.reports.into_iter().flatten().collect(), rerun }
+        let settled = self.reports.into_iter().flatten().collect();
+        Judgement { settled, branch: self.branch, rerun }
     }
 
     /// Why the boot did not come to its regular end, if it did not.

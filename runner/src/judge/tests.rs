@@ -278,6 +278,26 @@ fn an_interrupted_boot_settles_only_what_was_reported() {
 }
 
 #[test]
+fn known_deaths_are_tolerated_on_their_branch_alone() {
+    let text = GOOD.replacen("1..", "# xen: 4.17.7-pre (x)\n1..", 1);
+    let mut got = judge(&text);
+    assert_eq!(got.branch.as_deref(), Some("4.17"));
+    let branch = got.branch.take();
+    let kills = ["4.14".to_owned(), "4.17".to_owned()];
+    let mut report = got.settled.remove(0);
+    let mut weigh = |status, kills: &[String]| {
+        report.status = status;
+        report.known = None;
+        report.weigh(kills, branch.as_deref());
+        (report.status, report.known)
+    };
+    assert_eq!(weigh(Status::Crash, &kills), (Status::Success, Some(Known::Died)));
+    assert_eq!(weigh(Status::Success, &kills), (Status::Success, Some(Known::Survived)));
+    assert_eq!(weigh(Status::Timeout, &kills), (Status::Timeout, None));
+    assert_eq!(weigh(Status::Crash, &kills[..1]), (Status::Crash, None));
+}
+
+#[test]
 fn floods_are_noticed_and_bounded() {
     let mut judge = Judge::new("PV 64bit", three());
     let noise = b"  not ok 1 x\n# PANIC x\n# backtrace: 0x1 0x2\n".repeat(4096);

@@ -265,6 +265,7 @@ mod tests {
             at_case: None,
             diagnostics: Vec::new(),
             backtrace: Vec::new(),
+            known: None,
             xen_words: Vec::new(),
             elapsed: Duration::ZERO,
         }
@@ -310,6 +311,7 @@ mod tests {
             vcpus: 1,
             timeout_s: 1,
             default: true,
+            kills: Vec::new(),
             cases: vec!["c".into(); cases],
         };
         let tests = [test(1), test(9)];

@@ -24,6 +24,7 @@ const UNDEFINED: [u8; 2] = [0x0F, 0x0B];
 pub const TEST: Test = Test {
     name: "danger-align-0",
     title: "A payload with a loaded section that has no alignment",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

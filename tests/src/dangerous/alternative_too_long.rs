@@ -16,6 +16,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-alternative-too-long",
     title: "A payload with an alternative that does not fit",
+    kills: &["4.14", "4.17"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -15,6 +15,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-empty-modinfo",
     title: "A payload with empty metadata",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -3,8 +3,8 @@
 //!
 //! The claim is always the same: Xen goes on, whatever it answers. The page of each test says
 //! which of Debian's 4.14.6, 4.17.7 and 4.20.4 do not, as measured with a PV and a PVH control
-//! domain, and what a Xen that goes on has answered. What was attempted is on the console before
-//! Xen is asked to do it.
+//! domain, and what a Xen that goes on has answered; `kills` tells the runner, so that a Xen that
+//! stops dying is news. What was attempted is on the console before Xen is asked to do it.
 #![forbid(unsafe_code)]
 
 pub mod align_0;

@@ -14,6 +14,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-nonalloc-funcs",
     title: "A payload whose functions are not loaded",
+    kills: &["4.14", "4.17"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -15,6 +15,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-nonalloc-note",
     title: "A payload whose build-id is not loaded",
+    kills: &["4.14", "4.17"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -1,6 +1,7 @@
 //! # danger-nonalloc-xen-depends
 //!
-//! A payload whose `.livepatch.xen_depends` is not loaded: Xen reads the note (`prepare_payload`,n//! since 4.20 and 4.19.1, 4.18.4 `check_xen_buildid`).
+//! A payload whose `.livepatch.xen_depends` is not loaded: Xen reads the note (`prepare_payload`,
+//! since 4.20 and 4.19.1, 4.18.4 `check_xen_buildid`).
 //!
 //! 4.14.6 and 4.17.7 die of a page fault at UPLOAD, with a PV and with a PVH control domain.
 //! 4.20.4 accepts the payload.
@@ -14,6 +15,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-nonalloc-xen-depends",
     title: "A payload whose note about Xen is not loaded",
+    kills: &["4.14", "4.17"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -14,6 +14,7 @@ use super::{DANGEROUS, base, survives_apply};
 pub const TEST: Test = Test {
     name: "danger-null-load-hook",
     title: "A payload with a load hook that is a null pointer",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -15,6 +15,7 @@ use crate::support;
 pub const TEST: Test = Test {
     name: "danger-old-addr-unmapped",
     title: "A payload that replaces a function where nothing is mapped",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -13,6 +13,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-rela-sh-info-0",
     title: "A payload with relocations for section 0",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

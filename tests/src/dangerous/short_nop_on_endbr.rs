@@ -16,6 +16,7 @@ use crate::support;
 pub const TEST: Test = Test {
     name: "danger-short-nop-on-endbr",
     title: "A payload with a NOP shorter than the ENDBR64 in its way",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };

@@ -13,6 +13,7 @@ use super::{DANGEROUS, base, survives_upload};
 pub const TEST: Test = Test {
     name: "danger-symtab-sh-link-0",
     title: "A payload whose symbols have their names in section 0",
+    kills: &["4.14", "4.17", "4.20"],
     cases: &[Case::new("xen_survives", xen_survives)],
     ..DANGEROUS
 };
