@@ -130,7 +130,7 @@ fn check(test: &TestMeta) -> std::result::Result<(), String> {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"cases":["x"],"new":1}"#;
+    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"kills":[],"cases":["x"],"new":1}"#;
 
     #[test]
     fn padding_and_unknown_keys_are_ignored() {
