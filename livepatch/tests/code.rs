@@ -42,6 +42,7 @@ fn plain_instructions() {
     assert_code(code::endbr64(), &["endbr64"]);
     assert_code(code::ret(), &["ret"]);
     assert_code(code::return_u32(0x1234_5678), &["mov eax,12345678h", "ret"]);
+    assert_code(code::nops(2), &["nop", "nop"]);
 }
 
 #[test]
@@ -63,6 +64,9 @@ fn references_hit_their_symbol_exactly() {
         &["shl dword ptr [200000h],4", "or dword ptr [200000h],0Fh"],
     );
     assert_code(code::jump("s"), &["jmp 0000000000200000h"]);
+    assert_code(code::call("s"), &["call 0000000000200000h"]);
+    assert_code(code::return_u64_at("s"), &["mov rax,[200000h]", "ret"]);
+    assert_code(code::take_u32_at("s"), &["xor eax,eax", "xchg [200000h],eax", "ret"]);
 }
 
 #[test]

@@ -30,8 +30,8 @@ use livepatch::abi::{
 use livepatch::payload::{Function, Hook, Payload, Replacement, code};
 
 use crate::support::{
-    action_with, apply, becomes, load, load_marker, marker, needs_4_14, payload, revert, settled,
-    try_upload,
+    action_with, apply, becomes, load, load_marker, marker, minds_endbr, needs_4_14, payload,
+    revert, settled, try_upload,
 };
 
 /// The test.
@@ -381,7 +381,7 @@ fn old_size_5(context: &Context) -> Outcome {
     };
     try_upload(context, "b", &of("xtf_plain")?).must_be(OK)?;
     let answer = try_upload(context, "b", &of("xtf_endbr")?);
-    let deviation = Deviation { id: "doc-27", on: crate::livepatch_history::has_endbr };
+    let deviation = Deviation { id: "doc-27", on: minds_endbr };
     deviation.judge(context, answer, OK, Errno::EINVAL.into())
 }
 

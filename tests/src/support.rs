@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 use kernel::hypercall::sched::yield_cpu;
 use kernel::hypercall::version::{self, Text, text};
 use kernel::livepatch::Loaded;
+use kernel::xen::{Release, point_release, release};
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{
     ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListReply, NAME_SIZE_MAX, Name, Out, State,
     Status, packed,
 };
+use livepatch::payload::wire::SHF_WRITE;
 use livepatch::payload::{Function, Payload, Target, code};
 
 /// What a payload for the running Xen has to name.
@@ -235,6 +237,45 @@ fn metadata_from(context: &Context, idx: u32, totals: ListReply) -> Result<Vec<V
         .take(written)
         .map(|entry| entry.map(Vec::from).ok_or_else(|| Stop::error("a metadata length leads out")))
         .collect()
+}
+
+/// Whether this Xen leaves an ENDBR64 at the beginning of a function alone: 5142dc5c25, 6974c75180,
+/// 8a87b9a0fb, 0dc1f929e8 and 9120b5737f, which came together.
+pub fn minds_endbr(xen: Release) -> bool {
+    xen.has(
+        release(4, 17),
+        &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)],
+    )
+}
+
+/// Whether this Xen patches with write protection on: 8676092a0f.
+pub fn protects_while_patching(xen: Release) -> bool {
+    xen.has(release(4, 18), &[point_release(4, 16, 4), point_release(4, 17, 1)])
+}
+
+/// Whether this Xen keeps its notes on a payload's functions to itself: 82182ad7b4.
+pub fn keeps_function_state(xen: Release) -> bool {
+    xen.has(release(4, 19), &[point_release(4, 17, 3), point_release(4, 18, 1)])
+}
+
+/// Whether this Xen consults the tables of a payload, for exceptions and the like, while it is
+/// loaded but not applied: a57b4074ab and d2daa40fb3.
+pub fn consults_tables_when_loaded(xen: Release) -> bool {
+    xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)])
+}
+
+/// The file of a payload whose functions are in a section that is not writable.
+///
+/// # Errors
+/// A [`Stop::Skip`] on a Xen that would die of writing to it.
+pub fn with_read_only_functions(context: &Context, payload: &Payload) -> Result<Vec<u8>, Stop> {
+    let xen = context.xen.release;
+    if protects_while_patching(xen) && !keeps_function_state(xen) {
+        return Err(Stop::skip("without 82182ad7b4 this Xen would crash"));
+    }
+    let mut elf = payload.elf();
+    elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
+    Ok(elf.to_bytes())
 }
 
 /// Skips the case on a Xen older than hooks, expectations, metadata and action flags, which all

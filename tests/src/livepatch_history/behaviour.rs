@@ -3,45 +3,24 @@
 use alloc::vec::Vec;
 
 use kernel::hypercall::symbols;
-use kernel::xen::{Release, point_release, release};
+use kernel::xen::{point_release, release};
 use kernel::{Answer, Context, Deviation, Errno, Outcome, Stop, expect, expect_that};
 use livepatch::abi::{ActionCmd, Call, List, NAME_SIZE_MAX, Name, Out, State, Status};
-use livepatch::payload::wire::{
-    R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS,
-};
-use livepatch::payload::{Area, Chunk, Function, Hook, Payload, Replacement, code};
+use livepatch::payload::wire::{R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHT_NOBITS};
+use livepatch::payload::{Area, Chunk, Function, Hook, HookBody, Payload, Replacement, code};
 
-use super::format::has_endbr;
 use crate::support::{
-    LOG, Log, apply, apply_nodeps, becomes, extra_version, load, load_marker, marker, metadata,
-    needs_4_14, packed_version, payload, reads, revert, settled, try_upload, version_is,
+    LOG, Log, apply, apply_nodeps, becomes, consults_tables_when_loaded, extra_version,
+    keeps_function_state, load, load_marker, marker, metadata, minds_endbr, needs_4_14,
+    packed_version, payload, protects_while_patching, reads, revert, settled, try_upload,
+    version_is, with_read_only_functions,
 };
-
-/// Has 82182ad7b4: Xen keeps its notes on functions to itself.
-fn keeps_state(xen: Release) -> bool {
-    xen.has(release(4, 19), &[point_release(4, 17, 3), point_release(4, 18, 1)])
-}
-
-/// Has 8676092a0f: Xen patches with write protection on. Until 82182ad7b4 it then died of
-/// functions that it could not write its notes to.
-fn protects(xen: Release) -> bool {
-    xen.has(release(4, 18), &[point_release(4, 16, 4), point_release(4, 17, 1)])
-}
-
-/// A marker with no writable section.
-fn read_only(context: &Context, text: &str) -> Result<Vec<u8>, Stop> {
-    let xen = context.xen.release;
-    if protects(xen) && !keeps_state(xen) {
-        return Err(Stop::skip("without 82182ad7b4 this Xen would crash"));
-    }
-    let mut elf = marker(context, text)?.elf();
-    elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
-    Ok(elf.to_bytes())
-}
 
 /// 66d3f83db6: what cannot have changed may be applied again.
 pub fn nothing_writable(context: &Context) -> Outcome {
-    let loaded = context.livepatch().load(b"again\0", &read_only(context, "-again")?)?;
+    let loaded = context
+        .livepatch()
+        .load(b"again\0", &with_read_only_functions(context, &marker(context, "-again")?)?)?;
     apply(&loaded)?;
     revert(&loaded)?;
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
@@ -228,7 +207,7 @@ const JUMP: u32 = 0xe9;
 /// Of the longest NOP there is, as Xen writes it.
 const NOP: u32 = 0x66;
 
-const ENDBR_STAYS: Deviation = Deviation { id: "history-8a87b9a0fb", on: |xen| !has_endbr(xen) };
+const ENDBR_STAYS: Deviation = Deviation { id: "history-8a87b9a0fb", on: |xen| !minds_endbr(xen) };
 
 /// 8a87b9a0fb: or an indirect call to the function would be a fault.
 pub fn jump_leaves_endbr(context: &Context) -> Outcome {
@@ -243,7 +222,9 @@ pub fn nop_leaves_endbr(context: &Context) -> Outcome {
 /// 82182ad7b4: Xen wrote to the payload's functions, wherever they were.
 pub fn read_only_functions(context: &Context) -> Outcome {
     let original = extra_version()?;
-    let loaded = context.livepatch().load(b"ro\0", &read_only(context, "-ro")?)?;
+    let loaded = context
+        .livepatch()
+        .load(b"ro\0", &with_read_only_functions(context, &marker(context, "-ro")?)?)?;
     apply(&loaded)?;
     reads("-ro")?;
     revert(&loaded)?;
@@ -253,7 +234,7 @@ pub fn read_only_functions(context: &Context) -> Outcome {
 /// 82182ad7b4: and believed what it found there.
 pub fn padding(context: &Context) -> Outcome {
     needs_4_14(context)?;
-    if !keeps_state(context.xen.release) {
+    if !keeps_function_state(context.xen.release) {
         return Err(Stop::skip("without the change this Xen would be left damaged"));
     }
     let original = extra_version()?;
@@ -272,11 +253,7 @@ pub fn padding(context: &Context) -> Outcome {
 pub fn bug_frames(context: &Context) -> Outcome {
     const RUN_FUNCTION: &str = ".bug_frames.0";
     needs_4_14(context)?;
-    let has = context
-        .xen
-        .release
-        .has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
-    if !has {
+    if !consults_tables_when_loaded(context.xen.release) {
         return Err(Stop::skip("without the change this Xen would crash"));
     }
     let mark = |digit| code::append_digit(LOG, digit);
@@ -290,7 +267,7 @@ pub fn bug_frames(context: &Context) -> Outcome {
         let udb = context.xen.release >= release(4, 22);
         Chunk::new(if udb { &[0xd6][..] } else { &[0x0f, 0x0b] })
     };
-    let hook = |name: &str| livepatch::payload::HookBody::Symbol(name.into());
+    let hook = |name: &str| HookBody::Symbol(name.into());
     // The invalid instruction needs a label of its own, so each hook jumps to it.
     let patch = log
         .payload("bug")?
@@ -315,7 +292,7 @@ pub fn bug_frames(context: &Context) -> Outcome {
 pub fn large_text(context: &Context) -> Outcome {
     let xen = context.xen.release;
     let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
-    if protects(xen) && !has {
+    if protects_while_patching(xen) && !has {
         return Err(Stop::skip("without the change this Xen would crash"));
     }
     let original = extra_version()?;
@@ -334,7 +311,7 @@ pub fn large_text(context: &Context) -> Outcome {
 fn patches_constants(context: &Context) -> Outcome {
     let xen = context.xen.release;
     let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
-    if protects(xen) && !has {
+    if protects_while_patching(xen) && !has {
         return Err(Stop::skip("without the change this Xen would crash"));
     }
     Ok(())

@@ -9,7 +9,7 @@ use livepatch::payload::wire::{
 };
 use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, Payload, Section, code};
 
-use crate::support::{load, marker, needs_4_14, payload, try_upload};
+use crate::support::{load, marker, minds_endbr, needs_4_14, payload, try_upload};
 
 const OK: Answer = Answer::SUCCESS;
 
@@ -122,19 +122,11 @@ pub fn metadata_end(context: &Context) -> Outcome {
     upload(context, &patch.to_bytes(), Errno::EINVAL, OK, deviation)
 }
 
-/// Has 5142dc5c25, 6974c75180, 8a87b9a0fb, 0dc1f929e8 and 9120b5737f, which came together.
-pub fn has_endbr(xen: Release) -> bool {
-    xen.has(
-        release(4, 17),
-        &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)],
-    )
-}
-
 /// 5142dc5c25: a function has to be found before its size can be judged.
 pub fn unknown_name(context: &Context) -> Outcome {
     let function = Function::named("xtf_no_such_function", code::ret()).old_size(1);
     let patch = payload(context, "unknown")?.function(function);
-    let deviation = Deviation { id: "history-5142dc5c25", on: |xen| !has_endbr(xen) };
+    let deviation = Deviation { id: "history-5142dc5c25", on: |xen| !minds_endbr(xen) };
     upload(context, &patch.to_bytes(), Errno::ENOENT, Errno::EINVAL, deviation)
 }
 
@@ -148,7 +140,7 @@ pub fn endbr_size(context: &Context) -> Outcome {
         let function = Function::named("xtf_endbr", code::ret()).old_size(bytes);
         payload(context, "above").map(|p| p.function(function).to_bytes())
     };
-    let deviation = Deviation { id: "history-6974c75180", on: |xen| !has_endbr(xen) };
+    let deviation = Deviation { id: "history-6974c75180", on: |xen| !minds_endbr(xen) };
     try_upload(context, "history", &of_size(4)?).must_be(Errno::EINVAL)?;
     try_upload(context, "history", &of_size(9)?).must_be(OK)?;
     for bytes in [5, 8] {
@@ -162,7 +154,7 @@ pub fn endbr_size(context: &Context) -> Outcome {
 pub fn empty_section_symbol(context: &Context) -> Outcome {
     let function = Function::named("xen_minor_version", code::return_address("nothing"));
     let patch = payload(context, "empty")?.data("nothing", []).function(function);
-    let deviation = Deviation { id: "history-0dc1f929e8", on: |xen| !has_endbr(xen) };
+    let deviation = Deviation { id: "history-0dc1f929e8", on: |xen| !minds_endbr(xen) };
     upload(context, &patch.to_bytes(), OK, Errno::EOVERFLOW, deviation)
 }
 
@@ -172,7 +164,7 @@ pub fn unloaded_section_symbol(context: &Context) -> Outcome {
     let patch = marker(context, "-comment")?
         .section(area, "comment", *b"xtf")
         .rodata("pointer", Chunk::address_of("comment"));
-    let deviation = Deviation { id: "history-9120b5737f", on: |xen| !has_endbr(xen) };
+    let deviation = Deviation { id: "history-9120b5737f", on: |xen| !minds_endbr(xen) };
     upload(context, &patch.to_bytes(), Errno::EINVAL, OK, deviation)
 }
 

@@ -21,8 +21,6 @@ use kernel::{Case, Need, Test};
 mod behaviour;
 mod format;
 
-pub use format::has_endbr;
-
 /// The test.
 pub const TEST: Test = Test {
     name: "livepatch-history",

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use kernel::xen::release;
 use kernel::{Answer, Context, Outcome, Stop, expect};
 use livepatch::abi::ActionCmd;
-use livepatch::payload::{Area, Chunk, Function, Payload, code};
+use livepatch::payload::wire::R_X86_64_PC32;
+use livepatch::payload::{Area, Chunk, Function, Hook, Payload, code};
 
 use super::function::DENIED;
 use crate::support::{
-    apply, extra_version, load, metadata, needs_4_14, packed_version, payload, reads, revert,
-    target, unload, version_is,
+    LOG, Log, apply, consults_tables_when_loaded, extra_version, load, metadata, needs_4_14,
+    packed_version, payload, reads, revert, target, unload, version_is,
 };
 
 /// A payload whose function returns all of XENVER_version.
@@ -151,7 +152,7 @@ pub fn a_region_spans_pages(context: &Context) -> Outcome {
         // movzx edx, byte ptr [rip+label+SIZE]; add ecx, edx
         Chunk::new([0x0f, 0xb6, 0x15, 0, 0, 0, 0, 0x01, 0xd1]).reloc(
             3,
-            livepatch::payload::wire::R_X86_64_PC32,
+            R_X86_64_PC32,
             label,
             SIZE as i64 - 4,
         )
@@ -176,17 +177,17 @@ pub fn alignment_is_kept(context: &Context) -> Outcome {
     let area = |name, align| Area::loaded(name, 0, align);
     // The low bits of three addresses, in alignments of 1, 64 and 4096.
     let code = Chunk::new([0x48, 0x8d, 0x05, 0, 0, 0, 0]) // lea rax, [rip+page]
-        .reloc(3, livepatch::payload::wire::R_X86_64_PC32, "page", -4)
+        .reloc(3, R_X86_64_PC32, "page", -4)
         .then(Chunk::new([0x25, 0xff, 0x0f, 0, 0])) // and eax, 0xfff
         .then(
             Chunk::new([0x48, 0x8d, 0x0d, 0, 0, 0, 0]) // lea rcx, [rip+line]
-                .reloc(3, livepatch::payload::wire::R_X86_64_PC32, "line", -4),
+                .reloc(3, R_X86_64_PC32, "line", -4),
         )
         .then(Chunk::new([0x83, 0xe1, 0x3f])) // and ecx, 0x3f
         .then(Chunk::new([0x01, 0xc8])) // add eax, ecx
         .then(
             Chunk::new([0x0f, 0xb6, 0x0d, 0, 0, 0, 0]) // movzx ecx, byte ptr [rip+byte]
-                .reloc(3, livepatch::payload::wire::R_X86_64_PC32, "byte", -4),
+                .reloc(3, R_X86_64_PC32, "byte", -4),
         )
         .then(Chunk::new([0x01, 0xc8])) // add eax, ecx
         .then(code::ret());
@@ -229,7 +230,7 @@ pub fn metadata_none_is_empty(context: &Context) -> Outcome {
 pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
     needs_4_14(context)?;
     let with = |id: &str, text: &str| Ok(payload(context, id)?.metadata(text));
-    let nothing = |payload: Payload| payload.hook(livepatch::payload::Hook::PostApply, code::ret());
+    let nothing = |payload: Payload| payload.hook(Hook::PostApply, code::ret());
     let _first = load(context, "first", &nothing(with("1", "a=first")?))?;
     let second = load(context, "second", &nothing(with("2", "b=second payload")?))?;
     let _third = load(context, "third", &nothing(payload(context, "3")?))?;
@@ -242,4 +243,38 @@ pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
     let rest = ["a=first\0", "", "d=\0"];
     expect("metadata of three", strings(metadata(context)?), rest.map(String::from).to_vec())?;
     unload(context, &_first)
+}
+
+/// Hooks write to the 32 bits at `target`, before anything was patched and afterwards. Should that
+/// fault, as it must, the payload's exception table leads past the instruction.
+fn is_write_protected(context: &Context, with_target: fn(Payload) -> Payload) -> Outcome {
+    const FAULTED: u8 = 1;
+    const WRITTEN: u8 = 2;
+    needs_4_14(context)?;
+    let log = Log::open(context)?;
+    let mark = |digit| code::append_digit(LOG, digit).then(code::return_u32(0));
+    // An entry is where the fault is and where to go on, each counted from its own field.
+    let entry =
+        Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, "write", 0).reloc(4, R_X86_64_PC32, "go_on", 0);
+    let mut patch = with_target(log.payload("write")?)
+        .text("write", code::store_u32("target", 0).then(mark(WRITTEN)))
+        .text("go_on", mark(FAULTED))
+        .section(Area::loaded(".ex_table", 0, 4), "entry", entry)
+        .hook(Hook::PreRevert, code::jump("write"));
+    let early = consults_tables_when_loaded(context.xen.release);
+    if early {
+        patch = patch.hook(Hook::PreApply, code::jump("write"));
+    }
+    let loaded = load(context, "write", &patch)?;
+    apply(&loaded)?;
+    revert(&loaded)?;
+    log.holds("1 for each fault, 2 for none", if early { 0x11 } else { 1 })
+}
+
+pub fn rodata_is_write_protected(context: &Context) -> Outcome {
+    is_write_protected(context, |payload| payload.rodata("target", [0; 4]))
+}
+
+pub fn text_is_write_protected(context: &Context) -> Outcome {
+    is_write_protected(context, |payload| payload.text("target", code::nops(4)))
 }

@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 use kernel::hypercall::sched::sleep_until;
 use kernel::hypercall::symbols::{self, symbols};
 use kernel::hypercall::version::Text;
-use kernel::xen::{point_release, release};
+use kernel::xen::release;
 use kernel::{Answer, Context, Outcome, Stop, expect, expect_that};
+use livepatch::abi::State;
+use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Old, Payload, Replacement, code};
 
 use crate::support::{
-    self, apply, extra_version, load, packed_version, payload, read_text, reads, revert, unload,
-    version_is,
+    self, apply, extra_version, load, minds_endbr, packed_version, payload, read_text, reads,
+    revert, unload, version_is,
 };
 
 /// What `xen_deny` returns in every build.
@@ -24,7 +26,7 @@ fn lives(context: &Context, payload: &Payload, extra: &str) -> Outcome {
     let original = extra_version()?;
     expect_that(original != extra, "an extra version unlike the payload's")?;
     let loaded = load(context, "life", payload)?;
-    loaded.must_be(livepatch::abi::State::Checked, Answer::SUCCESS)?;
+    loaded.must_be(State::Checked, Answer::SUCCESS)?;
     reads(&original)?;
     apply(&loaded)?;
     reads(extra)?;
@@ -204,12 +206,7 @@ fn jump_goes_behind(context: &Context, head: Chunk, first_byte: u8) -> Outcome {
     let probe = payload(context, "probe")?.depends("above").function(Function::named(
         "xen_minor_version",
         // movzx eax, byte ptr [rip+xtf_guarded]; ret
-        Chunk::new([0x0f, 0xb6, 0x05, 0, 0, 0, 0, 0xc3]).reloc(
-            3,
-            livepatch::payload::wire::R_X86_64_PC32,
-            "xtf_guarded",
-            -4,
-        ),
+        Chunk::new([0x0f, 0xb6, 0x05, 0, 0, 0, 0, 0xc3]).reloc(3, R_X86_64_PC32, "xtf_guarded", -4),
     ));
     let probe = load(context, "probe", &probe)?;
     apply(&below)?;
@@ -223,21 +220,13 @@ fn jump_goes_behind(context: &Context, head: Chunk, first_byte: u8) -> Outcome {
     version_is("original again", 1)
 }
 
-/// The releases that leave an ENDBR64 in place and jump behind it.
-pub fn minds_endbr(context: &Context) -> bool {
-    context.xen.release.has(
-        release(4, 17),
-        &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)],
-    )
-}
-
 const JUMP: u8 = 0xe9;
 const ENDBR_FIRST: u8 = 0xf3;
 const POISON_FIRST: u8 = 0x66;
 
 /// An ENDBR64 stays the first instruction.
 pub fn behind_an_endbr(context: &Context) -> Outcome {
-    let first = if minds_endbr(context) { ENDBR_FIRST } else { JUMP };
+    let first = if minds_endbr(context.xen.release) { ENDBR_FIRST } else { JUMP };
     jump_goes_behind(context, code::endbr64(), first)
 }
 

@@ -54,6 +54,8 @@ pub const TEST: Test = Test {
         Case::new("data/data_is_writable", data::data_is_writable),
         Case::new("data/bss_is_zero_and_writable", data::bss_is_zero_and_writable),
         Case::new("data/bss_is_zero_after_a_reload", data::bss_is_zero_after_a_reload),
+        Case::new("data/rodata_is_write_protected", data::rodata_is_write_protected),
+        Case::new("data/text_is_write_protected", data::text_is_write_protected),
         Case::new("data/a_region_spans_pages", data::a_region_spans_pages),
         Case::new("data/alignment_is_kept", data::alignment_is_kept),
         Case::new("metadata/comes_back_in_list", data::metadata_comes_back),

@@ -5,9 +5,8 @@ use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Payload, Replacement, code};
 
-use super::function::minds_endbr;
 use crate::support::{
-    apply, load, needs_4_14, packed_version, payload, revert, try_upload, version_is,
+    apply, load, minds_endbr, needs_4_14, packed_version, payload, revert, try_upload, version_is,
 };
 
 /// The most that Xen can save of what it overwrites.
@@ -63,7 +62,7 @@ pub fn every_length(context: &Context) -> Outcome {
 
 /// `new_size` counts from the beginning of the function, of which the ENDBR64 stays.
 pub fn behind_an_endbr(context: &Context) -> Outcome {
-    if !minds_endbr(context) {
+    if !minds_endbr(context.xen.release) {
         return Err(Stop::skip("overwrites an ENDBR64: see livepatch-history"));
     }
     let below = load(context, "below", &steps(context, code::endbr64())?)?;

@@ -16,9 +16,11 @@ fn not_loaded(context: &Context, name: &str, payload: &Payload, errno: Errno) ->
     expect("payloads after the refusal", context.livepatch().snapshot()?, before)
 }
 
-/// In every state, whatever else about the second one is new.
+/// In every state and place, whatever else about the second one is new.
 pub fn name(context: &Context) -> Outcome {
+    let _before = load_marker(context, "-0")?;
     let first = load_marker(context, "-a")?;
+    let _after = load_marker(context, "-1")?;
     let second = marker(context, "-b")?;
     not_loaded(context, "-a", &second, Errno::EEXIST)?;
     apply(&first)?;
@@ -29,8 +31,11 @@ pub fn name(context: &Context) -> Outcome {
     try_upload(context, "-a", &second.to_bytes()).must_be(Answer::SUCCESS)
 }
 
+/// Of any of those that are loaded.
 pub fn build_id(context: &Context) -> Outcome {
+    let _before = load_marker(context, "-0")?;
     let first = load_marker(context, "-a")?;
+    let _after = load_marker(context, "-1")?;
     not_loaded(context, "other", &marker(context, "-a")?, Errno::EEXIST)?;
     apply(&first)?;
     not_loaded(context, "other", &marker(context, "-a")?, Errno::EEXIST)?;
@@ -72,10 +77,15 @@ pub fn symbol_of_xen(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// The symbol of a replacement is nobody's business but the payload's.
+/// The symbol of a replacement, wherever among the payload's functions, is nobody's business but
+/// the payload's.
 fn labelled(context: &Context, id: &str) -> Result<Payload, Stop> {
     let function = Function::named("xen_extra_version", code::return_str(id)).label("xtf_new");
-    Ok(payload(context, id)?.function(function).export("xtf_new"))
+    Ok(payload(context, id)?
+        .function(Function::named("xen_changeset", code::return_str("first")))
+        .function(function)
+        .function(Function::named("xen_deny", code::return_str("last")))
+        .export("xtf_new"))
 }
 
 pub fn replacements(context: &Context) -> Outcome {

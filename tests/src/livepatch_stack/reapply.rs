@@ -1,15 +1,14 @@
 //! Which payloads may be applied again after a REVERT: those that cannot have changed themselves.
 
 use kernel::livepatch::Loaded;
-use kernel::xen::{point_release, release};
+use kernel::xen::release;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
-use livepatch::payload::Payload;
-use livepatch::payload::wire::SHF_WRITE;
+use livepatch::payload::{Hook, Payload, code};
 
 use crate::support::{
     apply, becomes, extra_version, load, load_marker, marker, needs_4_14, payload, reads, replace,
-    revert,
+    revert, with_read_only_functions,
 };
 
 /// Accepted, and refused in the rc.
@@ -61,22 +60,18 @@ pub fn bss(context: &Context) -> Outcome {
 
 /// The only writable section is not the one that holds the functions.
 pub fn data_alone(context: &Context) -> Outcome {
-    let mut elf = with_data(context)?.elf();
-    elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
-    read_only_functions(context)?;
-    let d = context.livepatch().load(b"-d\0", &elf.to_bytes())?;
+    let file = with_read_only_functions(context, &with_data(context)?)?;
+    let d = context.livepatch().load(b"-d\0", &file)?;
     apply(&d)?;
     revert(&d)?;
     not_again(&d)
 }
 
 pub fn nothing_writable(context: &Context) -> Outcome {
-    read_only_functions(context)?;
     // Before 4.10 there had to be exactly one writable section.
     let again = context.xen.release >= release(4, 10);
-    let mut elf = marker(context, "-r")?.elf();
-    elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
-    let r = context.livepatch().load(b"-r\0", &elf.to_bytes())?;
+    let file = with_read_only_functions(context, &marker(context, "-r")?)?;
+    let r = context.livepatch().load(b"-r\0", &file)?;
     apply(&r)?;
     reads("-r")?;
     revert(&r)?;
@@ -85,23 +80,6 @@ pub fn nothing_writable(context: &Context) -> Outcome {
     }
     apply(&r)?;
     reads("-r")
-}
-
-/// Some releases write to the functions, and keep their hands off page protection meanwhile:
-/// between 8676092a0f and 82182ad7b4.
-pub fn read_only_functions(context: &Context) -> Outcome {
-    let protects = context
-        .xen
-        .release
-        .has(release(4, 18), &[point_release(4, 16, 4), point_release(4, 17, 1)]);
-    let writes_elsewhere = context
-        .xen
-        .release
-        .has(release(4, 19), &[point_release(4, 17, 3), point_release(4, 18, 1)]);
-    if protects && !writes_elsewhere {
-        return Err(Stop::skip("this Xen dies of read-only functions"));
-    }
-    Ok(())
 }
 
 pub fn replaced_one(context: &Context) -> Outcome {
@@ -143,9 +121,7 @@ pub fn replace_does_not_ask(context: &Context) -> Outcome {
 pub fn refusal_beats_order(context: &Context) -> Outcome {
     needs_4_14(context)?;
     let a = load_marker(context, "-a")?;
-    let d = payload(context, "d")?
-        .data("variable", [0; 4])
-        .hook(livepatch::payload::Hook::PostRevert, livepatch::payload::code::ret());
+    let d = payload(context, "d")?.data("variable", [0; 4]).hook(Hook::PostRevert, code::ret());
     let d = load(context, "d", &d)?;
     apply(&d)?;
     revert(&d)?;

@@ -289,7 +289,9 @@ pub fn failed_expectation(context: &Context) -> Outcome {
     let original = extra_version()?;
     let stack = three(context)?;
     let function = Function::named("xen_extra_version", code::return_str("-x"));
-    let wrong = payload(context, "x")?.function(function.expecting(&[0xff; 5]));
+    let wrong = payload(context, "x")?
+        .function(Function::named("xen_changeset", code::return_str("x")))
+        .function(function.expecting(&[0xff; 5]));
     let x = load(context, "x", &wrong)?;
     stack.iter().try_for_each(apply)?;
     x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
