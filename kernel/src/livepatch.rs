@@ -60,6 +60,8 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// Its state and the result of the last action.
     pub status: Status,
+    /// Its metadata; empty where this interface has none.
+    pub metadata: Vec<u8>,
 }
 
 impl Entry {
@@ -268,15 +270,14 @@ impl Livepatch {
         );
         let written = self.call(&call).needed_to("list the payloads")? as usize;
         let names = abi::names(self.revision, &names, &lengths);
-        status
-            .iter()
-            .zip(names)
-            .take(written)
-            .map(|(&status, name)| {
-                let name = name.ok_or_else(|| {
-                    Stop::error("LIST returns a name length that leads out of its buffer")
-                })?;
-                Ok(Entry { name: name.to_vec(), status })
+        let metadata = abi::packed(&metadata, &metadata_lengths);
+        let entries = status.iter().zip(names).zip(metadata).take(written);
+        entries
+            .map(|((&status, name), metadata)| match (name, metadata) {
+                (Some(name), Some(metadata)) => {
+                    Ok(Entry { name: name.to_vec(), status, metadata: metadata.to_vec() })
+                }
+                _ => Err(Stop::error("LIST returns a length that leads out of its buffer")),
             })
             .collect()
     }

@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use crate::event::TestOutcome;
 use crate::judge::{Known, Verdict};
-use crate::report::label;
 use crate::status::Status;
 
 /// What a reader has to know of the cells.
@@ -79,7 +78,7 @@ impl Cell {
     }
 
     fn styled(&self) -> String {
-        let (_, style) = label(self.status);
+        let (_, style) = self.status.label();
         format!("{style}{}{style:#}", self.text)
     }
 }
@@ -96,7 +95,7 @@ fn cell(outcome: &TestOutcome) -> Cell {
         (Status::Success, 0) => passed.to_string(),
         (Status::Success, _) => format!("{passed}~{deviations}"),
         (Status::Skip, _) => "-".into(),
-        _ => label(status).0.to_owned(),
+        _ => status.label().0.to_owned(),
     };
     Cell { status, text }
 }

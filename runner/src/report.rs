@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 
 use crate::event::{Listener, RunEvent, TestOutcome};
 use crate::exit::Exit;
@@ -135,23 +135,10 @@ fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A status in the display's words and colours.
-pub fn label(status: Status) -> (&'static str, Style) {
-    let (word, colour) = match status {
-        Status::Success => ("PASS", AnsiColor::Green),
-        Status::Skip => ("SKIP", AnsiColor::Yellow),
-        Status::Error => ("ERROR", AnsiColor::Red),
-        Status::Failure => ("FAIL", AnsiColor::Red),
-        Status::Crash => ("CRASH", AnsiColor::Magenta),
-        Status::Timeout => ("TIMEOUT", AnsiColor::Magenta),
-    };
-    (word, colour.on_default().bold())
-}
-
 /// The line of a test.
 fn headline(outcome: &TestOutcome) -> String {
     let TestOutcome { xen, environment, report, .. } = outcome;
-    let (word, style) = label(report.status);
+    let (word, style) = report.status.label();
     let seconds = report.elapsed.as_secs_f64();
     let env = environment.name();
     let name = &report.name;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anstyle::{AnsiColor, Style};
 use serde::{Deserialize, Serialize};
 
 /// Outcome of a case or test. Ordered by severity; a test's status only ever worsens.
@@ -32,6 +33,19 @@ impl Status {
             (Status::Success, Status::Skip) | (Status::Skip, Status::Success) => Status::Success,
             _ => whole.max(part),
         })
+    }
+
+    /// The status in the display's words and colours.
+    pub fn label(self) -> (&'static str, Style) {
+        let (word, colour) = match self {
+            Status::Success => ("PASS", AnsiColor::Green),
+            Status::Skip => ("SKIP", AnsiColor::Yellow),
+            Status::Error => ("ERROR", AnsiColor::Red),
+            Status::Failure => ("FAIL", AnsiColor::Red),
+            Status::Crash => ("CRASH", AnsiColor::Magenta),
+            Status::Timeout => ("TIMEOUT", AnsiColor::Magenta),
+        };
+        (word, colour.on_default().bold())
     }
 
     /// The statuses that the guest itself can print.

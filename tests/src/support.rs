@@ -10,10 +10,7 @@ use kernel::hypercall::version::{self, Text, text};
 use kernel::livepatch::Loaded;
 use kernel::xen::{Release, point_release, release};
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
-use livepatch::abi::{
-    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListReply, NAME_SIZE_MAX, Name, Out, State,
-    Status, packed,
-};
+use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State, Status};
 use livepatch::payload::wire::SHF_WRITE;
 use livepatch::payload::{Function, Payload, Target, code};
 
@@ -198,45 +195,7 @@ pub fn version_is(what: &str, expected: u32) -> Outcome {
 /// # Errors
 /// A [`Stop::Error`] when LIST fails.
 pub fn metadata(context: &Context) -> Result<Vec<Vec<u8>>, Stop> {
-    let totals = context.livepatch().totals()?;
-    let mut all = Vec::new();
-    // LIST may stop short whenever Xen has something else to do.
-    while (all.len() as u32) < totals.nr {
-        let got = metadata_from(context, all.len() as u32, totals)?;
-        if got.is_empty() {
-            return Err(Stop::error("LIST returns no entry though some remain"));
-        }
-        all.extend(got);
-    }
-    Ok(all)
-}
-
-fn metadata_from(context: &Context, idx: u32, totals: ListReply) -> Result<Vec<Vec<u8>>, Stop> {
-    let livepatch = context.livepatch();
-    let nr = (totals.nr - idx) as usize;
-    let mut status = alloc::vec![Status::default(); nr];
-    let mut names = alloc::vec![0u8; nr * NAME_SIZE_MAX];
-    let mut lengths = alloc::vec![0u32; nr];
-    let mut metadata = alloc::vec![0u8; totals.metadata_total_size as usize];
-    let mut metadata_lengths = alloc::vec![0u32; nr];
-    let list = List {
-        idx,
-        nr: nr as u32,
-        name_total_size: names.len() as u32,
-        metadata_total_size: metadata.len() as u32,
-        status: Out::from_slice(&mut status),
-        name: Out::from_slice(&mut names),
-        len: Out::from_slice(&mut lengths),
-        metadata: Out::from_slice(&mut metadata),
-        metadata_len: Out::from_slice(&mut metadata_lengths),
-        ..List::EMPTY
-    };
-    let call = Call::list(livepatch.version, list);
-    let written = livepatch.call(&call).needed_to("list the payloads")? as usize;
-    packed(&metadata, &metadata_lengths)
-        .take(written)
-        .map(|entry| entry.map(Vec::from).ok_or_else(|| Stop::error("a metadata length leads out")))
-        .collect()
+    Ok(context.livepatch().list()?.into_iter().map(|entry| entry.metadata).collect())
 }
 
 /// Whether this Xen leaves an ENDBR64 at the beginning of a function alone: 5142dc5c25, 6974c75180,

@@ -1,9 +1,11 @@
 //! The ELF header: `livepatch_header_check` and `arch_livepatch_verify_elf`, in their order, the
 //! same since 4.8.
 
-use kernel::{Case, Context, Errno, Outcome};
+use alloc::vec::Vec;
+
+use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::abi::SECTION_COUNT_LIMIT;
-use livepatch::payload::wire::{Ehdr, SHT_PROGBITS};
+use livepatch::payload::wire::{Ehdr, SHT_PROGBITS, SHT_STRTAB, Shdr};
 use livepatch::payload::{Data, Elf, Section};
 
 use super::{
@@ -104,7 +106,9 @@ pub(super) const CASES: &[Case] = &[
         each([1, 4096], |n| bytes_work(c, |f| f.resize(f.len() + n, 0xFF)))
     }),
     Case::new("header/e_shentsize_0_is_einval", |c| field(c, EINVAL, |h| h.e_shentsize = 0)),
-    Case::new("header/e_shentsize_63_is_einval", |c| field(c, EINVAL, |h| h.e_shentsize = 63)),
+    Case::new("header/e_shentsize_63_is_einval", |c| {
+        file_refused(c, EINVAL, &headers_63_bytes_apart(c)?)
+    }),
     Case::new("header/e_shentsize_72_works", |c| works(c, |e| stride(e, 72))),
     Case::new("header/e_shentsize_4096_works", |c| works(c, |e| stride(e, 4096))),
     Case::new("header/e_shentsize_that_leads_out_is_einval", |c| {
@@ -144,7 +148,7 @@ fn ident(c: &Context, index: usize, values: &[u8]) -> Outcome {
 }
 
 /// The base payload, filled up with empty sections to so many of them.
-fn with_sections(c: &Context, count: u16) -> Result<Elf, kernel::Stop> {
+fn with_sections(c: &Context, count: u16) -> Result<Elf, Stop> {
     let mut elf = base(c)?.elf();
     let empty = Section::new("", SHT_PROGBITS, 0, 1, Data::NoBits(0));
     elf.sections.resize(count.into(), empty);
@@ -163,4 +167,39 @@ fn e_shoff_before_end(file: &mut [u8], bytes: usize) {
     let offset = (file.len() - bytes) as u64;
     let field = core::mem::offset_of!(Ehdr, e_shoff);
     file[field..field + size_of::<u64>()].copy_from_slice(&offset.to_le_bytes());
+}
+
+/// The base payload with section headers of which each begins in the last byte of the one before.
+/// That is 0 in both, so that nothing is wrong but the distance.
+fn headers_63_bytes_apart(c: &Context) -> Result<Vec<u8>, Stop> {
+    const STRIDE: usize = 63;
+    /// Every name begins at a multiple of it: the first byte of its offset is 0.
+    const APART: usize = 256;
+    let mut elf = base(c)?.elf();
+    let mut names = Vec::new();
+    for section in elf.sections.iter().skip(1) {
+        names.resize(names.len().next_multiple_of(APART) + APART, 0);
+        names.extend(section.name.as_bytes());
+    }
+    names.push(0);
+    // Of another type it keeps these contents when the sections are laid out.
+    let table = elf.section_mut(".shstrtab");
+    (table.data, table.shdr.sh_type) = (Data::Bytes(names), SHT_PROGBITS);
+    elf.relayout();
+    elf.section_mut(".shstrtab").shdr.sh_type = SHT_STRTAB;
+    let mut at = 0u32;
+    for section in elf.sections.iter_mut().skip(1) {
+        at = at.next_multiple_of(APART as u32) + APART as u32;
+        section.shdr.sh_name = at;
+        at += section.name.len() as u32;
+    }
+    elf.ehdr.e_shentsize = STRIDE as u16;
+    let mut file = elf.to_bytes();
+    let headers = file.split_off(elf.table_place());
+    for header in headers.chunks(size_of::<Shdr>()) {
+        file.extend(&header[..STRIDE]);
+    }
+    // The last one's last byte.
+    file.push(0);
+    Ok(file)
 }

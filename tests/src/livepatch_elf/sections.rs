@@ -15,10 +15,11 @@ use livepatch::payload::{
     Area, Chunk, Data, Elf, Function, Hook, HookBody, Old, Payload, Replacement, Section, code,
 };
 
+use super::hooks::without_code;
 use super::probe::{self, NO, YES};
 use super::{
-    EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_refused, file_shows, junk, load, refused,
-    works,
+    EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, junk,
+    load, refused, since_4_14, works,
 };
 use crate::support::target;
 
@@ -131,24 +132,26 @@ pub(super) const CASES: &[Case] = &[
     Case::new("sections/symtab_empty_is_einval", |c| symtab(c, |s| s.sh_size = 0)),
     Case::new("sections/symtab_entsize_0_is_einval", |c| symtab(c, |s| s.sh_entsize = 0)),
     Case::new("sections/symtab_entsize_23_is_einval", |c| {
-        // The size is a multiple of it, so that nothing else is wrong.
+        // The size is a multiple of it: nothing else is wrong.
         symtab(c, |s| (s.sh_entsize, s.sh_size) = (23, 23))
     }),
     Case::new("sections/symtab_entsize_32_works", |c| works(c, |e| symbol_stride(e, 32))),
     Case::new("sections/symtab_size_not_of_whole_symbols_is_einval", |c| {
-        each([1, 23], |less| symtab(c, |s| s.sh_size -= less))
+        each([-23, -1, 1, 23], |more| {
+            symtab(c, |s| s.sh_size = s.sh_size.wrapping_add_signed(more))
+        })
     }),
     Case::new("sections/symtab_sh_info_is_ignored", |c| {
         works(c, |e| e.section_mut(".symtab").shdr.sh_info = u32::MAX)
     }),
     Case::new("sections/symtab_of_only_the_null_symbol_works", |c| {
-        super::since_4_14(c)?;
-        super::file_accepted(c, &super::hooks::without_code(c)?.to_bytes())
+        since_4_14(c)?;
+        file_accepted(c, &without_code(c)?.to_bytes())
     }),
     Case::new("sections/strtab_of_other_type_is_einval", |c| {
-        each([SHT_NULL, SHT_PROGBITS, SHT_NOBITS], |t| strtab(c, |s| s.shdr.sh_type = t))
+        each([SHT_NULL, SHT_PROGBITS, SHT_NOBITS], |t| strtab(c, |s| s.sh_type = t))
     }),
-    Case::new("sections/strtab_empty_is_einval", |c| strtab(c, |s| s.shdr.sh_size = 0)),
+    Case::new("sections/strtab_empty_is_einval", |c| strtab(c, |s| s.sh_size = 0)),
     Case::new("sections/strtab_first_byte_not_nul_is_einval", |c| {
         refused(c, EINVAL, |e| texts(e, ".strtab", b"x\0"))
     }),
@@ -242,7 +245,7 @@ pub(super) const CASES: &[Case] = &[
         written(c, "last code", NO)
     }),
     Case::new("load/code_can_be_run_before_it_is_applied", |c| {
-        super::since_4_14(c)?;
+        since_4_14(c)?;
         file_shows(c, MARK, &base(c)?.hook(Hook::PreApply, code::return_u32(0)).to_bytes())
     }),
     Case::new("load/all_is_protected_before_it_is_applied", |c| {
@@ -348,15 +351,27 @@ fn size_that_wraps(c: &Context) -> Outcome {
     SIZE_WRAPS.judge(c, answer, EINVAL.into(), Answer::SUCCESS)
 }
 
-/// The base payload is refused for this change of its symbol table's header.
+/// A payload to which no symbol matters, where the release takes one: what is wrong with its
+/// symbol table has no other consequence.
+fn symbolless(c: &Context) -> Result<Elf, Stop> {
+    if since_4_14(c).is_ok() { without_code(c) } else { Ok(base(c)?.elf()) }
+}
+
+/// It is refused for this change of its symbol table's header.
 fn symtab(c: &Context, change: impl FnOnce(&mut Shdr)) -> Outcome {
-    refused(c, EINVAL, |e| change(&mut e.section_mut(".symtab").shdr))
+    let mut elf = symbolless(c)?;
+    change(&mut elf.section_mut(".symtab").shdr);
+    file_refused(c, EINVAL, &elf.to_bytes())
 }
 
-fn strtab(c: &Context, change: impl FnOnce(&mut Section)) -> Outcome {
-    refused(c, EINVAL, |e| change(e.section_mut(".strtab")))
+/// It is refused for this change of the header of its symbols' names.
+fn strtab(c: &Context, change: impl FnOnce(&mut Shdr)) -> Outcome {
+    let mut elf = symbolless(c)?;
+    change(&mut elf.section_mut(".strtab").shdr);
+    file_refused(c, EINVAL, &elf.to_bytes())
 }
 
+/// The base payload is refused for this change of the header of its sections' names.
 fn shstrtab(c: &Context, change: impl FnOnce(&mut Shdr)) -> Outcome {
     refused(c, EINVAL, |e| change(&mut e.section_mut(".shstrtab").shdr))
 }
@@ -489,7 +504,7 @@ const EMPTY_BACKPORTS: &[Release] =
 
 /// A payload that has no `.livepatch.funcs`.
 fn hook_only(c: &Context) -> Result<Payload, Stop> {
-    super::since_4_14(c)?;
+    since_4_14(c)?;
     Ok(Payload::new(&target(c)?, MARK).hook(Hook::PostApply, HookBody::Null))
 }
 

@@ -57,7 +57,11 @@ pub(super) const CASES: &[Case] = &[
     // Alternatives, whose replacement is put in place while the payload is uploaded.
     Case::new("alternatives/empty_are_accepted", |c| sized(c, ".altinstructions", 0, None)),
     Case::new("alternatives/size_other_than_of_whole_ones_is_einval", |c| {
-        each([1, 7, 13, 15, 27], |size| sized(c, ".altinstructions", size, Some(EINVAL)))
+        each([1, 7, 13, 15, 27], |size| sized(c, ".altinstructions", size, Some(EINVAL)))?;
+        // But for its last byte, the alternative is a correct one.
+        let mut elf = Alternative::UNUSED.payload(c)?;
+        elf.section_mut(".altinstructions").shdr.sh_size -= 1;
+        file_refused(c, EINVAL, &elf.to_bytes())
     }),
     Case::new("alternatives/for_a_feature_that_is_there_are_used", |c| {
         file_shows(c, "-new", &Alternative::USED.payload(c)?.to_bytes())

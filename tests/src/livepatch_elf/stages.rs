@@ -100,15 +100,6 @@ pub(super) const CASES: &[Case] = &[
         refused(c, EEXIST, |e| e.note_mut(".livepatch.depends").descsz = 0)
     }),
     Case::new("stages/functions_before_new_names", |c| both(c, EOPNOTSUPP, new_name, function)),
-    Case::new("stages/the_same_id_before_new_names", |c| {
-        // The id's owner has the name as well, so that the errno does not tell which came first;
-        // a foreign `.livepatch.depends` behind the id does.
-        let _other = load(c, OTHER, &base(c)?.to_bytes())?;
-        refused(c, EEXIST, |e| {
-            new_name(e);
-            e.note_mut(".livepatch.depends").descsz = 0;
-        })
-    }),
 ];
 
 fn both(c: &Context, errno: Errno, one: fn(&mut Elf), other: fn(&mut Elf)) -> Outcome {

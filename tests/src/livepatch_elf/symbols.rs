@@ -124,7 +124,25 @@ pub(super) const CASES: &[Case] = &[
             add(e, UNKNOWN, SHN_UNDEF);
         })
     }),
-    Case::new("symbols/new_names_work", |c| works(c, |e| each_kind(e, add_to))),
+    Case::new("symbols/those_behind_a_good_one_are_looked_at", |c| {
+        let behind = |add_good: fn(&mut Elf)| {
+            refused(c, ENOENT, |e| {
+                add_good(e);
+                add(e, UNKNOWN, SHN_UNDEF);
+            })
+        };
+        behind(|e| add(e, "xen_minor_version", SHN_UNDEF))?;
+        behind(|e| add(e, "xtf_absolute", SHN_ABS))?;
+        behind(|e| add_to(e, "xtf_loaded", ".rodata"))?;
+        behind(|e| add_to(e, "xtf_not_loaded", ".strtab"))
+    }),
+    Case::new("symbols/new_names_work", |c| {
+        works(c, |e| {
+            add_to(e, "xtf_code", ".text");
+            add_to(e, "xtf_constant", ".rodata");
+            add_to(e, "xtf_variable", ".livepatch.funcs");
+        })
+    }),
     Case::new("symbols/name_of_xen_in_a_loaded_section_is_eexist", |c| {
         each([".text", ".rodata", ".livepatch.funcs", ".note.gnu.build-id"], |section| {
             refused(c, EEXIST, |e| add_to(e, XEN_FUNCTION, section))
@@ -183,7 +201,7 @@ pub(super) const CASES: &[Case] = &[
         file_accepted(c, &with_local_and_id(c, ".Lxtf", SHF_MERGE)?.to_bytes())
     }),
     Case::new("symbols/other_name_in_a_merged_section_is_a_new_name", |c| {
-        each([".xtf", "L.xtf", ".l", "Lxtf", "."], |name| twice(c, name, SHF_MERGE))
+        each([".xtf", "L.xtf", ".l", "Lxtf", "xLtf", "."], |name| twice(c, name, SHF_MERGE))
     }),
     Case::new("symbols/name_that_only_begins_as_one_of_xen_works", |c| {
         works(c, |e| {
@@ -217,14 +235,6 @@ fn add_to(elf: &mut Elf, name: &str, section: &str) {
     let last = elf.section(section).shdr.sh_size - 1;
     add(elf, name, index as u16);
     elf.symbols_mut().last_mut().expect("just added").sym.st_value = last;
-}
-
-fn each_kind(elf: &mut Elf, add: impl Fn(&mut Elf, &str, &str)) {
-    for (name, section) in
-        [("xtf_code", ".text"), ("xtf_constant", ".rodata"), ("xtf_variable", ".livepatch.funcs")]
-    {
-        add(elf, name, section);
-    }
 }
 
 /// Adds a symbol without a name, and says where its name begins: `choose` knows how many bytes of
