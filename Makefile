@@ -44,7 +44,7 @@ check: setup
 	cargo clippy $(HOST_CRATES) --all-targets -- -D warnings
 	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(HOST_CRATES)
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
 
 unit-test: setup
 	cargo test $(HOST_CRATES)
