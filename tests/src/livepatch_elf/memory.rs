@@ -6,13 +6,16 @@ use alloc::vec::Vec;
 use kernel::hypercall::physinfo;
 use kernel::livepatch::Livepatch;
 use kernel::{Case, Context, Environment, Errno, Outcome, Stop, expect};
+use livepatch::abi::{Call, In, Name, Upload};
 use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, Sym};
 use livepatch::payload::{Elf, Symbol};
 
 use super::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
 
-pub(super) const CASES: &[Case] =
-    &[Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing)];
+pub(super) const CASES: &[Case] = &[
+    Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing),
+    Case::new("memory/uploads_refused_unread_leak_nothing", uploads_refused_unread_leak_nothing),
+];
 
 /// How often each kind is refused. A hypercall takes about a hundred times as long in PVH.
 fn rounds(c: &Context) -> usize {
@@ -26,6 +29,24 @@ fn refused_uploads_leak_nothing(c: &Context) -> Outcome {
     let before = free_pages(c)?;
     for _ in 0..rounds(c) {
         refuse(c.livepatch(), &kinds)?;
+    }
+    expect("free pages", free_pages(c)?, before)
+}
+
+/// Refused before a byte of the payload was looked at, for its name or for its pointer.
+fn uploads_refused_unread_leak_nothing(c: &Context) -> Outcome {
+    let livepatch = c.livepatch();
+    let file = base(c)?.to_bytes();
+    let _loaded = livepatch.load(NAME, &file)?;
+    let unreadable = Upload { payload: In::NULL, ..Upload::new(Name::new(b"new\0"), &file) };
+    let refuse = || {
+        livepatch.upload(NAME, &file).must_be(EEXIST)?;
+        livepatch.call(&Call::upload(livepatch.version, unreadable)).must_be(Errno::EFAULT)
+    };
+    refuse()?;
+    let before = free_pages(c)?;
+    for _ in 0..rounds(c) {
+        refuse()?;
     }
     expect("free pages", free_pages(c)?, before)
 }
