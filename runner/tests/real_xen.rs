@@ -80,6 +80,13 @@ fn a_hang_is_a_timeout_in_the_case_that_hangs() {
 
 #[test]
 #[ignore = "boots real Xen"]
+fn payloads_left_behind_are_an_error_and_gone() {
+    let words = "payloads left behind, removed: -checked, -applied";
+    verdict("bad-leftover", 4, &["ERROR [", words]);
+}
+
+#[test]
+#[ignore = "boots real Xen"]
 fn a_flood_is_a_crash() {
     verdict("bad-flood", 6, &["CRASH [", "console flood", "in case prints_for_ever"]);
 }

@@ -65,6 +65,7 @@ kernel::registry![
     bad::failure,
     bad::flood,
     bad::hang,
+    bad::leftover,
     bad::panic,
     bad::trap,
     bad::triple_fault,

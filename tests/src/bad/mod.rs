@@ -6,6 +6,7 @@ pub mod error;
 pub mod failure;
 pub mod flood;
 pub mod hang;
+pub mod leftover;
 pub mod panic;
 pub mod trap;
 pub mod triple_fault;
