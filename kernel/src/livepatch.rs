@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use livepatch::abi::{
     self, Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListReply,
-    NAME_SIZE_MAX, Name, Out, Revision, State, Status, Sysctl, SysctlVersion, Upload,
+    NAME_SIZE_MAX, Name, Out, Refused, Revision, State, Status, Sysctl, SysctlVersion, Upload,
 };
 
 use crate::buffer::{self, Guarded};
@@ -97,12 +97,7 @@ impl Livepatch {
     /// # Panics
     /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
     pub fn perform<'a>(&self, call: &Call<'a>) -> Reply<'a> {
-        let before = call.encode(self.revision);
-        let mut after = before.clone();
-        match sysctl::sysctl(&mut after, self.version, self.held_for(call)) {
-            Ok(answer) => Reply { answer, before, after },
-            Err(refused) => panic!("{refused}"),
-        }
+        self.perform_in(call, |hypercall| hypercall())
     }
 
     /// Performs a call while an event waits for this CPU, `masked` or not: an unmasked one makes
@@ -111,13 +106,19 @@ impl Livepatch {
     /// # Panics
     /// As for [`Livepatch::perform`].
     pub fn perform_while_an_event_waits<'a>(&self, call: &Call<'a>, masked: bool) -> Reply<'a> {
+        self.perform_in(call, |hypercall| arch::pv::event::while_one_waits(masked, hypercall))
+    }
+
+    /// Performs a call in circumstances that `around` arranges for this one hypercall.
+    fn perform_in<'a>(
+        &self,
+        call: &Call<'a>,
+        around: impl FnOnce(&mut dyn FnMut() -> Result<Answer, Refused>) -> Result<Answer, Refused>,
+    ) -> Reply<'a> {
         let before = call.encode(self.revision);
         let held = self.held_for(call);
         let mut after = before.clone();
-        let answer = arch::pv::event::while_one_waits(masked, || {
-            sysctl::sysctl(&mut after, self.version, held)
-        });
-        match answer {
+        match around(&mut || sysctl::sysctl(&mut after, self.version, held)) {
             Ok(answer) => Reply { answer, before, after },
             Err(refused) => panic!("{refused}"),
         }

@@ -16,8 +16,6 @@ pub enum Text {
     Capabilities,
     /// The source revision (`XENVER_changeset`).
     Changeset,
-    /// Xen's own command line; privileged (`XENVER_commandline`).
-    Commandline,
 }
 
 impl Text {
@@ -27,7 +25,6 @@ impl Text {
             Self::Extraversion => (1, 16),
             Self::Capabilities => (3, 1024),
             Self::Changeset => (4, 64),
-            Self::Commandline => (9, 1024),
         }
     }
 }
