@@ -1,0 +1,85 @@
+//! The command line: a file for each subcommand, and here what they share.
+
+mod list;
+mod mutate;
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+pub use list::ListArgs;
+pub use mutate::{MutateArgs, Preset};
+pub use run::{Accel, BootMode, RunArgs};
+
+/// Boots the xtf image on Xen, judges its console output, and reports.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The part of `--help` that scripts need.
+const EXIT_CODES: &str = "\
+Exit codes: 0 success, 3 all skipped, 4 error, 5 failure, 6 crash, 7 timeout (the worst wins);
+64 usage or configuration, 65 bad image or Xen, 66 nothing selected, 69 missing or failing tool,
+74 input/output, 130 interrupted, 143 terminated.";
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run tests
+    Run(RunArgs),
+    /// List the tests in the image
+    List(ListArgs),
+    /// Measure the tests: break Xen on purpose, in one place at a time, and see who notices
+    ///
+    /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The
+    /// selected tests, which must succeed on Xen itself, run on each mutant until the first of them
+    /// fails: the mutant is killed. One that survives stands for a check in Xen that no test
+    /// depends on.
+    Mutate(MutateArgs),
+}
+
+/// Where the image and the configuration are.
+#[derive(Debug, Args)]
+pub struct Places {
+    /// Test image [default: the workspace's build, else `xtf` beside the runner]
+    #[arg(long, value_name = "PATH")]
+    pub image: Option<PathBuf>,
+
+    /// Configuration [default: the nearest xtf-runner.toml, else built in]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// Environments that a backend here can boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// PV dom0
+    Pv64,
+    /// PVH dom0
+    Pvh64,
+}
+
+impl Environment {
+    /// The name in selections and metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Environment::Pv64 => "pv64",
+            Environment::Pvh64 => "pvh64",
+        }
+    }
+
+    /// How the guest calls it on its console.
+    pub fn banner(self) -> &'static str {
+        match self {
+            Environment::Pv64 => "PV 64bit",
+            Environment::Pvh64 => "PVH 64bit",
+        }
+    }
+}

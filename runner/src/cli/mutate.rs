@@ -1,0 +1,86 @@
+//! Options of `xtf-runner mutate`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Environment, Places};
+
+/// Exit codes of `mutate`.
+const MUTATE_EXIT_CODES: &str = "\
+Exit codes: 0 measured, 5 less than --fail-under was killed; where the tests do not succeed on Xen \
+itself, what `run` would return; 64 and above as of `run`.";
+
+/// Options of `mutate`.
+#[derive(Debug, Args)]
+#[command(after_help = MUTATE_EXIT_CODES)]
+pub struct MutateArgs {
+    /// Tests to measure; `*` matches any text [default: all that need not be named]
+    #[arg(value_name = "TEST")]
+    pub tests: Vec<String>,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
+
+    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub symbols: Option<PathBuf>,
+
+    /// Environments; a later one only sees the mutants that survived the earlier ones
+    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64")]
+    pub env: Vec<Environment>,
+
+    /// Functions of Xen to break, by name or FILE#NAME; `*` matches any text
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "preset")]
+    pub functions: Vec<String>,
+
+    /// A set of functions of Xen
+    #[arg(long, value_enum, default_value_t = Preset::Livepatch)]
+    pub preset: Preset,
+
+    /// Mutants at a time [default: number of CPUs]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Time for a mutant to reach its first test, and for each test [default: 10 times what the
+    /// slowest boot of Xen itself took, and no less than 10]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+
+    /// Write a line of JSON for each mutant as it comes
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Take from --out's file what is there of the same Xen, image and selection, and go on
+    #[arg(long, requires = "out")]
+    pub resume: bool,
+
+    /// Only this mutant, with all output and logs of `run`; an address, or FUNCTION+OFFSET
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "fail_under"])]
+    pub only: Option<String>,
+
+    /// Print the places where Xen would be broken, and run nothing
+    #[arg(long)]
+    pub list: bool,
+
+    /// Fail if a smaller share of the mutants is killed
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub fail_under: Option<u8>,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+}
+
+/// Sets of functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// All of common/livepatch.c, common/livepatch_elf.c and arch/x86/livepatch.c
+    Livepatch,
+}

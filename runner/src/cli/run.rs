@@ -1,0 +1,88 @@
+//! Options of `xtf-runner run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Environment, Places};
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Tests to run; `*` matches any text [default: all that need not be named]
+    #[arg(value_name = "TEST")]
+    pub tests: Vec<String>,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
+    /// repeatable
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Vec<String>,
+
+    /// Environments
+    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
+    pub env: Vec<Environment>,
+
+    /// Time for each test, instead of the test's own
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+
+    /// Print the QEMU commands and run nothing
+    #[arg(long, conflicts_with = "fetch_only")]
+    pub dry_run: bool,
+
+    /// Accelerator; auto is TCG, which runs Xen everywhere
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub accel: Accel,
+
+    /// fast: deterministic time that skips waiting (TCG, one CPU); plain: real time
+    #[arg(long, value_enum, default_value_t = BootMode::Fast)]
+    pub boot: BootMode,
+
+    /// Folder for logs [default: logs/ in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+
+    /// Get the selected Xens into the cache and stop
+    #[arg(long)]
+    pub fetch_only: bool,
+
+    /// Show the guest's output as it comes
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+
+    /// Further arguments for the guest
+    #[arg(long, value_name = "STR", allow_hyphen_values = true)]
+    pub cmdline: Option<String>,
+
+    /// Further arguments for Xen
+    #[arg(long, value_name = "STR", allow_hyphen_values = true)]
+    pub xen_cmdline: Option<String>,
+}
+
+/// Accelerators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// QEMU's own translator
+    Tcg,
+    /// /dev/kvm, with nested virtualisation for pvh64
+    Kvm,
+    /// The one that is known to work
+    Auto,
+}
+
+/// How time runs in the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootMode {
+    /// Virtual time, driven by instructions
+    Fast,
+    /// Real time
+    Plain,
+}
