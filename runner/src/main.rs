@@ -25,6 +25,8 @@ mod qemu;
 mod report;
 mod run;
 mod signals;
+#[cfg_attr(not(test), expect(dead_code, reason = "what exports images is yet to come"))]
+mod stamp;
 mod status;
 mod symbols;
 
