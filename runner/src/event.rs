@@ -1,4 +1,6 @@
 //! What happens in a run, as a stream that displays and reports listen to.
+//!
+//! Several boots may be under way at a time: their events mix, and each bears its boot's number.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub struct TestOutcome {
     pub frames: Vec<String>,
     /// The boot's folder.
     pub logs: PathBuf,
+    /// Where the plan has it: boots end in any order, but final results are sorted by this.
+    pub place: usize,
 }
 
 /// Something that happened.
@@ -38,6 +42,8 @@ pub enum RunEvent<'a> {
     },
     /// A boot begins.
     BootStarted {
+        /// The boot's number, as in its folder's name; all its events bear it.
+        boot: usize,
         /// Which Xen.
         xen: &'a str,
         /// Where.
@@ -46,11 +52,25 @@ pub enum RunEvent<'a> {
         tests: &'a [&'a str],
     },
     /// The guest printed a line.
-    GuestLine(&'a str),
-    /// A boot ended; its outcomes follow.
-    BootEnded,
+    GuestLine {
+        /// In which boot.
+        boot: usize,
+        /// The line.
+        text: &'a str,
+    },
+    /// A boot ended; its outcomes follow, and no other boot's event comes between them.
+    BootEnded {
+        /// Which one.
+        boot: usize,
+    },
     /// A test is settled.
-    TestSettled(&'a TestOutcome),
+    TestSettled {
+        /// In which boot.
+        #[expect(dead_code, reason = "for reports that group tests by boot")]
+        boot: usize,
+        /// What came of it.
+        outcome: &'a TestOutcome,
+    },
     /// Nothing more comes.
     RunEnded {
         /// Time of the whole run.
@@ -60,8 +80,8 @@ pub enum RunEvent<'a> {
     },
 }
 
-/// Whoever wants to know.
-pub trait Listener {
+/// Whoever wants to know. Called by one thread at a time, not always the same one.
+pub trait Listener: Send {
     /// Takes the next event.
     fn event(&mut self, event: &RunEvent<'_>);
 }

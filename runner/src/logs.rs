@@ -3,7 +3,6 @@
 //!     logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
 //!     logs/latest -> 20260102-030405
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::symlink;
@@ -17,7 +16,6 @@ use crate::qemu::{IMAGE_LINK, XEN_LINK};
 #[derive(Debug)]
 pub struct RunLogs {
     dir: PathBuf,
-    boots: Cell<u32>,
 }
 
 impl RunLogs {
@@ -32,7 +30,7 @@ impl RunLogs {
             match fs::create_dir(&dir) {
                 Ok(()) => {
                     point_latest(&base, &name)?;
-                    return Ok(RunLogs { dir, boots: Cell::new(0) });
+                    return Ok(RunLogs { dir });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e).io("create", &dir),
@@ -46,10 +44,8 @@ impl RunLogs {
         &self.dir
     }
 
-    /// A folder for the next boot, called after `title`.
-    pub fn boot(&self, title: &str, xen: &Path, image: &Path) -> Result<BootLogs> {
-        let number = self.boots.get() + 1;
-        self.boots.set(number);
+    /// A folder for boot `number`, called after `title`.
+    pub fn boot(&self, number: usize, title: &str, xen: &Path, image: &Path) -> Result<BootLogs> {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
         let title: String = title.chars().map(plain).take(80).collect();
         let dir = self.dir.join(format!("{number:03}-{title}"));

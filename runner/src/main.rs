@@ -22,8 +22,10 @@ mod mutate;
 mod plan;
 mod process;
 mod qemu;
+mod queue;
 mod report;
 mod run;
+mod session;
 mod signals;
 #[cfg_attr(not(test), expect(dead_code, reason = "what exports images is yet to come"))]
 mod stamp;

@@ -137,6 +137,7 @@ mod tests {
             },
             frames: Vec::new(),
             logs: PathBuf::new(),
+            place: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The display: a line for each test, the failures again at the end, then the sums.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -25,13 +26,16 @@ pub struct Display<W: Write> {
     verbose: bool,
     boots: usize,
     planned: usize,
+    /// The boots that are running, by number, as a person knows them.
+    under_way: BTreeMap<usize, String>,
     outcomes: Vec<TestOutcome>,
 }
 
 impl<W: Write> Display<W> {
     /// A display on `out`; `verbose` shows the guest's lines as they come.
     pub fn new(out: W, verbose: bool) -> Self {
-        Display { out, verbose, boots: 0, planned: 0, outcomes: Vec::new() }
+        let under_way = BTreeMap::new();
+        Display { out, verbose, boots: 0, planned: 0, under_way, outcomes: Vec::new() }
     }
 
     /// A reader who went away must not stop the tests: the logs still fill.
@@ -40,6 +44,7 @@ impl<W: Write> Display<W> {
     }
 
     fn summary(&mut self, elapsed: Duration, stopped: Option<Exit>) {
+        self.outcomes.sort_by_key(|outcome| outcome.place);
         let mut text = String::new();
         let bad: Vec<&TestOutcome> =
             self.outcomes.iter().filter(|outcome| outcome.report.status.is_bad()).collect();
@@ -97,7 +102,7 @@ impl<W: Write> Display<W> {
     }
 }
 
-impl<W: Write> Listener for Display<W> {
+impl<W: Write + Send> Listener for Display<W> {
     fn event(&mut self, event: &RunEvent<'_>) {
         match event {
             RunEvent::Note(text) => self.print(&format!("{INDENT}{text}\n")),
@@ -111,18 +116,30 @@ impl<W: Write> Listener for Display<W> {
                     logs.display()
                 ));
             }
-            RunEvent::BootStarted { xen, environment, tests } => {
+            RunEvent::BootStarted { boot, xen, environment, tests } => {
                 self.boots += 1;
+                let label = format!("{xen} {}", environment.name());
                 if self.verbose {
-                    let env = environment.name();
-                    self.print(&format!("\n=== {xen} {env}: {}\n", tests.join(" ")));
+                    self.print(&format!("\n=== {label}: {}\n", tests.join(" ")));
+                }
+                self.under_way.insert(*boot, label);
+            }
+            RunEvent::GuestLine { boot, text } if self.verbose => {
+                let label = self.under_way.get(boot).filter(|_| self.under_way.len() > 1);
+                let line = label.map_or_else(
+                    || format!("{text}\n"),
+                    |label| format!("[{boot} {label}] {text}\n"),
+                );
+                self.print(&line);
+            }
+            RunEvent::GuestLine { .. } => {}
+            RunEvent::BootEnded { boot } => {
+                self.under_way.remove(boot);
+                if self.verbose {
+                    self.print("\n");
                 }
             }
-            RunEvent::GuestLine(line) if self.verbose => self.print(&format!("{line}\n")),
-            RunEvent::GuestLine(_) => {}
-            RunEvent::BootEnded if self.verbose => self.print("\n"),
-            RunEvent::BootEnded => {}
-            RunEvent::TestSettled(outcome) => {
+            RunEvent::TestSettled { outcome, .. } => {
                 self.print(&(headline(outcome) + &brief(outcome)));
                 self.outcomes.push((*outcome).clone());
             }

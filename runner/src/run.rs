@@ -1,27 +1,24 @@
 //! `xtf-runner run`: from the command line to an exit code.
 
-use std::collections::VecDeque;
 use std::env;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
-use crate::boot::{self, Limits, ToolFailure};
 use crate::cli::{Places, RunArgs};
 use crate::config::{Config, Hypervisor};
-use crate::console::Source;
-use crate::event::{Listener, RunEvent, TestOutcome};
+use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::Image;
-use crate::judge::Event;
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot};
 use crate::qemu::Qemu;
 use crate::report::Display;
+use crate::session::Session;
 use crate::signals::Stop;
-use crate::status::Status;
-use crate::symbols;
 
 /// Where the workspace's build leaves the image.
 const BUILT_IMAGE: &str = "target/x86_64-unknown-none/release/xtf";
@@ -80,10 +77,16 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         version: &version,
         logs: RunLogs::create(&base)?,
         stop: &Stop::install()?,
+        jobs: args.jobs.unwrap_or_else(cpus),
         test_timeout: args.timeout.map(Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
     session.run(boots, &mut display)
+}
+
+/// As many boots at a time as there are CPUs for them.
+pub fn cpus() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn obtain(xen: &Hypervisor, cache: &Cache, display: &mut dyn Listener) -> Result<Ready> {
@@ -126,122 +129,5 @@ pub fn write_out(text: &str) -> Result<()> {
             Err(Error::Io { what: "cannot write to standard output".into(), source })
         }
         _ => Ok(()),
-    }
-}
-
-/// Everything that the boots of a run share.
-pub struct Session<'a> {
-    /// What to run on.
-    pub xens: &'a [Hypervisor],
-    /// The same, ready.
-    pub ready: &'a [Ready],
-    /// What to run.
-    pub image: &'a Image,
-    /// How to boot.
-    pub qemu: &'a Qemu,
-    /// QEMU's description of itself.
-    pub version: &'a str,
-    /// Where everything is written down.
-    pub logs: RunLogs,
-    /// Whether the user wants it to end.
-    pub stop: &'a Stop,
-    /// Time for each test, instead of its own.
-    pub test_timeout: Option<Duration>,
-    /// Time from power on to the first test, and between two tests.
-    pub boot_timeout: Duration,
-}
-
-impl Session<'_> {
-    /// Runs the boots, and once more the tests that a boot's early end left out.
-    pub fn run(&self, boots: Vec<Boot<'_>>, display: &mut dyn Listener) -> Result<Exit> {
-        let start = Instant::now();
-        let tests = boots.iter().map(|boot| boot.tests.len()).sum();
-        let logs = self.logs.dir();
-        display.event(&RunEvent::RunStarted { boots: boots.len(), tests, logs });
-
-        let mut statuses: Vec<Status> = Vec::new();
-        let mut tool_failed = false;
-        let mut queue = VecDeque::from(boots);
-        let mut error = None;
-        while let Some(boot) = queue.pop_front() {
-            if self.stop.requested().is_some() {
-                break;
-            }
-            match self.boot(&boot, display, &mut statuses) {
-                Ok((rerun, failure)) => {
-                    if !rerun.is_empty() {
-                        queue.push_front(boot.again_for(&rerun));
-                    }
-                    if let Some(failure) = failure {
-                        tool_failed = true;
-                        if failure.at_start {
-                            error = Some(Error::Tool(failure.what));
-                            break;
-                        }
-                    }
-                }
-                Err(e) => {
-                    error = Some(e);
-                    break;
-                }
-            }
-        }
-        let stopped = self.stop.requested();
-        display.event(&RunEvent::RunEnded { elapsed: start.elapsed(), stopped });
-        if let Some(error) = error {
-            return Err(error);
-        }
-        let results = Status::of_parts(statuses).map_or(Exit::Success, Exit::from);
-        let tool = tool_failed.then_some(Exit::Tool);
-        Ok([Some(results), tool, stopped].into_iter().flatten().max().unwrap_or(results))
-    }
-
-    /// One boot; returns the tests to boot again, and whether QEMU failed.
-    fn boot(
-        &self,
-        boot: &Boot<'_>,
-        display: &mut dyn Listener,
-        statuses: &mut Vec<Status>,
-    ) -> Result<(Vec<String>, Option<ToolFailure>)> {
-        let Hypervisor { name: xen, cmdline, .. } = &self.xens[boot.xen];
-        let Ready { elf, provenance } = &self.ready[boot.xen];
-        let environment = boot.environment;
-        let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-        let title = match names.as_slice() {
-            [only] => format!("{xen}-{}-{only}", environment.name()),
-            _ => format!("{xen}-{}", environment.name()),
-        };
-        let mut logs = self.logs.boot(&title, elf, &self.image.path)?;
-        logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
-        display.event(&RunEvent::BootStarted { xen, environment, tests: &names });
-
-        let time_of = |name: &str| {
-            let own = boot.tests.iter().find(|test| test.name == name).map(|test| test.timeout_s);
-            self.test_timeout.or(own.map(Duration::from_secs)).unwrap_or(self.boot_timeout)
-        };
-        let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
-        let invocation = self.qemu.invocation(boot, cmdline);
-        let outcome =
-            boot::run(&invocation, boot.judge(), &limits, self.stop, &mut logs, &mut |event| {
-                if let Event::Line(line) = event
-                    && line.source == Source::Guest
-                {
-                    display.event(&RunEvent::GuestLine(&line.text));
-                }
-            })?;
-        display.event(&RunEvent::BootEnded);
-
-        let branch = outcome.judgement.branch;
-        for mut report in outcome.judgement.settled {
-            if let Some(test) = boot.tests.iter().find(|test| test.name == report.name) {
-                report.weigh(&test.kills, branch.as_deref());
-            }
-            statuses.push(report.status);
-            let frames = symbols::describe(&self.image.path, &report.backtrace);
-            let logs = logs.dir().to_owned();
-            let settled = TestOutcome { xen: xen.clone(), environment, report, frames, logs };
-            display.event(&RunEvent::TestSettled(&settled));
-        }
-        Ok((outcome.judgement.rerun, outcome.tool_failure))
     }
 }

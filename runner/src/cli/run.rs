@@ -1,5 +1,6 @@
 //! Options of `xtf-runner run`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -29,6 +30,10 @@ pub struct RunArgs {
     /// Time for each test, instead of the test's own
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
+
+    /// Boots at a time; one with several CPUs counts for as many [default: number of CPUs]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
 
     /// Print the QEMU commands and run nothing
     #[arg(long, conflicts_with = "fetch_only")]

@@ -38,7 +38,7 @@ const LEAST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Baseline {
     statuses: HashMap<String, Status>,
     slowest: Duration,
-    boot_started: Option<Instant>,
+    under_way: HashMap<usize, Instant>,
 }
 
 impl Baseline {
@@ -61,12 +61,14 @@ impl Baseline {
 impl Listener for Baseline {
     fn event(&mut self, event: &RunEvent<'_>) {
         match event {
-            RunEvent::BootStarted { .. } => self.boot_started = Some(Instant::now()),
-            RunEvent::BootEnded => {
-                let elapsed = self.boot_started.map_or(Duration::ZERO, |start| start.elapsed());
-                self.slowest = self.slowest.max(elapsed);
+            RunEvent::BootStarted { boot, .. } => {
+                self.under_way.insert(*boot, Instant::now());
             }
-            RunEvent::TestSettled(outcome) => {
+            RunEvent::BootEnded { boot } => {
+                let start = self.under_way.remove(boot);
+                self.slowest = self.slowest.max(start.map_or(Duration::ZERO, |s| s.elapsed()));
+            }
+            RunEvent::TestSettled { outcome, .. } => {
                 self.statuses.extend(statements(outcome.environment, &outcome.report));
             }
             _ => {}
@@ -282,8 +284,9 @@ mod tests {
             report: report(&cases, Status::Success),
             frames: Vec::new(),
             logs: "/".into(),
+            place: 0,
         };
-        baseline.event(&RunEvent::TestSettled(&outcome));
+        baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });
         assert_eq!(baseline.differences(environment, &outcome.report), [""; 0]);
 
         let skipped = [("a", CaseVerdict::Success), ("b", CaseVerdict::Skip("why".into()))];

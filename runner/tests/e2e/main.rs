@@ -127,10 +127,10 @@ fn a_qemu_that_dies_is_the_tools_fault() {
 fn qemu_dies_with_a_killed_runner() {
     let world = World::new();
     let mut runner = world.spawn(&["run"], "hang", "good.log");
-    let qemu = world.wait_for_qemu();
+    let qemu = world.wait_for_qemus(1);
     runner.kill().unwrap();
     runner.wait().unwrap();
-    assert!(qemu.dies(), "QEMU outlived the runner");
+    assert!(qemu.die(), "QEMU outlived the runner");
 }
 
 #[test]
@@ -138,13 +138,57 @@ fn signals_end_the_run_with_a_summary() {
     for (signal, code, name) in [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")] {
         let world = World::new();
         let runner = world.spawn(&["run"], "hang", "good.log");
-        let qemu = world.wait_for_qemu();
+        let qemu = world.wait_for_qemus(1);
         kill_process(Pid::from_child(&runner), signal).unwrap();
-        assert!(qemu.dies(), "QEMU outlived {name}");
+        assert!(qemu.die(), "QEMU outlived {name}");
         let out = world::Output::from(runner.wait_with_output().unwrap());
         assert_eq!(out.code, code, "{out:?}");
         assert!(out.stdout.contains(&format!("stopped by {name}")), "{out:?}");
         assert!(out.last_line().ends_with(" skipped"), "{out:?}");
+    }
+}
+
+#[test]
+fn boots_run_at_a_time_and_results_come_in_the_plans_order() {
+    let world = World::new();
+    // The first boot ends last; the last one crashes, and the rest of it is booted again.
+    let args = ["run", "-j", "2", "--verbose", "--xen", "slow", "--xen", "fake"];
+    world.file(
+        "xtf-runner.toml",
+        "[hypervisor.fake]\npath = 'xen'\n[hypervisor.slow]\npath = 'xen'\ncmdline = 'slow'\n",
+    );
+    let out = world.run(&args, "after-each-other", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    let place = |text: &str| out.stdout.find(text).unwrap_or_else(|| panic!("no {text}: {out:?}"));
+    assert!(place("] fake pv64  example") < place("] slow pv64  example"), "{out:?}");
+    assert!(place("[1 slow pv64] Environment: ") < place("[2 fake pv64] Environment: "), "{out:?}");
+    let table = &out.stdout[place("------------")..];
+    assert!(table.starts_with("------------\n         slow  fake\n"), "{out:?}");
+    assert!(out.stdout.contains("2 boots, 6 tests"), "{out:?}");
+    assert!(world.boot_dir("001-").ends_with("001-slow-pv64"));
+}
+
+#[test]
+fn a_signal_ends_all_boots() {
+    let world = World::new();
+    let runner =
+        world.spawn(&["run", "-j2", "--xen", "fake", "--xen", "./xen"], "hang", "good.log");
+    let qemus = world.wait_for_qemus(2);
+    kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
+    assert!(qemus.die(), "a QEMU outlived SIGINT");
+    let out = world::Output::from(runner.wait_with_output().unwrap());
+    assert_eq!(out.code, 130, "{out:?}");
+    assert!(out.stdout.contains("] 2 boots, "), "{out:?}");
+    assert!(out.stdout.contains("stopped by SIGINT; "), "{out:?}");
+}
+
+#[test]
+fn as_many_at_a_time_as_asked() {
+    for (jobs, together) in [("-j1", false), ("-j2", true)] {
+        let world = World::new();
+        let args = ["run", jobs, "--verbose", "--xen", "fake", "--xen", "./xen"];
+        let out = world.run(&args, "alone", "success.log");
+        assert_eq!(out.stdout.contains("# two at a time"), together, "{out:?}");
     }
 }
 

@@ -144,9 +144,9 @@ fn a_signal_ends_it_and_loses_nothing() {
     let world = world();
     let args = ["mutate", "--jobs", "1", "--out", "out.jsonl"];
     let runner = world.spawn(&args, "mutants-hang", "success.log");
-    let qemu = world.wait_for_qemu();
+    let qemu = world.wait_for_qemus(1);
     kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
-    assert!(qemu.dies(), "QEMU outlived SIGINT");
+    assert!(qemu.die(), "QEMU outlived SIGINT");
     let out = Output::from(runner.wait_with_output().unwrap());
     assert_eq!(out.code, 130, "{out:?}");
     assert!(out.stdout.contains("1 of 1 mutants killed (100 %); 2 not run"), "{out:?}");

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
@@ -161,30 +163,39 @@ impl World {
         command.output().unwrap().into()
     }
 
-    /// Waits for a fake QEMU's announcement.
-    pub fn wait_for_qemu(&self) -> FakeQemu {
+    /// Waits for the announcements of `count` fake QEMUs.
+    pub fn wait_for_qemus(&self, count: usize) -> FakeQemus {
         let mut pipe = BufReader::new(File::open(self.path("pipe")).unwrap());
+        let mut pids = Vec::new();
         let mut line = String::new();
-        pipe.read_line(&mut line).unwrap();
-        let pid = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
-        FakeQemu { pid, pipe: pipe.into_inner() }
+        while pids.len() < count {
+            line.clear();
+            // Before the first one opens the other end, this waits; between two, it may not.
+            match pipe.read_line(&mut line).unwrap() {
+                0 => sleep(Duration::from_millis(10)),
+                _ => pids.push(Pid::from_raw(line.trim().parse().unwrap()).unwrap()),
+            }
+        }
+        FakeQemus { pids, pipe: pipe.into_inner() }
     }
 }
 
-/// A running fake QEMU, which alone holds the other end of the pipe.
-pub struct FakeQemu {
-    pid: Pid,
+/// Running fake QEMUs, which alone hold the other end of the pipe.
+pub struct FakeQemus {
+    pids: Vec<Pid>,
     pipe: File,
 }
 
-impl FakeQemu {
-    /// Waits for its death, which the pipe shows as hang-up; kills it if it just lives on.
-    pub fn dies(self) -> bool {
+impl FakeQemus {
+    /// Waits for their death, which the pipe shows as hang-up; kills them if they just live on.
+    pub fn die(self) -> bool {
         let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
         let mut fds = [PollFd::new(&self.pipe, PollFlags::empty())];
         let dead = poll(&mut fds, Some(&patience)).unwrap() == 1;
         if !dead {
-            kill_process(self.pid, Signal::KILL).unwrap();
+            for pid in self.pids {
+                let _ = kill_process(pid, Signal::KILL);
+            }
         }
         dead
     }
