@@ -5,7 +5,7 @@
 //! without a PV kernel's lack of I/O privilege, to the debug port as well.
 
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::hypercall::{hypercall, nr};
 use crate::{clock, port, shutdown, try_boot};
@@ -14,7 +14,7 @@ const CONSOLEIO_WRITE: u64 = 0;
 const EVTCHNOP_SEND: u64 = 4;
 
 /// How long a full ring may stay full, in ns, before bytes are dropped rather than hang a
-/// guest whose console nobody reads.
+/// guest whose console nobody reads. Once that has happened a full ring is not waited for again.
 const RING_PATIENCE_NS: u64 = 5_000_000_000;
 
 /// Capacity of the ring's output half, in bytes.
@@ -33,6 +33,7 @@ struct Ring {
 
 static RING: AtomicU64 = AtomicU64::new(0);
 static EVENT_CHANNEL: AtomicU32 = AtomicU32::new(0);
+static UNREAD: AtomicBool = AtomicBool::new(false);
 
 /// Uses the ring at `address`, announcing output on `event_channel`.
 pub(crate) fn attach_ring(address: u64, event_channel: u32) {
@@ -91,9 +92,28 @@ fn pending(ring: *mut Ring) -> u32 {
     producer.load(Ordering::Relaxed).wrapping_sub(consumer.load(Ordering::Acquire))
 }
 
+/// Lines end as a terminal wants them: whoever reads the ring passes its bytes on as they are.
 fn ring_write(ring: *mut Ring, bytes: &[u8]) {
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => [line, b"\r\n"].iter().for_each(|part| ring_push(ring, part)),
+            None => ring_push(ring, line),
+        }
+    }
+    notify();
+}
+
+/// Whether there is room for a byte, or will be soon.
+fn room(ring: *mut Ring) -> bool {
+    let now = || pending(ring) < RING_OUT;
+    let room = now() || !UNREAD.load(Ordering::Relaxed) && wait_until(now);
+    UNREAD.store(!room, Ordering::Relaxed);
+    room
+}
+
+fn ring_push(ring: *mut Ring, bytes: &[u8]) {
     for &byte in bytes {
-        if pending(ring) >= RING_OUT && !wait_until(|| pending(ring) < RING_OUT) {
+        if !room(ring) {
             return;
         }
         // SAFETY: as in `pending`.
@@ -105,7 +125,6 @@ fn ring_write(ring: *mut Ring, bytes: &[u8]) {
         }
         producer.store(index.wrapping_add(1), Ordering::Release);
     }
-    notify();
 }
 
 fn notify() {

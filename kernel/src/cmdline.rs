@@ -8,6 +8,7 @@ use core::fmt;
 
 pub use arch::CMDLINE_MAX;
 use arch::shutdown::Reason;
+use spin::Once;
 
 /// A stamp that is written into the image after it was linked.
 #[repr(transparent)]
@@ -25,6 +26,21 @@ impl Stamp {
     }
 }
 
+/// The stamp's words, once the image has handed them over.
+static STAMPED: Once<&'static str> = Once::new();
+
+/// Says what is stamped into the image.
+pub(crate) fn set_stamp(words: &'static str) {
+    STAMPED.call_once(|| words);
+}
+
+/// What the stamp and the loader together ask for; `unknown` is told of words that mean nothing.
+pub(crate) fn options(mut unknown: impl FnMut(Unknown<'static>)) -> Options<'static> {
+    let stamp = STAMPED.get().copied().unwrap_or("");
+    let line = arch::try_boot().map_or("", arch::Boot::cmdline);
+    Options::DEFAULT.parse(stamp, &mut unknown).parse(line, &mut unknown)
+}
+
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options<'a> {
@@ -32,6 +48,9 @@ pub struct Options<'a> {
     pub tests: Option<&'a str>,
     /// How to leave: power off, or reset the machine.
     pub exit: Reason,
+    /// How long to stay after the last line was read, in ms: `xl console` may end with the domain
+    /// before it has passed on what it read.
+    pub linger_ms: u32,
 }
 
 /// A word that means nothing here.
@@ -42,7 +61,7 @@ impl fmt::Display for Unknown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "command line: unknown word '{}' (known: tests=A,B,... exit=poweroff|reboot)",
+            "command line: unknown word '{}' (known: tests=A,B,... exit=poweroff|reboot linger=MS)",
             self.0
         )
     }
@@ -50,7 +69,7 @@ impl fmt::Display for Unknown<'_> {
 
 impl<'a> Options<'a> {
     /// What an empty command line asks for.
-    pub const DEFAULT: Self = Self { tests: None, exit: Reason::Poweroff };
+    pub const DEFAULT: Self = Self { tests: None, exit: Reason::Poweroff, linger_ms: 0 };
 
     /// Reads the words of a line; `unknown` is told of those that mean nothing.
     ///
@@ -61,6 +80,10 @@ impl<'a> Options<'a> {
                 Some(("tests", list)) => self.tests = Some(list),
                 Some(("exit", "poweroff")) => self.exit = Reason::Poweroff,
                 Some(("exit", "reboot")) => self.exit = Reason::Reboot,
+                Some(("linger", ms)) => match ms.parse() {
+                    Ok(ms) => self.linger_ms = ms,
+                    Err(_) => unknown(Unknown(word)),
+                },
                 _ => unknown(Unknown(word)),
             }
         }

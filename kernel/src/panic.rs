@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use arch::shutdown::Reason;
 use arch::trap::{self, TrapFrame};
 
-use crate::cmdline::Options;
+use crate::cmdline::{self, Options};
 use crate::println;
 use crate::report::{self, Status};
 use crate::run::leave;
@@ -67,9 +67,10 @@ fn fail(what: core::fmt::Arguments<'_>, rbp: u64, rip: Option<u64>) -> ! {
     report::verdict(Status::Error);
     // The command line was parsed once already, but whoever holds the result may be the one
     // who panicked.
-    let exit = arch::try_boot()
-        .map_or(Reason::Crash, |boot| Options::DEFAULT.parse(boot.cmdline(), |_| {}).exit);
-    leave(exit)
+    match arch::try_boot() {
+        Some(_) => leave(&cmdline::options(|_| {})),
+        None => leave(&Options { exit: Reason::Crash, ..Options::DEFAULT }),
+    }
 }
 
 struct Addresses {

@@ -4,21 +4,20 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::cmdline::Options;
+use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
 use crate::report::{self, Status, Tally};
 use crate::test::{Context, Need, Outcome, Stop, Test};
 use crate::xen::LivepatchSupport;
-use crate::{heap, println};
+use crate::{Answer, clock, heap, println};
 
 /// Runs the selected tests and ends the domain. `stamp` is the image's own command line.
 pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
+    cmdline::set_stamp(stamp);
     heap::init();
     let context = Context::new();
     let mut unknown = Vec::new();
-    let options = Options::DEFAULT
-        .parse(stamp, |word| unknown.push(word))
-        .parse(arch::boot().cmdline(), |word| unknown.push(word));
+    let options = cmdline::options(|word| unknown.push(word));
     let selected = select(tests, &options, &context);
 
     let count = selected.as_ref().map_or(0, Vec::len);
@@ -34,13 +33,16 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
         }
     };
     report::verdict(status);
-    leave(options.exit)
+    leave(&options)
 }
 
 /// Ends the domain once everything written has been read.
-pub(crate) fn leave(reason: sched::Reason) -> ! {
+pub(crate) fn leave(options: &Options<'_>) -> ! {
     arch::console::drain();
-    sched::shutdown(reason)
+    let end = clock::now_ns() + u64::from(options.linger_ms) * 1_000_000;
+    // A sleep ends early when an event comes.
+    while clock::now_ns() < end && sched::sleep_until(end) == Answer::SUCCESS {}
+    sched::shutdown(options.exit)
 }
 
 fn select<'t>(
@@ -53,6 +55,7 @@ fn select<'t>(
             test.default
                 && !test.own_boot
                 && test.vcpus == 1
+                && !(context.privileged && test.needs.contains(&Need::Unprivileged))
                 && test.environments.contains(&context.environment)
         };
         return Ok(tests.iter().copied().filter(shared).collect());
@@ -100,6 +103,7 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
     }
     test.needs.iter().find_map(|need| match (need, context.xen.livepatch) {
         (Need::Privileged, _) if !context.privileged => Some("not privileged"),
+        (Need::Unprivileged, _) if context.privileged => Some("this is the control domain"),
         (Need::Livepatch, LivepatchSupport::NotBuilt) => {
             Some("livepatch is not built into this Xen")
         }

@@ -42,6 +42,8 @@ impl Category {
 pub enum Need {
     /// Being the control domain.
     Privileged,
+    /// Not being it: what Xen refuses everybody else.
+    Unprivileged,
     /// A Xen built with livepatching, whose sysctl interface version was found.
     Livepatch,
 }
@@ -51,6 +53,7 @@ impl Need {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Privileged => "privileged",
+            Self::Unprivileged => "unprivileged",
             Self::Livepatch => "livepatch",
         }
     }

@@ -75,7 +75,7 @@ pub fn choose<'a>(
 /// The tests that `wanted` names; without any, those that need not be named.
 fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMeta>> {
     if wanted.is_empty() {
-        return Ok(tests.iter().filter(|test| test.default).collect());
+        return Ok(tests.iter().filter(|test| is_default(test)).collect());
     }
     let mut chosen = vec![false; tests.len()];
     for name in wanted {
@@ -90,7 +90,7 @@ fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMe
             .map_err(|e| Error::Usage(format!("`{name}` is no pattern: {}", e.msg)))?;
         let (default, special): (Vec<usize>, Vec<usize>) = (0..tests.len())
             .filter(|&index| pattern.matches(&tests[index].name))
-            .partition(|&index| tests[index].default);
+            .partition(|&index| is_default(&tests[index]));
         // A pattern that fits default tests is not meant for the special ones beside them.
         let meant = if default.is_empty() { special } else { default };
         if meant.is_empty() {
@@ -102,6 +102,12 @@ fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMe
         }
     }
     Ok(tests.iter().zip(chosen).filter_map(|(test, chosen)| chosen.then_some(test)).collect())
+}
+
+/// Whether a test runs without being named. One for domains without privileges could only be
+/// skipped: here the image is the control domain.
+fn is_default(test: &TestMeta) -> bool {
+    test.default && !test.needs.iter().any(|need| need == "unprivileged")
 }
 
 fn unknown(tests: &[TestMeta], name: &str) -> Error {
@@ -184,6 +190,7 @@ mod tests {
             test("lp-args"),
             test("lp-list"),
             TestMeta { default: false, ..test("lp-bad") },
+            TestMeta { needs: vec!["unprivileged".into()], ..test("lp-priv") },
             test("example"),
         ];
         let select = |wanted: &[&str]| {
@@ -193,6 +200,7 @@ mod tests {
         assert_eq!(names(&select(&[]).unwrap()), "lp-args lp-list example");
         assert_eq!(names(&select(&["example", "lp-*"]).unwrap()), "lp-args lp-list example");
         assert_eq!(names(&select(&["lp-bad"]).unwrap()), "lp-bad");
+        assert_eq!(names(&select(&["lp-priv"]).unwrap()), "lp-priv");
 
         let unknown = select(&["lp-arg"]).unwrap_err();
         assert_eq!(unknown.exit(), Exit::Usage);

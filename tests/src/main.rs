@@ -21,6 +21,7 @@ mod livepatch_life;
 mod livepatch_list;
 mod livepatch_name;
 mod livepatch_order;
+mod livepatch_priv;
 mod livepatch_soak;
 mod livepatch_stack;
 mod livepatch_state;
@@ -40,6 +41,7 @@ kernel::registry![
     livepatch_version,
     livepatch_action,
     livepatch_order,
+    livepatch_priv,
     livepatch_elf,
     livepatch_life,
     livepatch_stack,

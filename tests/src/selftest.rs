@@ -182,21 +182,25 @@ fn heap_exhaustion_is_an_error() -> Outcome {
 }
 
 fn cmdline_words_are_read() -> Outcome {
-    let options = Options::DEFAULT.parse("  tests=a,b-c\texit=reboot ", |_| {});
-    expect("options", options, Options { tests: Some("a,b-c"), exit: Reason::Reboot })?;
+    let options = Options::DEFAULT.parse("  tests=a,b-c\texit=reboot linger=70 ", |_| {});
+    let expected = Options { tests: Some("a,b-c"), exit: Reason::Reboot, linger_ms: 70 };
+    expect("options", options, expected)?;
     expect("empty line", Options::DEFAULT.parse("", |_| {}), Options::DEFAULT)
 }
 
 fn cmdline_the_last_word_wins() -> Outcome {
     let options = Options::DEFAULT.parse("tests=a exit=reboot", |_| {}).parse("tests=b", |_| {});
-    expect("options", options, Options { tests: Some("b"), exit: Reason::Reboot })
+    let expected = Options { tests: Some("b"), exit: Reason::Reboot, ..Options::DEFAULT };
+    expect("options", options, expected)
 }
 
 fn cmdline_unknown_words_are_told() -> Outcome {
     let mut told = Vec::new();
-    let options = Options::DEFAULT.parse("test=a exit=never quiet", |word| told.push(word.0));
+    let options = Options::DEFAULT.parse("test=a exit=never quiet linger=-1", |word| {
+        told.push(word.0);
+    });
     expect("options", options, Options::DEFAULT)?;
-    expect("unknown words", told, alloc::vec!["test=a", "exit=never", "quiet"])
+    expect("unknown words", told, alloc::vec!["test=a", "exit=never", "quiet", "linger=-1"])
 }
 
 fn answers_have_names() -> Outcome {

@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 use core::ptr;
 
-use super::{descriptors, memory, xen};
+use super::{descriptors, devices, memory, xen};
 use crate::memory::Protection;
 use crate::{Boot, Environment, copy_cmdline, layout, start};
 
@@ -110,5 +110,10 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     for page in [0, layout::stack_guard()] {
         memory::protect(page, Protection::None).expect("the image lies below 4 GiB");
     }
-    start(Boot { environment: Environment::Pvh64, privileged, heap, cmdline })
+    let environment = if !privileged && devices::has_interrupt_controller() {
+        Environment::Hvm64
+    } else {
+        Environment::Pvh64
+    };
+    start(Boot { environment, privileged, heap, cmdline })
 }

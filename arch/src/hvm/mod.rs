@@ -1,6 +1,7 @@
 //! PVH and HVM guests: entry in 32-bit protected mode, hardware descriptor and page tables.
 
 mod descriptors;
+mod devices;
 mod entry;
 pub(crate) mod memory;
 mod vcpu;

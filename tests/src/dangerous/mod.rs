@@ -21,7 +21,7 @@ pub mod rela_sh_info_0;
 pub mod short_nop_on_endbr;
 pub mod symtab_sh_link_0;
 
-use kernel::{Answer, Category, Context, Environment, Need, Outcome, Stop, Test, println};
+use kernel::{Answer, Category, Context, Need, Outcome, Stop, Test, println};
 use livepatch::abi::ActionCmd;
 use livepatch::payload::{Elf, Payload};
 
@@ -30,7 +30,6 @@ use crate::support;
 /// What all of them have in common.
 const DANGEROUS: Test = Test {
     category: Category::InDevelopment,
-    environments: &[Environment::Pv64, Environment::Pvh64],
     needs: &[Need::Privileged, Need::Livepatch],
     own_boot: true,
     default: false,

@@ -40,7 +40,7 @@ use core::fmt::Debug;
 
 use kernel::livepatch::Loaded;
 use kernel::xen::{point_release, release};
-use kernel::{Answer, Case, Context, Environment, Errno, Need, Outcome, Stop, Test, expect};
+use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect};
 use livepatch::abi::{ActionCmd, Call, Name, State, Upload};
 use livepatch::payload::wire::{SHN_ABS, SHT_PROGBITS, Shdr};
 use livepatch::payload::{Data, Elf, Payload, Section};
@@ -51,7 +51,6 @@ use crate::support;
 pub const TEST: Test = Test {
     name: "livepatch-elf",
     title: "Livepatch payloads: what Xen accepts, and how it refuses the rest",
-    environments: &[Environment::Pv64, Environment::Pvh64],
     needs: &[Need::Privileged, Need::Livepatch],
     cases: &CASES,
     ..Test::DEFAULT
