@@ -38,6 +38,27 @@ pub struct TestMeta {
     pub cases: Vec<String>,
 }
 
+/// What the image is going to be to Xen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// dom0.
+    ControlDomain,
+    /// A domU without privileges.
+    Unprivileged,
+}
+
+impl TestMeta {
+    /// Whether the test is to run in this role without being named. One that could only be skipped
+    /// there is not.
+    pub fn runs_unnamed(&self, role: Role) -> bool {
+        let impossible = match role {
+            Role::ControlDomain => "unprivileged",
+            Role::Unprivileged => "privileged",
+        };
+        self.default && !self.needs.iter().any(|need| need == impossible)
+    }
+}
+
 /// XTF's test categories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

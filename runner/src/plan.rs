@@ -4,7 +4,7 @@ use glob::Pattern;
 
 use crate::cli::Environment;
 use crate::exit::{Error, Result};
-use crate::image::{Image, TestMeta};
+use crate::image::{Image, Role, TestMeta};
 use crate::judge::{Expected, Judge};
 
 /// A PV guest's command line holds 1024 bytes; this much of it may be the list of tests.
@@ -53,7 +53,7 @@ pub fn choose<'a>(
     xens: usize,
     environments: &[Environment],
 ) -> Result<Vec<Boot<'a>>> {
-    let tests = select(&image.tests, wanted)?;
+    let tests = select(&image.tests, wanted, Role::ControlDomain)?;
     let mut distinct = Vec::new();
     for &environment in environments {
         if !distinct.contains(&environment) {
@@ -72,10 +72,14 @@ pub fn choose<'a>(
     Ok(boots)
 }
 
-/// The tests that `wanted` names; without any, those that need not be named.
-fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMeta>> {
+/// The tests that `wanted` names; without any, those that need not be named in this role.
+pub fn select<'a>(
+    tests: &'a [TestMeta],
+    wanted: &[String],
+    role: Role,
+) -> Result<Vec<&'a TestMeta>> {
     if wanted.is_empty() {
-        return Ok(tests.iter().filter(|test| is_default(test)).collect());
+        return Ok(tests.iter().filter(|test| test.runs_unnamed(role)).collect());
     }
     let mut chosen = vec![false; tests.len()];
     for name in wanted {
@@ -90,7 +94,7 @@ fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMe
             .map_err(|e| Error::Usage(format!("`{name}` is no pattern: {}", e.msg)))?;
         let (default, special): (Vec<usize>, Vec<usize>) = (0..tests.len())
             .filter(|&index| pattern.matches(&tests[index].name))
-            .partition(|&index| is_default(&tests[index]));
+            .partition(|&index| tests[index].runs_unnamed(role));
         // A pattern that fits default tests is not meant for the special ones beside them.
         let meant = if default.is_empty() { special } else { default };
         if meant.is_empty() {
@@ -102,12 +106,6 @@ fn select<'a>(tests: &'a [TestMeta], wanted: &[String]) -> Result<Vec<&'a TestMe
         }
     }
     Ok(tests.iter().zip(chosen).filter_map(|(test, chosen)| chosen.then_some(test)).collect())
-}
-
-/// Whether a test runs without being named. One for domains without privileges could only be
-/// skipped: here the image is the control domain.
-fn is_default(test: &TestMeta) -> bool {
-    test.default && !test.needs.iter().any(|need| need == "unprivileged")
 }
 
 fn unknown(tests: &[TestMeta], name: &str) -> Error {
@@ -195,7 +193,7 @@ mod tests {
         ];
         let select = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|name| (*name).into()).collect();
-            select(&tests, &wanted)
+            select(&tests, &wanted, Role::ControlDomain)
         };
         assert_eq!(names(&select(&[]).unwrap()), "lp-args lp-list example");
         assert_eq!(names(&select(&["example", "lp-*"]).unwrap()), "lp-args lp-list example");
