@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::println;
 use crate::test::{Outcome, Stop, Test};
-use crate::xen::{LivepatchSupport, Xen};
+use crate::xen::{CommandLine, LivepatchSupport, Xen};
 
 /// The status of a test or of the whole run, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -68,8 +68,13 @@ impl Tally {
     }
 }
 
-/// Everything before the first result.
-pub fn header(xen: &Xen, environment: impl fmt::Display, tests: usize) {
+/// Everything before the first result. Only the control domain knows Xen's `command_line`.
+pub fn header(
+    xen: &Xen,
+    environment: impl fmt::Display,
+    command_line: Option<&CommandLine>,
+    tests: usize,
+) {
     println!("--- Xen Test Framework ---");
     println!("Environment: {environment}");
     println!("xtf-rs {}: {tests} tests selected", env!("CARGO_PKG_VERSION"));
@@ -91,6 +96,12 @@ pub fn header(xen: &Xen, environment: impl fmt::Display, tests: usize) {
         LivepatchSupport::NotBuilt => println!("# livepatch: not built into this Xen"),
         LivepatchSupport::UnknownVersion => {
             println!("# livepatch: no known sysctl interface version, or all denied (FLASK)");
+        }
+    }
+    if let Some(command_line) = command_line {
+        println!("# xen command line: {}", command_line.text);
+        for complaint in &command_line.complaints {
+            println!("# xen refuses: {complaint}");
         }
     }
     println!("1..{tests}");

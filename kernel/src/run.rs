@@ -8,7 +8,7 @@ use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
 use crate::report::{self, Status, Tally};
 use crate::test::{Context, Need, Outcome, Stop, Test};
-use crate::xen::LivepatchSupport;
+use crate::xen::{CommandLine, LivepatchSupport};
 use crate::{Answer, clock, heap, println};
 
 /// Runs the selected tests and ends the domain. `stamp` is the image's own command line.
@@ -21,7 +21,8 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     let selected = select(tests, &options, &context);
 
     let count = selected.as_ref().map_or(0, Vec::len);
-    report::header(&context.xen, context.environment, count);
+    let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
+    report::header(&context.xen, context.environment, command_line.as_ref(), count);
     for word in unknown {
         println!("# ignored: {word}");
     }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use livepatch::abi::{Call, Held, LIVEPATCH_FIRST_UNKNOWN, Revision, SysctlVersion};
 
-use crate::hypercall::{sysctl, version};
+use crate::hypercall::{console_ring, sysctl, version};
 use crate::{Answer, Errno};
 
 /// A release of Xen.
@@ -125,6 +125,42 @@ fn probe_livepatch() -> LivepatchSupport {
         }
     }
     LivepatchSupport::UnknownVersion
+}
+
+/// The oldest part of Xen's words; its command line was read before anything else.
+const FIRST_WORDS: usize = 2048;
+
+/// What Xen makes of its own command line.
+#[derive(Clone, Debug, Default)]
+pub struct CommandLine {
+    /// The line, as Xen keeps it.
+    pub text: String,
+    /// Options in it that Xen does not know, or whose values it refuses, in its words. It says so
+    /// before it has a serial port, so that nobody else reads it.
+    pub complaints: Vec<String>,
+}
+
+impl CommandLine {
+    /// Asks Xen, which tells only the control domain.
+    pub fn read(xen: &Xen) -> Self {
+        let text = version::text(version::Text::CommandLine).unwrap_or_default();
+        let complaints = match xen.livepatch {
+            LivepatchSupport::Available(version) => console_ring::read(version, FIRST_WORDS)
+                .map_or(Vec::new(), |said| complaints(&said)),
+            _ => Vec::new(),
+        };
+        Self { text, complaints }
+    }
+}
+
+/// The lines that `parse_params` (xen/common/kernel.c) prints.
+fn complaints(said: &str) -> Vec<String> {
+    let complaint = |line: &str| {
+        let text = &line[line.find("parameter \"")?..];
+        let is_one = text.contains("\" unknown!") || text.contains("\" has invalid value \"");
+        is_one.then(|| text.trim_end().into())
+    };
+    said.lines().filter_map(complaint).collect()
 }
 
 fn bare(version: SysctlVersion, sub_op: u32) -> Result<u64, Errno> {

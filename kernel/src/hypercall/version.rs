@@ -16,6 +16,8 @@ pub enum Text {
     Capabilities,
     /// The source revision (`XENVER_changeset`).
     Changeset,
+    /// Its own command line (`XENVER_commandline`); another text for the unprivileged.
+    CommandLine,
 }
 
 impl Text {
@@ -25,6 +27,7 @@ impl Text {
             Self::Extraversion => (1, 16),
             Self::Capabilities => (3, 1024),
             Self::Changeset => (4, 64),
+            Self::CommandLine => (9, 1024),
         }
     }
 }
