@@ -6,6 +6,7 @@
 //! - [`abi`]: the hypercall's structures for every sysctl interface version that has live
 //!   patching, and a description of a call in which each field can be wrong on purpose.
 //! - [`payload`]: live patches as ELF files, correct ones and ones with single faults.
+//! - [`program`]: sequences of calls as data, generated, written down, read, and run again.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -14,3 +15,4 @@ extern crate alloc;
 
 pub mod abi;
 pub mod payload;
+pub mod program;
