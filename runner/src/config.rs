@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use glob::Pattern;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::exit::{Error, IoContext, Result};
+use crate::image::{Image, TestMeta};
+use crate::machine::{Machine, Settings, TestSettings};
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
@@ -17,25 +22,71 @@ const EVERY: &str = "all";
 /// The project's own file is also the default where there is none.
 const BUILT_IN: &str = include_str!("../../xtf-runner.toml");
 
+/// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
+    /// The Xens of a run without `--xen`.
     #[serde(default)]
     default_xen: Vec<Spanned<String>>,
+    /// A table for each Xen, by the name that `--xen` takes.
     #[serde(default)]
     hypervisor: BTreeMap<String, Spanned<HypervisorEntry>>,
+    /// A table for the tests whose names a pattern matches (`*` matches any text). Where several
+    /// tables match, command lines and QEMU arguments add up, and of the rest the last one counts.
+    #[serde(default)]
+    test: BTreeMap<String, Spanned<TestEntry>>,
+    /// How QEMU is run.
     #[serde(default)]
     qemu: Qemu,
 }
 
+/// A `[hypervisor.NAME]` table. Needs exactly one of `debian` and `path`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct HypervisorEntry {
+    /// A package of Debian's, fetched with apt and unpacked without being installed.
     debian: Option<DebianPackage>,
+    /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
     path: Option<PathBuf>,
+    /// Where `mutate` finds the xen-syms: for a package, the package with its symbols; for a path,
+    /// a path.
     symbols: Option<String>,
+    /// Added to this Xen's command line. Before the results of a boot count, its Xen has to show
+    /// that it got this line, and not to complain about it.
     #[serde(default)]
     cmdline: String,
+    /// Added to the guest's command line.
+    #[serde(default)]
+    guest_cmdline: String,
+    /// CPUs of the machine, for tests that don't ask for more.
+    vcpus: Option<NonZeroU32>,
+    /// Memory of the machine, instead of the least that the environment needs.
+    memory_mib: Option<NonZeroU32>,
+    /// Further arguments for QEMU.
+    #[serde(default)]
+    qemu_args: Vec<String>,
+}
+
+/// A `[test."GLOB"]` table. Tests that differ in any of it but `timeout-s` don't share a boot.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TestEntry {
+    /// Added to Xen's command line, behind the hypervisor's.
+    #[serde(default)]
+    xen_cmdline: String,
+    /// Added to the guest's command line, behind the hypervisor's.
+    #[serde(default)]
+    guest_cmdline: String,
+    /// CPUs of the machine, instead of what the test asks for.
+    vcpus: Option<NonZeroU32>,
+    /// Memory of the machine, instead of the hypervisor's.
+    memory_mib: Option<NonZeroU32>,
+    /// Further arguments for QEMU, behind the hypervisor's.
+    #[serde(default)]
+    qemu_args: Vec<String>,
+    /// Time for the test, instead of its own; `--timeout` still counts more.
+    timeout_s: Option<NonZeroU64>,
 }
 
 /// A package in Debian's archive.
@@ -82,8 +133,8 @@ pub struct Hypervisor {
     pub origin: Origin,
     /// Where its xen-syms comes from.
     pub symbols: Option<Origin>,
-    /// Arguments that it always gets.
-    pub cmdline: String,
+    /// What its machines have besides what a test asks for.
+    pub machine: Settings,
 }
 
 /// The configuration, checked.
@@ -93,6 +144,7 @@ pub struct Config {
     pub workspace: PathBuf,
     /// What QEMU to run.
     pub qemu: Qemu,
+    tests: Vec<TestSettings>,
     defaults: Vec<String>,
     hypervisors: BTreeMap<String, Hypervisor>,
 }
@@ -134,8 +186,9 @@ impl Config {
         let mut hypervisors = BTreeMap::new();
         for (name, entry) in file.hypervisor {
             let offset = entry.span().start;
-            let HypervisorEntry { debian, path, symbols, cmdline } = entry.into_inner();
-            let (origin, symbols) = match (debian, path) {
+            let entry = entry.into_inner();
+            let symbols = entry.symbols;
+            let (origin, symbols) = match (entry.debian, entry.path) {
                 (Some(debian), None) => {
                     let suite = debian.suite.clone();
                     let package = |package| Origin::Debian(DebianPackage { suite, package });
@@ -154,7 +207,35 @@ impl Config {
                     return Err(complain(offset, &why));
                 }
             };
-            hypervisors.insert(name.clone(), Hypervisor { name, origin, symbols, cmdline });
+            let machine = Settings {
+                xen_cmdline: entry.cmdline,
+                guest_cmdline: entry.guest_cmdline,
+                vcpus: entry.vcpus,
+                memory_mib: entry.memory_mib,
+                qemu_args: entry.qemu_args,
+            };
+            hypervisors.insert(name.clone(), Hypervisor { name, origin, symbols, machine });
+        }
+        let mut entries: Vec<(String, Spanned<TestEntry>)> = file.test.into_iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.span().start);
+        let mut tests = Vec::new();
+        for (glob, entry) in entries {
+            let offset = entry.span().start;
+            let pattern = Pattern::new(&glob)
+                .map_err(|e| complain(offset, &format!("`{glob}` is no pattern: {}", e.msg)))?;
+            let entry = entry.into_inner();
+            tests.push(TestSettings {
+                tests: pattern,
+                machine: Settings {
+                    xen_cmdline: entry.xen_cmdline,
+                    guest_cmdline: entry.guest_cmdline,
+                    vcpus: entry.vcpus,
+                    memory_mib: entry.memory_mib,
+                    qemu_args: entry.qemu_args,
+                },
+                timeout_s: entry.timeout_s,
+                origin: format!("{origin}:{}", line_of(offset)),
+            });
         }
         for default in &file.default_xen {
             if !hypervisors.contains_key(default.get_ref()) {
@@ -171,7 +252,33 @@ impl Config {
             qemu.binary = workspace.join(&qemu.binary);
         }
         let defaults = file.default_xen.into_iter().map(Spanned::into_inner).collect();
-        Ok(Config { workspace, qemu, defaults, hypervisors })
+        Ok(Config { workspace, qemu, tests, defaults, hypervisors })
+    }
+
+    /// Refuses settings for tests that `image` does not have: they would be lost in silence.
+    pub fn check_tests(&self, image: &Image) -> Result<()> {
+        for TestSettings { tests, origin, .. } in &self.tests {
+            if !image.tests.iter().any(|test| tests.matches(&test.name)) {
+                let why = format!(
+                    "{origin}: no test in {} matches `{tests}`; see `xtf-runner list`",
+                    image.path.display()
+                );
+                return Err(Error::Usage(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The machine for `test` on `xen`.
+    pub fn machine(&self, xen: &Hypervisor, test: &TestMeta) -> Machine {
+        Machine::of(test, &xen.machine, &self.tests)
+    }
+
+    /// Time for `test`.
+    pub fn test_time(&self, test: &TestMeta) -> Duration {
+        let matching = self.tests.iter().rev().filter(|entry| entry.tests.matches(&test.name));
+        let set = matching.filter_map(|entry| entry.timeout_s).next();
+        Duration::from_secs(set.map_or(test.timeout_s, NonZeroU64::get))
     }
 
     /// The Xens that the user asked for, or the default ones.
@@ -199,7 +306,7 @@ impl Config {
                     name: name.clone(),
                     origin: Origin::Path(path.to_owned()),
                     symbols: None,
-                    cmdline: String::new(),
+                    machine: Settings::default(),
                 },
                 None => {
                     return Err(Error::Usage(format!(
@@ -269,6 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn settings_for_tests_count_in_the_files_order() {
+        let config = parse(
+            "[test.'z*']\nxen-cmdline = 'one'\ntimeout-s = 5\nvcpus = 2\n\
+             [test.'*a']\nxen-cmdline = 'two'\ntimeout-s = 6\nmemory-mib = 300\n\
+             [hypervisor.x]\npath = 'p'\ncmdline = 'zero'\nqemu-args = ['-a', 'b']",
+        );
+        let config = config.unwrap();
+        let xen = &config.select(&["x".into()]).unwrap()[0];
+        let test = TestMeta::named("za");
+        let machine = config.machine(xen, &test);
+        assert_eq!(machine.xen_cmdline, "zero one two");
+        assert_eq!((machine.vcpus, machine.memory_mib), (2, Some(300)));
+        assert_eq!(machine.qemu_args, ["-a", "b"]);
+        assert_eq!(config.test_time(&test), Duration::from_secs(6));
+        let other = TestMeta::named("other");
+        assert_eq!(config.machine(xen, &other).xen_cmdline, "zero");
+        assert_eq!(config.test_time(&other), Duration::from_secs(other.timeout_s));
+    }
+
+    #[test]
     fn mistakes_are_placed_and_explained() {
         for (text, why) in [
             (
@@ -280,6 +407,10 @@ mod tests {
             ("\ndefault-xen = ['y']", "x.toml:2: default-xen names `y`"),
             ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
             ("[qemu", "x.toml:1: "),
+            ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
+            ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`, expected one of"),
+            ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
+            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.to_string().starts_with(why), "{error}");

@@ -59,6 +59,26 @@ impl TestMeta {
     }
 }
 
+#[cfg(test)]
+impl TestMeta {
+    /// An ordinary test.
+    pub fn named(name: &str) -> TestMeta {
+        TestMeta {
+            name: name.into(),
+            title: String::new(),
+            category: Category::Functional,
+            environments: vec!["pv64".into(), "pvh64".into()],
+            needs: Vec::new(),
+            own_boot: false,
+            vcpus: 1,
+            timeout_s: 1,
+            default: true,
+            kills: Vec::new(),
+            cases: Vec::new(),
+        }
+    }
+}
+
 /// XTF's test categories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,6 +17,7 @@ mod image;
 mod judge;
 mod list;
 mod logs;
+mod machine;
 mod matrix;
 mod mutate;
 mod plan;

@@ -6,6 +6,7 @@ use crate::cli::Environment;
 use crate::exit::{Error, Result};
 use crate::image::{Image, Role, TestMeta};
 use crate::judge::{Expected, Judge};
+use crate::machine::Machine;
 
 /// A PV guest's command line holds 1024 bytes; this much of it may be the list of tests.
 const MAX_TEST_LIST: usize = 800;
@@ -21,8 +22,8 @@ pub struct Boot<'a> {
     pub xen: usize,
     /// What the image shall run as.
     pub environment: Environment,
-    /// CPUs of the machine.
-    pub vcpus: u32,
+    /// On what.
+    pub machine: Machine,
     /// What to run, in the image's order.
     pub tests: Vec<&'a TestMeta>,
 }
@@ -46,12 +47,14 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// The boots for the tests of `image` that `wanted` names, at least one.
+/// The boots for the tests of `image` that `wanted` names, at least one. `machine` tells what a test
+/// needs on a Xen.
 pub fn choose<'a>(
     image: &'a Image,
     wanted: &[String],
     xens: usize,
     environments: &[Environment],
+    machine: &dyn Fn(usize, &TestMeta) -> Machine,
 ) -> Result<Vec<Boot<'a>>> {
     let tests = select(&image.tests, wanted, Role::ControlDomain)?;
     let mut distinct = Vec::new();
@@ -60,7 +63,7 @@ pub fn choose<'a>(
             distinct.push(environment);
         }
     }
-    let boots = boots(&tests, xens, &distinct);
+    let boots = boots(&tests, xens, &distinct, machine);
     if boots.is_empty() {
         let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
         return Err(Error::EmptySelection(if names.is_empty() {
@@ -125,7 +128,12 @@ fn unknown(tests: &[TestMeta], name: &str) -> Error {
 }
 
 /// The boots for `tests` on each of `xens` Xens in each environment.
-fn boots<'a>(tests: &[&'a TestMeta], xens: usize, environments: &[Environment]) -> Vec<Boot<'a>> {
+fn boots<'a>(
+    tests: &[&'a TestMeta],
+    xens: usize,
+    environments: &[Environment],
+    machine: &dyn Fn(usize, &TestMeta) -> Machine,
+) -> Vec<Boot<'a>> {
     let mut boots: Vec<Boot<'a>> = Vec::new();
     for xen in 0..xens {
         for &environment in environments {
@@ -134,12 +142,11 @@ fn boots<'a>(tests: &[&'a TestMeta], xens: usize, environments: &[Environment]) 
                 if !test.environments.iter().any(|name| name == environment.name()) {
                     continue;
                 }
-                let shared = boots[first..].iter_mut().find(|boot| takes(boot, test));
+                let machine = machine(xen, test);
+                let shared = boots[first..].iter_mut().find(|boot| takes(boot, test, &machine));
                 match shared {
                     Some(boot) => boot.tests.push(test),
-                    None => {
-                        boots.push(Boot { xen, environment, vcpus: test.vcpus, tests: vec![test] });
-                    }
+                    None => boots.push(Boot { xen, environment, machine, tests: vec![test] }),
                 }
             }
         }
@@ -147,12 +154,13 @@ fn boots<'a>(tests: &[&'a TestMeta], xens: usize, environments: &[Environment]) 
     boots
 }
 
-/// Whether `test` may share `boot`.
-fn takes(boot: &Boot<'_>, test: &TestMeta) -> bool {
+/// Whether `test`, which needs `machine`, may share `boot`.
+fn takes(boot: &Boot<'_>, test: &TestMeta, machine: &Machine) -> bool {
     let list: usize = boot.tests.iter().map(|other| other.name.len() + 1).sum();
+    let list = list + machine.guest_cmdline.len();
     !test.own_boot
         && boot.tests.iter().all(|other| !other.own_boot)
-        && boot.vcpus == test.vcpus
+        && boot.machine == *machine
         && list + test.name.len() <= MAX_TEST_LIST
 }
 
@@ -160,22 +168,9 @@ fn takes(boot: &Boot<'_>, test: &TestMeta) -> bool {
 mod tests {
     use super::*;
     use crate::exit::Exit;
-    use crate::image::Category;
 
     fn test(name: &str) -> TestMeta {
-        TestMeta {
-            name: name.into(),
-            title: String::new(),
-            category: Category::Functional,
-            environments: vec!["pv64".into(), "pvh64".into()],
-            needs: Vec::new(),
-            own_boot: false,
-            vcpus: 1,
-            timeout_s: 1,
-            default: true,
-            kills: Vec::new(),
-            cases: Vec::new(),
-        }
+        TestMeta::named(name)
     }
 
     fn names(tests: &[&TestMeta]) -> String {
@@ -208,6 +203,26 @@ mod tests {
         assert_eq!(names(&select(&["*bad"]).unwrap()), "lp-bad");
     }
 
+    /// The machine for a test without any configuration.
+    fn plain(_: usize, test: &TestMeta) -> Machine {
+        Machine { vcpus: test.vcpus, ..Machine::default() }
+    }
+
+    #[test]
+    fn tests_share_a_boot_where_their_machines_are_the_same() {
+        let tests = ["a", "b", "c", "d", "e"].map(test);
+        let tests: Vec<&TestMeta> = tests.iter().collect();
+        let machine = |xen: usize, test: &TestMeta| match (xen, test.name.as_str()) {
+            (1, "b" | "d") => Machine { xen_cmdline: "x".into(), ..plain(xen, test) },
+            (1, "e") => Machine { memory_mib: Some(1), ..plain(xen, test) },
+            _ => plain(xen, test),
+        };
+        let boots = boots(&tests, 2, &[Environment::Pv64], &machine);
+        let shape: Vec<String> =
+            boots.iter().map(|boot| format!("{}: {}", boot.xen, names(&boot.tests))).collect();
+        assert_eq!(shape, ["0: a b c d e", "1: a c", "1: b d", "1: e"]);
+    }
+
     #[test]
     fn sharing_and_own_boots() {
         let tests = [
@@ -218,10 +233,18 @@ mod tests {
             TestMeta { environments: vec!["pv64".into()], own_boot: true, ..test("e") },
         ];
         let tests: Vec<&TestMeta> = tests.iter().collect();
-        let boots = boots(&tests, 2, &[Environment::Pv64, Environment::Pvh64]);
+        let boots = boots(&tests, 2, &[Environment::Pv64, Environment::Pvh64], &plain);
         let shape: Vec<String> = boots
             .iter()
-            .map(|b| format!("{} {} {}: {}", b.xen, b.environment.name(), b.vcpus, names(&b.tests)))
+            .map(|b| {
+                format!(
+                    "{} {} {}: {}",
+                    b.xen,
+                    b.environment.name(),
+                    b.machine.vcpus,
+                    names(&b.tests)
+                )
+            })
             .collect();
         assert_eq!(
             shape[..7],
@@ -242,7 +265,7 @@ mod tests {
     fn a_long_list_is_spread_over_boots() {
         let tests: Vec<TestMeta> = (0..50).map(|i| test(&format!("test-{i:0>60}"))).collect();
         let tests: Vec<&TestMeta> = tests.iter().collect();
-        let boots = boots(&tests, 1, &[Environment::Pv64]);
+        let boots = boots(&tests, 1, &[Environment::Pv64], &plain);
         assert!(boots.len() > 1);
         assert!(boots.iter().all(|boot| names(&boot.tests).len() <= MAX_TEST_LIST));
         assert_eq!(boots.iter().map(|boot| boot.tests.len()).sum::<usize>(), 50);

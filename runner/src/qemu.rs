@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Accel, BootMode, Environment};
 use crate::exit::{Error, Result};
+use crate::machine::join;
 use crate::plan::Boot;
 use crate::process::Tool;
 
@@ -38,6 +39,8 @@ pub struct Invocation {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
+    /// What Xen is to find as its command line.
+    pub xen_cmdline: String,
 }
 
 impl Qemu {
@@ -56,8 +59,9 @@ impl Qemu {
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// The command for `boot`, whose Xen wants `own_cmdline`.
-    pub fn invocation(&self, boot: &Boot<'_>, own_cmdline: &str) -> Invocation {
+    /// The command for `boot`.
+    pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
+        let machine = &boot.machine;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.accel == Accel::Kvm;
         let mut args: Vec<String> = Vec::new();
@@ -66,14 +70,15 @@ impl Qemu {
         add(&["-no-user-config", "-nodefaults", "-display", "none", "-monitor", "none"]);
         add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
-        add(&["-m", if pvh { "256" } else { "128" }, "-smp", &boot.vcpus.to_string()]);
+        let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
+        add(&["-m", &memory.to_string(), "-smp", &machine.vcpus.to_string()]);
         if kvm {
             add(&["-cpu", "host"]);
         } else if pvh {
             // SVM, for the PVH dom0; Xen's idle loop dies on the emulated MWAIT.
             add(&["-cpu", "EPYC,-monitor"]);
         }
-        if self.mode == BootMode::Fast && !kvm && boot.vcpus == 1 {
+        if self.mode == BootMode::Fast && !kvm && machine.vcpus == 1 {
             // Time advances with instructions and skips idle waits. An instruction takes 2^shift
             // ns: larger shifts hardly boot faster, and under emulated SVM, where a hypercall is
             // long, they leave Xen with a timer pending whenever it looks, so that LIST never
@@ -81,29 +86,30 @@ impl Qemu {
             add(&["-icount", "shift=6,sleep=off", "-rtc", "clock=vm"]);
         }
 
+        args.extend(machine.qemu_args.iter().cloned());
+
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
+        let own = format!("{IMAGE_LINK} tests={} exit=reboot", tests.join(","));
+        let module = join([&own, &machine.guest_cmdline, &self.guest_cmdline]);
+        // A single comma separates modules.
+        let module = module.replace(',', ",,");
+        let xen_cmdline = self.xen_cmdline(boot);
+        args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
+        args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
+        Invocation { program: self.binary.clone(), args, xen_cmdline }
+    }
+
+    fn xen_cmdline(&self, boot: &Boot<'_>) -> String {
         // Every word of Xen's costs about 15 ms of a boot and is often the only evidence. Xen
         // drops output, the guest's included, when its buffer runs full; the default of 16 KiB
         // does not hold what it has to say about a few thousand refused payloads.
-        let mut xen = vec!["console=com1", "serial_tx_buffer=1M", "bootscrub=0"];
-        xen.extend(["loglvl=all", "guest_loglvl=all"]);
-        if pvh {
-            xen.extend(["dom0=pvh", "dom0-iommu=none"]);
+        let mut own =
+            "console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all".to_owned();
+        if boot.environment == Environment::Pvh64 {
+            own += " dom0=pvh dom0-iommu=none";
         }
-        xen.extend([own_cmdline, &self.xen_cmdline]);
-        let xen = join(xen);
-
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-        let tests = format!("tests={}", tests.join(","));
-        let module = join(vec![IMAGE_LINK, &tests, "exit=reboot", &self.guest_cmdline]);
-        // A single comma separates modules.
-        let module = module.replace(',', ",,");
-        add(&["-kernel", XEN_LINK, "-append", &xen, "-initrd", &module]);
-        Invocation { program: self.binary.clone(), args }
+        join([&own, &boot.machine.xen_cmdline, &self.xen_cmdline])
     }
-}
-
-fn join(words: Vec<&str>) -> String {
-    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl Invocation {
@@ -133,23 +139,21 @@ fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Category, TestMeta};
+    use crate::image::TestMeta;
+    use crate::machine::Machine;
 
     fn command(environment: Environment, vcpus: u32, accel: Accel, mode: BootMode) -> String {
-        let test = |name: &str| TestMeta {
-            name: name.into(),
-            title: String::new(),
-            category: Category::Functional,
-            environments: Vec::new(),
-            needs: Vec::new(),
-            own_boot: false,
-            vcpus,
-            timeout_s: 1,
-            default: true,
-            kills: Vec::new(),
-            cases: Vec::new(),
-        };
-        let tests = [test("a"), test("b")];
+        let machine = Machine { vcpus, xen_cmdline: "a".into(), ..Machine::default() };
+        command_for(machine, environment, accel, mode)
+    }
+
+    fn command_for(
+        machine: Machine,
+        environment: Environment,
+        accel: Accel,
+        mode: BootMode,
+    ) -> String {
+        let tests = ["a", "b"].map(TestMeta::named);
         let qemu = Qemu {
             binary: "/opt/my qemu".into(),
             accel,
@@ -157,8 +161,8 @@ mod tests {
             guest_cmdline: "x=1,2".into(),
             xen_cmdline: "b".into(),
         };
-        let boot = Boot { xen: 0, environment, vcpus, tests: tests.iter().collect() };
-        qemu.invocation(&boot, "a").shell()
+        let boot = Boot { xen: 0, environment, machine, tests: tests.iter().collect() };
+        qemu.invocation(&boot).shell()
     }
 
     #[test]
@@ -171,6 +175,26 @@ mod tests {
              -append 'console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all a b' \
              -initrd 'xtf tests=a,,b exit=reboot x=1,,2'"
         );
+    }
+
+    #[test]
+    fn what_the_configuration_adds() {
+        let machine = Machine {
+            vcpus: 1,
+            memory_mib: Some(300),
+            xen_cmdline: "y".into(),
+            guest_cmdline: "z=1,2".into(),
+            qemu_args: vec!["-device".into(), "x,y".into()],
+        };
+        let command = command_for(machine, Environment::Pvh64, Accel::Tcg, BootMode::Plain);
+        for words in [
+            " -m 300 ",
+            " -device 'x,y' -kernel ",
+            "dom0-iommu=none y b'",
+            "exit=reboot z=1,,2 x=1,,2'",
+        ] {
+            assert!(command.contains(words), "{words}: {command}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::config::{Config, Hypervisor};
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::{self, Cache, Ready};
-use crate::image::Image;
+use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot};
 use crate::qemu::Qemu;
@@ -53,7 +53,9 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     }
 
     let image = find_image(&args.places, &config)?;
-    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env)?;
+    config.check_tests(&image)?;
+    let machine = |xen: usize, test: &TestMeta| config.machine(&xens[xen], test);
+    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env, &machine)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: args.accel,
@@ -78,7 +80,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         logs: RunLogs::create(&base)?,
         stop: &Stop::install()?,
         jobs: args.jobs.unwrap_or_else(cpus),
-        test_timeout: args.timeout.map(Duration::from_secs),
+        test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
     session.run(boots, &mut display)
@@ -114,7 +116,7 @@ fn dry_run(
     }
     let mut text = String::new();
     for boot in boots {
-        let invocation = qemu.invocation(boot, &xens[boot.xen].cmdline);
+        let invocation = qemu.invocation(boot);
         text += &invocation.shell_anywhere(&elves[boot.xen], &image.path);
         text.push('\n');
     }

@@ -15,7 +15,7 @@ use crate::console::Source;
 use crate::event::{Listener, RunEvent, TestOutcome};
 use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::Ready;
-use crate::image::Image;
+use crate::image::{Image, TestMeta};
 use crate::judge::Event;
 use crate::logs::{BootLogs, RunLogs};
 use crate::plan::Boot;
@@ -43,8 +43,8 @@ pub struct Session<'a> {
     pub stop: &'a Stop,
     /// CPUs' worth of boots at a time.
     pub jobs: NonZeroUsize,
-    /// Time for each test, instead of its own.
-    pub test_timeout: Option<Duration>,
+    /// Time for a test.
+    pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
     /// Time from power on to the first test, and between two tests.
     pub boot_timeout: Duration,
 }
@@ -100,7 +100,7 @@ impl Session<'_> {
             let planned: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
             let job = Job { number, place, planned, boot };
             place += job.planned.len();
-            (usize::try_from(job.boot.vcpus).unwrap_or(usize::MAX), job)
+            (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
         });
         let queue = Queue::new(self.jobs.get(), jobs);
         let shared = Shared(Mutex::new(Findings {
@@ -198,12 +198,13 @@ impl Session<'_> {
         guest_line: &mut dyn FnMut(&str),
     ) -> Result<Outcome> {
         let time_of = |name: &str| {
-            let own = boot.tests.iter().find(|test| test.name == name).map(|test| test.timeout_s);
-            self.test_timeout.or(own.map(Duration::from_secs)).unwrap_or(self.boot_timeout)
+            let test = boot.tests.iter().find(|test| test.name == name);
+            test.map_or(self.boot_timeout, |test| (self.test_time)(test))
         };
         let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
-        let invocation = self.qemu.invocation(boot, &self.xens[boot.xen].cmdline);
-        boot::run(&invocation, boot.judge(), &limits, self.stop, logs, &mut |event| {
+        let invocation = self.qemu.invocation(boot);
+        let judge = boot.judge().demand_options(&invocation.xen_cmdline);
+        boot::run(&invocation, judge, &limits, self.stop, logs, &mut |event| {
             if let Event::Line(line) = event
                 && line.source == Source::Guest
             {

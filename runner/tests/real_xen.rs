@@ -142,3 +142,34 @@ fn long_lines_and_floods_arrive_whole() {
         assert_eq!(flood, whole, "{environment}");
     }
 }
+
+#[test]
+#[ignore = "boots real Xen"]
+fn options_that_xen_does_not_take_are_errors() {
+    for environment in ENVIRONMENTS {
+        let options = "--xen-cmdline=ucode=no-scan frob=1 conring_size=zz";
+        let run = Run::of(environment, &["example", options]);
+        assert_eq!(run.code, 4, "{}", run.stdout);
+        run.says("does not take an option of its command line: parameter \"frob\" unknown!");
+        run.says("parameter \"conring_size\" has invalid value \"zz\", rc=-22!");
+    }
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_command_line_that_xen_cuts_is_an_error() {
+    let long = format!("--xen-cmdline={}", "loglvl=all ".repeat(100));
+    let run = Run::of("pv64", &["example", &long]);
+    assert_eq!(run.code, 4, "{}", run.stdout);
+    run.says("Xen's command line is `console=com1 ");
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_silent_xen_shows_its_options_all_the_same() {
+    for environment in ENVIRONMENTS {
+        let run = Run::of(environment, &["example", "--xen-cmdline=loglvl=none"]);
+        assert_eq!(run.code, 0, "{}", run.stdout);
+        assert!(run.guest_log().contains(" loglvl=none\n"), "{}", run.guest_log());
+    }
+}

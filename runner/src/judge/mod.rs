@@ -9,6 +9,7 @@
 //! the test that was running; else the last one that reported, whose aftermath it may be; else,
 //! when the plan was there but no test had begun, the first one expected; else, everybody.
 
+mod options;
 mod protocol;
 mod xen;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::console::{Line, Source, Splitter};
 use crate::status::Status;
+use options::Options;
 pub use protocol::Verdict;
 use protocol::{Depth, Token};
 pub use xen::Vitals;
@@ -176,6 +178,7 @@ pub struct Judge {
     last_reported: Option<usize>,
     splitter: Splitter,
     xen: xen::Watch,
+    options: Options,
     /// Bytes since the last result line.
     bytes: u64,
     output: bool,
@@ -191,6 +194,7 @@ pub struct Judge {
     diagnostics: Vec<String>,
     panic: Option<Panic>,
     result: Option<Status>,
+    /// Of the whole boot.
     faults: Vec<String>,
 }
 
@@ -204,6 +208,7 @@ impl Judge {
             last_reported: None,
             splitter: Splitter::default(),
             xen: xen::Watch::new(),
+            options: Options::default(),
             bytes: 0,
             output: false,
             branch: None,
@@ -220,6 +225,12 @@ impl Judge {
             result: None,
             faults: Vec::new(),
         }
+    }
+
+    /// Demands that Xen shows `cmdline` as its command line, and does not complain of it.
+    pub fn demand_options(mut self, cmdline: &str) -> Self {
+        self.options = Options::demanded(cmdline);
+        self
     }
 
     /// Takes console bytes that arrived at `now` (since the start of the boot).
@@ -261,7 +272,10 @@ impl Judge {
 
     fn line(&mut self, line: Line, now: Duration, events: &mut impl FnMut(Event)) {
         match line.source {
-            Source::Xen => self.xen.line(&line.text),
+            Source::Xen => {
+                self.options.xen_line(&line.text);
+                self.xen.line(&line.text);
+            }
             Source::Guest => {
                 if let Some(event) = self.guest_line(&line.text, now) {
                     events(event);
@@ -554,6 +568,9 @@ impl Judge {
     }
 
     fn diagnostic(&mut self, text: &str) {
+        if self.plan.is_none() {
+            self.options.guest_diagnostic(text);
+        }
         if let Some(version) = text.strip_prefix("xen: ")
             && self.plan.is_none()
         {
@@ -707,6 +724,7 @@ impl Judge {
 
     /// The checks of a boot that came to its regular end.
     fn check_whole(&mut self, now: Duration) {
+        self.options.end();
         if self.plan.is_none() {
             self.fault("no plan of the whole");
         }
@@ -737,6 +755,7 @@ impl Judge {
 
     /// A fault of the whole boot casts doubt on every result in it.
     fn taint(&mut self) {
+        self.faults.extend(self.options.take_faults());
         if self.faults.is_empty() {
             return;
         }

@@ -164,8 +164,8 @@ impl Campaign<'_> {
                 BootLogs::create(dir.path().join(index.to_string()), &xen, &self.image.path)?;
             let limits =
                 Limits { boot: self.timeout, test: &|_| self.timeout, until_failure: true };
-            let invocation = self.qemu.invocation(boot, &self.xen.cmdline);
-            let judge = boot.judge();
+            let invocation = self.qemu.invocation(boot);
+            let judge = boot.judge().demand_options(&invocation.xen_cmdline);
             let outcome =
                 boot::run(&invocation, judge, &limits, self.stop, &mut logs, &mut |_| {})?;
             if self.stop.requested().is_some() {
@@ -250,8 +250,9 @@ impl Experience {
 mod tests {
     use super::*;
     use crate::event::TestOutcome;
-    use crate::image::{Category, TestMeta};
+    use crate::image::TestMeta;
     use crate::judge::CaseReport;
+    use crate::machine::Machine;
 
     fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
         let case = |(name, verdict): &(&str, CaseVerdict)| CaseReport {
@@ -304,21 +305,11 @@ mod tests {
 
     #[test]
     fn likely_killers_come_first_but_environments_stay_in_order() {
-        let test = |cases: usize| TestMeta {
-            name: "t".into(),
-            title: String::new(),
-            category: Category::Functional,
-            environments: Vec::new(),
-            needs: Vec::new(),
-            own_boot: false,
-            vcpus: 1,
-            timeout_s: 1,
-            default: true,
-            kills: Vec::new(),
-            cases: vec!["c".into(); cases],
-        };
+        let test = |cases| TestMeta { cases: vec!["c".into(); cases], ..TestMeta::named("t") };
         let tests = [test(1), test(9)];
-        let boot = |environment, test| Boot { xen: 0, environment, vcpus: 1, tests: vec![test] };
+        let machine = Machine::default;
+        let boot =
+            |environment, test| Boot { xen: 0, environment, machine: machine(), tests: vec![test] };
         let boots = [
             boot(Environment::Pv64, &tests[0]),
             boot(Environment::Pv64, &tests[1]),

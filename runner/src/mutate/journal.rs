@@ -25,11 +25,9 @@ const BEGINNING: &str = "{\"record\":";
 pub struct Subject {
     /// SHA-256 of the Xen that boots.
     pub xen: String,
-    /// Arguments that it gets.
-    pub xen_cmdline: String,
     /// SHA-256 of the image.
     pub image: String,
-    /// Each boot, as `environment: test test`.
+    /// Each boot, by its QEMU's arguments.
     pub boots: Vec<String>,
 }
 
@@ -199,8 +197,8 @@ mod tests {
     use super::*;
 
     fn subject(image: &str) -> Subject {
-        let boots = vec!["pv64: a b".into()];
-        Subject { xen: "x".into(), xen_cmdline: String::new(), image: image.into(), boots }
+        let boots = vec!["-smp 1".into()];
+        Subject { xen: "x".into(), image: image.into(), boots }
     }
 
     fn finding(address: u64, killed: bool) -> Finding {

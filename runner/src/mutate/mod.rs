@@ -30,7 +30,7 @@ use crate::config::{Config, Hypervisor, Origin};
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
-use crate::image::Image;
+use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot};
 use crate::qemu::Qemu;
@@ -82,7 +82,9 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     }
 
     let image = find_image(&args.places, &config)?;
-    let boots = plan::choose(&image, &args.tests, 1, &args.env)?;
+    config.check_tests(&image)?;
+    let machine = |_: usize, test: &TestMeta| config.machine(&xen, test);
+    let boots = plan::choose(&image, &args.tests, 1, &args.env, &machine)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Auto,
@@ -163,9 +165,12 @@ impl Measure<'_> {
         fs::write(&elf, mutant).io("write", &elf)?;
         let what = format!("{} with {} inverted", self.ready.provenance, site.name());
         let mutant = Ready { elf, provenance: what };
-        let timeout = self.args.timeout.map(Duration::from_secs);
+        let time = |test: &TestMeta| {
+            let own = || self.config.test_time(test);
+            self.args.timeout.map_or_else(own, Duration::from_secs)
+        };
         let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), false);
-        let exit = self.session(&mutant, logs, timeout).run(self.boots.to_vec(), &mut display)?;
+        let exit = self.session(&mutant, logs, &time).run(self.boots.to_vec(), &mut display)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -196,7 +201,8 @@ impl Measure<'_> {
                 display: Display::new(anstream::AutoStream::auto(io::stdout()), false),
                 baseline: Baseline::default(),
             };
-            let session = self.session(self.ready, logs, None);
+            let time = |test: &TestMeta| self.config.test_time(test);
+            let session = self.session(self.ready, logs, &time);
             let exit = session.run(self.boots.to_vec(), &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
@@ -258,7 +264,7 @@ impl Measure<'_> {
         &'s self,
         ready: &'s Ready,
         logs: RunLogs,
-        test_timeout: Option<Duration>,
+        test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
     ) -> Session<'s> {
         Session {
             xens: std::slice::from_ref(self.xen),
@@ -270,20 +276,17 @@ impl Measure<'_> {
             stop: self.stop,
             // The mutants' time is measured by what Xen itself takes, undisturbed.
             jobs: NonZeroUsize::MIN,
-            test_timeout,
+            test_time,
             boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
         }
     }
 
     fn subject(&self) -> Result<Subject> {
         let image = fs::read(&self.image.path).io("read", &self.image.path)?;
-        let boots = self.boots.iter().map(|boot| {
-            let tests: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-            format!("{}: {}", boot.environment.name(), tests.join(" "))
-        });
+        // The arguments alone: with another QEMU the findings are the same.
+        let boots = self.boots.iter().map(|boot| self.qemu.invocation(boot).args.join(" "));
         Ok(Subject {
             xen: hypervisor::sha256(self.binary.bytes()),
-            xen_cmdline: self.xen.cmdline.clone(),
             image: hypervisor::sha256(&image),
             boots: boots.collect(),
         })

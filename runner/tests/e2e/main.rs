@@ -21,14 +21,12 @@ fn success() {
     assert!(!out.stdout.contains('\x1b'), "colour in a pipe: {out:?}");
 
     let boot = world.boot_dir("001-");
-    assert_eq!(
-        fs::read(boot.join("console.log")).unwrap(),
-        fs::read(fixture("success.log")).unwrap()
-    );
+    let console = fs::read(boot.join("console.log")).unwrap();
+    assert!(console.ends_with(&fs::read(fixture("success.log")).unwrap()));
     let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
     let xen = fs::read_to_string(boot.join("xen.log")).unwrap();
     assert!(guest.starts_with("--- Xen Test Framework ---\n") && !guest.contains("(XEN)"));
-    assert!(xen.starts_with("(XEN) Xen version") && !xen.contains("Subtest"));
+    assert!(xen.contains("\n(XEN) Xen version") && !xen.contains("Subtest"));
     let runner = fs::read_to_string(boot.join("runner.log")).unwrap();
     assert!(runner.contains("'xtf tests=example,,args,,needy exit=reboot'"), "{runner}");
 }
@@ -193,6 +191,53 @@ fn as_many_at_a_time_as_asked() {
 }
 
 #[test]
+fn a_xen_with_another_command_line_gives_no_results() {
+    let world = World::new();
+    let out = world.run(&["run", "example", "args"], "other-options", "success.log");
+    assert_eq!(out.code, 4, "{out:?}");
+    let why = "Xen's command line is `console=com1loglvl=all`, asked for was `console=com1 serial";
+    assert!(out.stdout.contains(why), "{out:?}");
+}
+
+#[test]
+fn settings_reach_the_machine_and_split_boots() {
+    let world = World::new();
+    world.file(
+        "xtf-runner.toml",
+        "default-xen = ['fake']\n[hypervisor.fake]\npath = 'xen'\ncmdline = 'x=1'\n\
+         memory-mib = 300\nguest-cmdline = 'g=1'\n\
+         [test.'a*']\nxen-cmdline = 'y=2'\nvcpus = 3\nqemu-args = ['-device', 'dev']\n",
+    );
+    let out = world.run(&["run", "--dry-run", "--xen-cmdline", "z=3"], "print", "good.log");
+    let lines: Vec<&str> = out.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{out:?}");
+    assert!(lines[0].contains("-m 300 -smp 1 "), "{out:?}");
+    assert!(lines[0].contains(" x=1 z=3' -initrd 'xtf tests=example,,needy exit=reboot g=1'"));
+    assert!(lines[1].contains("-m 300 -smp 3 "), "{out:?}");
+    assert!(lines[1].contains(" -device dev -kernel "), "{out:?}");
+    assert!(lines[1].contains(" x=1 y=2 z=3' -initrd 'xtf tests=args exit=reboot g=1'"), "{out:?}");
+
+    world.file("xtf-runner.toml", "[test.'a*']\nvcpus = 3\n[test.'agrs']\nvcpus = 3\n");
+    let out = world.run(&["run", "--xen", "./xen"], "print", "good.log");
+    assert_eq!(out.code, 64, "{out:?}");
+    assert!(out.stderr.contains("xtf-runner.toml:3: no test in "), "{out:?}");
+    assert!(out.stderr.contains("matches `agrs`"), "{out:?}");
+}
+
+#[test]
+fn a_configured_time_counts_less_than_the_users() {
+    let world = World::new();
+    let toml = "[hypervisor.fake]\npath = 'xen'\n[test.args]\ntimeout-s = 1\n";
+    world.file("xtf-runner.toml", toml);
+    let run = |more: &[&str]| {
+        let args = [&["run", "--xen", "fake", "args", "example"], more].concat();
+        world.run(&args, "hang", "good.log").stdout
+    };
+    assert!(run(&[]).contains("no result within 1 s"));
+    assert!(run(&["--timeout", "2"]).contains("no result within 2 s"));
+}
+
+#[test]
 fn dry_run_prints_and_runs_nothing() {
     let world = World::new();
     let out = world.run(&["run", "--dry-run", "--cmdline", "a=b,c"], "print", "good.log");
@@ -206,7 +251,7 @@ fn dry_run_prints_and_runs_nothing() {
 
     // The line is what it claims to be: a shell runs it.
     let shell = world.shell(&out.stdout, "print", "good.log");
-    assert_eq!(shell.stdout.as_bytes(), fs::read(fixture("good.log")).unwrap());
+    assert!(shell.stdout.as_bytes().ends_with(&fs::read(fixture("good.log")).unwrap()));
 }
 
 #[test]

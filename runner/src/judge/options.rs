@@ -1,0 +1,75 @@
+//! Whether Xen got the command line that it was meant to get, and takes it.
+//!
+//! Xen shows the line on its console unless its `loglvl` forbids it, and tells the control domain
+//! in any case, which prints it. Of options that it does not know, or whose values it refuses, it
+//! complains before it has a serial port: those, too, come from the control domain.
+
+/// How Xen's own line begins.
+const XEN_SHOWS: &str = "Command line: ";
+/// How the guest's begins.
+const GUEST_SHOWS: &str = "xen command line: ";
+/// How each of Xen's complaints that the guest passes on begins.
+const GUEST_COMPLAINS: &str = "xen refuses: ";
+/// Faults kept.
+const MAX_FAULTS: usize = 8;
+
+/// What was demanded, and what is wrong with what was seen.
+#[derive(Debug, Default)]
+pub struct Options {
+    demanded: Option<String>,
+    shown: bool,
+    faults: Vec<String>,
+}
+
+impl Options {
+    /// Demands `cmdline`; without this, nothing is ever wrong.
+    pub fn demanded(cmdline: &str) -> Options {
+        let words: Vec<&str> = cmdline.split_whitespace().collect();
+        Options { demanded: Some(words.join(" ")), ..Options::default() }
+    }
+
+    /// Takes a line of Xen's.
+    pub fn xen_line(&mut self, line: &str) {
+        if let Some(line) = line.strip_prefix("(XEN) ").and_then(|l| l.strip_prefix(XEN_SHOWS)) {
+            self.shows(line);
+        }
+    }
+
+    /// Takes a diagnostic of the guest's, from before its plan.
+    pub fn guest_diagnostic(&mut self, text: &str) {
+        if let Some(line) = text.strip_prefix(GUEST_SHOWS) {
+            self.shows(line);
+        } else if let Some(complaint) = text.strip_prefix(GUEST_COMPLAINS)
+            && self.demanded.is_some()
+        {
+            self.fault(format!("Xen does not take an option of its command line: {complaint}"));
+        }
+    }
+
+    fn shows(&mut self, line: &str) {
+        let Some(demanded) = &self.demanded else { return };
+        self.shown = true;
+        if !line.split_whitespace().eq(demanded.split_whitespace()) {
+            let line = line.trim();
+            self.fault(format!("Xen's command line is `{line}`, asked for was `{demanded}`"));
+        }
+    }
+
+    /// The boot came to its regular end.
+    pub fn end(&mut self) {
+        if let Some(demanded) = self.demanded.as_ref().filter(|_| !self.shown) {
+            self.fault(format!("Xen did not show its command line, asked for was `{demanded}`"));
+        }
+    }
+
+    /// What is wrong.
+    pub fn take_faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+
+    fn fault(&mut self, why: String) {
+        if self.faults.len() < MAX_FAULTS && !self.faults.contains(&why) {
+            self.faults.push(why);
+        }
+    }
+}
