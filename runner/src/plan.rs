@@ -28,6 +28,15 @@ pub struct Boot<'a> {
     pub tests: Vec<&'a TestMeta>,
 }
 
+/// Whether tests may share a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Those that don't object do.
+    Allowed,
+    /// Each test gets a boot of its own.
+    Isolated,
+}
+
 impl<'a> Boot<'a> {
     /// The same machine again for some of the tests.
     pub fn again_for(&self, names: &[String]) -> Boot<'a> {
@@ -54,6 +63,7 @@ pub fn choose<'a>(
     wanted: &[String],
     xens: usize,
     environments: &[Environment],
+    sharing: Sharing,
     machine: &dyn Fn(usize, &TestMeta) -> Machine,
 ) -> Result<Vec<Boot<'a>>> {
     let tests = select(&image.tests, wanted, Role::ControlDomain)?;
@@ -63,7 +73,7 @@ pub fn choose<'a>(
             distinct.push(environment);
         }
     }
-    let boots = boots(&tests, xens, &distinct, machine);
+    let boots = boots(&tests, xens, &distinct, sharing, machine);
     if boots.is_empty() {
         let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
         return Err(Error::EmptySelection(if names.is_empty() {
@@ -132,6 +142,7 @@ fn boots<'a>(
     tests: &[&'a TestMeta],
     xens: usize,
     environments: &[Environment],
+    sharing: Sharing,
     machine: &dyn Fn(usize, &TestMeta) -> Machine,
 ) -> Vec<Boot<'a>> {
     let mut boots: Vec<Boot<'a>> = Vec::new();
@@ -143,7 +154,9 @@ fn boots<'a>(
                     continue;
                 }
                 let machine = machine(xen, test);
-                let shared = boots[first..].iter_mut().find(|boot| takes(boot, test, &machine));
+                let shared = boots[first..]
+                    .iter_mut()
+                    .find(|boot| sharing == Sharing::Allowed && takes(boot, test, &machine));
                 match shared {
                     Some(boot) => boot.tests.push(test),
                     None => boots.push(Boot { xen, environment, machine, tests: vec![test] }),
@@ -203,6 +216,20 @@ mod tests {
         assert_eq!(names(&select(&["*bad"]).unwrap()), "lp-bad");
     }
 
+    const BOTH: [Environment; 2] = [Environment::Pv64, Environment::Pvh64];
+
+    #[test]
+    fn isolated_tests_share_nothing() {
+        let tests = [test("a"), TestMeta { own_boot: true, ..test("b") }, test("c")];
+        let tests: Vec<&TestMeta> = tests.iter().collect();
+        let boots = boots(&tests, 1, &BOTH, Sharing::Isolated, &plain);
+        let shape: Vec<String> = boots
+            .iter()
+            .map(|boot| format!("{} {}", boot.environment.name(), names(&boot.tests)))
+            .collect();
+        assert_eq!(shape, ["pv64 a", "pv64 b", "pv64 c", "pvh64 a", "pvh64 b", "pvh64 c"]);
+    }
+
     /// The machine for a test without any configuration.
     fn plain(_: usize, test: &TestMeta) -> Machine {
         Machine { vcpus: test.vcpus, ..Machine::default() }
@@ -217,7 +244,7 @@ mod tests {
             (1, "e") => Machine { memory_mib: Some(1), ..plain(xen, test) },
             _ => plain(xen, test),
         };
-        let boots = boots(&tests, 2, &[Environment::Pv64], &machine);
+        let boots = boots(&tests, 2, &[Environment::Pv64], Sharing::Allowed, &machine);
         let shape: Vec<String> =
             boots.iter().map(|boot| format!("{}: {}", boot.xen, names(&boot.tests))).collect();
         assert_eq!(shape, ["0: a b c d e", "1: a c", "1: b d", "1: e"]);
@@ -233,7 +260,7 @@ mod tests {
             TestMeta { environments: vec!["pv64".into()], own_boot: true, ..test("e") },
         ];
         let tests: Vec<&TestMeta> = tests.iter().collect();
-        let boots = boots(&tests, 2, &[Environment::Pv64, Environment::Pvh64], &plain);
+        let boots = boots(&tests, 2, &BOTH, Sharing::Allowed, &plain);
         let shape: Vec<String> = boots
             .iter()
             .map(|b| {
@@ -265,7 +292,7 @@ mod tests {
     fn a_long_list_is_spread_over_boots() {
         let tests: Vec<TestMeta> = (0..50).map(|i| test(&format!("test-{i:0>60}"))).collect();
         let tests: Vec<&TestMeta> = tests.iter().collect();
-        let boots = boots(&tests, 1, &[Environment::Pv64], &plain);
+        let boots = boots(&tests, 1, &[Environment::Pv64], Sharing::Allowed, &plain);
         assert!(boots.len() > 1);
         assert!(boots.iter().all(|boot| names(&boot.tests).len() <= MAX_TEST_LIST));
         assert_eq!(boots.iter().map(|boot| boot.tests.len()).sum::<usize>(), 50);

@@ -14,7 +14,7 @@ use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
-use crate::plan::{self, Boot};
+use crate::plan::{self, Boot, Sharing};
 use crate::qemu::Qemu;
 use crate::report::Display;
 use crate::session::Session;
@@ -55,7 +55,8 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
     let machine = |xen: usize, test: &TestMeta| config.machine(&xens[xen], test);
-    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env, &machine)?;
+    let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
+    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env, sharing, &machine)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: args.accel,

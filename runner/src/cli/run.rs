@@ -35,6 +35,10 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
+    /// Give each test a boot of its own
+    #[arg(long)]
+    pub isolate: bool,
+
     /// Print the QEMU commands and run nothing
     #[arg(long, conflicts_with = "fetch_only")]
     pub dry_run: bool,

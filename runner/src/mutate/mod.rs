@@ -32,7 +32,7 @@ use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
-use crate::plan::{self, Boot};
+use crate::plan::{self, Boot, Sharing};
 use crate::qemu::Qemu;
 use crate::report::Display;
 use crate::run::{cpus, find_image, write_out};
@@ -84,7 +84,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
     let machine = |_: usize, test: &TestMeta| config.machine(&xen, test);
-    let boots = plan::choose(&image, &args.tests, 1, &args.env, &machine)?;
+    let boots = plan::choose(&image, &args.tests, 1, &args.env, Sharing::Allowed, &machine)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Auto,

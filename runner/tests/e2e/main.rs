@@ -225,6 +225,16 @@ fn settings_reach_the_machine_and_split_boots() {
 }
 
 #[test]
+fn isolated_tests_have_boots_of_their_own() {
+    let world = World::new();
+    let out = world.run(&["run", "--isolate", "--dry-run"], "print", "good.log");
+    let modules: Vec<&str> =
+        out.stdout.lines().filter_map(|line| line.split(" tests=").nth(1)).collect();
+    let wanted = ["example exit=reboot' )", "args exit=reboot' )", "needy exit=reboot' )"];
+    assert_eq!(modules, wanted);
+}
+
+#[test]
 fn a_configured_time_counts_less_than_the_users() {
     let world = World::new();
     let toml = "[hypervisor.fake]\npath = 'xen'\n[test.args]\ntimeout-s = 1\n";
