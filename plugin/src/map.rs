@@ -1,0 +1,83 @@
+//! The shared file, mapped.
+
+use std::ffi::{c_int, c_void};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, WORD, words};
+
+const PROT_READ_WRITE: c_int = 1 | 2;
+const MAP_SHARED: c_int = 1;
+
+unsafe extern "C" {
+    fn mmap(
+        at: *mut c_void,
+        size: usize,
+        prot: c_int,
+        flags: c_int,
+        fd: c_int,
+        offset: i64,
+    ) -> *mut c_void;
+}
+
+/// What to count, and the counts.
+pub struct Map {
+    addresses: &'static [AtomicU64],
+    counts: &'static [AtomicU64],
+}
+
+impl Map {
+    /// Maps the file at `path`, and says in it that somebody did.
+    pub fn open(path: &str) -> Result<Map, String> {
+        let all = map_file(path)?;
+        let word = |at: usize| all.get(at).map(|word| word.load(Ordering::Relaxed));
+        if word(0) != Some(MAGIC) {
+            return Err(format!(
+                "{path} is no file of this runner's; are plugin and runner of one build?"
+            ));
+        }
+        let count = word(COUNT_AT).and_then(|count| usize::try_from(count).ok());
+        let count = count.filter(|&count| count < all.len() && words(count) == all.len());
+        let count = count.ok_or_else(|| format!("{path} is not as long as it says"))?;
+        let (addresses, counts) = all[HEADER..].split_at(count);
+        all[STATE_AT].store(ATTACHED, Ordering::Release);
+        Ok(Map { addresses, counts })
+    }
+
+    /// The counts of the addresses in an instruction of `size` bytes at `start`.
+    ///
+    /// There may be several: Xen patches itself when it boots, and puts one long instruction where
+    /// its file has several short ones.
+    pub fn counts(&self, start: u64, size: u64) -> &'static [AtomicU64] {
+        let end = start.saturating_add(size);
+        let before = |limit: u64| {
+            self.addresses.partition_point(|address| address.load(Ordering::Relaxed) < limit)
+        };
+        let first = before(start);
+        &self.counts[first..before(end).max(first)]
+    }
+}
+
+/// The whole file at `path` as words, for as long as this process lives.
+fn map_file(path: &str) -> Result<&'static [AtomicU64], String> {
+    let fail = |why: std::io::Error| format!("cannot map {path}: {why}");
+    let file = File::options().read(true).write(true).open(path).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size < HEADER * WORD || !size.is_multiple_of(WORD) {
+        return Err(format!("{path} is too short"));
+    }
+    // SAFETY: the kernel chooses a free place for the mapping, so it aliases nothing of Rust's.
+    let at =
+        unsafe { mmap(ptr::null_mut(), size, PROT_READ_WRITE, MAP_SHARED, file.as_raw_fd(), 0) };
+    if at.addr() == usize::MAX {
+        return Err(fail(std::io::Error::last_os_error()));
+    }
+    // SAFETY: `at` is the start of `size` readable and writable bytes, page-aligned, never unmapped.
+    // Other processes and generated code change them at any time, which atomics allow for. Nobody
+    // truncates the file: the runner creates it at its full length and only ever reads it after.
+    Ok(unsafe { slice::from_raw_parts(at.cast(), size / WORD) })
+}
