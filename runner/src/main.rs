@@ -10,6 +10,7 @@ mod boot;
 mod cli;
 mod config;
 mod console;
+mod coverage;
 mod event;
 mod exit;
 mod hypervisor;
@@ -21,6 +22,7 @@ mod machine;
 mod matrix;
 mod mutate;
 mod plan;
+mod plugin;
 mod process;
 mod qemu;
 mod queue;
@@ -32,6 +34,7 @@ mod signals;
 mod stamp;
 mod status;
 mod symbols;
+mod xen_symbols;
 
 use clap::Parser;
 
@@ -51,6 +54,7 @@ fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
         Command::Mutate(args) => mutate::mutate(args),
+        Command::Coverage(args) => coverage::coverage(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("error: {e}");

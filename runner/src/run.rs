@@ -17,7 +17,7 @@ use crate::logs::RunLogs;
 use crate::plan::{self, Boot, Sharing};
 use crate::qemu::Qemu;
 use crate::report::Display;
-use crate::session::Session;
+use crate::session::{Session, as_it_is};
 use crate::signals::Stop;
 
 /// Where the workspace's build leaves the image.
@@ -83,6 +83,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         jobs: args.jobs.unwrap_or_else(cpus),
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
+        prepare: &as_it_is,
     };
     session.run(boots, &mut display)
 }

@@ -4,6 +4,7 @@
 //! left out goes back into the queue as a boot of its own.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -47,6 +48,16 @@ pub struct Session<'a> {
     pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
     /// Time from power on to the first test, and between two tests.
     pub boot_timeout: Duration,
+    /// Adds to each boot's folder what it needs beyond that; returns further arguments for QEMU.
+    pub prepare: &'a Prepare<'a>,
+}
+
+/// See [`Session::prepare`].
+pub type Prepare<'a> = dyn Fn(&Path) -> Result<Vec<String>> + Sync + 'a;
+
+/// A boot that needs nothing more.
+pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
+    Ok(Vec::new())
 }
 
 /// A boot in the queue.
@@ -202,7 +213,8 @@ impl Session<'_> {
             test.map_or(self.boot_timeout, |test| (self.test_time)(test))
         };
         let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
-        let invocation = self.qemu.invocation(boot);
+        let mut invocation = self.qemu.invocation(boot);
+        invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
         boot::run(&invocation, judge, &limits, self.stop, logs, &mut |event| {
             if let Event::Line(line) = event

@@ -1,5 +1,6 @@
 //! The command line: a file for each subcommand, and here what they share.
 
+mod coverage;
 mod list;
 mod mutate;
 mod run;
@@ -9,8 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub use coverage::CoverageArgs;
 pub use list::ListArgs;
-pub use mutate::{MutateArgs, Preset};
+pub use mutate::MutateArgs;
 pub use run::{Accel, BootMode, RunArgs};
 
 /// Boots the xtf image on Xen, judges its console output, and reports.
@@ -42,6 +44,11 @@ pub enum Command {
     /// fails: the mutant is killed. One that survives stands for a check in Xen that no test
     /// depends on.
     Mutate(MutateArgs),
+    /// Measure which code of Xen the tests execute
+    ///
+    /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the
+    /// tests run. Code that no test reaches is code that no test can vouch for.
+    Coverage(CoverageArgs),
 }
 
 /// Where the image and the configuration are.
@@ -54,6 +61,25 @@ pub struct Places {
     /// Configuration [default: the nearest xtf-runner.toml, else built in]
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+}
+
+/// Functions of Xen.
+#[derive(Debug, Args)]
+pub struct FunctionArgs {
+    /// Functions of Xen, by name or FILE#NAME; `*` matches any text
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "preset")]
+    pub functions: Vec<String>,
+
+    /// A set of functions of Xen
+    #[arg(long, value_enum, default_value_t = Preset::Livepatch)]
+    pub preset: Preset,
+}
+
+/// Sets of functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// All of common/livepatch.c, common/livepatch_elf.c and arch/x86/livepatch.c
+    Livepatch,
 }
 
 /// Environments that a backend here can boot.

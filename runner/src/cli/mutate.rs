@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Environment, Places};
+use super::{Environment, FunctionArgs, Places};
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
@@ -36,13 +36,9 @@ pub struct MutateArgs {
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64")]
     pub env: Vec<Environment>,
 
-    /// Functions of Xen to break, by name or FILE#NAME; `*` matches any text
-    #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "preset")]
-    pub functions: Vec<String>,
-
-    /// A set of functions of Xen
-    #[arg(long, value_enum, default_value_t = Preset::Livepatch)]
-    pub preset: Preset,
+    /// What to break.
+    #[command(flatten)]
+    pub functions: FunctionArgs,
 
     /// Mutants at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]
@@ -76,11 +72,4 @@ pub struct MutateArgs {
     /// QEMU [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
-}
-
-/// Sets of functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// All of common/livepatch.c, common/livepatch_elf.c and arch/x86/livepatch.c
-    Livepatch,
 }

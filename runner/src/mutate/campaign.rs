@@ -12,7 +12,6 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::binary::BootXen;
 use super::journal::{Finding, Killer, Verdict};
 use super::sites::Site;
 use crate::boot::{self, Limits};
@@ -27,6 +26,7 @@ use crate::plan::Boot;
 use crate::qemu::Qemu;
 use crate::signals::Stop;
 use crate::status::Status;
+use crate::xen_symbols::BootXen;
 
 /// How many times as long as on Xen itself a mutant's test may take.
 const PATIENCE: u32 = 10;

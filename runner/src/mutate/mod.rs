@@ -1,32 +1,26 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`binary`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
+//! [`xen_symbols`](crate::xen_symbols) reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
 //! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
 
-mod binary;
 mod campaign;
 mod journal;
 mod report;
 mod sites;
-#[cfg(test)]
-#[path = "../../tests/fixtures/xen_build.rs"]
-mod xen_build;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use binary::{BootXen, Symbols};
 use campaign::{Baseline, Campaign};
 use journal::{Finding, Journal, Subject};
 use report::Progress;
 use sites::Site;
 
 use crate::cli::{Accel, BootMode, MutateArgs};
-use crate::config::{Config, Hypervisor, Origin};
+use crate::config::{Config, Hypervisor};
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
@@ -36,36 +30,18 @@ use crate::plan::{self, Boot, Sharing};
 use crate::qemu::Qemu;
 use crate::report::Display;
 use crate::run::{cpus, find_image, write_out};
-use crate::session::Session;
+use crate::session::{Session, as_it_is};
 use crate::signals::Stop;
+use crate::xen_symbols::{self, BootXen, Build, Symbols};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
-    let xen = the_xen(args, &config)?;
+    let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
     let cache = Cache::of_workspace(&config.workspace)?;
-    // Notes go where they don't end up in --list's output.
-    let mut note = |text: &str| eprintln!("note: {text}");
-    let ready = hypervisor::obtain(&xen, &cache, &mut note)?;
-    let origin = args.symbols.clone().map(Origin::Path).or_else(|| xen.symbols.clone());
-    let origin = origin.ok_or_else(|| {
-        Error::Usage(format!(
-            "no symbols of Xen {}: name its xen-syms with --symbols, or in xtf-runner.toml with \
-             `symbols`",
-            xen.name
-        ))
-    })?;
-    let syms = hypervisor::obtain_symbols(&origin, &cache, &mut note)?;
-
-    let (binary, symbols) = read(&ready, &syms)?;
-    let functions = if args.functions.is_empty() {
-        sites::of_preset(&symbols, args.preset)?
-    } else {
-        sites::matching(&symbols, &args.functions)?
-    };
+    let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
     let mut sites = Vec::new();
-    for function in functions {
-        binary.check_code(function).map_err(|why| in_file(&ready.elf, &why))?;
+    for function in build.functions(&args.functions)? {
         sites.extend(sites::find(function)?);
     }
     if let Some(only) = &args.only {
@@ -77,7 +53,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         ));
     }
     if args.list {
-        write_out(&report::listing(&symbols, &sites))?;
+        write_out(&report::listing(&build.symbols, &sites))?;
         return Ok(Exit::Success);
     }
 
@@ -97,9 +73,9 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         args,
         config: &config,
         xen: &xen,
-        ready: &ready,
-        binary: &binary,
-        symbols: &symbols,
+        ready: &build.ready,
+        binary: &build.binary,
+        symbols: &build.symbols,
         sites: &sites,
         image: &image,
         boots: &boots,
@@ -108,35 +84,6 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         stop: &Stop::install()?,
     };
     if args.only.is_some() { measure.one() } else { measure.all() }
-}
-
-fn the_xen(args: &MutateArgs, config: &Config) -> Result<Hypervisor> {
-    let wanted: Vec<String> = args.xen.iter().cloned().collect();
-    let mut xens = config.select(&wanted)?;
-    match (xens.pop(), xens.is_empty()) {
-        (Some(xen), true) => Ok(xen),
-        _ => Err(Error::Usage("default-xen names several Xens; choose one with --xen".into())),
-    }
-}
-
-fn read(ready: &Ready, syms: &Ready) -> Result<(BootXen, Symbols)> {
-    let bytes = |path: &Path| fs::read(path).io("read", path);
-    let symbols = Symbols::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
-    let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
-    binary.check_build(&symbols).map_err(|why| {
-        let Ready { elf, provenance } = syms;
-        let why = format!(
-            "{why}, {provenance}; get both of the same version, from the cache's folder remove the \
-             older of the two ({})",
-            elf.display()
-        );
-        in_file(&ready.elf, &why)
-    })?;
-    Ok((binary, symbols))
-}
-
-fn in_file(path: &Path, why: &str) -> Error {
-    Error::Data(format!("{} {why}", path.display()))
 }
 
 /// What is measured, and with what.
@@ -257,7 +204,9 @@ impl Measure<'_> {
     }
 
     fn mutant(&self, site: &Site<'_>) -> Result<Vec<u8>> {
-        self.binary.inverted(site.opcode).ok_or_else(|| in_file(&self.ready.elf, "is too short"))
+        self.binary
+            .inverted(site.opcode)
+            .ok_or_else(|| xen_symbols::in_file(&self.ready.elf, "is too short"))
     }
 
     fn session<'s>(
@@ -278,6 +227,7 @@ impl Measure<'_> {
             jobs: NonZeroUsize::MIN,
             test_time,
             boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
+            prepare: &as_it_is,
         }
     }
 

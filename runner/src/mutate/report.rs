@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use iced_x86::{Formatter, GasFormatter, Instruction, SymbolResolver, SymbolResult};
-
-use super::binary::{Function, Symbols};
 use super::journal::{Finding, Verdict};
-use super::sites::{self, Site};
+use super::sites::Site;
+use crate::xen_symbols::code::{assembly, instructions};
+use crate::xen_symbols::{Function, Symbols};
 
 /// Instructions shown before a survivor: what it compares is mostly among them,
 const BEFORE: usize = 5;
@@ -83,7 +82,7 @@ fn clock(time: Duration) -> String {
 pub fn listing(symbols: &Symbols, sites: &[Site<'_>]) -> String {
     let mut text = String::new();
     for site in sites {
-        let instruction = sites::instructions(site.function)
+        let instruction = instructions(site.function)
             .into_iter()
             .find(|instruction| instruction.ip() == site.address)
             .map(|instruction| assembly(symbols, &instruction))
@@ -165,7 +164,7 @@ fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> String {
     for (site, finding) in settled {
         let Verdict::Survived { differences } = &finding.verdict else { continue };
         let _ = writeln!(text, "\nsurvived: {} at {:#x}", site.name(), site.address);
-        let instructions = sites::instructions(site.function);
+        let instructions = instructions(site.function);
         let at = instructions.iter().position(|i| i.ip() == site.address).unwrap_or(0);
         let end = (at + AFTER + 1).min(instructions.len());
         for instruction in &instructions[at.saturating_sub(BEFORE)..end] {
@@ -182,29 +181,4 @@ fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn assembly(symbols: &Symbols, instruction: &Instruction) -> String {
-    /// Names what an instruction refers to.
-    struct Names(BTreeMap<u64, String>);
-    impl SymbolResolver for Names {
-        fn symbol(
-            &mut self,
-            _: &Instruction,
-            _: u32,
-            _: Option<u32>,
-            address: u64,
-            _: u32,
-        ) -> Option<SymbolResult<'_>> {
-            Some(SymbolResult::with_str(address, self.0.get(&address)?))
-        }
-    }
-    let data = instruction.is_ip_rel_memory_operand().then(|| instruction.ip_rel_memory_address());
-    let places = [Some(instruction.near_branch_target()), data].into_iter().flatten();
-    let names = places.filter_map(|place| Some((place, symbols.describe(place)?))).collect();
-    let mut formatter = GasFormatter::with_options(Some(Box::new(Names(names))), None);
-    formatter.options_mut().set_uppercase_hex(false);
-    let mut line = String::new();
-    formatter.format(instruction, &mut line);
-    line
 }

@@ -238,7 +238,7 @@ where
 mod tests {
     use super::*;
 
-    use crate::mutate::xen_build::{self, BOOT_CONTENT, PHYSICAL, STRIDE, VIRTUAL};
+    use crate::xen_symbols::xen_build::{self, BOOT_CONTENT, PHYSICAL, STRIDE, VIRTUAL};
 
     const FUNCTIONS: [xen_build::Function<'_>; 4] = [
         ("local", Some("common/a.c"), &[0x74, 0x00, 0xc3]),

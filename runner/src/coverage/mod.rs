@@ -1,0 +1,103 @@
+//! `xtf-runner coverage`: what a run executes of chosen functions of Xen.
+//!
+//! Neither Xen nor QEMU is built for it: the [`plugin`](crate::plugin) lets a stock QEMU count, and
+//! the xen-syms of a stock Xen says where. What the counts mean is in [`model`]; [`text`], [`json`],
+//! [`html`] and [`lcov`] show it.
+
+mod html;
+mod json;
+mod lcov;
+mod model;
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lcov::Lines;
+use model::Coverage;
+
+use crate::cli::{Accel, BootMode, CoverageArgs};
+use crate::config::Config;
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::Cache;
+use crate::logs::RunLogs;
+use crate::plan;
+use crate::plugin::{Counts, Plugin};
+use crate::qemu::Qemu;
+use crate::report::Display;
+use crate::run::{cpus, find_image, write_out};
+use crate::session::Session;
+use crate::signals::Stop;
+use crate::xen_symbols::{self, Build};
+
+/// Runs the command.
+pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
+    let functions = build.functions(&args.functions)?;
+    // What can't be written in the end is better refused in the beginning.
+    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms, &functions)).transpose()?;
+
+    let image = find_image(&args.places, &config)?;
+    let boots = plan::choose(&image, &args.tests, 1, &args.env)?;
+    let qemu = Qemu {
+        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+        accel: Accel::Tcg,
+        mode: BootMode::Fast,
+        guest_cmdline: String::new(),
+        xen_cmdline: String::new(),
+    };
+    let version = qemu.probe()?;
+    let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
+
+    let mut coverage = Coverage::new(&xen.name, &build, functions)?;
+    let addresses = coverage.addresses();
+    let folders: Mutex<Vec<PathBuf>> = Mutex::default();
+    let prepare = |dir: &Path| {
+        folders.lock().unwrap_or_else(PoisonError::into_inner).push(dir.to_owned());
+        plugin.prepare(dir, &addresses)
+    };
+    let session = Session {
+        xens: std::slice::from_ref(&xen),
+        ready: std::slice::from_ref(&build.ready),
+        image: &image,
+        qemu: &qemu,
+        version: &version,
+        logs: RunLogs::create(&config.workspace.join("logs"))?,
+        stop: &Stop::install()?,
+        jobs: args.jobs.unwrap_or_else(cpus),
+        test_timeout: args.timeout.map(Duration::from_secs),
+        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
+        prepare: &prepare,
+    };
+    let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), false);
+    let exit = session.run(boots, &mut display)?;
+    drop(session);
+
+    for folder in folders.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let counts = Counts::read(&folder)?.ok_or_else(|| {
+            let folder = folder.display();
+            Error::Tool(format!(
+                "QEMU ran without its plugin; what it said is in {folder}/qemu.log"
+            ))
+        })?;
+        coverage.add(&counts);
+    }
+    write_out(&text::table(&coverage))?;
+    let write = |path: &Option<PathBuf>, content: &dyn Fn() -> String| match path {
+        Some(path) => fs::write(path, content()).io("write", path),
+        None => Ok(()),
+    };
+    write(&args.text, &|| text::listing(&coverage))?;
+    write(&args.json, &|| json::document(&coverage))?;
+    write(&args.html, &|| html::page(&coverage))?;
+    if let Some(lines) = &lines {
+        write(&args.lcov, &|| lcov::tracefile(&coverage, lines))?;
+    }
+    Ok(exit)
+}
