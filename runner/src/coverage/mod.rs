@@ -23,8 +23,9 @@ use crate::cli::{Accel, BootMode, CoverageArgs};
 use crate::config::Config;
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::Cache;
+use crate::image::TestMeta;
 use crate::logs::RunLogs;
-use crate::plan;
+use crate::plan::{self, Sharing};
 use crate::plugin::{Counts, Plugin};
 use crate::qemu::Qemu;
 use crate::report::Display;
@@ -44,7 +45,9 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms, &functions)).transpose()?;
 
     let image = find_image(&args.places, &config)?;
-    let boots = plan::choose(&image, &args.tests, 1, &args.env)?;
+    config.check_tests(&image)?;
+    let machine = |_: usize, test: &TestMeta| config.machine(&xen, test);
+    let boots = plan::choose(&image, &args.tests, 1, &args.env, Sharing::Allowed, &machine)?;
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Tcg,
@@ -71,7 +74,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         logs: RunLogs::create(&config.workspace.join("logs"))?,
         stop: &Stop::install()?,
         jobs: args.jobs.unwrap_or_else(cpus),
-        test_timeout: args.timeout.map(Duration::from_secs),
+        test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
         prepare: &prepare,
     };
