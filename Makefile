@@ -7,7 +7,7 @@ IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-livepatch -p xtf-runner -p xtf-plugin
 RUNNER       := target/release/xtf-runner
 
-.PHONY: run build setup test test-all test-danger check docs unit-test e2e-test clean
+.PHONY: run build setup test test-all test-danger coverage check docs unit-test e2e-test clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -34,6 +34,10 @@ test-all: build
 test-danger: build
 	$(RUNNER) run --xen all 'danger-*'
 
+## coverage: what of Xen's livepatch code the suites execute, as a table and as a page
+coverage: build
+	$(RUNNER) coverage --html target/coverage.html
+
 ## docs: what is generated from the sources
 docs: build
 	$(RUNNER) list --markdown > docs/tests.md
@@ -51,7 +55,7 @@ unit-test: setup
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
-	cargo test -p xtf-runner --test real_xen --test mutate_real -- --ignored
+	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real -- --ignored
 
 clean:
 	cargo clean

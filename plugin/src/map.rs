@@ -81,3 +81,47 @@ fn map_file(path: &str) -> Result<&'static [AtomicU64], String> {
     // truncates the file: the runner creates it at its full length and only ever reads it after.
     Ok(unsafe { slice::from_raw_parts(at.cast(), size / WORD) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{env, fs, process};
+
+    fn file(name: &str, words: &[u64]) -> String {
+        let path = env::temp_dir().join(format!("xtf-plugin-{}-{name}", process::id()));
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn counts_reach_the_file() {
+        let path = file("good", &[MAGIC, 0, 3, 0, 10, 12, 20, 0, 0, 0]);
+        let map = Map::open(&path).unwrap();
+        for (start, size) in [(10, 2), (11, 9), (13, 7), (20, 1), (0, 5), (u64::MAX, 8)] {
+            for count in map.counts(start, size) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let words = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let words: Vec<u64> =
+            words.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        assert_eq!(words, [MAGIC, ATTACHED, 3, 0, 10, 12, 20, 1, 1, 1]);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for (name, words, why) in [
+            ("short", &[MAGIC, 0, 0][..], "too short"),
+            ("strange", &[1, 0, 0, 0], "no file of this runner's"),
+            ("cut", &[MAGIC, 0, 2, 0, 10, 12, 0], "not as long as it says"),
+            ("huge", &[MAGIC, 0, u64::MAX, 0], "not as long as it says"),
+        ] {
+            let path = file(name, words);
+            let error = Map::open(&path).err().unwrap();
+            fs::remove_file(&path).unwrap();
+            assert!(error.contains(why), "{name}: {error}");
+        }
+    }
+}

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use addr2line::Loader;
 
 use super::model::Coverage;
 use crate::exit::Result;
-use crate::hypervisor::Ready;
 use crate::xen_symbols::code::body;
 use crate::xen_symbols::{Function, in_file};
 
@@ -23,9 +23,9 @@ pub struct Lines(BTreeMap<u64, Place>);
 
 impl Lines {
     /// The lines of `functions` in the xen-syms `syms`.
-    pub fn of(syms: &Ready, functions: &[&Function]) -> Result<Lines> {
-        let loader = Loader::new(&syms.elf)
-            .map_err(|e| in_file(&syms.elf, &format!("has damaged debug information: {e}")))?;
+    pub fn of(syms: &Path, functions: &[&Function]) -> Result<Lines> {
+        let loader = Loader::new(syms)
+            .map_err(|e| in_file(syms, &format!("has damaged debug information: {e}")))?;
         let mut lines = BTreeMap::new();
         for instruction in functions.iter().flat_map(|function| body(function)) {
             let place = loader.find_location(instruction.ip()).ok().flatten();
@@ -35,7 +35,7 @@ impl Lines {
         }
         if lines.is_empty() {
             return Err(in_file(
-                &syms.elf,
+                syms,
                 "has no debug information, so there are no lines for --lcov; name the xen-syms of \
                  a Xen that was built with it with --symbols, or use --html, --json or --text",
             ));
@@ -88,4 +88,62 @@ pub fn tracefile(coverage: &Coverage<'_>, lines: &Lines) -> String {
         let _ = writeln!(text, "LF:{}\nLH:{hit}\nend_of_record", source.lines.len());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use object::{Object, ObjectSection, ObjectSymbol};
+
+    use crate::coverage::model::Covered;
+    use crate::xen_symbols::Symbols;
+
+    /// The line of the function that follows.
+    const START: u32 = line!() + 4;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    extern "C" fn counted_by_the_lcov_test(x: u64) -> u64 {
+        if x > 7 { std::hint::black_box(x + 3) } else { x }
+    }
+
+    /// This very program stands for a xen-syms with debug information.
+    #[test]
+    fn lines_are_those_of_the_instructions() {
+        assert_eq!(counted_by_the_lcov_test(8), 11);
+        let exe = std::env::current_exe().unwrap();
+        let bytes = std::fs::read(&exe).unwrap();
+        let elf = object::File::parse(bytes.as_slice()).unwrap();
+        let symbol = elf.symbols().find(|s| s.name() == Ok("counted_by_the_lcov_test")).unwrap();
+        let (address, size) = (symbol.address(), symbol.size());
+        let text = elf.sections().find(|s| s.name() == Ok(".text")).unwrap();
+        let function = Function {
+            name: "counted_by_the_lcov_test".into(),
+            file: None,
+            label: "counted_by_the_lcov_test".into(),
+            address,
+            physical: address,
+            code: text.data_range(address, size).unwrap().unwrap().to_vec(),
+        };
+
+        let lines = Lines::of(&exe, &[&function]).unwrap();
+        let symbols = Symbols { build_id: Vec::new(), functions: Vec::new(), names: Vec::new() };
+        let mut covered = Covered::new(&function);
+        covered.counts[0] = 5;
+        let coverage =
+            Coverage { xen: "x", provenance: "here", symbols: &symbols, functions: vec![covered] };
+        let text = tracefile(&coverage, &lines);
+        assert!(text.lines().any(|line| line.ends_with("coverage/lcov.rs")), "{text}");
+        for line in [
+            format!("FN:{START},counted_by_the_lcov_test"),
+            "FNDA:5,counted_by_the_lcov_test".into(),
+            "FNF:1".into(),
+            "FNH:1".into(),
+            format!("DA:{START},5"),
+            format!("DA:{},0", START + 1),
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} in {text}");
+        }
+    }
 }

@@ -42,7 +42,8 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
     let functions = build.functions(&args.functions)?;
     // What can't be written in the end is better refused in the beginning.
-    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms, &functions)).transpose()?;
+    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &functions)).transpose()?;
+    let mut coverage = Coverage::new(&xen.name, &build, functions)?;
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
@@ -58,7 +59,6 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let version = qemu.probe()?;
     let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
 
-    let mut coverage = Coverage::new(&xen.name, &build, functions)?;
     let addresses = coverage.addresses();
     let folders: Mutex<Vec<PathBuf>> = Mutex::default();
     let prepare = |dir: &Path| {

@@ -52,7 +52,8 @@ pub struct Covered<'a> {
 }
 
 impl<'a> Covered<'a> {
-    fn new(function: &'a Function) -> Covered<'a> {
+    /// Not executed yet.
+    pub fn new(function: &'a Function) -> Covered<'a> {
         let instructions = code::body(function);
         let blocks = code::blocks(&instructions);
         Covered { function, counts: vec![0; instructions.len()], instructions, blocks }

@@ -1,5 +1,6 @@
 //! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
 
+mod coverage;
 mod mutate;
 mod world;
 

@@ -130,7 +130,7 @@ impl World {
     fn command(&self, args: &[&str], behaviour: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
         command.args(args);
-        let run = matches!(args.first(), Some(&("run" | "mutate")));
+        let run = matches!(args.first(), Some(&("run" | "mutate" | "coverage")));
         if (run || args.first() == Some(&"list")) && !args.contains(&"--image") {
             command.arg("--image").arg(self.path("xtf"));
         }
