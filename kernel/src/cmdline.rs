@@ -48,7 +48,8 @@ pub struct Options<'a> {
     pub tests: Option<&'a str>,
     /// How to leave: power off, or reset the machine.
     pub exit: Reason,
-    /// How long to stay after the last line was read, in ms: `xl console` may end with the domain
+    /// How long to stay after the last line was read, in ms, and before the first test begins:
+    /// `xl console` finds no domain that is gone before it comes, and may end with the domain
     /// before it has passed on what it read.
     pub linger_ms: u32,
 }

@@ -26,6 +26,7 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     for word in unknown {
         println!("# ignored: {word}");
     }
+    linger(&options);
     let status = match selected {
         Ok(selected) => run_all(&selected, &context),
         Err(why) => {
@@ -40,10 +41,15 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
 /// Ends the domain once everything written has been read.
 pub(crate) fn leave(options: &Options<'_>) -> ! {
     arch::console::drain();
+    linger(options);
+    sched::shutdown(options.exit)
+}
+
+/// Gives a console's reader the time that the command line grants it.
+fn linger(options: &Options<'_>) {
     let end = clock::now_ns() + u64::from(options.linger_ms) * 1_000_000;
     // A sleep ends early when an event comes.
     while clock::now_ns() < end && sched::sleep_until(end) == Answer::SUCCESS {}
-    sched::shutdown(options.exit)
 }
 
 fn select<'t>(
