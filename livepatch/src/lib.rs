@@ -6,6 +6,7 @@
 //! - [`abi`]: the hypercall's structures for every sysctl interface version that has live
 //!   patching, and a description of a call in which each field can be wrong on purpose.
 //! - [`payload`]: live patches as ELF files, correct ones and ones with single faults.
+//! - [`model`]: what Xen answers, and what it then holds.
 //! - [`program`]: sequences of calls as data, generated, written down, read, and run again.
 
 #![no_std]
@@ -14,5 +15,10 @@
 extern crate alloc;
 
 pub mod abi;
+mod errno;
+pub mod model;
 pub mod payload;
 pub mod program;
+pub mod release;
+
+pub use errno::Errno;

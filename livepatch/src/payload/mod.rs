@@ -54,7 +54,7 @@ mod build;
 mod chunk;
 pub mod code;
 mod elf;
-mod note;
+pub(crate) mod note;
 pub mod wire;
 
 pub use build::{Area, Function, Hook, HookBody, Old, Payload, Replacement, Target};

@@ -1,0 +1,635 @@
+//! What is in the sections: `check_special_sections` to `build_symbol_table`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::memory::{Memory, within};
+use super::sections::Sections;
+use super::{
+    Address, Base, Neighbours, Refusal, Result, Unforeseen, XenSymbol, check, lethal, number,
+    unknown, until_nul,
+};
+use crate::Errno;
+use crate::model::rules::Rules;
+use crate::payload::Hook;
+use crate::payload::note::NT_GNU_BUILD_ID;
+use crate::payload::wire::{FuncVersion, SHF_WRITE, SHN_UNDEF, SHT_NOBITS};
+
+const NOTE_HEAD: u64 = 12;
+const JUMP: u32 = 5;
+const ENDBR_SIZE: u32 = 4;
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// What Xen overwrites an ENDBR64 with: `nopw (%rax)` with an operand size prefix.
+const ENDBR64_POISON: [u8; 4] = [0x66, 0x0f, 0x1f, 0x00];
+const NOP: u8 = 0x90;
+/// The most NOPs that Xen puts over a function.
+const NOPS_MAX: u32 = 31;
+/// The longest symbol that Xen keeps, its NUL included (`KSYM_NAME_LEN`).
+const SYMBOL_MAX: usize = 128;
+const SHF_MERGE: u64 = 1 << 4;
+
+/// A loaded payload, as far as it matters what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// Functions in their order.
+    pub functions: Vec<Function>,
+    /// Load and unload hooks, and the single ones.
+    pub hooks: Vec<(Hook, HookCode)>,
+    /// What the payload's variables hold that [`HookCode::Once`] refers to, at first.
+    pub variables: Vec<i32>,
+    /// Its build-id.
+    pub build_id: Vec<u8>,
+    /// The build-id in `.livepatch.depends`.
+    pub depends: Vec<u8>,
+    /// What LIST returns with it.
+    pub metadata: Vec<u8>,
+    /// Symbols that it offers.
+    pub symbols: Vec<Vec<u8>>,
+    /// Whether it can be applied after it was reverted.
+    pub safe_to_reapply: bool,
+    /// Why nobody should apply it.
+    pub risk: Option<Unforeseen>,
+}
+
+/// A function to replace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Function {
+    /// Which function of Xen's; `None` for one that nobody calls.
+    pub target: Option<XenSymbol>,
+    /// What it then returns.
+    pub returns: Returns,
+    /// How applying it ends early, if its expectation is not met.
+    pub unmet: Option<Errno>,
+}
+
+/// What a replaced function returns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Returns {
+    /// A string.
+    Text(String),
+    /// A number.
+    Number(u32),
+    /// Nobody knows, or nobody calls it.
+    Other,
+}
+
+/// What a hook does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HookCode {
+    /// It is a null pointer.
+    Null,
+    /// Returns this.
+    Returns(i32),
+    /// Returns this variable, and leaves 0 there.
+    Takes(usize),
+    /// Nobody knows.
+    Other,
+}
+
+/// `check_xen_buildid`, which reads the file before anything is loaded.
+pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
+    let Some(index) = elf.find(b".livepatch.xen_depends") else {
+        return Err(Errno::EINVAL.into());
+    };
+    if elf.headers[index].sh_type == SHT_NOBITS && elf.headers[index].sh_size > NOTE_HEAD {
+        return lethal("a note without contents");
+    }
+    let note = elf.contents(index).unwrap_or_default();
+    match parse_note(note.len() as u64, |at, len| {
+        // What is read behind the section is still in the file, or near it.
+        let start = elf.headers[index].sh_offset + at;
+        elf.file.get(start as usize..(start + len) as usize).map(Vec::from)
+    }) {
+        Ok(id) => check(id == xen_build_id, Errno::EINVAL),
+        Err(Refusal::Errno(_)) => Err(Errno::EINVAL.into()),
+        Err(unforeseen) => Err(unforeseen),
+    }
+}
+
+/// `xen_build_id_check` and the checks before it; ENODATA for a note of another kind.
+fn parse_note(size: u64, read: impl Fn(u64, u64) -> Option<Vec<u8>>) -> Result<Vec<u8>> {
+    let unknown = Unforeseen::Unknown("the contents of a note");
+    check(size > NOTE_HEAD, Errno::EINVAL)?;
+    let head = read(0, NOTE_HEAD).ok_or(unknown)?;
+    let [name_size, id_size, kind] = [0, 4, 8].map(|at| u32::from_le_bytes(number(&head, at)));
+    check(kind == NT_GNU_BUILD_ID, Errno::ENODATA)?;
+    check(name_size.checked_add(id_size).is_some(), Errno::EINVAL)?;
+    check(name_size >= 4, Errno::EINVAL)?;
+    check(u64::from(name_size + id_size) <= u64::from(size as u32) - NOTE_HEAD, Errno::EINVAL)?;
+    let owner = read(NOTE_HEAD, 4).ok_or(unknown)?;
+    check(owner == *b"GNU\0", Errno::ENODATA)?;
+    check(id_size != 0, Errno::EINVAL)?;
+    let at = NOTE_HEAD + u64::from(name_size).next_multiple_of(4);
+    Ok(read(at, id_size.into()).ok_or(unknown)?)
+}
+
+/// Everything that is needed to judge the sections.
+pub struct Contents<'a, 'f> {
+    pub elf: &'a Sections<'f>,
+    pub memory: &'a Memory<'f>,
+    pub rules: &'a Rules,
+    /// Whether Xen's functions begin with an ENDBR64, if known.
+    pub endbr: Option<bool>,
+}
+
+/// An element of `.livepatch.funcs`, resolved.
+struct Resolved {
+    new: Address,
+    function: Function,
+}
+
+impl Contents<'_, '_> {
+    /// All checks that come after the relocations, in their order.
+    pub fn read(&self, xen_build_id: &[u8], neighbours: &dyn Neighbours) -> Result<Image> {
+        self.check_special_sections()?;
+        if self.rules.v2 {
+            self.check_patching_sections()?;
+        }
+        let mut risk = None;
+        let functions = self.functions(neighbours, &mut risk)?;
+        let mut variables = Variables::default();
+        let hooks = self.hooks(&mut variables)?;
+
+        let build_id = self.note(b".note.gnu.build-id")?;
+        check(!neighbours.has_build_id(&build_id), Errno::EEXIST)?;
+        let depends = self.note(b".livepatch.depends")?;
+        let late = self.rules.v2 && !self.rules.early_xen_depends;
+        let xen_depends = if late { Some(self.note(b".livepatch.xen_depends")?) } else { None };
+        self.refuse_unknown_sections()?;
+        let metadata = self.metadata()?;
+        check(xen_depends.is_none_or(|id| id == xen_build_id), Errno::EINVAL)?;
+        let symbols = self.symbols(&functions, neighbours)?;
+        Ok(Image {
+            functions: functions.into_iter().map(|resolved| resolved.function).collect(),
+            hooks,
+            variables: variables.values,
+            build_id,
+            depends,
+            metadata,
+            symbols,
+            safe_to_reapply: self.memory.safe_to_reapply,
+            risk,
+        })
+    }
+
+    fn size(&self, section: usize) -> u64 {
+        self.elf.headers[section].sh_size
+    }
+
+    fn check_special_sections(&self) -> Result<()> {
+        let names: &[&[u8]] = match (self.rules.v2, self.rules.early_xen_depends) {
+            (false, _) => &[b".livepatch.funcs", b".livepatch.depends", b".note.gnu.build-id"],
+            (true, false) => {
+                &[b".livepatch.depends", b".livepatch.xen_depends", b".note.gnu.build-id"]
+            }
+            (true, true) => &[b".livepatch.depends", b".note.gnu.build-id"],
+        };
+        names.iter().try_for_each(|name| {
+            let found = self.elf.find(name);
+            check(found.is_some_and(|index| self.size(index) != 0), Errno::EINVAL)
+        })
+    }
+
+    fn check_patching_sections(&self) -> Result<()> {
+        let hooks = Hook::ALL.map(|hook| hook.section().as_bytes());
+        let names = core::iter::once(&b".livepatch.funcs"[..]).chain(hooks);
+        let mut found = false;
+        for index in names.filter_map(|name| self.elf.find(name)) {
+            check(self.size(index) != 0, Errno::EINVAL)?;
+            found = true;
+        }
+        check(found, Errno::EINVAL)
+    }
+
+    /// Where a named section has been loaded.
+    fn place(&self, section: usize) -> Result<u64> {
+        match self.memory.place(section) {
+            Some(place) => Ok(place),
+            None => lethal("a section that Xen looks into is not loaded"),
+        }
+    }
+
+    fn functions(
+        &self,
+        neighbours: &dyn Neighbours,
+        risk: &mut Option<Unforeseen>,
+    ) -> Result<Vec<Resolved>> {
+        let Some(section) = self.elf.find(b".livepatch.funcs") else { return Ok(Vec::new()) };
+        let version = if self.rules.v2 { FuncVersion::V2 } else { FuncVersion::V1 };
+        let size = version.size() as u64;
+        check(self.size(section).is_multiple_of(size), Errno::EINVAL)?;
+        let start = self.place(section)?;
+        let writable = self.elf.headers[section].sh_flags & SHF_WRITE != 0;
+        if !writable && !self.rules.read_only_functions {
+            *risk = Some(Unforeseen::Lethal("the functions are read-only"));
+        }
+        let mut functions = Vec::new();
+        for at in (start..start + self.size(section)).step_by(size as usize) {
+            functions.push(self.function(at, version, neighbours, risk)?);
+        }
+        Ok(functions)
+    }
+
+    fn function(
+        &self,
+        at: u64,
+        version: FuncVersion,
+        neighbours: &dyn Neighbours,
+        risk: &mut Option<Unforeseen>,
+    ) -> Result<Resolved> {
+        let unknown = Unforeseen::Unknown("a function's fields");
+        let pointer = |field| self.memory.pointer(at + field).ok_or(unknown);
+        let rest = self.memory.bytes(at + 24, version.size() as u64 - 24).ok_or(unknown)?;
+        let word = |field: usize| u32::from_le_bytes(number(&rest, field - 24));
+        let (new, new_size, old_size) = (pointer(8)?, word(24), word(28));
+
+        check(rest[32 - 24] == version.number(), Errno::EOPNOTSUPP)?;
+        check(old_size != 0, Errno::EINVAL)?;
+        let old = pointer(16)?;
+        let by_name = old.is_null();
+        // Where the name was looked up last, its absence is not noticed before a bad size is.
+        let lookup = || -> Result<Address> {
+            if by_name { self.lookup(pointer(0)?, neighbours) } else { Ok(old) }
+        };
+        let resolved = lookup();
+        let old = match resolved {
+            Ok(old) => old,
+            Err(Refusal::Errno(errno)) if !self.rules.endbr_aware => {
+                self.check_size(new, new_size, old_size, false)?;
+                return Err(errno.into());
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let endbr = self.begins_with_endbr(old, new, old_size)?;
+        self.check_size(new, new_size, old_size, endbr)?;
+        if !new.is_null() {
+            check_distance(old, new)?;
+        }
+        if version == FuncVersion::V2
+            && !self.rules.keeps_function_state
+            && rest[33 - 24..72 - 24].iter().any(|&byte| byte != 0)
+        {
+            *risk = Some(Unforeseen::Lethal("Xen's own notes on a function are not 0"));
+        }
+        let function = self.judge(old, new, new_size, endbr, risk);
+        let unmet = match version {
+            FuncVersion::V1 => None,
+            FuncVersion::V2 => self.unmet(old, old_size, &rest[72 - 24..], risk),
+        };
+        Ok(Resolved { new, function: Function { unmet, ..function } })
+    }
+
+    /// `resolve_old_address`
+    fn lookup(&self, name: Address, neighbours: &dyn Neighbours) -> Result<Address> {
+        if name.base != Base::Own {
+            return lethal("a function without name and address");
+        }
+        let Some(name) = self.memory.string(name.offset) else {
+            return unknown("a function's name");
+        };
+        match XenSymbol::find(&name) {
+            Some(symbol) => Ok(Address { base: Base::Xen(symbol), offset: 0 }),
+            None if neighbours.has_symbol(&name) => Ok(Address { base: Base::Other, offset: 0 }),
+            None => Err(Errno::ENOENT.into()),
+        }
+    }
+
+    /// Whether Xen finds an ENDBR64 at the function; it looks only if there is new code.
+    fn begins_with_endbr(&self, old: Address, new: Address, old_size: u32) -> Result<bool> {
+        if !self.rules.endbr_aware {
+            return Ok(false);
+        }
+        match old {
+            Address { base: Base::Own, offset } => {
+                let Some(bytes) = self.memory.bytes(offset, 4) else {
+                    return unknown("the code at a function");
+                };
+                Ok(bytes == ENDBR64 || self.rules.endbr_poison && bytes == ENDBR64_POISON)
+            }
+            Address { base: Base::Xen(_), offset: 0 } => match self.endbr {
+                Some(endbr) => Ok(endbr),
+                // It makes no difference then.
+                None if !(JUMP..JUMP + ENDBR_SIZE).contains(&old_size) => Ok(false),
+                None => unknown("whether a function begins with ENDBR64"),
+            },
+            _ if new.is_null() => Ok(false),
+            Address { base: Base::Absolute, .. } => {
+                lethal("a function where nothing may be mapped")
+            }
+            _ => unknown("the code at a function"),
+        }
+    }
+
+    /// `arch_livepatch_verify_func`
+    fn check_size(&self, new: Address, new_size: u32, old_size: u32, endbr: bool) -> Result<()> {
+        if new.is_null() {
+            check(new_size <= NOPS_MAX, Errno::EOPNOTSUPP)?;
+            return check(old_size >= new_size, Errno::EINVAL);
+        }
+        check(old_size >= if endbr { JUMP + ENDBR_SIZE } else { JUMP }, Errno::EINVAL)
+    }
+
+    /// What becomes of a function once it is replaced, and whether that can be borne.
+    fn judge(
+        &self,
+        old: Address,
+        new: Address,
+        new_size: u32,
+        endbr: bool,
+        risk: &mut Option<Unforeseen>,
+    ) -> Function {
+        let mut at_risk = |why| {
+            risk.get_or_insert(Unforeseen::Lethal(why));
+        };
+        let skipped = if endbr { ENDBR_SIZE } else { 0 };
+        let overwritten = if new.is_null() { new_size } else { JUMP + skipped };
+        if new.is_null() && new_size < skipped {
+            at_risk("fewer NOPs than the ENDBR64 has bytes");
+        }
+        let mut function = Function { target: None, returns: Returns::Other, unmet: None };
+        match old {
+            Address { base: Base::Own, offset } => {
+                if !self.rules.own_text_is_patchable {
+                    at_risk("a function in the payload itself");
+                }
+                if !self.is_idle(offset, overwritten) {
+                    at_risk("a function that somebody may call");
+                }
+            }
+            Address { base: Base::Xen(symbol), offset: 0 } => {
+                function.target = Some(symbol);
+                if new.is_null() && new_size == 0 {
+                    function.target = None;
+                } else {
+                    function.returns = self.returned(new);
+                }
+                let understood = matches!(
+                    (symbol, &function.returns),
+                    (XenSymbol::Extra, Returns::Text(_))
+                        | (XenSymbol::Minor | XenSymbol::Major, Returns::Number(_))
+                );
+                if function.target.is_some() && !understood {
+                    at_risk("a function of Xen's replaced by nobody knows what");
+                }
+            }
+            _ => at_risk("a function that is none"),
+        }
+        function
+    }
+
+    /// Whether there are only NOPs in the payload's code, behind an ENDBR64 maybe.
+    fn is_idle(&self, at: u64, len: u32) -> bool {
+        let Some(bytes) = self.memory.bytes(at, len.into()) else { return false };
+        let nops = bytes.strip_prefix(&ENDBR64).unwrap_or(&bytes);
+        self.memory.is_text(at) && nops.iter().all(|&byte| byte == NOP)
+    }
+
+    /// What code of ours returns.
+    fn returned(&self, code: Address) -> Returns {
+        let Address { base: Base::Own, offset: at } = code else { return Returns::Other };
+        if !self.memory.is_text(at) {
+            return Returns::Other;
+        }
+        if let Some(bytes) = self.memory.bytes(at, 6)
+            && let [0xb8, a, b, c, d, 0xc3] = bytes[..]
+        {
+            return Returns::Number(u32::from_le_bytes([a, b, c, d]));
+        }
+        // lea rax, [rip+1]; ret
+        const TEXT: [u8; 8] = [0x48, 0x8d, 0x05, 0x01, 0x00, 0x00, 0x00, 0xc3];
+        if self.memory.bytes(at, 8).is_some_and(|bytes| bytes == TEXT)
+            && let Some(text) = self.memory.string(at + 8)
+            && let Ok(text) = String::from_utf8(text)
+            // XENVER_extraversion has room for 16 bytes.
+            && text.len() < 16
+        {
+            return Returns::Text(text);
+        }
+        Returns::Other
+    }
+
+    /// `livepatch_verify_expectation_fn`
+    fn unmet(
+        &self,
+        old: Address,
+        old_size: u32,
+        expectation: &[u8],
+        risk: &mut Option<Unforeseen>,
+    ) -> Option<Errno> {
+        let (enabled, len, reserved) =
+            (expectation[0] & 1 != 0, expectation[0] >> 1 & 0x1f, expectation[0] >> 6);
+        if !enabled {
+            return None;
+        }
+        if reserved != 0 {
+            return Some(Errno::EINVAL);
+        }
+        if old_size < len.into() {
+            return Some(Errno::ERANGE);
+        }
+        let expected = &expectation[1..=len.into()];
+        let there = match old {
+            Address { base: Base::Own, offset } => self.memory.bytes(offset, len.into()),
+            // No function begins like what we put into an expectation that is not to be met.
+            Address { base: Base::Xen(_), .. } if expected.iter().all(|&byte| byte == 0xcc) => {
+                Some(alloc::vec![0; len.into()])
+            }
+            Address { base: Base::Xen(_), .. } if expected.iter().all(|&byte| byte == 0) => {
+                Some(alloc::vec![1; len.into()])
+            }
+            _ => None,
+        };
+        match there {
+            _ if len == 0 => None,
+            Some(there) if there == expected => None,
+            Some(_) => Some(Errno::EINVAL),
+            None => {
+                risk.get_or_insert(Unforeseen::Unknown("what is at a function"));
+                None
+            }
+        }
+    }
+
+    fn hooks(&self, variables: &mut Variables) -> Result<Vec<(Hook, HookCode)>> {
+        let mut hooks = Vec::new();
+        for hook in Hook::ALL {
+            let listed = matches!(hook, Hook::Load | Hook::Unload);
+            let Some(section) = self.elf.find(hook.section().as_bytes()) else { continue };
+            if !self.rules.v2 && !listed {
+                continue;
+            }
+            let size = self.size(section);
+            check(size.is_multiple_of(8), Errno::EINVAL)?;
+            check(listed || size == 8, Errno::EINVAL)?;
+            let start = self.place(section)?;
+            for at in (start..start + size).step_by(8) {
+                hooks.push((hook, self.hook(at, variables)));
+            }
+        }
+        Ok(hooks)
+    }
+
+    /// What the code does that the pointer there leads to.
+    fn hook(&self, pointer: u64, variables: &mut Variables) -> HookCode {
+        let at = match self.memory.pointer(pointer) {
+            Some(to) if to.is_null() => return HookCode::Null,
+            Some(Address { base: Base::Own, offset }) if self.memory.is_text(offset) => offset,
+            _ => return HookCode::Other,
+        };
+        if self.memory.bytes(at, 4).is_none_or(|bytes| bytes != ENDBR64) {
+            return HookCode::Other;
+        }
+        let at = at + 4;
+        if let Returns::Number(value) = self.returned(Address { base: Base::Own, offset: at }) {
+            return HookCode::Returns(value.cast_signed());
+        }
+        // xor eax, eax; xchg eax, [rip+variable]; ret
+        let taking = self.memory.bytes(at, 4).is_some_and(|b| b == [0x31, 0xc0, 0x87, 0x05])
+            && self.memory.bytes(at + 8, 1).is_some_and(|b| b == [0xc3]);
+        // The displacement counts from its end.
+        match self.memory.reference(at + 4) {
+            Some(Address { base: Base::Own, offset }) if taking => {
+                variables.at(offset.wrapping_add(4), self.memory)
+            }
+            _ => HookCode::Other,
+        }
+    }
+
+    /// A note that Xen reads from memory.
+    fn note(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let Some(section) = self.elf.find(name) else {
+            // Only one that an earlier check has not asked for.
+            return Ok(Vec::new());
+        };
+        let size = self.size(section);
+        check(size > NOTE_HEAD, Errno::EINVAL)?;
+        let start = self.place(section)?;
+        let id = parse_note(size, |at, len| self.memory.bytes(start + at, len));
+        match id {
+            Err(Refusal::Errno(_)) if !self.rules.early_xen_depends => Err(Errno::EINVAL.into()),
+            id => id,
+        }
+    }
+
+    /// Sections that the model does not know are not made by recipes, only by broken names.
+    fn refuse_unknown_sections(&self) -> Result<()> {
+        const UNKNOWN: [&[u8]; 8] = [
+            b".bug_frames.0",
+            b".bug_frames.1",
+            b".bug_frames.2",
+            b".bug_frames.3",
+            b".altinstructions",
+            b".alt_call_sites",
+            b".ex_table",
+            b".altinstr_replacement",
+        ];
+        if UNKNOWN.iter().any(|name| self.elf.find(name).is_some()) {
+            return unknown("a section with a table of instructions");
+        }
+        Ok(())
+    }
+
+    fn metadata(&self) -> Result<Vec<u8>> {
+        let Some(section) = self.elf.find(b".modinfo").filter(|_| self.rules.v2) else {
+            return Ok(Vec::new());
+        };
+        let size = self.size(section);
+        if size == 0 {
+            return lethal(".modinfo is empty");
+        }
+        let start = self.place(section)?;
+        let Some(metadata) = self.memory.bytes(start, size) else {
+            return unknown("the metadata");
+        };
+        check(metadata.last() == Some(&0), Errno::EINVAL)?;
+        Ok(metadata)
+    }
+
+    /// `build_symbol_table`: the new symbols.
+    fn symbols(&self, functions: &[Resolved], neighbours: &dyn Neighbours) -> Result<Vec<Vec<u8>>> {
+        let mut new = Vec::new();
+        for (index, symbol) in self.elf.symbols.iter().enumerate().skip(1) {
+            let section = usize::from(symbol.sym.st_shndx);
+            let counts = symbol.sym.st_shndx != SHN_UNDEF
+                && section < self.elf.headers.len()
+                && self.elf.is_loaded(section)
+                && !symbol.name.is_empty()
+                && !(self.elf.headers[section].sh_flags & SHF_MERGE != 0
+                    && symbol.name.starts_with(b".L"));
+            if !counts {
+                continue;
+            }
+            if symbol.name.len() >= SYMBOL_MAX {
+                return unknown("a symbol of that length");
+            }
+            let value = self.memory.value(index);
+            if functions.iter().any(|function| Some(function.new) == value) {
+                continue;
+            }
+            let name = until_nul(symbol.name);
+            let known = XenSymbol::find(&name).is_some() || neighbours.has_symbol(&name);
+            check(!known, Errno::EEXIST)?;
+            new.push(name);
+        }
+        Ok(new)
+    }
+}
+
+/// `livepatch_verify_distance`
+fn check_distance(old: Address, new: Address) -> Result<()> {
+    let within = match (old.base, new.base) {
+        (Base::Own, Base::Own) => within(old.offset.wrapping_sub(new.offset)),
+        (Base::Absolute, _) => None,
+        (_, Base::Absolute) if new.offset < 1 << 63 => Some(false),
+        (_, Base::Absolute) => None,
+        (_, _) => match within(new.offset) {
+            Some(true) if new.offset.cast_signed().unsigned_abs() > 1 << 29 => None,
+            known => known,
+        },
+    };
+    match within {
+        Some(true) => Ok(()),
+        Some(false) => Err(Errno::EOVERFLOW.into()),
+        None => unknown("a distance"),
+    }
+}
+
+/// Variables that hooks refer to.
+#[derive(Default)]
+struct Variables {
+    places: Vec<u64>,
+    values: Vec<i32>,
+}
+
+impl Variables {
+    fn at(&mut self, place: u64, memory: &Memory<'_>) -> HookCode {
+        if let Some(index) = self.places.iter().position(|&other| other == place) {
+            return HookCode::Takes(index);
+        }
+        // Two that overlap are one more than the model can follow.
+        let overlap = |&other: &u64| other.abs_diff(place) < 4;
+        match memory.bytes(place, 4) {
+            Some(bytes) if !self.places.iter().any(overlap) => {
+                self.places.push(place);
+                self.values.push(i32::from_le_bytes(number(&bytes, 0)));
+                HookCode::Takes(self.places.len() - 1)
+            }
+            _ => HookCode::Other,
+        }
+    }
+}
+
+impl Image {
+    /// What a single hook does; `None` if there is none that Xen would call.
+    pub fn single(&self, hook: Hook) -> Option<HookCode> {
+        let found = self.hooks.iter().find(|(when, _)| *when == hook);
+        found.map(|(_, code)| *code).filter(|code| *code != HookCode::Null)
+    }
+
+    /// Whether it has a hook that REPLACE can't do with.
+    pub fn vetoes(&self) -> bool {
+        [Hook::PreApply, Hook::PostApply, Hook::PreRevert, Hook::PostRevert]
+            .iter()
+            .any(|&hook| self.single(hook).is_some())
+    }
+}
