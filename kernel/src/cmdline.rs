@@ -44,7 +44,7 @@ pub(crate) fn options(mut unknown: impl FnMut(Unknown<'static>)) -> Options<'sta
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options<'a> {
-    /// Comma-separated names; `None` runs every default test that may share a boot.
+    /// Comma-separated names, as [`crate::select`] reads them; `None` runs every default test that may share a boot.
     pub tests: Option<&'a str>,
     /// How to leave: power off, or reset the machine.
     pub exit: Reason,
@@ -62,7 +62,7 @@ impl fmt::Display for Unknown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "command line: unknown word '{}' (known: tests=A,B,... exit=poweroff|reboot linger=MS)",
+            "command line: unknown word '{}' (known: tests=A,B/CASE,... exit=poweroff|reboot linger=MS)",
             self.0
         )
     }

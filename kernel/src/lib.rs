@@ -23,8 +23,10 @@ pub mod meta;
 mod panic;
 pub mod report;
 pub mod run;
+pub mod select;
 pub mod smp;
 pub mod test;
+pub mod wildcard;
 pub mod xen;
 
 pub use answer::{Answer, Errno};

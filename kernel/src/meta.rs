@@ -36,6 +36,21 @@ impl<const N: usize> Json<N> {
         self.raw("\"").raw(text).raw("\"")
     }
 
+    /// A name that may stand in the command line's list of tests.
+    const fn name(self, name: &str, of_test: bool) -> Self {
+        let bytes = name.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            let special = matches!(bytes[i], b' ' | b',' | b'*' | b'?' | b'!');
+            assert!(
+                !special && (!of_test || bytes[i] != b'/'),
+                "names have neither blanks nor any of , * ? ! and a test's has no /"
+            );
+            i += 1;
+        }
+        self.string(name)
+    }
+
     const fn key(self, name: &str) -> Self {
         self.raw(",").string(name).raw(":")
     }
@@ -55,7 +70,7 @@ impl<const N: usize> Json<N> {
         assert!(!test.cases.is_empty(), "a test without cases cannot fail");
         let mut json = self
             .raw("{\"name\":")
-            .string(test.name)
+            .name(test.name, true)
             .key("title")
             .string(test.title)
             .key("category")
@@ -92,7 +107,7 @@ impl<const N: usize> Json<N> {
         json = json.raw("]").key("cases").raw("[");
         i = 0;
         while i < test.cases.len() {
-            json = json.raw(if i == 0 { "" } else { "," }).string(test.cases[i].name);
+            json = json.raw(if i == 0 { "" } else { "," }).name(test.cases[i].name, false);
             i += 1;
         }
         json.raw("]}\n")

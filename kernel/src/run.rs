@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
 use crate::report::{self, Status, Tally};
+use crate::select::{self, Selected};
 use crate::test::{Context, Need, Outcome, Stop, Test};
 use crate::xen::{CommandLine, LivepatchSupport};
 use crate::{Answer, clock, heap, println};
@@ -56,7 +57,7 @@ fn select<'t>(
     tests: &[&'t Test],
     options: &Options<'_>,
     context: &Context,
-) -> Result<Vec<&'t Test>, String> {
+) -> Result<Vec<Selected<'t>>, String> {
     let Some(names) = options.tests else {
         let shared = |test: &&Test| {
             test.default
@@ -65,33 +66,29 @@ fn select<'t>(
                 && !(context.privileged && test.needs.contains(&Need::Unprivileged))
                 && test.environments.contains(&context.environment)
         };
-        return Ok(tests.iter().copied().filter(shared).collect());
+        let shared = tests.iter().copied().filter(shared);
+        return Ok(shared.map(Selected::whole).collect());
     };
-    names
-        .split(',')
-        .map(|name| {
-            let found = tests.iter().copied().find(|test| test.name == name);
-            found.ok_or_else(|| format!("command line: tests={names}: there is no test '{name}'"))
-        })
-        .collect()
+    select::select(tests, names)
 }
 
-fn run_all(selected: &[&Test], context: &Context) -> Status {
+fn run_all(selected: &[Selected<'_>], context: &Context) -> Status {
     let mut tally = Tally::default();
-    for (number, test) in (1..).zip(selected) {
-        tally.add(run_test(number, test, context));
+    for (number, selected) in (1..).zip(selected) {
+        tally.add(run_test(number, selected, context));
     }
     tally.status()
 }
 
-fn run_test(number: usize, test: &Test, context: &Context) -> Status {
+fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status {
+    let Selected { test, cases } = selected;
     if let Some(why) = unmet(test, context) {
         report::skipped(number, test, why);
         return Status::Skip;
     }
-    report::begin(test);
+    report::begin(test, cases.len());
     let mut tally = Tally::default();
-    for (number, case) in (1..).zip(test.cases) {
+    for (number, case) in (1..).zip(cases) {
         let outcome = (case.run)(context);
         tally.add(Status::from(&outcome));
         report::case(number, case.name, &outcome);

@@ -44,6 +44,7 @@ pub enum Role {
     /// dom0.
     ControlDomain,
     /// A domU without privileges.
+    #[cfg_attr(not(test), expect(dead_code, reason = "who exports domains is yet to come"))]
     Unprivileged,
 }
 
@@ -88,6 +89,28 @@ pub enum Category {
     Utility,
     Special,
     InDevelopment,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: [Category; 5] = [
+        Category::Functional,
+        Category::Xsa,
+        Category::Utility,
+        Category::Special,
+        Category::InDevelopment,
+    ];
+
+    /// XTF's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Functional => "functional",
+            Category::Xsa => "xsa",
+            Category::Utility => "utility",
+            Category::Special => "special",
+            Category::InDevelopment => "in-development",
+        }
+    }
 }
 
 /// An image and its tests.

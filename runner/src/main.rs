@@ -1,7 +1,7 @@
 //! `xtf-runner` boots the test image on Xen, judges what it prints, and reports.
 //!
 //! A run goes one way through these modules: [`cli`] and [`config`] say what is wanted; [`image`]
-//! reads the tests' metadata; [`plan`] makes boots of them; [`hypervisor`] gets each Xen; [`qemu`]
+//! reads the tests' metadata; [`select`] picks from them; [`plan`] makes boots of those; [`hypervisor`] gets each Xen; [`qemu`]
 //! makes a boot's exact command; [`boot`] runs it and feeds the [`console`]'s bytes to the
 //! [`judge`], which alone decides what they mean; [`event`]s of all that reach the [`report`] and
 //! [`logs`]; [`exit`] turns the worst of it into the exit code.
@@ -21,6 +21,7 @@ mod logs;
 mod machine;
 mod matrix;
 mod mutate;
+mod partition;
 mod plan;
 mod plugin;
 mod process;
@@ -28,12 +29,15 @@ mod qemu;
 mod queue;
 mod report;
 mod run;
+mod select;
 mod session;
 mod signals;
 #[cfg_attr(not(test), expect(dead_code, reason = "what exports images is yet to come"))]
 mod stamp;
 mod status;
 mod symbols;
+#[path = "../../kernel/src/wildcard.rs"]
+mod wildcard;
 mod xen_symbols;
 
 use clap::Parser;

@@ -88,7 +88,7 @@ impl Qemu {
 
         args.extend(machine.qemu_args.iter().cloned());
 
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
         let own = format!("{IMAGE_LINK} tests={} exit=reboot", tests.join(","));
         let module = join([&own, &machine.guest_cmdline, &self.guest_cmdline]);
         // A single comma separates modules.
@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::image::TestMeta;
     use crate::machine::Machine;
+    use crate::select::Selected;
 
     fn command(environment: Environment, vcpus: u32, accel: Accel, mode: BootMode) -> String {
         let machine = Machine { vcpus, xen_cmdline: "a".into(), ..Machine::default() };
@@ -153,7 +154,7 @@ mod tests {
         accel: Accel,
         mode: BootMode,
     ) -> String {
-        let tests = ["a", "b"].map(TestMeta::named);
+        let tests = ["a", "b"].map(TestMeta::named).map(Selected::from);
         let qemu = Qemu {
             binary: "/opt/my qemu".into(),
             accel,

@@ -12,9 +12,9 @@ use crate::config::{Config, Hypervisor};
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, Result};
 use crate::hypervisor::{self, Cache, Ready};
-use crate::image::{Image, TestMeta};
+use crate::image::Image;
 use crate::logs::RunLogs;
-use crate::plan::{self, Boot, Sharing};
+use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
 use crate::report::Display;
 use crate::session::{Session, as_it_is};
@@ -54,9 +54,13 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
-    let machine = |xen: usize, test: &TestMeta| config.machine(&xens[xen], test);
-    let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
-    let boots = plan::choose(&image, &args.tests, xens.len(), &args.env, sharing, &machine)?;
+    let tests = plan::choose(&image, &args.selection, &args.env)?;
+    let how = How {
+        sharing: if args.isolate { Sharing::Isolated } else { Sharing::Allowed },
+        partition: args.partition,
+        machine: &|xen, test| config.machine(xen, test),
+    };
+    let boots = plan::boots(&tests, &xens, &args.env, &how);
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: args.accel,
@@ -68,6 +72,10 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         return dry_run(&boots, &xens, &cache, &image, &qemu, &mut display);
     }
 
+    if let (Some(share), true) = (args.partition, boots.is_empty()) {
+        // Shares are made without knowing what there is: one may get nothing.
+        display.event(&RunEvent::Note(&format!("nothing of this run is in {share}")));
+    }
     let version = qemu.probe()?;
     let ready: Vec<Ready> =
         xens.iter().map(|xen| obtain(xen, &cache, &mut display)).collect::<Result<_>>()?;

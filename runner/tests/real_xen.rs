@@ -127,6 +127,22 @@ fn the_rest_is_run_after_a_crash() {
     run.says("1 passed, 2 failed, 0 skipped");
 }
 
+/// The guest and the runner read a pattern alike: else the judge would miss cases.
+#[test]
+#[ignore = "boots real Xen"]
+fn cases_are_selected_in_the_guest() {
+    for environment in ENVIRONMENTS {
+        let words = ["selftest/c*/*", "!*/*flood*", "example/version/major_is_?"];
+        let run = Run::of(environment, &words);
+        assert_eq!(run.code, 0, "{}", run.stdout);
+        run.says("example (1 case)");
+        run.says("selftest (6 cases)");
+        let log = run.guest_log();
+        assert!(log.contains("  ok 6 console/a_long_line_stays_whole\n"), "{log}");
+        assert!(!log.contains("flood") && !log.contains("heap/"), "{log}");
+    }
+}
+
 #[test]
 #[ignore = "boots real Xen"]
 fn long_lines_and_floods_arrive_whole() {

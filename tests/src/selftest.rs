@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use kernel::buffer::{FILL, Guarded};
 use kernel::cmdline::Options;
 use kernel::hypercall::sched::{Reason, sleep_until};
+use kernel::select::select;
 use kernel::trap::{self, Fault, provoke};
 use kernel::{
     Answer, Case, Category, Context, Environment, Errno, Outcome, Stop, Test, clock, expect,
@@ -45,6 +46,8 @@ pub const TEST: Test = Test {
         Case::new("cmdline/words_are_read", |_| cmdline_words_are_read()),
         Case::new("cmdline/the_last_word_wins", |_| cmdline_the_last_word_wins()),
         Case::new("cmdline/unknown_words_are_told", |_| cmdline_unknown_words_are_told()),
+        Case::new("cmdline/cases_are_chosen", |_| cmdline_cases_are_chosen()),
+        Case::new("cmdline/what_selects_nothing_is_told", |_| cmdline_nothing_is_told()),
         Case::new("format/answers_have_names", |_| answers_have_names()),
         Case::new("time/never_goes_back", |_| time_never_goes_back()),
         Case::new("time/a_sleep_lasts_as_long_as_asked", |_| a_sleep_lasts()),
@@ -201,6 +204,52 @@ fn cmdline_unknown_words_are_told() -> Outcome {
     });
     expect("options", options, Options::DEFAULT)?;
     expect("unknown words", told, alloc::vec!["test=a", "exit=never", "quiet", "linger=-1"])
+}
+
+/// Tests to choose from, which never run.
+const CHOICE: [&Test; 2] = [
+    &Test {
+        name: "one",
+        cases: &[
+            Case::new("get/a", |_| Ok(())),
+            Case::new("get/b", |_| Ok(())),
+            Case::new("list/a", |_| Ok(())),
+        ],
+        ..Test::DEFAULT
+    },
+    &Test { name: "two", cases: &[Case::new("x", |_| Ok(()))], ..Test::DEFAULT },
+];
+
+fn cmdline_cases_are_chosen() -> Outcome {
+    for (list, chosen) in [
+        ("two,one", "two/x one/get/a one/get/b one/list/a"),
+        ("one/get/*", "one/get/a one/get/b"),
+        ("one/get/b,two,one/list/?", "one/get/b one/list/a two/x"),
+        ("one/!*/a", "one/get/b"),
+        ("one/!get/a,one/get/*", "one/get/b"),
+        ("one/get/a,one", "one/get/a one/get/b one/list/a"),
+    ] {
+        let selected = select(&CHOICE, list).map_err(Stop::error)?;
+        let names: Vec<String> = selected
+            .iter()
+            .flat_map(|s| s.cases.iter().map(|case| format!("{}/{}", s.test.name, case.name)))
+            .collect();
+        expect(list, names.join(" ").as_str(), chosen)?;
+    }
+    Ok(())
+}
+
+fn cmdline_nothing_is_told() -> Outcome {
+    for (list, why) in [
+        ("one,three", "there is no test 'three'"),
+        ("", "there is no test ''"),
+        ("one/put/*", "no case of 'one' is left"),
+        ("two,two/!x", "no case of 'two' is left"),
+    ] {
+        let told = select(&CHOICE, list).err().unwrap_or_default();
+        expect_that(told.ends_with(why), format_args!("{list:?}: {why}; it is {told:?}"))?;
+    }
+    Ok(())
 }
 
 fn answers_have_names() -> Outcome {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, FunctionArgs, Places};
+use super::{Environment, FunctionArgs, Places, Selection};
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
@@ -15,9 +15,9 @@ Exit codes: those of `run`; what was measured is reported whatever the tests sai
 #[derive(Debug, Args)]
 #[command(after_help = COVERAGE_EXIT_CODES)]
 pub struct CoverageArgs {
-    /// Tests to run; `*` matches any text [default: all that need not be named]
-    #[arg(value_name = "TEST")]
-    pub tests: Vec<String>,
+    /// What to run.
+    #[command(flatten)]
+    pub selection: Selection,
 
     /// Where things are.
     #[command(flatten)]

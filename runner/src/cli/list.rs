@@ -2,11 +2,16 @@
 
 use clap::Args;
 
-use super::Places;
+use super::{Environment, Places, Selection};
+use crate::partition::Partition;
 
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Which tests; without words, every test in the image.
+    #[command(flatten)]
+    pub selection: Selection,
+
     /// Where things are.
     #[command(flatten)]
     pub places: Places,
@@ -16,6 +21,27 @@ pub struct ListArgs {
     pub json: bool,
 
     /// Print the index of tests and claims that is docs/tests.md
-    #[arg(long)]
+    #[arg(long, conflicts_with = "runs")]
     pub markdown: bool,
+
+    /// Print the cases, too, as they can be selected
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    pub cases: bool,
+
+    /// Print what `run` would run with the same words, --xen, --env and --partition: each Xen,
+    /// environment and test
+    #[arg(long)]
+    pub runs: bool,
+
+    /// Xen of --runs: a name from the configuration, `all` of them, or a path; repeatable
+    #[arg(long, value_name = "NAME|PATH", requires = "runs")]
+    pub xen: Vec<String>,
+
+    /// Environments [default: all of the image, with --runs pv64,pvh64]
+    #[arg(long, value_name = "ENV", value_delimiter = ',')]
+    pub env: Vec<Environment>,
+
+    /// Share of --runs, as `run` takes it
+    #[arg(long, value_name = "HOW:M/N", requires = "runs")]
+    pub partition: Option<Partition>,
 }

@@ -4,6 +4,7 @@ mod coverage;
 mod list;
 mod mutate;
 mod run;
+mod selection;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use coverage::CoverageArgs;
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use run::{Accel, BootMode, RunArgs};
+pub use selection::Selection;
 
 /// Boots the xtf image on Xen, judges its console output, and reports.
 #[derive(Debug, Parser)]

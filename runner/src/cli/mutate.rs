@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, FunctionArgs, Places};
+use super::{Environment, FunctionArgs, Places, Selection};
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
@@ -16,9 +16,9 @@ itself, what `run` would return; 64 and above as of `run`.";
 #[derive(Debug, Args)]
 #[command(after_help = MUTATE_EXIT_CODES)]
 pub struct MutateArgs {
-    /// Tests to measure; `*` matches any text [default: all that need not be named]
-    #[arg(value_name = "TEST")]
-    pub tests: Vec<String>,
+    /// Which tests to measure.
+    #[command(flatten)]
+    pub selection: Selection,
 
     /// Where things are.
     #[command(flatten)]

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Environment, Places};
+use super::{Environment, Places, Selection};
+use crate::partition::Partition;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Tests to run; `*` matches any text [default: all that need not be named]
-    #[arg(value_name = "TEST")]
-    pub tests: Vec<String>,
+    /// What to run.
+    #[command(flatten)]
+    pub selection: Selection,
 
     /// Where things are.
     #[command(flatten)]
@@ -26,6 +27,11 @@ pub struct RunArgs {
     /// Environments
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
+
+    /// Only this share of the run, to spread it over machines: hash:M/N goes by names, count:M/N
+    /// takes turns
+    #[arg(long, value_name = "HOW:M/N")]
+    pub partition: Option<Partition>,
 
     /// Time for each test, instead of the test's own
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]

@@ -13,6 +13,7 @@ mod text;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +21,12 @@ use lcov::Lines;
 use model::Coverage;
 
 use crate::cli::{Accel, BootMode, CoverageArgs};
-use crate::config::Config;
+use crate::config::{Config, Hypervisor};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::Cache;
 use crate::image::TestMeta;
 use crate::logs::RunLogs;
-use crate::plan::{self, Sharing};
+use crate::plan::{self, How};
 use crate::plugin::{Counts, Plugin};
 use crate::qemu::Qemu;
 use crate::report::Display;
@@ -47,8 +48,9 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
-    let machine = |_: usize, test: &TestMeta| config.machine(&xen, test);
-    let boots = plan::choose(&image, &args.tests, 1, &args.env, Sharing::Allowed, &machine)?;
+    let tests = plan::choose(&image, &args.selection, &args.env)?;
+    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
+    let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Tcg,
@@ -66,8 +68,8 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         plugin.prepare(dir, &addresses)
     };
     let session = Session {
-        xens: std::slice::from_ref(&xen),
-        ready: std::slice::from_ref(&build.ready),
+        xens: slice::from_ref(&xen),
+        ready: slice::from_ref(&build.ready),
         image: &image,
         qemu: &qemu,
         version: &version,

@@ -253,6 +253,7 @@ mod tests {
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
     use crate::machine::Machine;
+    use crate::select::Selected;
 
     fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
         let case = |(name, verdict): &(&str, CaseVerdict)| CaseReport {
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn likely_killers_come_first_but_environments_stay_in_order() {
         let test = |cases| TestMeta { cases: vec!["c".into(); cases], ..TestMeta::named("t") };
-        let tests = [test(1), test(9)];
+        let tests = [test(1), test(9)].map(Selected::from);
         let machine = Machine::default;
         let boot =
             |environment, test| Boot { xen: 0, environment, machine: machine(), tests: vec![test] };

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use campaign::{Baseline, Campaign};
@@ -26,7 +27,7 @@ use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
-use crate::plan::{self, Boot, Sharing};
+use crate::plan::{self, Boot, How};
 use crate::qemu::Qemu;
 use crate::report::Display;
 use crate::run::{cpus, find_image, write_out};
@@ -59,8 +60,9 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
-    let machine = |_: usize, test: &TestMeta| config.machine(&xen, test);
-    let boots = plan::choose(&image, &args.tests, 1, &args.env, Sharing::Allowed, &machine)?;
+    let tests = plan::choose(&image, &args.selection, &args.env)?;
+    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
+    let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Auto,
@@ -216,8 +218,8 @@ impl Measure<'_> {
         test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
     ) -> Session<'s> {
         Session {
-            xens: std::slice::from_ref(self.xen),
-            ready: std::slice::from_ref(ready),
+            xens: slice::from_ref(self.xen),
+            ready: slice::from_ref(ready),
             image: self.image,
             qemu: self.qemu,
             version: self.version,

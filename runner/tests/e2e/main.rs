@@ -2,6 +2,7 @@
 
 mod coverage;
 mod mutate;
+mod select;
 mod world;
 
 use std::fs;
@@ -269,8 +270,7 @@ fn dry_run_prints_and_runs_nothing() {
 fn usage_errors() {
     let world = World::new();
     for (args, why) in [
-        (&["run", "exmaple"][..], "there is no test `exmaple`; did you mean example"),
-        (&["run", "--frob"], "unexpected argument '--frob'"),
+        (&["run", "--frob"][..], "unexpected argument '--frob'"),
         (&["run", "--xen", "9.9"], "no Xen `9.9`"),
         (&["run", "--env", "hvm64"], "possible values: pv64, pvh64"),
         (&["run", "--config", "nowhere.toml"], "cannot read configuration"),
@@ -313,19 +313,6 @@ fn bad_files() {
 }
 
 #[test]
-fn empty_selections() {
-    let world = World::new();
-    for (args, why) in [
-        (&["run", "zz*"][..], "no test matches `zz*`"),
-        (&["run", "needy", "--env", "pvh64"], "no selected test supports the environments"),
-    ] {
-        let out = world.run(args, "print", "good.log");
-        assert_eq!(out.code, 66, "{args:?} {out:?}");
-        assert!(out.stderr.contains(why), "{args:?} {out:?}");
-    }
-}
-
-#[test]
 fn missing_tools() {
     let world = World::new();
     let out = world.run(&["run", "--qemu", "/nowhere/qemu"], "print", "good.log");
@@ -346,14 +333,4 @@ fn logs_that_cannot_be_written() {
     let out = world.run(&["run", "--logs", "occupied/logs"], "print", "good.log");
     assert_eq!(out.code, 74, "{out:?}");
     assert!(out.stderr.contains("occupied/logs"), "{out:?}");
-}
-
-#[test]
-fn list() {
-    let world = World::new();
-    let out = world.run(&["list"], "print", "good.log");
-    assert!(out.stdout.starts_with("example  A title (2 cases; pv64)\n"), "{out:?}");
-    let out = world.run(&["list", "--json"], "print", "good.log");
-    let json: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
-    assert_eq!(json[1]["cases"][2], "get/c");
 }

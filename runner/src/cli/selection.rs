@@ -1,0 +1,24 @@
+//! What to run, said in the same way to every subcommand that takes tests.
+
+use clap::Args;
+
+/// The words of a selection.
+#[derive(Debug, Args)]
+pub struct Selection {
+    /// Test, TEST/CASE, environment, category, or XTF's test-ENV-NAME; `*` matches any text, `?`
+    /// one character, and `!` before a word takes out what it means [default: all tests that need
+    /// not be named]
+    ///
+    /// Names add up; categories and environments narrow down what is named:
+    /// `'livepatch-*' selftest pv64` are the livepatch tests and selftest, as PV.
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+
+    /// Also the tests that otherwise run only when named
+    #[arg(long)]
+    pub all: bool,
+
+    /// Take out what a word means, as `!WORD` does; repeatable
+    #[arg(long, value_name = "WORD")]
+    pub exclude: Vec<String>,
+}
