@@ -3,9 +3,7 @@
 use std::fs;
 
 use crate::world::{Output, World};
-
-#[path = "../fixtures/xen_build.rs"]
-mod xen_build;
+use crate::xen_build;
 
 const FUNCTIONS: [xen_build::Function<'_>; 2] = [
     ("get_name", Some("common/livepatch.c"), &[0x85, 0xc0, 0x74, 0x00, 0xc3]),

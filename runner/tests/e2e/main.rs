@@ -4,6 +4,8 @@ mod coverage;
 mod mutate;
 mod select;
 mod world;
+#[path = "../fixtures/xen_build.rs"]
+mod xen_build;
 
 use std::fs;
 

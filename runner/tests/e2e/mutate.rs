@@ -6,9 +6,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::{Output, World};
-
-#[path = "../fixtures/xen_build.rs"]
-mod xen_build;
+use crate::xen_build;
 
 const FUNCTIONS: [xen_build::Function<'_>; 3] = [
     // test %eax,%eax; je; jne; ret
