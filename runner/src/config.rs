@@ -14,6 +14,7 @@ use toml::Spanned;
 use crate::exit::{Error, IoContext, Result};
 use crate::image::{Image, TestMeta};
 use crate::machine::{Machine, Settings, TestSettings};
+use crate::select::nearest;
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
@@ -181,7 +182,7 @@ impl Config {
         let complain =
             |offset: usize, why: &str| Error::Usage(format!("{origin}:{}: {why}", line_of(offset)));
         let file: File = toml::from_str(text)
-            .map_err(|e| complain(e.span().map_or(0, |span| span.start), e.message()))?;
+            .map_err(|e| complain(e.span().map_or(0, |span| span.start), &suggest(e.message())))?;
 
         let mut hypervisors = BTreeMap::new();
         for (name, entry) in file.hypervisor {
@@ -320,6 +321,17 @@ impl Config {
     }
 }
 
+/// The complaint about an unknown field, with the field that was probably meant instead of all.
+fn suggest(message: &str) -> String {
+    let near = |message: &str| {
+        let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+        let unknown = quoted.next()?;
+        let near = nearest(unknown, &quoted.collect::<Vec<_>>()).into_iter().next()?;
+        Some(format!("unknown field `{unknown}`; did you mean `{near}`?"))
+    };
+    near(message).unwrap_or_else(|| message.to_owned())
+}
+
 fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {
     let names: Vec<&str> = hypervisors.keys().map(String::as_str).collect();
     if names.is_empty() {
@@ -408,7 +420,7 @@ mod tests {
             ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
             ("[qemu", "x.toml:1: "),
             ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
-            ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`, expected one of"),
+            ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
             ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
             ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
         ] {

@@ -17,6 +17,9 @@ pub const XEN_LINK: &str = "xen";
 /// Name of the link to the image in a boot's folder.
 pub const IMAGE_LINK: &str = "xtf";
 
+/// The oldest QEMU that can do what is asked of it.
+const OLDEST: (u32, u32) = (3, 1);
+
 /// What every boot of a run has in common.
 #[derive(Clone, Debug)]
 pub struct Qemu {
@@ -49,6 +52,7 @@ impl Qemu {
         let text = Tool::new(&self.binary).arg("--version").run().map_err(|e| {
             Error::Tool(format!("{e}; install qemu-system-x86, or name QEMU with --qemu PATH"))
         })?;
+        check_version(&text)?;
         if self.accel == Accel::Kvm {
             OpenOptions::new().read(true).write(true).open("/dev/kvm").map_err(|e| {
                 Error::Tool(format!(
@@ -110,6 +114,27 @@ impl Qemu {
         }
         join([&own, &boot.machine.xen_cmdline, &self.xen_cmdline])
     }
+}
+
+/// What QEMU says of its version must not be older than [`OLDEST`]; who says it in an unknown way is
+/// given the benefit of the doubt.
+fn check_version(text: &str) -> Result<()> {
+    let (major, minor) = OLDEST;
+    match version(text) {
+        Some(found) if found < OLDEST => Err(Error::Tool(format!(
+            "QEMU {}.{} is too old: a PVH dom0 needs nested paging, which QEMU emulates since \
+             {major}.{minor}; install a newer qemu-system-x86, or name one with --qemu PATH",
+            found.0, found.1
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Major and minor of `QEMU emulator version 7.2.22 (...)`.
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    let numbers = text.split_once("version ")?.1;
+    let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 impl Invocation {
@@ -195,6 +220,19 @@ mod tests {
             "exit=reboot z=1,,2 x=1,,2'",
         ] {
             assert!(command.contains(words), "{words}: {command}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopy"), Some((7, 2)));
+        assert_eq!(version("QEMU emulator version 10.0"), Some((10, 0)));
+        assert_eq!(version("something else"), None);
+        for good in ["QEMU emulator version 3.1.0", "QEMU emulator version 10.0.2", "odd"] {
+            assert!(check_version(good).is_ok(), "{good}");
+        }
+        for old in ["QEMU emulator version 3.0.1", "QEMU emulator version 2.12.0"] {
+            assert!(check_version(old).unwrap_err().to_string().contains("is too old"), "{old}");
         }
     }
 

@@ -216,7 +216,7 @@ impl Name {
 }
 
 /// The names most like `name`, best first.
-fn nearest(name: &str, known: &[&str]) -> Vec<String> {
+pub fn nearest(name: &str, known: &[&str]) -> Vec<String> {
     let plain = name.replace(['*', '?'], "");
     let known: BTreeSet<&str> = known.iter().copied().collect();
     let mut near: Vec<(f64, &str)> = known

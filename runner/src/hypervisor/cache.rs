@@ -1,18 +1,20 @@
 //! The cache of unpacked hypervisors.
 //!
 //! An entry is a folder that appears whole, by one rename, so that an interrupted download leaves
-//! nothing that looks finished. A lock file for each entry makes a second runner wait for the first. What
-//! is in the cache is checked against its recorded hash before each use.
+//! nothing that looks finished. A lock on a file for each entry makes a second runner wait for the
+//! first; the kernel drops the lock of a runner that dies. What is in the cache is checked against
+//! its recorded hash before each use, so that one who may only read can still use it.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Ready;
-use crate::exit::{IoContext, Result};
+use crate::exit::{Error, IoContext, Result};
 
 /// Names in an entry's folder.
 const ELF: &str = "xen";
@@ -49,6 +51,33 @@ impl Cache {
         self.root.join(key).join(ELF)
     }
 
+    /// Waits until nobody else is at `key`.
+    fn lock(&self, key: &str, note: &mut dyn FnMut(&str)) -> io::Result<File> {
+        fs::create_dir_all(&self.root)?;
+        let lock = File::create(self.root.join(format!("{key}.lock")))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                note(&format!("waiting for another runner that is getting {key}"));
+                lock.lock()?;
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        Ok(lock)
+    }
+
+    /// Removes what killed runners left of `key`, whose lock is held.
+    fn sweep(&self, key: &str) -> Result<()> {
+        let start = unfinished(key);
+        for entry in fs::read_dir(&self.root).io("read", &self.root)? {
+            let entry = entry.io("read", &self.root)?;
+            if entry.file_name().to_string_lossy().starts_with(&start) {
+                fs::remove_dir_all(entry.path()).io("remove", &entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The entry `key`; if it is missing or damaged, `make` gets a scratch folder and returns the
     /// ELF and its provenance.
     pub fn get_or_make(
@@ -57,13 +86,20 @@ impl Cache {
         note: &mut dyn FnMut(&str),
         make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<(Vec<u8>, String)>,
     ) -> Result<Ready> {
-        fs::create_dir_all(&self.root).io("create", &self.root)?;
-        let lock_path = self.root.join(format!("{key}.lock"));
-        let lock = File::create(&lock_path).io("create", &lock_path)?;
-        lock.lock().io("lock", &lock_path)?;
-
         let entry = self.root.join(key);
         let elf = self.file_of(key);
+        let _lock = match self.lock(key, note) {
+            Ok(lock) => lock,
+            Err(source) => {
+                if let Ok(provenance) = check(&entry) {
+                    return Ok(Ready { elf, provenance });
+                }
+                let root = self.root.display();
+                let what = format!("cannot write to the cache {root} ({VARIABLE} names another)");
+                return Err(Error::Io { what, source });
+            }
+        };
+        self.sweep(key)?;
         if entry.exists() {
             match check(&entry) {
                 Ok(provenance) => return Ok(Ready { elf, provenance }),
@@ -75,7 +111,7 @@ impl Cache {
         }
 
         let fresh = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(&unfinished(key))
             .tempdir_in(&self.root)
             .io("create a folder in", &self.root)?;
         let scratch = fresh.path().join("scratch");
@@ -92,6 +128,12 @@ impl Cache {
         let _moved = fresh.keep();
         Ok(Ready { elf, provenance: record.provenance })
     }
+}
+
+/// How the names of folders begin in which `key` is made. No key holds the last character, so none
+/// is taken for the beginning of another.
+fn unfinished(key: &str) -> String {
+    format!(".new-{key}~")
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -118,7 +160,6 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Error;
 
     fn get(cache: &Cache, content: &str) -> (String, Vec<String>) {
         let mut notes = Vec::new();

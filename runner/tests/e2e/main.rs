@@ -1,6 +1,8 @@
 //! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
 
+mod cache;
 mod coverage;
+mod faults;
 mod mutate;
 mod select;
 mod world;
@@ -284,16 +286,6 @@ fn usage_errors() {
         assert!(out.stderr.contains(why), "{args:?} {out:?}");
     }
     assert_eq!(world.run(&["--help"], "print", "good.log").code, 0);
-}
-
-#[test]
-fn a_bad_configuration_is_placed() {
-    let world = World::new();
-    world.file("xtf-runner.toml", "default-xen = []\n\n[qemu]\nbinray = 'x'\n");
-    let out = world.run(&["run"], "print", "good.log");
-    assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("xtf-runner.toml:4: unknown field `binray`, expected"), "{out:?}");
-    assert!(out.stderr.contains("`boot-timeout-s`"), "{out:?}");
 }
 
 #[test]

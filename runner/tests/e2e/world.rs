@@ -127,7 +127,8 @@ impl World {
             .stderr(Stdio::piped());
     }
 
-    fn command(&self, args: &[&str], behaviour: &str, log: &str) -> Command {
+    /// The runner with its arguments and environment, for those who change more of it.
+    pub fn command(&self, args: &[&str], behaviour: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
         command.args(args);
         let run = matches!(args.first(), Some(&("run" | "mutate" | "coverage")));
@@ -149,6 +150,39 @@ impl World {
     pub fn run(&self, args: &[&str], behaviour: &str, log: &str) -> Output {
         let _reader = File::options().read(true).write(true).open(self.path("pipe")).unwrap();
         self.command(args, behaviour, log).output().unwrap().into()
+    }
+
+    /// Runs with a fake QEMU that does what a shell's script says.
+    pub fn script(&self, args: &[&str], script: &str, log: &str) -> Output {
+        let mut command = self.command(args, "script", log);
+        command.env("SCRIPT", script).output().unwrap().into()
+    }
+
+    /// The runner on a Xen from a fake Debian archive, whose downloads go so.
+    pub fn fetching(&self, download: &str) -> Command {
+        self.file(
+            "xtf-runner.toml",
+            "[hypervisor.deb]\ndebian = { suite = 'sid', package = 'xen' }\n",
+        );
+        let mut command = self.command(&["run", "--xen", "deb"], "print", "success.log");
+        let path = env::join_paths(
+            [fixture("fake-apt")]
+                .into_iter()
+                .chain(env::split_paths(&env::var_os("PATH").unwrap())),
+        );
+        command.env("PATH", path.unwrap()).env("FAKE_APT", download);
+        command.env("DOWNLOADS", self.path("downloads"));
+        command
+    }
+
+    /// How many downloads were begun.
+    pub fn downloads(&self) -> usize {
+        fs::read_to_string(self.path("downloads")).unwrap_or_default().lines().count()
+    }
+
+    /// Waits for the announcement of a slow download.
+    pub fn wait_for_apt(&self) -> FakeQemus {
+        self.wait_for_qemus(1)
     }
 
     pub fn run_without_path(&self, args: &[&str]) -> Output {
