@@ -41,6 +41,18 @@ pub(crate) fn options(mut unknown: impl FnMut(Unknown<'static>)) -> Options<'sta
     Options::DEFAULT.parse(stamp, &mut unknown).parse(line, &mut unknown)
 }
 
+/// What the last word `name=VALUE` says, for a parameter that a test declares.
+pub(crate) fn parameter(name: &str) -> Option<&'static str> {
+    let stamp = STAMPED.get().copied().unwrap_or("");
+    let line = arch::try_boot().map_or("", arch::Boot::cmdline);
+    let words = stamp.split_ascii_whitespace().chain(line.split_ascii_whitespace());
+    words
+        .filter_map(|word| word.split_once('='))
+        .filter(|(key, _)| *key == name)
+        .last()
+        .map(|(_, value)| value)
+}
+
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options<'a> {
@@ -65,6 +77,13 @@ impl fmt::Display for Unknown<'_> {
             "command line: unknown word '{}' (known: tests=A,B/CASE,... exit=poweroff|reboot linger=MS)",
             self.0
         )
+    }
+}
+
+impl Unknown<'_> {
+    /// Whether it sets a parameter of that name.
+    pub(crate) fn sets(self, parameter: &str) -> bool {
+        self.0.split_once('=').is_some_and(|(key, _)| key == parameter)
     }
 }
 

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use livepatch::abi::{
     self, Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListReply,
-    NAME_SIZE_MAX, Name, Out, Refused, Revision, State, Status, Sysctl, SysctlVersion, Upload,
+    NAME_SIZE_MAX, Name, Out, Refused, Revision, SYSCTL_SIZE, State, Status, Sysctl, SysctlVersion,
+    Upload,
 };
 
 use crate::buffer::{self, Guarded};
@@ -51,6 +52,16 @@ pub struct Reply<'a> {
     pub before: Sysctl<'a>,
     /// The structure after it.
     pub after: Sysctl<'a>,
+}
+
+/// What a call left behind whose structure lay somewhere special.
+pub struct Placed<'a> {
+    /// Xen's return value.
+    pub answer: Answer,
+    /// The structure before the call.
+    pub before: Sysctl<'a>,
+    /// The bytes of the structure after it; `None` where there is no whole one.
+    pub after: Option<[u8; SYSCTL_SIZE]>,
 }
 
 /// A payload as LIST describes it.
@@ -124,6 +135,14 @@ impl Livepatch {
         }
     }
 
+    /// Performs a call whose structure lies somewhere special, for its answer alone.
+    ///
+    /// # Errors
+    /// As for [`Livepatch::perform_placed`].
+    pub fn perform_at(&self, place: Place, call: &Call<'_>) -> Result<Answer, Stop> {
+        self.perform_placed(place, call).map(|placed| placed.answer)
+    }
+
     /// Performs a call whose structure lies somewhere special.
     ///
     /// # Errors
@@ -131,24 +150,35 @@ impl Livepatch {
     ///
     /// # Panics
     /// As for [`Livepatch::perform`].
-    pub fn perform_at(&self, place: Place, call: &Call<'_>) -> Result<Answer, Stop> {
-        let encoded = call.encode(self.revision);
-        if let Err(refused) = encoded.check_writes(self.version, self.held_for(call)) {
+    pub fn perform_placed<'a>(&self, place: Place, call: &Call<'a>) -> Result<Placed<'a>, Stop> {
+        let before = call.encode(self.revision);
+        if let Err(refused) = before.check_writes(self.version, self.held_for(call)) {
             panic!("{refused}");
         }
-        let bytes = encoded.bytes();
-        // SAFETY: what can be read at each of these is `encoded`, checked above, and otherwise
+        let bytes = before.bytes();
+        // SAFETY: what can be read at each of these is `before`, checked above, and otherwise
         // less than a whole structure.
         let at = |out: &Out<'_>| unsafe { sysctl::sysctl_at(out) };
-        Ok(match place {
-            Place::UpToTheEnd => at(&Guarded::from_bytes(bytes)?.output()),
-            Place::OneByteShort => at(&Guarded::from_bytes(&bytes[..bytes.len() - 1])?.output()),
-            Place::ReadOnly => at(&Guarded::from_bytes(bytes)?.into_read_only()?.output()),
-            Place::Unmapped => at(&Guarded::from_bytes(bytes)?.into_unmapped()?.output()),
-            Place::Null => at(&Out::NULL),
-            Place::NonCanonical => at(&buffer::non_canonical_output()),
-            Place::XenRange => at(&buffer::xen_range_output()),
-        })
+        let (answer, after) = match place {
+            Place::UpToTheEnd => {
+                let mut memory = Guarded::from_bytes(bytes)?;
+                let answer = at(&memory.output());
+                (answer, memory.bytes().try_into().ok())
+            }
+            Place::ReadOnly => {
+                let mut memory = Guarded::from_bytes(bytes)?.into_read_only()?;
+                let answer = at(&memory.output());
+                (answer, memory.bytes().try_into().ok())
+            }
+            Place::OneByteShort => {
+                (at(&Guarded::from_bytes(&bytes[..bytes.len() - 1])?.output()), None)
+            }
+            Place::Unmapped => (at(&Guarded::from_bytes(bytes)?.into_unmapped()?.output()), None),
+            Place::Null => (at(&Out::NULL), None),
+            Place::NonCanonical => (at(&buffer::non_canonical_output()), None),
+            Place::XenRange => (at(&buffer::xen_range_output()), None),
+        };
+        Ok(Placed { answer, before, after })
     }
 
     /// Passes if Xen refuses the call with `errno`, and nothing at all has changed: neither the

@@ -24,6 +24,10 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     let count = selected.as_ref().map_or(0, Vec::len);
     let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
     report::header(&context.xen, context.environment, command_line.as_ref(), count);
+    let means_something = |word: &cmdline::Unknown<'_>| {
+        tests.iter().flat_map(|test| test.parameters).any(|parameter| word.sets(parameter))
+    };
+    unknown.retain(|word| !means_something(word));
     for word in unknown {
         println!("# ignored: {word}");
     }

@@ -6,6 +6,7 @@ use core::fmt;
 
 use arch::Environment;
 
+use crate::cmdline;
 use crate::livepatch::Livepatch;
 use crate::xen::{Release, Xen};
 
@@ -83,6 +84,8 @@ pub struct Test {
     /// Branches of Xen (`4.17`) that are known to die of it: there the runner tolerates a crash,
     /// and calls survival news.
     pub kills: &'static [&'static str],
+    /// Words `name=VALUE` of the command line that it understands, besides the framework's own.
+    pub parameters: &'static [&'static str],
     /// What it claims, in the order in which it is checked.
     pub cases: &'static [Case],
 }
@@ -101,6 +104,7 @@ impl Test {
         timeout_s: 60,
         default: true,
         kills: &[],
+        parameters: &[],
         cases: &[],
     };
 }
@@ -151,6 +155,19 @@ impl Context {
     /// Where there is none, which that need has ruled out.
     pub fn livepatch(&self) -> &Livepatch {
         self.livepatch.as_ref().expect("the test declares Need::Livepatch")
+    }
+
+    /// A number that the command line sets, or this one.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when what it says is no number.
+    pub fn parameter(&self, name: &str, otherwise: u64) -> Result<u64, Stop> {
+        let Some(text) = cmdline::parameter(name) else { return Ok(otherwise) };
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        number.map_err(|_| Stop::error(format_args!("command line: {name}={text}: not a number")))
     }
 
     /// The livepatch interface, if it was found.

@@ -15,6 +15,7 @@ mod livepatch_args;
 mod livepatch_concurrent;
 mod livepatch_doc;
 mod livepatch_elf;
+mod livepatch_fuzz;
 mod livepatch_get;
 mod livepatch_history;
 mod livepatch_life;
@@ -27,6 +28,7 @@ mod livepatch_stack;
 mod livepatch_state;
 mod livepatch_upload;
 mod livepatch_version;
+mod program;
 mod selftest;
 mod support;
 
@@ -50,6 +52,7 @@ kernel::registry![
     livepatch_doc,
     livepatch_soak,
     livepatch_concurrent,
+    livepatch_fuzz,
     dangerous::align_0,
     dangerous::alternative_too_long,
     dangerous::empty_modinfo,

@@ -11,12 +11,8 @@ use crate::abi::{ACTION_FLAG_NODEPS, ActionCmd, State};
 use crate::payload::Hook;
 use crate::program::ActionArg;
 
-/// What a hook of ours that nobody understands does.
-const STRANGE_HOOK: Unforeseen = Unforeseen::Lethal("a hook that does nobody knows what");
-/// Xen panics if a payload's functions are not all in the same state afterwards.
-const IDLE_HOOK: Unforeseen = Unforeseen::Lethal("a hook instead of patching that patches nothing");
-/// Xen calls every load and unload hook that is listed.
-const NULL_HOOK: Unforeseen = Unforeseen::Lethal("a load or unload hook that is null");
+/// [`Image::risk`](super::Image::risk) has kept the payload from being applied.
+const RISKY_HOOK: Unforeseen = Unforeseen::Lethal("a hook that does nobody knows what");
 
 /// How an action ends before anything is scheduled: with this answer.
 enum Early {
@@ -182,7 +178,7 @@ impl Model {
             return Ok(0);
         }
         match self.hook(index, whole)? {
-            0 if !self.payloads[index].image.functions.is_empty() => Err(IDLE_HOOK),
+            0 if !self.payloads[index].image.functions.is_empty() => Err(RISKY_HOOK),
             rc => Ok(rc),
         }
     }
@@ -203,15 +199,12 @@ impl Model {
         let payload = &mut self.payloads[index];
         let image = payload.image.clone();
         let mut returned = 0;
-        for (hook, code) in image.hooks.iter().filter(|(hook, _)| *hook == when) {
+        for (_, code) in image.hooks.iter().filter(|(hook, _)| *hook == when) {
             returned = match *code {
                 HookCode::Returns(value) => value,
                 HookCode::Takes(variable) => core::mem::take(&mut payload.variables[variable]),
-                HookCode::Null if matches!(hook, Hook::Load | Hook::Unload) => {
-                    return Err(NULL_HOOK);
-                }
                 HookCode::Null => 0,
-                HookCode::Other => return Err(STRANGE_HOOK),
+                HookCode::Other => return Err(RISKY_HOOK),
             };
         }
         Ok(returned)

@@ -31,7 +31,7 @@ pub use prediction::{Divergence, Looks, Observed, Prediction};
 pub use rules::Facts;
 use rules::Rules;
 
-use crate::abi::{State, Status};
+use crate::abi::{ActionCmd, State, Status};
 use crate::program::{Op, Step};
 
 /// A payload in Xen.
@@ -142,6 +142,14 @@ impl Model {
         looks
     }
 
+    /// Whether a step would apply a payload that can never be reverted.
+    pub fn would_stay(&self, step: &Step) -> bool {
+        let Op::Action(action) = &step.op else { return false };
+        let takes_effect = matches!(action.cmd, ActionCmd::Apply | ActionCmd::Replace);
+        let named = calls::get_name(&action.name).ok().and_then(|name| self.find(&name));
+        takes_effect && named.is_some_and(|index| self.payloads[index].image.stays())
+    }
+
     /// The index of the payload with that name.
     fn find(&self, name: &[u8]) -> Option<usize> {
         self.payloads.iter().position(|payload| payload.name == name)
@@ -150,14 +158,6 @@ impl Model {
     /// All that distinguishes it from another state of the same Xen.
     pub fn key(&self) -> (Vec<Loaded>, Vec<Vec<u8>>) {
         (self.payloads.clone(), self.applied.clone())
-    }
-
-    /// Why a step should not be performed, if so: see [`Unforeseen`].
-    pub fn risk(&self, step: &Step, file: &[u8]) -> Option<Unforeseen> {
-        match step.op {
-            Op::Upload(_) | Op::Action(_) => self.clone().step(step, file).err(),
-            _ => None,
-        }
     }
 }
 

@@ -189,6 +189,18 @@ impl Prediction<'_> {
         }
     }
 
+    /// Bytes that LIST should write at most into each of its arrays.
+    pub fn list_room(&self) -> [usize; 5] {
+        let Kind::List(listing) = &self.kind else { return [0; 5] };
+        let mut room = [0; 5];
+        for (index, entry) in listing.entries.iter().enumerate() {
+            for array in WRITE_ORDER {
+                room[array as usize] = listing.span(array, index, entry, room[array as usize]).1;
+            }
+        }
+        room
+    }
+
     /// What an answer becomes when the structure can't be written back.
     fn written_back(&self, answer: i64) -> i64 {
         let is_written = !matches!(

@@ -297,6 +297,11 @@ impl Generator {
         let count = self.rng.pick(&[0, 1, 1, 1, 1, 1, 2, 3]);
         for _ in 0..count {
             let mut function = FunctionSpec::new(self.rng.pick(&TARGETS));
+            // Twice the same function in a payload is not put back rightly.
+            let twice = payload.functions.iter().any(|other| other.target == function.target);
+            if twice && !self.mix.lethal {
+                continue;
+            }
             let own = matches!(function.target, FunctionTarget::Own | FunctionTarget::OwnEndbr);
             if own && self.rng.one_in(2) {
                 // Fewer than 4 bytes over an ENDBR64 are more than Xen can bear.

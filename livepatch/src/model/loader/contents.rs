@@ -134,6 +134,7 @@ pub struct Contents<'a, 'f> {
 
 /// An element of `.livepatch.funcs`, resolved.
 struct Resolved {
+    old: Address,
     new: Address,
     function: Function,
 }
@@ -149,6 +150,20 @@ impl Contents<'_, '_> {
         let functions = self.functions(neighbours, &mut risk)?;
         let mut variables = Variables::default();
         let hooks = self.hooks(&mut variables)?;
+        for (hook, code) in &hooks {
+            let listed = matches!(hook, Hook::Load | Hook::Unload);
+            let instead = matches!(hook, Hook::Apply | Hook::Revert);
+            let patches_nothing = matches!(code, HookCode::Takes(_) | HookCode::Returns(0));
+            let why = match code {
+                HookCode::Other => "a hook that does nobody knows what",
+                HookCode::Null if listed => "a load or unload hook that is null",
+                _ if instead && patches_nothing && !functions.is_empty() => {
+                    "a hook instead of the patching that patches nothing"
+                }
+                _ => continue,
+            };
+            risk.get_or_insert(Unforeseen::Lethal(why));
+        }
 
         let build_id = self.note(b".note.gnu.build-id")?;
         check(!neighbours.has_build_id(&build_id), Errno::EEXIST)?;
@@ -225,7 +240,13 @@ impl Contents<'_, '_> {
         }
         let mut functions = Vec::new();
         for at in (start..start + self.size(section)).step_by(size as usize) {
-            functions.push(self.function(at, version, neighbours, risk)?);
+            let function = self.function(at, version, neighbours, risk)?;
+            // They are undone in the order in which they were done, so that what the second one
+            // found is what stays: a jump into the payload.
+            if functions.iter().any(|other: &Resolved| other.old == function.old) {
+                risk.get_or_insert(Unforeseen::Lethal("one function twice"));
+            }
+            functions.push(function);
         }
         Ok(functions)
     }
@@ -276,7 +297,7 @@ impl Contents<'_, '_> {
             FuncVersion::V1 => None,
             FuncVersion::V2 => self.unmet(old, old_size, &rest[72 - 24..], risk),
         };
-        Ok(Resolved { new, function: Function { unmet, ..function } })
+        Ok(Resolved { old, new, function: Function { unmet, ..function } })
     }
 
     /// `resolve_old_address`
@@ -624,6 +645,13 @@ impl Image {
     pub fn single(&self, hook: Hook) -> Option<HookCode> {
         let found = self.hooks.iter().find(|(when, _)| *when == hook);
         found.map(|(_, code)| *code).filter(|code| *code != HookCode::Null)
+    }
+
+    /// Whether it has a hook that always keeps it from being reverted.
+    pub fn stays(&self) -> bool {
+        [Hook::PreRevert, Hook::Revert]
+            .iter()
+            .any(|&hook| matches!(self.single(hook), Some(HookCode::Returns(..=-1 | 1..))))
     }
 
     /// Whether it has a hook that REPLACE can't do with.

@@ -1,0 +1,154 @@
+//! Programs of livepatch calls, performed and compared with the model step by step.
+#![forbid(unsafe_code)]
+
+mod files;
+mod perform;
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use files::Files;
+use kernel::{Answer, Context, Errno, Stop};
+use livepatch::abi::ActionCmd;
+use livepatch::model::{Divergence, Facts, Model};
+use livepatch::program::{ActionArg, FunctionSpec, FunctionTarget, NameArg, Op, PayloadSpec, Step};
+use perform::Performer;
+
+use crate::support;
+
+/// Xen and the model of it, side by side.
+pub struct Session<'c> {
+    context: &'c Context,
+    model: Model,
+    performer: Performer<'c>,
+    files: Files,
+}
+
+/// How a step went.
+pub enum Went {
+    /// As predicted.
+    Well,
+    /// Nobody can predict it, so that it was not performed.
+    Unforeseen,
+    /// Otherwise than predicted.
+    Wrong(Divergence),
+}
+
+impl<'c> Session<'c> {
+    /// Begins with an empty list.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when something is loaded already, or Xen tells no build-id.
+    pub fn new(context: &'c Context) -> Result<Self, Stop> {
+        let livepatch = context.livepatch();
+        let totals = livepatch.totals()?;
+        if totals.nr != 0 {
+            return Err(Stop::error("the list of payloads is not empty"));
+        }
+        let target = support::target(context)?;
+        let mut facts = Facts {
+            release: context.xen.release,
+            version: livepatch.version,
+            revision: livepatch.revision,
+            pv: !context.environment.is_hvm(),
+            build_id: target.xen_build_id.clone(),
+            extra_version: context.xen.extraversion.clone(),
+            endbr: None,
+        };
+        let mut files = Files::new(target);
+        facts.endbr = Some(functions_begin_with_endbr(context, &mut files));
+        let stamp = livepatch.totals()?.version;
+        let performer = Performer::new(context)?;
+        Ok(Self { context, model: Model::new(facts, stamp), performer, files })
+    }
+
+    /// Performs a step, if it can be predicted.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when memory or page tables run out.
+    pub fn step(&mut self, step: &Step) -> Result<Went, Stop> {
+        if step.op == Op::Look {
+            return self.look();
+        }
+        let file = self.file(step);
+        let prediction = match self.model.step(step, &file) {
+            Ok(prediction) => prediction,
+            Err(_) => return Ok(Went::Unforeseen),
+        };
+        let outcome = self.performer.perform(step, &file, &prediction)?;
+        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well))
+    }
+
+    fn look(&self) -> Result<Went, Stop> {
+        let (extra, packed) = (support::extra_version()?, support::packed_version());
+        let outcome =
+            if self.is_lost() { Ok(()) } else { self.model.looks().check(&extra, packed) };
+        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well))
+    }
+
+    /// Performs a step that can't be predicted; nothing is from then on.
+    ///
+    /// # Errors
+    /// As for [`Session::step`].
+    pub fn step_blindly(&mut self, step: &Step) -> Result<(), Stop> {
+        self.model.lose_track();
+        self.step(step).map(drop)
+    }
+
+    /// Whether a step would apply a payload that can never be reverted.
+    pub fn would_stay(&self, step: &Step) -> bool {
+        self.model.would_stay(step)
+    }
+
+    /// Whether nothing is predicted any more.
+    pub const fn is_lost(&self) -> bool {
+        self.model.is_lost()
+    }
+
+    fn file(&mut self, step: &Step) -> Rc<[u8]> {
+        match &step.op {
+            Op::Upload(upload) => self.files.get(&upload.payload),
+            _ => Rc::new([]),
+        }
+    }
+
+    /// The next step towards an empty list; `None` once it is empty.
+    pub fn tidy_step(&self) -> Option<Step> {
+        let (name, cmd) = match (self.model.applied().last(), self.model.payloads().last()) {
+            (Some(name), _) => (name, ActionCmd::Revert),
+            (None, Some(payload)) => (&payload.name, ActionCmd::Unload),
+            (None, None) => return None,
+        };
+        let mut bytes = name.clone();
+        bytes.push(0);
+        let name = NameArg::from_bytes(bytes);
+        Some(Op::Action(ActionArg { name, cmd, timeout: 0, flags: 0, pad: 0 }).into())
+    }
+
+    /// Empties the list when the model is of no help any more.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when something will not go.
+    pub fn remove_all(&self) -> Result<Vec<alloc::string::String>, Stop> {
+        self.context.livepatch().remove_all()
+    }
+}
+
+/// What went wrong at a step, for people and for the runner.
+pub fn failure(number: usize, step: &Step, divergence: &Divergence) -> Stop {
+    let step = step.to_string();
+    Stop::Failure(format!("step {number}: {step}\n{divergence}"))
+}
+
+/// Whether Xen leaves an ENDBR64 at its functions alone, and there is one.
+fn functions_begin_with_endbr(context: &Context, files: &mut Files) -> bool {
+    let mut function = FunctionSpec::new(FunctionTarget::Extra);
+    // Enough for a jump, not enough for one behind an ENDBR64.
+    function.old_size = 8;
+    let mut payload = PayloadSpec::new(0);
+    payload.functions.push(function);
+    let answer = support::try_upload(context, "probe", &files.get(&payload));
+    answer == Answer::from(Errno::EINVAL)
+}
