@@ -77,17 +77,27 @@ pub struct Generator {
     loaded: Vec<(u8, u8)>,
     /// Those believed to be applied, in their order.
     applied: Vec<(u8, u8)>,
+    /// Payloads that were made up before, to be uploaded again.
+    known: Vec<(u8, PayloadSpec)>,
 }
 
 /// The standard names that payloads get; the others stay unknown.
 const NAMES_IN_USE: u32 = 13;
+/// As many payloads are kept for further uploads.
+const KNOWN_MAX: usize = 48;
 /// As many payloads are believed to be loaded at most.
 const LOADED_MAX: usize = 8;
 
 impl Generator {
     /// The steps of a seed.
     pub const fn new(seed: u64, mix: Mix) -> Self {
-        Self { rng: Rng::new(seed), mix, loaded: Vec::new(), applied: Vec::new() }
+        Self {
+            rng: Rng::new(seed),
+            mix,
+            loaded: Vec::new(),
+            applied: Vec::new(),
+            known: Vec::new(),
+        }
     }
 
     /// The next `count` steps.
@@ -253,7 +263,29 @@ impl Generator {
         Op::Action(action)
     }
 
+    /// Mostly a payload that was there before: what it meets then is another one.
     fn upload(&mut self) -> Op {
+        let (number, payload) = if self.known.is_empty() || self.rng.one_in(4) {
+            let made_up = self.make_up();
+            if self.known.len() == KNOWN_MAX {
+                let forgotten = self.rng.below(KNOWN_MAX as u32) as usize;
+                self.known.swap_remove(forgotten);
+            }
+            self.known.push(made_up.clone());
+            made_up
+        } else {
+            let again = self.rng.below(self.known.len() as u32) as usize;
+            self.known[again].clone()
+        };
+        if payload.faults.is_empty() && !self.loaded.iter().any(|(name, _)| *name == number) {
+            self.loaded.push((number, payload.id));
+        }
+        let name = Self::standard(number);
+        Op::Upload(UploadArg { name, payload, size: None, at: Source::Ample })
+    }
+
+    /// The number of a name, and a payload.
+    fn make_up(&mut self) -> (u8, PayloadSpec) {
         // Mostly a name and an id of its own.
         let number = self.rng.below(NAMES_IN_USE) as u8;
         let id = if self.rng.one_in(8) { self.rng.below(8) as u8 } else { number };
@@ -274,15 +306,8 @@ impl Generator {
         };
         if self.chance(self.mix.faulty) {
             self.break_payload(&mut payload);
-        } else if !self.loaded.iter().any(|(name, _)| *name == number) {
-            self.loaded.push((number, id));
         }
-        Op::Upload(UploadArg {
-            name: Self::standard(number),
-            payload,
-            size: None,
-            at: Source::Ample,
-        })
+        (number, payload)
     }
 
     fn functions(&mut self, payload: &mut PayloadSpec) {

@@ -20,7 +20,7 @@ const BEHIND_A_NAME: usize = NAME_SIZE_MAX + 1;
 /// Entries for which LIST's arrays have room; there are not as many different build-ids.
 const ENTRIES: usize = 64;
 /// Bytes behind what LIST should write that are looked at each time; the others now and then.
-const MARGIN: usize = 64;
+const MARGIN: usize = 32;
 const WHOLE_EACH: u32 = 256;
 
 /// Performs steps.

@@ -98,7 +98,7 @@ pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
     match parse_note(note.len() as u64, |at, len| {
         // What is read behind the section is still in the file, or near it.
         let start = elf.headers[index].sh_offset + at;
-        elf.file.get(start as usize..(start + len) as usize).map(Vec::from)
+        elf.file.get(start as usize..(start + len) as usize)
     }) {
         Ok(id) => check(id == xen_build_id, Errno::EINVAL),
         Err(Refusal::Errno(_)) => Err(Errno::EINVAL.into()),
@@ -107,11 +107,11 @@ pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
 }
 
 /// `xen_build_id_check` and the checks before it; ENODATA for a note of another kind.
-fn parse_note(size: u64, read: impl Fn(u64, u64) -> Option<Vec<u8>>) -> Result<Vec<u8>> {
+fn parse_note<'m>(size: u64, read: impl Fn(u64, u64) -> Option<&'m [u8]>) -> Result<&'m [u8]> {
     let unknown = Unforeseen::Unknown("the contents of a note");
     check(size > NOTE_HEAD, Errno::EINVAL)?;
     let head = read(0, NOTE_HEAD).ok_or(unknown)?;
-    let [name_size, id_size, kind] = [0, 4, 8].map(|at| u32::from_le_bytes(number(&head, at)));
+    let [name_size, id_size, kind] = [0, 4, 8].map(|at| u32::from_le_bytes(number(head, at)));
     check(kind == NT_GNU_BUILD_ID, Errno::ENODATA)?;
     check(name_size.checked_add(id_size).is_some(), Errno::EINVAL)?;
     check(name_size >= 4, Errno::EINVAL)?;
@@ -166,7 +166,7 @@ impl Contents<'_, '_> {
         }
 
         let build_id = self.note(b".note.gnu.build-id")?;
-        check(!neighbours.has_build_id(&build_id), Errno::EEXIST)?;
+        check(!neighbours.has_build_id(build_id), Errno::EEXIST)?;
         let depends = self.note(b".livepatch.depends")?;
         let late = self.rules.v2 && !self.rules.early_xen_depends;
         let xen_depends = if late { Some(self.note(b".livepatch.xen_depends")?) } else { None };
@@ -178,9 +178,9 @@ impl Contents<'_, '_> {
             functions: functions.into_iter().map(|resolved| resolved.function).collect(),
             hooks,
             variables: variables.values,
-            build_id,
-            depends,
-            metadata,
+            build_id: build_id.to_vec(),
+            depends: depends.to_vec(),
+            metadata: metadata.to_vec(),
             symbols,
             safe_to_reapply: self.memory.safe_to_reapply,
             risk,
@@ -261,7 +261,7 @@ impl Contents<'_, '_> {
         let unknown = Unforeseen::Unknown("a function's fields");
         let pointer = |field| self.memory.pointer(at + field).ok_or(unknown);
         let rest = self.memory.bytes(at + 24, version.size() as u64 - 24).ok_or(unknown)?;
-        let word = |field: usize| u32::from_le_bytes(number(&rest, field - 24));
+        let word = |field: usize| u32::from_le_bytes(number(rest, field - 24));
         let (new, new_size, old_size) = (pointer(8)?, word(24), word(28));
 
         check(rest[32 - 24] == version.number(), Errno::EOPNOTSUPP)?;
@@ -308,9 +308,9 @@ impl Contents<'_, '_> {
         let Some(name) = self.memory.string(name.offset) else {
             return unknown("a function's name");
         };
-        match XenSymbol::find(&name) {
+        match XenSymbol::find(name) {
             Some(symbol) => Ok(Address { base: Base::Xen(symbol), offset: 0 }),
-            None if neighbours.has_symbol(&name) => Ok(Address { base: Base::Other, offset: 0 }),
+            None if neighbours.has_symbol(name) => Ok(Address { base: Base::Other, offset: 0 }),
             None => Err(Errno::ENOENT.into()),
         }
     }
@@ -401,7 +401,7 @@ impl Contents<'_, '_> {
     /// Whether there are only NOPs in the payload's code, behind an ENDBR64 maybe.
     fn is_idle(&self, at: u64, len: u32) -> bool {
         let Some(bytes) = self.memory.bytes(at, len.into()) else { return false };
-        let nops = bytes.strip_prefix(&ENDBR64).unwrap_or(&bytes);
+        let nops = bytes.strip_prefix(&ENDBR64).unwrap_or(bytes);
         self.memory.is_text(at) && nops.iter().all(|&byte| byte == NOP)
     }
 
@@ -412,7 +412,7 @@ impl Contents<'_, '_> {
             return Returns::Other;
         }
         if let Some(bytes) = self.memory.bytes(at, 6)
-            && let [0xb8, a, b, c, d, 0xc3] = bytes[..]
+            && let [0xb8, a, b, c, d, 0xc3] = *bytes
         {
             return Returns::Number(u32::from_le_bytes([a, b, c, d]));
         }
@@ -420,11 +420,11 @@ impl Contents<'_, '_> {
         const TEXT: [u8; 8] = [0x48, 0x8d, 0x05, 0x01, 0x00, 0x00, 0x00, 0xc3];
         if self.memory.bytes(at, 8).is_some_and(|bytes| bytes == TEXT)
             && let Some(text) = self.memory.string(at + 8)
-            && let Ok(text) = String::from_utf8(text)
+            && let Ok(text) = core::str::from_utf8(text)
             // XENVER_extraversion has room for 16 bytes.
             && text.len() < 16
         {
-            return Returns::Text(text);
+            return Returns::Text(text.into());
         }
         Returns::Other
     }
@@ -449,14 +449,14 @@ impl Contents<'_, '_> {
             return Some(Errno::ERANGE);
         }
         let expected = &expectation[1..=len.into()];
-        let there = match old {
+        let there: Option<&[u8]> = match old {
             Address { base: Base::Own, offset } => self.memory.bytes(offset, len.into()),
             // No function begins like what we put into an expectation that is not to be met.
             Address { base: Base::Xen(_), .. } if expected.iter().all(|&byte| byte == 0xcc) => {
-                Some(alloc::vec![0; len.into()])
+                Some(&[0; 31][..len.into()])
             }
             Address { base: Base::Xen(_), .. } if expected.iter().all(|&byte| byte == 0) => {
-                Some(alloc::vec![1; len.into()])
+                Some(&[1; 31][..len.into()])
             }
             _ => None,
         };
@@ -517,10 +517,10 @@ impl Contents<'_, '_> {
     }
 
     /// A note that Xen reads from memory.
-    fn note(&self, name: &[u8]) -> Result<Vec<u8>> {
+    fn note(&self, name: &[u8]) -> Result<&[u8]> {
         let Some(section) = self.elf.find(name) else {
             // Only one that an earlier check has not asked for.
-            return Ok(Vec::new());
+            return Ok(&[]);
         };
         let size = self.size(section);
         check(size > NOTE_HEAD, Errno::EINVAL)?;
@@ -550,9 +550,9 @@ impl Contents<'_, '_> {
         Ok(())
     }
 
-    fn metadata(&self) -> Result<Vec<u8>> {
+    fn metadata(&self) -> Result<&[u8]> {
         let Some(section) = self.elf.find(b".modinfo").filter(|_| self.rules.v2) else {
-            return Ok(Vec::new());
+            return Ok(&[]);
         };
         let size = self.size(section);
         if size == 0 {
@@ -632,7 +632,7 @@ impl Variables {
         match memory.bytes(place, 4) {
             Some(bytes) if !self.places.iter().any(overlap) => {
                 self.places.push(place);
-                self.values.push(i32::from_le_bytes(number(&bytes, 0)));
+                self.values.push(i32::from_le_bytes(number(bytes, 0)));
                 HookCode::Takes(self.places.len() - 1)
             }
             _ => HookCode::Other,

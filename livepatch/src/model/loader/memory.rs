@@ -14,6 +14,8 @@ use crate::payload::wire::{
 use bytemuck::pod_read_unaligned;
 
 const PAGE: u64 = 4096;
+/// More zeroes than anybody looks at together.
+static ZEROES: [u8; PAGE as usize] = [0; PAGE as usize];
 const REL_SIZE: u64 = 16;
 const RELA_SIZE: u64 = size_of::<Rela>() as u64;
 /// Xen's text and payloads lie within this distance of one another.
@@ -29,6 +31,12 @@ struct Piece<'f> {
     /// None for zeroes.
     bytes: Option<&'f [u8]>,
     executable: bool,
+}
+
+impl Piece<'_> {
+    const fn end(&self) -> u64 {
+        self.start + self.size
+    }
 }
 
 /// What a relocation has written.
@@ -258,33 +266,34 @@ impl<'f> Memory<'f> {
     }
 
     /// Bytes that no relocation has changed; `None` if they are not known.
-    pub fn bytes(&self, at: u64, len: u64) -> Option<Vec<u8>> {
+    pub fn bytes(&self, at: u64, len: u64) -> Option<&[u8]> {
         if len > 0 && !matches!(self.written(at, len), Some(None)) {
             return None;
         }
         self.raw(at, len)
     }
 
-    fn raw(&self, at: u64, len: u64) -> Option<Vec<u8>> {
+    fn raw(&self, at: u64, len: u64) -> Option<&[u8]> {
         let end = at.checked_add(len)?;
-        let inside = |piece: &&Piece<'_>| piece.start <= at && end <= piece.start + piece.size;
+        let inside = |piece: &&Piece<'_>| piece.start <= at && end <= piece.end();
         let piece = self.pieces.iter().find(inside)?;
         let from = (at - piece.start) as usize;
         match piece.bytes {
-            None => Some(alloc::vec![0; len as usize]),
-            Some(bytes) => bytes.get(from..from + len as usize).map(Vec::from),
+            None => ZEROES.get(..len as usize),
+            Some(bytes) => bytes.get(from..from + len as usize),
         }
     }
 
     /// The string that begins there, without its NUL.
-    pub fn string(&self, at: u64) -> Option<Vec<u8>> {
-        let mut string = Vec::new();
-        loop {
-            match self.bytes(at + string.len() as u64, 1)?[0] {
-                0 => return Some(string),
-                byte => string.push(byte),
-            }
-        }
+    pub fn string(&self, at: u64) -> Option<&[u8]> {
+        let piece = self.pieces.iter().find(|piece| piece.start <= at && at < piece.end())?;
+        let from = (at - piece.start) as usize;
+        let bytes = match piece.bytes {
+            None => &ZEROES[..1],
+            Some(bytes) => bytes.get(from..)?,
+        };
+        let end = bytes.iter().position(|&byte| byte == 0)?;
+        self.bytes(at, end as u64 + 1).map(|_| &bytes[..end])
     }
 
     /// The address that is stored there.
@@ -293,8 +302,7 @@ impl<'f> Memory<'f> {
             Some(Written::Pointer(to)) => Some(to),
             Some(Written::Relative(_)) => None,
             None => {
-                let bytes = self.raw(at, 8)?;
-                let offset = u64::from_le_bytes(number(&bytes, 0));
+                let offset = u64::from_le_bytes(number(self.raw(at, 8)?, 0));
                 Some(Address { base: Base::Absolute, offset })
             }
         }
@@ -310,9 +318,7 @@ impl<'f> Memory<'f> {
 
     /// Whether code that begins there can be executed.
     pub fn is_text(&self, at: u64) -> bool {
-        self.pieces
-            .iter()
-            .any(|piece| piece.executable && piece.start <= at && at < piece.start + piece.size)
+        self.pieces.iter().any(|piece| piece.executable && piece.start <= at && at < piece.end())
     }
 }
 
