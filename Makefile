@@ -7,7 +7,7 @@ IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-livepatch -p xtf-runner -p xtf-plugin
 RUNNER       := target/release/xtf-runner
 
-.PHONY: run build setup test test-all test-danger coverage check docs unit-test e2e-test clean
+.PHONY: run build setup test test-all test-danger coverage check docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -37,6 +37,14 @@ test-danger: build
 ## coverage: what of Xen's livepatch code the suites execute, as a table and as a page
 coverage: build
 	$(RUNNER) coverage --html target/coverage.html
+
+## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
+## which XEN_HOST='ssh root@box' reaches
+test-upstream: build
+	@test -f '$(UPSTREAM)/xtf-runner' || { echo 'UPSTREAM=PATH must name a checkout of XTF'; false; }
+	@test -n '$(XEN_HOST)' || { echo "XEN_HOST must be a command as 'ssh root@box'"; false; }
+	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
+		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
 
 ## docs: what is generated from the sources
 docs: build

@@ -44,7 +44,6 @@ pub enum Role {
     /// dom0.
     ControlDomain,
     /// A domU without privileges.
-    #[cfg_attr(not(test), expect(dead_code, reason = "who exports domains is yet to come"))]
     Unprivileged,
 }
 

@@ -13,6 +13,7 @@ mod console;
 mod coverage;
 mod event;
 mod exit;
+mod export;
 mod hypervisor;
 mod image;
 mod judge;
@@ -32,7 +33,6 @@ mod run;
 mod select;
 mod session;
 mod signals;
-#[cfg_attr(not(test), expect(dead_code, reason = "what exports images is yet to come"))]
 mod stamp;
 mod status;
 mod symbols;
@@ -57,6 +57,7 @@ fn main() -> Exit {
     let done = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
+        Command::Export(args) => export::export(args),
         Command::Mutate(args) => mutate::mutate(args),
         Command::Coverage(args) => coverage::coverage(args),
     };

@@ -74,12 +74,22 @@ pub fn choose(
     environments: &[Environment],
 ) -> Result<Vec<Selected>> {
     let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
+    choose_for(image, selection, Role::ControlDomain, &names)
+}
+
+/// The same for an image that is going to be `role` to Xen.
+pub fn choose_for(
+    image: &Image,
+    selection: &Selection,
+    role: Role,
+    environments: &[&str],
+) -> Result<Vec<Selected>> {
     let request = Request {
         words: &selection.words,
         exclude: &selection.exclude,
         all: selection.all,
-        role: Role::ControlDomain,
-        environments: &names,
+        role,
+        environments,
     };
     select::select(&image.tests, &request)
 }

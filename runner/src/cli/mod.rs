@@ -1,6 +1,7 @@
 //! The command line: a file for each subcommand, and here what they share.
 
 mod coverage;
+mod export;
 mod list;
 mod mutate;
 mod run;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub use coverage::CoverageArgs;
+pub use export::{ExportArgs, GuestKind};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use run::{Accel, BootMode, RunArgs};
@@ -39,6 +41,11 @@ pub enum Command {
     Run(RunArgs),
     /// List the tests in the image
     List(ListArgs),
+    /// Write the tests as domains, for `xl create` and upstream's xtf-runner
+    ///
+    /// DIR gets an image and an xl configuration for each test and kind of domain, and the index
+    /// that upstream's xtf-runner reads. See docs/export.md.
+    Export(ExportArgs),
     /// Measure the tests: break Xen on purpose, in one place at a time, and see who notices
     ///
     /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The

@@ -2,6 +2,7 @@
 
 mod cache;
 mod coverage;
+mod export;
 mod faults;
 mod mutate;
 mod select;
