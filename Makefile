@@ -49,6 +49,7 @@ test-upstream: build
 ## docs: what is generated from the sources
 docs: build
 	$(RUNNER) list --markdown > docs/tests.md
+	UPDATE_EXPECT=1 cargo test -q -p xtf-runner the_schema_is_documented
 
 ## check: formatting, lints, documentation
 check: setup

@@ -277,10 +277,11 @@ impl<'a> Watch<'a> {
                         format!("neither a test nor the end within {seconds} s of the last result");
                 }
                 Event::Final => self.deadline = now + GRACE,
+                Event::Xen(_) | Event::TestSettled(_) => {}
             }
             let at = (now - self.start).as_secs_f64();
             match event {
-                Event::Line(_) => {}
+                Event::Line(_) | Event::TestSettled(_) => {}
                 other => logs.decision(&format!("{at:.3} s: {other:?}"))?,
             }
             on_event(event);

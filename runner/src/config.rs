@@ -40,6 +40,8 @@ struct File {
     /// How QEMU is run.
     #[serde(default)]
     qemu: Qemu,
+    /// Known outcomes of tests; relative to this file.
+    expectations: Option<PathBuf>,
 }
 
 /// A `[hypervisor.NAME]` table. Needs exactly one of `debian` and `path`.
@@ -146,6 +148,8 @@ pub struct Config {
     /// What QEMU to run.
     pub qemu: Qemu,
     tests: Vec<TestSettings>,
+    /// The file with the known outcomes, if the configuration names one.
+    pub expectations: Option<PathBuf>,
     defaults: Vec<String>,
     hypervisors: BTreeMap<String, Hypervisor>,
 }
@@ -253,7 +257,13 @@ impl Config {
             qemu.binary = workspace.join(&qemu.binary);
         }
         let defaults = file.default_xen.into_iter().map(Spanned::into_inner).collect();
-        Ok(Config { workspace, qemu, tests, defaults, hypervisors })
+        let expectations = file.expectations.map(|path| workspace.join(path));
+        Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors })
+    }
+
+    /// Whether `xens` are all that the configuration names, and perhaps more.
+    pub fn are_all(&self, xens: &[Hypervisor]) -> bool {
+        self.hypervisors.keys().all(|name| xens.iter().any(|xen| xen.name == *name))
     }
 
     /// Refuses settings for tests that `image` does not have: they would be lost in silence.

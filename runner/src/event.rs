@@ -2,12 +2,14 @@
 //!
 //! Several boots may be under way at a time: their events mix, and each bears its boot's number.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::Environment;
 use crate::exit::Exit;
-use crate::judge::TestReport;
+use crate::expect::Weighed;
+use crate::judge::{Cause, TestReport};
+use crate::results::Place;
 
 /// One test on one Xen in one environment, settled.
 #[derive(Clone, Debug)]
@@ -18,25 +20,48 @@ pub struct TestOutcome {
     pub environment: Environment,
     /// The judge's report.
     pub report: TestReport,
+    /// The same in the light of what is known.
+    pub weighed: Weighed,
+    /// It passed, and had failed before.
+    pub flaky: bool,
     /// The guest's backtrace in words.
     pub frames: Vec<String>,
-    /// The boot's folder.
-    pub logs: PathBuf,
+    /// Xen's last words, with places in its source where they can be told.
+    pub xen_words: Vec<String>,
+    /// From 1 on.
+    pub attempt: usize,
+    /// It failed, and is booted again.
+    pub again: bool,
     /// Where the plan has it: boots end in any order, but final results are sorted by this.
     pub place: usize,
+}
+
+/// How a boot came about.
+#[derive(Clone, Copy, Debug)]
+pub struct BootFacts<'a> {
+    /// Where its Xen came from.
+    pub provenance: &'a str,
+    /// The build-id of that Xen in hexadecimal.
+    pub build_id: Option<&'a str>,
+    /// How Xen was booted.
+    pub backend: &'a str,
+    /// How time runs, and on what.
+    pub mode: &'a str,
+    /// The exact command.
+    pub command: &'a str,
+    /// The boot's folder.
+    pub logs: &'a Path,
 }
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum RunEvent<'a> {
-    /// Something takes time, or is worth knowing.
-    Note(&'a str),
     /// The first boot comes next.
     RunStarted {
         /// Planned boots.
         boots: usize,
-        /// Tests in them.
-        tests: usize,
+        /// The tests in them; an outcome's place is an index into this.
+        plan: &'a [Place],
         /// Folder of the logs.
         logs: &'a Path,
     },
@@ -50,6 +75,8 @@ pub enum RunEvent<'a> {
         environment: Environment,
         /// What will run.
         tests: &'a [&'a str],
+        /// More about it.
+        facts: &'a BootFacts<'a>,
     },
     /// The guest printed a line.
     GuestLine {
@@ -58,18 +85,31 @@ pub enum RunEvent<'a> {
         /// The line.
         text: &'a str,
     },
-    /// A boot ended; its outcomes follow, and no other boot's event comes between them.
-    BootEnded {
-        /// Which one.
+    /// A test begins.
+    TestStarted {
+        /// In which boot.
         boot: usize,
+        /// Its name.
+        test: &'a str,
     },
-    /// A test is settled.
+    /// A test is settled: when the next one begins, or at the end of its boot. In the rare case
+    /// that the end of a boot casts doubt on what it said before, the same test comes once more.
     TestSettled {
         /// In which boot.
-        #[expect(dead_code, reason = "for reports that group tests by boot")]
         boot: usize,
         /// What came of it.
         outcome: &'a TestOutcome,
+    },
+    /// A boot ended, and all its outcomes have been told.
+    BootEnded {
+        /// Which one.
+        boot: usize,
+        /// From power on to power off.
+        elapsed: Duration,
+        /// The Xen's version, as the guest was told.
+        version: Option<&'a str>,
+        /// Who brought it to an early end.
+        ended_by: Option<Cause>,
     },
     /// Nothing more comes.
     RunEnded {
@@ -77,6 +117,10 @@ pub enum RunEvent<'a> {
         elapsed: Duration,
         /// The signal that ended it early.
         stopped: Option<Exit>,
+        /// The error that ended it early.
+        error: Option<&'a str>,
+        /// How the runner will end, as far as the results are concerned.
+        exit: Exit,
     },
 }
 

@@ -11,8 +11,10 @@ mod cli;
 mod config;
 mod console;
 mod coverage;
+mod diff;
 mod event;
 mod exit;
+mod expect;
 mod export;
 mod hypervisor;
 mod image;
@@ -20,7 +22,6 @@ mod judge;
 mod list;
 mod logs;
 mod machine;
-mod matrix;
 mod mutate;
 mod partition;
 mod plan;
@@ -29,12 +30,14 @@ mod process;
 mod qemu;
 mod queue;
 mod report;
+mod results;
 mod run;
 mod select;
 mod session;
 mod signals;
 mod stamp;
 mod status;
+mod suggest;
 mod symbols;
 #[path = "../../kernel/src/wildcard.rs"]
 mod wildcard;
@@ -58,6 +61,7 @@ fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
         Command::Export(args) => export::export(args),
+        Command::Diff(args) => diff::diff(args),
         Command::Mutate(args) => mutate::mutate(args),
         Command::Coverage(args) => coverage::coverage(args),
     };

@@ -63,6 +63,20 @@ impl Qemu {
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
+    /// How time runs in `boot`, and on what.
+    pub fn mode_of(&self, boot: &Boot<'_>) -> &'static str {
+        match (self.accel == Accel::Kvm, self.is_fast(boot)) {
+            (true, _) => "plain, kvm",
+            (false, true) => "fast, tcg",
+            (false, false) => "plain, tcg",
+        }
+    }
+
+    /// Whether time in `boot` advances with instructions.
+    fn is_fast(&self, boot: &Boot<'_>) -> bool {
+        self.mode == BootMode::Fast && self.accel != Accel::Kvm && boot.machine.vcpus == 1
+    }
+
     /// The command for `boot`.
     pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
         let machine = &boot.machine;
@@ -82,7 +96,7 @@ impl Qemu {
             // SVM, for the PVH dom0; Xen's idle loop dies on the emulated MWAIT.
             add(&["-cpu", "EPYC,-monitor"]);
         }
-        if self.mode == BootMode::Fast && !kvm && machine.vcpus == 1 {
+        if self.is_fast(boot) {
             // Time advances with instructions and skips idle waits. An instruction takes 2^shift
             // ns: larger shifts hardly boot faster, and under emulated SVM, where a hypercall is
             // long, they leave Xen with a timer pending whenever it looks, so that LIST never

@@ -7,17 +7,20 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::{Places, RunArgs};
+use clap::ValueEnum;
+
+use crate::cli::{Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor};
-use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, Result};
+use crate::expect::{self, Expectations};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::Image;
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
-use crate::report::Display;
-use crate::session::{Session, as_it_is};
+use crate::report::{self, Files, Form};
+use crate::results::{About, seconds};
+use crate::session::{Policy, Session, as_it_is};
 use crate::signals::Stop;
 
 /// Where the workspace's build leaves the image.
@@ -41,13 +44,11 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
     let xens = config.select(&args.xen)?;
     let cache = Cache::of_workspace(&config.workspace)?;
-    let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), args.verbose);
 
     if args.fetch_only {
         for xen in &xens {
-            let ready = obtain(xen, &cache, &mut display)?;
-            let text = format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance);
-            display.event(&RunEvent::Note(&text));
+            let ready = obtain(xen, &cache)?;
+            note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
         }
         return Ok(Exit::Success);
     }
@@ -69,17 +70,26 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
     if args.dry_run {
-        return dry_run(&boots, &xens, &cache, &image, &qemu, &mut display);
+        return dry_run(&boots, &xens, &cache, &image, &qemu);
     }
 
     if let (Some(share), true) = (args.partition, boots.is_empty()) {
         // Shares are made without knowing what there is: one may get nothing.
-        display.event(&RunEvent::Note(&format!("nothing of this run is in {share}")));
+        note(&format!("nothing of this run is in {share}"));
     }
+    let policy = policy(&args.reports, &config, &image)?;
+    let files = files(&args.reports)?;
     let version = qemu.probe()?;
-    let ready: Vec<Ready> =
-        xens.iter().map(|xen| obtain(xen, &cache, &mut display)).collect::<Result<_>>()?;
+    let ready: Vec<Ready> = xens.iter().map(|xen| obtain(xen, &cache)).collect::<Result<_>>()?;
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
+    let mut about = About::run_of(&image, &version)?;
+    about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
+    about.expectations = policy.expectations.clone();
+    about.whole_matrix = args.selection.words.is_empty()
+        && args.selection.exclude.is_empty()
+        && args.partition.is_none()
+        && config.are_all(&xens)
+        && Environment::value_variants().iter().all(|environment| args.env.contains(environment));
     let session = Session {
         xens: &xens,
         ready: &ready,
@@ -89,11 +99,35 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         logs: RunLogs::create(&base)?,
         stop: &Stop::install()?,
         jobs: args.jobs.unwrap_or_else(cpus),
+        policy,
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
         prepare: &as_it_is,
     };
-    session.run(boots, &mut display)
+    let mut reporter = report::to_terminal(about, files, args.verbose);
+    let exit = session.run(boots, &mut reporter);
+    let written = reporter.finish();
+    // What stopped the run matters more than what could not be told of it.
+    exit.and_then(|exit| written.map(|_| exit))
+}
+
+/// What counts as a success, from all that have a say in it.
+fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
+    let mut expectations = Expectations::declared(&image.tests);
+    expectations.strict = args.strict_news;
+    match args.expect.as_ref().or(config.expectations.as_ref()) {
+        Some(path) => expectations.read(path, true)?,
+        None => expectations.read(&config.workspace.join(expect::FILE), false)?,
+    }
+    let flaky_fails = args.flaky_result == FlakyResult::Fail;
+    Ok(Policy { expectations, retries: args.retries, flaky_fails })
+}
+
+/// The reports that are to be written.
+fn files(args: &ReportArgs) -> Result<Files> {
+    let wanted = [(Form::Json, &args.json), (Form::Junit, &args.junit)];
+    let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
+    Files::new(wanted.collect())
 }
 
 /// As many boots at a time as there are CPUs for them.
@@ -101,8 +135,14 @@ pub fn cpus() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn obtain(xen: &Hypervisor, cache: &Cache, display: &mut dyn Listener) -> Result<Ready> {
-    hypervisor::obtain(xen, cache, &mut |text| display.event(&RunEvent::Note(text)))
+fn obtain(xen: &Hypervisor, cache: &Cache) -> Result<Ready> {
+    hypervisor::obtain(xen, cache, &mut note)
+}
+
+/// Something that takes time, or is worth knowing, before there is a run to report on. What goes
+/// to standard output may be a report that a program reads.
+fn note(text: &str) {
+    eprintln!("{:13}{text}", "");
 }
 
 fn dry_run(
@@ -111,13 +151,12 @@ fn dry_run(
     cache: &Cache,
     image: &Image,
     qemu: &Qemu,
-    display: &mut dyn Listener,
 ) -> Result<Exit> {
     let mut elves: Vec<PathBuf> = Vec::new();
     for xen in xens {
         let elf = match hypervisor::would_be(xen, cache)? {
             Some(elf) => elf,
-            None => obtain(xen, cache, display)?.elf,
+            None => obtain(xen, cache)?.elf,
         };
         if !elf.is_file() {
             eprintln!("note: Xen {} is not in the cache; get it with --fetch-only", xen.name);
@@ -136,7 +175,12 @@ fn dry_run(
 
 /// Writes to standard output; a reader who has seen enough is no error.
 pub fn write_out(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+    write_to(&mut io::stdout(), text)
+}
+
+/// Writes to what stands for standard output.
+pub fn write_to(out: &mut dyn Write, text: &str) -> Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::Io { what: "cannot write to standard output".into(), source })
         }

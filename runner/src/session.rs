@@ -3,6 +3,7 @@
 //! Each worker is a thread that starts its own QEMUs, which die with it. What a boot's early end
 //! left out goes back into the queue as a boot of its own.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,16 +13,18 @@ use std::time::{Duration, Instant};
 
 use crate::boot::{self, Limits, Outcome};
 use crate::config::Hypervisor;
-use crate::console::Source;
-use crate::event::{Listener, RunEvent, TestOutcome};
+use crate::console::{Line, Source};
+use crate::event::{BootFacts, Listener, RunEvent, TestOutcome};
 use crate::exit::{Error, Exit, Result};
-use crate::hypervisor::Ready;
+use crate::expect::{Expectations, Subject};
+use crate::hypervisor::{self, Ready};
 use crate::image::{Image, TestMeta};
-use crate::judge::Event;
+use crate::judge::{Event, TestReport};
 use crate::logs::{BootLogs, RunLogs};
 use crate::plan::Boot;
-use crate::qemu::Qemu;
+use crate::qemu::{Invocation, Qemu};
 use crate::queue::{Piece, Queue};
+use crate::results::Place;
 use crate::signals::Stop;
 use crate::status::Status;
 use crate::symbols;
@@ -44,6 +47,8 @@ pub struct Session<'a> {
     pub stop: &'a Stop,
     /// CPUs' worth of boots at a time.
     pub jobs: NonZeroUsize,
+    /// What counts as a success.
+    pub policy: Policy,
     /// Time for a test.
     pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
     /// Time from power on to the first test, and between two tests.
@@ -60,11 +65,32 @@ pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// What counts as a success.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// What is known of the tests' outcomes.
+    pub expectations: Expectations,
+    /// How often a test that fails is booted again.
+    pub retries: usize,
+    /// A pass after a failure counts as a failure.
+    pub flaky_fails: bool,
+}
+
+impl Policy {
+    /// Only what the tests declare of themselves is known; nothing is tried twice.
+    pub fn declared(image: &Image) -> Policy {
+        let expectations = Expectations::declared(&image.tests);
+        Policy { expectations, ..Policy::default() }
+    }
+}
+
 /// A boot in the queue.
 struct Job<'a> {
     /// Its number.
     number: usize,
     boot: Boot<'a>,
+    /// From 1 on.
+    attempt: usize,
     /// Where the plan has the boot's first test,
     place: usize,
     /// and all that the plan has from there on.
@@ -81,7 +107,8 @@ impl Job<'_> {
 /// What the workers have found so far.
 struct Findings<'l> {
     listener: &'l mut dyn Listener,
-    statuses: Vec<Status>,
+    /// By place in the plan; of several attempts the last counts.
+    statuses: BTreeMap<usize, Status>,
     tool_failed: bool,
     /// What ended the session.
     error: Option<Error>,
@@ -100,23 +127,23 @@ impl Session<'_> {
     /// Runs the boots, and once more the tests that a boot's early end left out.
     pub fn run(&self, boots: Vec<Boot<'_>>, listener: &mut dyn Listener) -> Result<Exit> {
         let start = Instant::now();
-        let tests = boots.iter().map(|boot| boot.tests.len()).sum();
+        let plan: Vec<Place> = boots.iter().flat_map(|boot| self.places(boot)).collect();
         let logs = self.logs.dir();
-        listener.event(&RunEvent::RunStarted { boots: boots.len(), tests, logs });
+        listener.event(&RunEvent::RunStarted { boots: boots.len(), plan: &plan, logs });
 
         let workers = self.jobs.get().min(boots.len());
         let next_number = AtomicUsize::new(boots.len() + 1);
         let mut place = 0;
         let jobs = (1..).zip(boots).map(|(number, boot)| {
             let planned: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-            let job = Job { number, place, planned, boot };
+            let job = Job { number, attempt: 1, place, planned, boot };
             place += job.planned.len();
             (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
         });
         let queue = Queue::new(self.jobs.get(), jobs);
         let shared = Shared(Mutex::new(Findings {
             listener,
-            statuses: Vec::new(),
+            statuses: BTreeMap::new(),
             tool_failed: false,
             error: None,
         }));
@@ -138,13 +165,30 @@ impl Session<'_> {
 
         let findings = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stopped = self.stop.requested();
-        findings.listener.event(&RunEvent::RunEnded { elapsed: start.elapsed(), stopped });
-        if let Some(error) = findings.error {
-            return Err(error);
-        }
-        let results = Status::of_parts(findings.statuses).map_or(Exit::Success, Exit::from);
+        let results = Status::of_parts(findings.statuses.into_values());
+        let results = results.map_or(Exit::Success, Exit::from);
         let tool = findings.tool_failed.then_some(Exit::Tool);
-        Ok([Some(results), tool, stopped].into_iter().flatten().max().unwrap_or(results))
+        let failed = findings.error.as_ref().map(Error::exit);
+        let exit = [Some(results), tool, stopped, failed].into_iter().flatten().max();
+        let exit = exit.unwrap_or(results);
+        let error = findings.error.as_ref().map(Error::to_string);
+        findings.listener.event(&RunEvent::RunEnded {
+            elapsed: start.elapsed(),
+            stopped,
+            error: error.as_deref(),
+            exit,
+        });
+        findings.error.map_or(Ok(exit), Err)
+    }
+
+    /// What `boot` is to run, in the words of the results.
+    fn places(&self, boot: &Boot<'_>) -> Vec<Place> {
+        let tests = boot.tests.iter().map(|test| Place {
+            xen: self.xens[boot.xen].name.clone(),
+            environment: boot.environment,
+            test: test.name.clone(),
+        });
+        tests.collect()
     }
 
     /// One boot, from its first event to its last; an error is the end of the session.
@@ -154,8 +198,8 @@ impl Session<'_> {
         next_number: &AtomicUsize,
         shared: &Shared<'_>,
     ) -> Result<()> {
-        let Job { number, boot, place, planned } = &piece.work;
-        let number = *number;
+        let Job { number, boot, attempt, place, planned } = &piece.work;
+        let (number, attempt) = (*number, *attempt);
         let xen = &self.xens[boot.xen].name;
         let environment = boot.environment;
         let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
@@ -166,32 +210,85 @@ impl Session<'_> {
         let Ready { elf, provenance } = &self.ready[boot.xen];
         let mut logs = self.logs.boot(number, &title, elf, &self.image.path)?;
         logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
-        let started = RunEvent::BootStarted { boot: number, xen, environment, tests: &names };
+        let mut invocation = self.qemu.invocation(boot);
+        invocation.args.extend((self.prepare)(logs.dir())?);
+        let dir = logs.dir().to_owned();
+        let build_id = hypervisor::build_id(elf);
+        let command = invocation.shell();
+        let facts = BootFacts {
+            provenance,
+            build_id: build_id.as_deref(),
+            backend: "qemu",
+            mode: self.qemu.mode_of(boot),
+            command: &command,
+            logs: &dir,
+        };
+        let started =
+            RunEvent::BootStarted { boot: number, xen, environment, tests: &names, facts: &facts };
         shared.lock().listener.event(&started);
 
-        let outcome = self.execute(boot, &mut logs, &mut |text| {
-            shared.lock().listener.event(&RunEvent::GuestLine { boot: number, text });
-        });
-        let mut findings = shared.lock();
-        findings.listener.event(&RunEvent::BootEnded { boot: number });
-        let Outcome { judgement, tool_failure } = outcome?;
-        for mut report in judgement.settled {
-            if let Some(test) = boot.tests.iter().find(|test| test.name == report.name) {
-                report.weigh(&test.kills, judgement.branch.as_deref());
-            }
-            findings.statuses.push(report.status);
-            let frames = symbols::describe(&self.image.path, &report.backtrace);
+        let mut version = None;
+        let settle = |report: TestReport, version: Option<&str>| {
+            let subject = Subject { xen, version, environment };
             let place = piece.work.place_of(&report.name);
-            let (xen, logs) = (xen.clone(), logs.dir().to_owned());
-            let outcome = TestOutcome { xen, environment, report, frames, logs, place };
-            let settled = RunEvent::TestSettled { boot: number, outcome: &outcome };
-            findings.listener.event(&settled);
+            self.outcome(report, subject, attempt, place)
+        };
+        let mut told: Vec<TestReport> = Vec::new();
+        let start = Instant::now();
+        let outcome = self.execute(&invocation, boot, &mut logs, &mut |event| match event {
+            Event::Line(Line { source: Source::Guest, text }) => {
+                shared.lock().listener.event(&RunEvent::GuestLine { boot: number, text });
+            }
+            Event::Xen(text) => version = Some(text.clone()),
+            Event::TestStarted(test) => {
+                shared.lock().listener.event(&RunEvent::TestStarted { boot: number, test });
+            }
+            Event::TestSettled(report) => {
+                let outcome = settle(report.as_ref().clone(), version.as_deref());
+                told.push(report.as_ref().clone());
+                let settled = RunEvent::TestSettled { boot: number, outcome: &outcome };
+                shared.lock().listener.event(&settled);
+            }
+            Event::Line(_) | Event::TestEnded | Event::Final => {}
+        });
+        let elapsed = start.elapsed();
+
+        let mut findings = shared.lock();
+        let mut again = Vec::new();
+        let (judgement, tool_failure) = match outcome {
+            Ok(Outcome { judgement, tool_failure }) => (judgement, tool_failure),
+            Err(error) => {
+                let ended =
+                    RunEvent::BootEnded { boot: number, elapsed, version: None, ended_by: None };
+                findings.listener.event(&ended);
+                return Err(error);
+            }
+        };
+        let version = judgement.version.as_deref();
+        for report in judgement.settled {
+            let known = told.contains(&report);
+            let outcome = settle(report, version);
+            findings.statuses.insert(outcome.place, outcome.weighed.status);
+            if outcome.again {
+                again.push(outcome.report.name.clone());
+            }
+            if !known {
+                let settled = RunEvent::TestSettled { boot: number, outcome: &outcome };
+                findings.listener.event(&settled);
+            }
         }
-        if !judgement.rerun.is_empty() {
-            let number = next_number.fetch_add(1, Ordering::Relaxed);
-            let (boot, planned) = (boot.again_for(&judgement.rerun), planned.clone());
-            piece.push(Job { number, boot, place: *place, planned });
-        }
+        let ended_by = judgement.ended_by;
+        findings.listener.event(&RunEvent::BootEnded { boot: number, elapsed, version, ended_by });
+        let enqueue = |names: &[String], attempt| {
+            if !names.is_empty() {
+                let number = next_number.fetch_add(1, Ordering::Relaxed);
+                let (boot, planned) = (boot.again_for(names), planned.clone());
+                piece.push(Job { number, boot, attempt, place: *place, planned });
+            }
+        };
+        // What is pushed last runs first: nothing is tried again before all was tried once.
+        enqueue(&again, attempt + 1);
+        enqueue(&judgement.rerun, attempt);
         if let Some(failure) = tool_failure {
             findings.tool_failed = true;
             if failure.at_start {
@@ -201,27 +298,48 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The `report` of a test with all that belongs to it.
+    fn outcome(
+        &self,
+        report: TestReport,
+        subject: Subject<'_>,
+        attempt: usize,
+        place: usize,
+    ) -> TestOutcome {
+        let mut weighed = self.policy.expectations.weigh(&report, subject);
+        let again = weighed.status.is_bad() && attempt <= self.policy.retries;
+        let flaky = attempt > 1 && !weighed.status.is_bad();
+        if flaky && self.policy.flaky_fails {
+            weighed.fails(format!("flaky: passed at attempt {attempt} only"));
+        }
+        TestOutcome {
+            xen: subject.xen.to_owned(),
+            environment: subject.environment,
+            frames: symbols::describe(&self.image.path, &report.backtrace),
+            xen_words: report.xen_words.clone(),
+            report,
+            weighed,
+            flaky,
+            attempt,
+            again,
+            place,
+        }
+    }
+
     /// The seam to the backend: one boot, from power on to its judgement.
     fn execute(
         &self,
+        invocation: &Invocation,
         boot: &Boot<'_>,
         logs: &mut BootLogs,
-        guest_line: &mut dyn FnMut(&str),
+        on_event: &mut dyn FnMut(&Event),
     ) -> Result<Outcome> {
         let time_of = |name: &str| {
             let test = boot.tests.iter().find(|test| test.name == name);
             test.map_or(self.boot_timeout, |test| (self.test_time)(test))
         };
         let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
-        let mut invocation = self.qemu.invocation(boot);
-        invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
-        boot::run(&invocation, judge, &limits, self.stop, logs, &mut |event| {
-            if let Event::Line(line) = event
-                && line.source == Source::Guest
-            {
-                guest_line(&line.text);
-            }
-        })
+        boot::run(invocation, judge, &limits, self.stop, logs, on_event)
     }
 }

@@ -1,9 +1,11 @@
 //! The command line: a file for each subcommand, and here what they share.
 
 mod coverage;
+mod diff;
 mod export;
 mod list;
 mod mutate;
+mod report;
 mod run;
 mod selection;
 
@@ -13,9 +15,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub use coverage::CoverageArgs;
+pub use diff::DiffArgs;
 pub use export::{ExportArgs, GuestKind};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
+pub use report::{FlakyResult, ReportArgs};
 pub use run::{Accel, BootMode, RunArgs};
 pub use selection::Selection;
 
@@ -46,6 +50,8 @@ pub enum Command {
     /// DIR gets an image and an xl configuration for each test and kind of domain, and the index
     /// that upstream's xtf-runner reads. See docs/export.md.
     Export(ExportArgs),
+    /// Compare the results of two runs
+    Diff(DiffArgs),
     /// Measure the tests: break Xen on purpose, in one place at a time, and see who notices
     ///
     /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The
@@ -92,7 +98,10 @@ pub enum Preset {
 }
 
 /// Environments that a backend here can boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ValueEnum,
+)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
     /// PV dom0

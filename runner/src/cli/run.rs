@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Environment, Places, Selection};
+use super::{Environment, Places, ReportArgs, Selection};
 use crate::partition::Partition;
 
 /// Options of `run`.
@@ -80,6 +80,10 @@ pub struct RunArgs {
     /// Further arguments for Xen
     #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub xen_cmdline: Option<String>,
+
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub reports: ReportArgs,
 }
 
 /// Accelerators.

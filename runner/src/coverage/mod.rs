@@ -11,7 +11,6 @@ mod model;
 mod text;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::{Mutex, PoisonError};
@@ -29,9 +28,9 @@ use crate::logs::RunLogs;
 use crate::plan::{self, How};
 use crate::plugin::{Counts, Plugin};
 use crate::qemu::Qemu;
-use crate::report::Display;
+use crate::report::without_files;
 use crate::run::{cpus, find_image, write_out};
-use crate::session::Session;
+use crate::session::{Policy, Session};
 use crate::signals::Stop;
 use crate::xen_symbols::{self, Build};
 
@@ -76,11 +75,12 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         logs: RunLogs::create(&config.workspace.join("logs"))?,
         stop: &Stop::install()?,
         jobs: args.jobs.unwrap_or_else(cpus),
+        policy: Policy::declared(&image),
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
         prepare: &prepare,
     };
-    let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), false);
+    let mut display = without_files(&image, &version)?;
     let exit = session.run(boots, &mut display)?;
     drop(session);
 

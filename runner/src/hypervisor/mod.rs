@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use object::Object;
 
 pub use cache::{Cache, sha256};
 
@@ -70,6 +71,14 @@ pub fn obtain_symbols(origin: &Origin, cache: &Cache, note: &mut dyn FnMut(&str)
             })
         }
     }
+}
+
+/// The build-id of the Xen or image at `elf` in hexadecimal, if there is one.
+pub fn build_id(elf: &Path) -> Option<String> {
+    let bytes = fs::read(elf).ok()?;
+    let file = object::File::parse(bytes.as_slice()).ok()?;
+    let id = file.build_id().ok()??;
+    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Where [`obtain`] would put or find `xen`, without doing it; `None` if the file has to be read.

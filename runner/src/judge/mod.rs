@@ -15,6 +15,8 @@ mod xen;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::console::{Line, Source, Splitter};
 use crate::status::Status;
 use options::Options;
@@ -40,7 +42,7 @@ pub struct Expected {
 }
 
 /// A case's line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseReport {
     /// Name, as printed.
     pub name: String,
@@ -48,19 +50,31 @@ pub struct CaseReport {
     pub verdict: Verdict,
     /// The diagnostics before it.
     pub diagnostics: Vec<String>,
+    /// From the line of the case before it, or of the subtest, to its own.
+    pub elapsed: Duration,
 }
 
-/// What a test that is known to kill a branch of Xen did to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// It killed this one: tolerated.
-    Died,
-    /// This one went on: news.
-    Survived,
+/// Who brought a boot to its early end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Xen said that it is dying.
+    Xen,
+    /// The guest panicked or trapped.
+    Guest,
+    /// The machine was reset without a word.
+    Reset,
+    /// Nothing came in time.
+    Time,
+    /// More came than anybody could want.
+    Flood,
+    /// QEMU itself failed.
+    Qemu,
 }
 
 /// All about one test in one boot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestReport {
     /// Its name.
     pub name: String,
@@ -76,30 +90,14 @@ pub struct TestReport {
     pub diagnostics: Vec<String>,
     /// Code addresses in the image, innermost first.
     pub backtrace: Vec<u64>,
-    /// What is special about the status, where the test is known to kill some Xens.
-    pub known: Option<Known>,
     /// Xen's last words, if the boot died.
     pub xen_words: Vec<String>,
+    /// Whether its subtest line was seen.
+    pub began: bool,
+    /// Who ended the boot early, where this test is to blame for it.
+    pub cause: Option<Cause>,
     /// From its subtest line to its result.
     pub elapsed: Duration,
-}
-
-impl TestReport {
-    /// Weighs the status against the branches that the test is known to kill: there, a crash of
-    /// Xen's is no failure.
-    pub fn weigh(&mut self, kills: &[String], branch: Option<&str>) {
-        if !branch.is_some_and(|branch| kills.iter().any(|known| known == branch)) {
-            return;
-        }
-        match self.status {
-            Status::Crash => {
-                self.known = Some(Known::Died);
-                self.status = Status::Success;
-            }
-            Status::Success => self.known = Some(Known::Survived),
-            _ => {}
-        }
-    }
 }
 
 /// What the boot's supervisor needs to know at once.
@@ -111,6 +109,10 @@ pub enum Event {
     TestStarted(String),
     /// The result line of a test.
     TestEnded,
+    /// Xen's version.
+    Xen(String),
+    /// A test's result can't get worse any more, unless the whole boot turns out to be faulty.
+    TestSettled(Box<TestReport>),
     /// `Test result:` was seen.
     Final,
 }
@@ -139,8 +141,10 @@ pub enum End {
 pub struct Judgement {
     /// Tests that are settled.
     pub settled: Vec<TestReport>,
-    /// The branch of Xen, such as 4.17, as the guest found it.
-    pub branch: Option<String>,
+    /// Who ended the boot early, if anybody did.
+    pub ended_by: Option<Cause>,
+    /// The version of Xen, such as 4.17.7, as the guest found it.
+    pub version: Option<String>,
     /// Names of tests that deserve another boot.
     pub rerun: Vec<String>,
 }
@@ -151,15 +155,32 @@ struct Running {
     slot: Option<usize>,
     name: String,
     since: Duration,
+    /// When the last case was reported.
+    last_case: Duration,
+    began: bool,
     plan: Option<usize>,
     cases: Vec<CaseReport>,
     faults: Vec<String>,
 }
 
 impl Running {
+    /// A test that begins.
     fn new(slot: Option<usize>, name: &str, now: Duration) -> Self {
-        let name = name.to_owned();
-        Running { slot, name, since: now, plan: None, cases: Vec::new(), faults: Vec::new() }
+        Running {
+            slot,
+            name: name.to_owned(),
+            since: now,
+            last_case: now,
+            began: true,
+            plan: None,
+            cases: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// A test that has something to report without having begun.
+    fn unbegun(slot: usize, name: &str, now: Duration) -> Self {
+        Running { began: false, ..Running::new(Some(slot), name, now) }
     }
 }
 
@@ -176,13 +197,15 @@ pub struct Judge {
     expected: Vec<Expected>,
     reports: Vec<Option<TestReport>>,
     last_reported: Option<usize>,
+    /// The last one that [`Event::TestSettled`] told of.
+    announced: Option<usize>,
     splitter: Splitter,
     xen: xen::Watch,
     options: Options,
     /// Bytes since the last result line.
     bytes: u64,
     output: bool,
-    branch: Option<String>,
+    version: Option<String>,
     banner: bool,
     environment_seen: bool,
     ktap: bool,
@@ -206,12 +229,13 @@ impl Judge {
             reports: expected.iter().map(|_| None).collect(),
             expected,
             last_reported: None,
+            announced: None,
             splitter: Splitter::default(),
             xen: xen::Watch::new(),
             options: Options::default(),
             bytes: 0,
             output: false,
-            branch: None,
+            version: None,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -277,9 +301,21 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Source::Guest => {
-                if let Some(event) = self.guest_line(&line.text, now) {
-                    events(event);
+                let settled = self.last_reported;
+                let event = self.guest_line(&line.text, now);
+                // Whatever happens from here on is the next test's aftermath.
+                let next = matches!(event, Some(Event::TestStarted(_) | Event::TestEnded));
+                if next
+                    && settled != self.announced
+                    && let Some(report) = settled.and_then(|slot| self.reports[slot].as_ref())
+                {
+                    self.announced = settled;
+                    self.faults.extend(self.options.take_faults());
+                    let mut report = report.clone();
+                    taint(&mut report, &self.faults);
+                    events(Event::TestSettled(Box::new(report)));
                 }
+                event.into_iter().for_each(&mut *events);
             }
         }
         events(Event::Line(line));
@@ -310,8 +346,10 @@ impl Judge {
             Token::Plan(Depth::Test, count) => self.plan(count),
             Token::Plan(Depth::Case, count) => self.subtest_plan(count),
             Token::Subtest(name) => return self.subtest(name, now),
-            Token::Diagnostic(text) => self.diagnostic(text),
-            Token::Result(Depth::Case, number, name, verdict) => self.case(number, name, verdict),
+            Token::Diagnostic(text) => return self.diagnostic(text),
+            Token::Result(Depth::Case, number, name, verdict) => {
+                self.case(number, name, verdict, now)
+            }
             Token::Result(Depth::Test, number, name, verdict) => {
                 self.test(number, name, verdict, now);
                 return Some(Event::TestEnded);
@@ -398,7 +436,7 @@ impl Judge {
         }
     }
 
-    fn case(&mut self, number: usize, name: &str, verdict: Verdict) {
+    fn case(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
         let diagnostics = std::mem::take(&mut self.diagnostics);
         let Some(running) = &mut self.running else {
             return self.fault(format!("case `{name}` outside a subtest"));
@@ -410,7 +448,8 @@ impl Judge {
         let surplus = planned.is_some_and(|planned| next > planned);
         let duplicate = running.cases.iter().any(|case| case.name == name);
         if !surplus {
-            running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics });
+            let elapsed = now.saturating_sub(std::mem::replace(&mut running.last_case, now));
+            running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
@@ -528,7 +567,7 @@ impl Judge {
         if reasons.iter().any(|why| why.starts_with("protocol:")) {
             status = status.max(Status::Error);
         }
-        let running = Running::new(Some(slot), name, now);
+        let running = Running::unbegun(slot, name, now);
         self.close(running, status, reasons, diagnostics, now);
     }
 
@@ -561,21 +600,22 @@ impl Judge {
             at_case: None,
             diagnostics,
             backtrace: Vec::new(),
-            known: None,
             xen_words: Vec::new(),
+            began: running.began,
+            cause: None,
             elapsed: now.saturating_sub(running.since),
         }))
     }
 
-    fn diagnostic(&mut self, text: &str) {
+    fn diagnostic(&mut self, text: &str) -> Option<Event> {
         if self.plan.is_none() {
             self.options.guest_diagnostic(text);
         }
         if let Some(version) = text.strip_prefix("xen: ")
             && self.plan.is_none()
         {
-            let numbers: Vec<&str> = version.split(['.', '-', ' ']).take(2).collect();
-            self.branch = Some(numbers.join("."));
+            self.version = version.split(' ').next().map(str::to_owned);
+            return self.version.clone().map(Event::Xen);
         }
         if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
             self.panic.get_or_insert_default();
@@ -584,7 +624,7 @@ impl Judge {
             if self.diagnostics.len() < MAX_DIAGNOSTICS {
                 self.diagnostics.push(text.to_owned());
             }
-            return;
+            return None;
         };
         if let Some(addresses) = text.strip_prefix("backtrace:") {
             let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
@@ -595,6 +635,7 @@ impl Judge {
         } else if panic.lines.len() < MAX_DIAGNOSTICS {
             panic.lines.push(text.to_owned());
         }
+        None
     }
 
     /// Closes the books at `now`, knowing why the console ended.
@@ -605,8 +646,10 @@ impl Judge {
         {
             self.line(line, now, &mut events);
         }
-        if let Some((status, reason)) = self.cause_of_death(&end) {
-            self.blame(status, reason, now);
+        let cause = self.cause_of_death(&end);
+        let ended_by = cause.as_ref().map(|(_, cause, _)| *cause);
+        if let Some((status, cause, reason)) = cause {
+            self.blame(status, cause, reason, now);
         } else {
             match (&end, self.running.take()) {
                 (End::Interrupted, _) | (End::Enough, None) => {}
@@ -619,7 +662,10 @@ impl Judge {
                 }
             }
         }
-        self.taint();
+        self.faults.extend(self.options.take_faults());
+        for report in self.reports.iter_mut().flatten() {
+            taint(report, &self.faults);
+        }
 
         let interrupted = matches!(end, End::Interrupted | End::Enough);
         let rerun = self
@@ -630,11 +676,11 @@ impl Judge {
             .map(|(test, _)| test.name.clone())
             .collect();
         let settled = self.reports.into_iter().flatten().collect();
-        Judgement { settled, branch: self.branch, rerun }
+        Judgement { settled, ended_by, version: self.version, rerun }
     }
 
     /// Why the boot did not come to its regular end, if it did not.
-    fn cause_of_death(&self, end: &End) -> Option<(Status, String)> {
+    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, String)> {
         if let End::Interrupted | End::Enough = end {
             return None;
         }
@@ -643,42 +689,44 @@ impl Judge {
             || self.xen.headline().is_some_and(|words| words.starts_with("Xen panicked"))
         {
             let words = xen().unwrap_or_else(|| "Xen died".into());
-            return Some((Status::Crash, words));
+            return Some((Status::Crash, Cause::Xen, words));
         }
         if self.result.is_some() {
             if let Some(panic) = &self.panic {
                 let line = panic.lines.first().cloned().unwrap_or_default();
-                return Some((Status::Error, format!("the guest gave up: {line}")));
+                return Some((Status::Error, Cause::Guest, format!("the guest gave up: {line}")));
             }
             return self.running.as_ref().map(|_| {
-                (Status::Error, "protocol: the final line came in the middle of the test".into())
+                let why = "protocol: the final line came in the middle of the test";
+                (Status::Error, Cause::Guest, why.into())
             });
         }
         if let Some(line) = self.panic.as_ref().and_then(|panic| panic.lines.first()) {
-            return Some((Status::Crash, format!("the guest died: {line}")));
+            return Some((Status::Crash, Cause::Guest, format!("the guest died: {line}")));
         }
         Some(match end {
-            End::Exited => {
-                let words = xen().unwrap_or_else(|| {
-                    "the machine was reset without a word of Xen's (a triple fault, or a shutdown \
-                     without a result)"
-                        .into()
-                });
-                (Status::Crash, words)
-            }
-            End::XenDied => (Status::Crash, xen().unwrap_or_else(|| "Xen died".into())),
-            End::TimedOut(what) => (Status::Timeout, what.clone()),
+            End::Exited => match xen() {
+                Some(words) => (Status::Crash, Cause::Xen, words),
+                None => {
+                    let words = "the machine was reset without a word of Xen's (a triple fault, \
+                                 or a shutdown without a result)";
+                    (Status::Crash, Cause::Reset, words.into())
+                }
+            },
+            End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
+            End::TimedOut(what) => (Status::Timeout, Cause::Time, what.clone()),
             End::Flooded => (
                 Status::Crash,
+                Cause::Flood,
                 format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
             ),
-            End::ToolDied(what) => (Status::Error, what.clone()),
+            End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
             End::Interrupted | End::Enough => return None,
         })
     }
 
     /// Settles an early end; see the module's page for who is to blame.
-    fn blame(&mut self, status: Status, reason: String, now: Duration) {
+    fn blame(&mut self, status: Status, cause: Cause, reason: String, now: Duration) {
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
         let diagnostics = std::mem::take(&mut self.diagnostics);
@@ -707,7 +755,7 @@ impl Judge {
             let count = if self.plan.is_some() { 1 } else { self.expected.len() };
             let slots: Vec<usize> = (0..count.min(self.expected.len())).collect();
             for &slot in &slots {
-                let open = Running::new(Some(slot), &self.expected[slot].name, now);
+                let open = Running::unbegun(slot, &self.expected[slot].name, now);
                 let why = format!("before the first test began: {reason}");
                 self.close(open, status, vec![why], diagnostics.clone(), now);
             }
@@ -718,6 +766,7 @@ impl Judge {
                 report.diagnostics.extend(panic.lines.iter().cloned());
                 report.backtrace.clone_from(&panic.backtrace);
                 report.xen_words.clone_from(&words);
+                report.cause = Some(cause);
             }
         }
     }
@@ -746,23 +795,19 @@ impl Judge {
         }
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
-                let open = Running::new(Some(slot), &self.expected[slot].name, now);
+                let open = Running::unbegun(slot, &self.expected[slot].name, now);
                 let why = "protocol: selected, but not reported before the final line".into();
                 self.close(open, Status::Error, vec![why], Vec::new(), now);
             }
         }
     }
+}
 
-    /// A fault of the whole boot casts doubt on every result in it.
-    fn taint(&mut self) {
-        self.faults.extend(self.options.take_faults());
-        if self.faults.is_empty() {
-            return;
-        }
-        for report in self.reports.iter_mut().flatten() {
-            report.status = report.status.max(Status::Error);
-            report.reasons.extend(self.faults.iter().cloned());
-        }
+/// A fault of the whole boot casts doubt on every result in it.
+fn taint(report: &mut TestReport, faults: &[String]) {
+    if !faults.is_empty() {
+        report.status = report.status.max(Status::Error);
+        report.reasons.extend(faults.iter().cloned());
     }
 }
 

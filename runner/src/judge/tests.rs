@@ -278,23 +278,51 @@ fn an_interrupted_boot_settles_only_what_was_reported() {
 }
 
 #[test]
-fn known_deaths_are_tolerated_on_their_branch_alone() {
+fn xens_version_is_heard_before_the_tests() {
     let text = GOOD.replacen("1..", "# xen: 4.17.7-pre (x)\n1..", 1);
-    let mut got = judge(&text);
-    assert_eq!(got.branch.as_deref(), Some("4.17"));
-    let branch = got.branch.take();
-    let kills = ["4.14".to_owned(), "4.17".to_owned()];
-    let mut report = got.settled.remove(0);
-    let mut weigh = |status, kills: &[String]| {
-        report.status = status;
-        report.known = None;
-        report.weigh(kills, branch.as_deref());
-        (report.status, report.known)
+    assert_eq!(judge(&text).version.as_deref(), Some("4.17.7-pre"));
+}
+
+/// The time of a case is from the result before it to its own.
+#[test]
+fn cases_are_timed() {
+    let mut judge = Judge::new("PV 64bit", three());
+    for (index, line) in GOOD.lines().enumerate() {
+        let line = format!("{line}\n");
+        judge.feed(line.as_bytes(), Duration::from_secs(index as u64), |_| {});
+    }
+    let got = judge.finish(End::Exited, Duration::from_secs(100), |_| {});
+    let times = |name: &str| {
+        let report = report(&got, name);
+        let cases: Vec<u64> = report.cases.iter().map(|case| case.elapsed.as_secs()).collect();
+        (cases, report.elapsed.as_secs())
     };
-    assert_eq!(weigh(Status::Crash, &kills), (Status::Success, Some(Known::Died)));
-    assert_eq!(weigh(Status::Success, &kills), (Status::Success, Some(Known::Survived)));
-    assert_eq!(weigh(Status::Timeout, &kills), (Status::Timeout, None));
-    assert_eq!(weigh(Status::Crash, &kills[..1]), (Status::Crash, None));
+    // A subtest and its plan are two lines; Xen says one in between, and a diagnostic is another.
+    assert_eq!(times("example"), (vec![2, 1], 4));
+    assert_eq!(times("args"), (vec![3, 2, 1], 7));
+    assert_eq!(times("needy"), (vec![], 0));
+}
+
+/// What was told of a test when the next one began is what is known of it in the end.
+#[test]
+fn tests_settle_when_the_next_begins() {
+    let mut told = Vec::new();
+    let mut judge = Judge::new("PV 64bit", three());
+    for line in GOOD.split_inclusive('\n') {
+        judge.feed(line.as_bytes(), Duration::from_millis(1), |event| match event {
+            Event::TestSettled(report) => told.push(*report),
+            Event::TestStarted(name) if name == "args" => assert!(!told_of(&told, "args")),
+            _ => {}
+        });
+    }
+    let names: Vec<&str> = told.iter().map(|report| report.name.as_str()).collect();
+    assert_eq!(names, ["example", "args"]);
+    let got = judge.finish(End::Exited, Duration::from_millis(1), |_| {});
+    assert_eq!(got.settled[..2], told[..]);
+}
+
+fn told_of(told: &[TestReport], name: &str) -> bool {
+    told.iter().any(|report| report.name == name)
 }
 
 #[test]

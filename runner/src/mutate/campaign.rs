@@ -64,7 +64,7 @@ impl Listener for Baseline {
             RunEvent::BootStarted { boot, .. } => {
                 self.under_way.insert(*boot, Instant::now());
             }
-            RunEvent::BootEnded { boot } => {
+            RunEvent::BootEnded { boot, .. } => {
                 let start = self.under_way.remove(boot);
                 self.slowest = self.slowest.max(start.map_or(Duration::ZERO, |s| s.elapsed()));
             }
@@ -250,6 +250,7 @@ impl Experience {
 mod tests {
     use super::*;
     use crate::event::TestOutcome;
+    use crate::expect::{Expectations, Subject};
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
     use crate::machine::Machine;
@@ -260,6 +261,7 @@ mod tests {
             name: (*name).into(),
             verdict: verdict.clone(),
             diagnostics: Vec::new(),
+            elapsed: Duration::ZERO,
         };
         TestReport {
             name: "t".into(),
@@ -269,8 +271,9 @@ mod tests {
             at_case: None,
             diagnostics: Vec::new(),
             backtrace: Vec::new(),
-            known: None,
             xen_words: Vec::new(),
+            began: true,
+            cause: None,
             elapsed: Duration::ZERO,
         }
     }
@@ -280,12 +283,18 @@ mod tests {
         let environment = Environment::Pv64;
         let mut baseline = Baseline::default();
         let cases = [("a", CaseVerdict::Success), ("b", CaseVerdict::Success)];
+        let before = report(&cases, Status::Success);
+        let subject = Subject { xen: "x", version: None, environment };
         let outcome = TestOutcome {
             xen: "x".into(),
             environment,
-            report: report(&cases, Status::Success),
+            weighed: Expectations::default().weigh(&before, subject),
+            report: before,
+            flaky: false,
             frames: Vec::new(),
-            logs: "/".into(),
+            xen_words: Vec::new(),
+            attempt: 1,
+            again: false,
             place: 0,
         };
         baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });

@@ -10,7 +10,6 @@ mod sites;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::num::NonZeroUsize;
 use std::slice;
 use std::time::{Duration, Instant};
@@ -29,9 +28,9 @@ use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot, How};
 use crate::qemu::Qemu;
-use crate::report::Display;
+use crate::report::without_files;
 use crate::run::{cpus, find_image, write_out};
-use crate::session::{Session, as_it_is};
+use crate::session::{Policy, Session, as_it_is};
 use crate::signals::Stop;
 use crate::xen_symbols::{self, BootXen, Build, Symbols};
 
@@ -118,8 +117,8 @@ impl Measure<'_> {
             let own = || self.config.test_time(test);
             self.args.timeout.map_or_else(own, Duration::from_secs)
         };
-        let mut display = Display::new(anstream::AutoStream::auto(io::stdout()), false);
-        let exit = self.session(&mutant, logs, &time).run(self.boots.to_vec(), &mut display)?;
+        let mut reporter = without_files(self.image, self.version)?;
+        let exit = self.session(&mutant, logs, &time).run(self.boots.to_vec(), &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -147,7 +146,7 @@ impl Measure<'_> {
         if !todo.is_empty() {
             let logs = RunLogs::create(&self.config.workspace.join("logs"))?;
             let mut witness = Witness {
-                display: Display::new(anstream::AutoStream::auto(io::stdout()), false),
+                reporter: without_files(self.image, self.version)?,
                 baseline: Baseline::default(),
             };
             let time = |test: &TestMeta| self.config.test_time(test);
@@ -227,6 +226,7 @@ impl Measure<'_> {
             stop: self.stop,
             // The mutants' time is measured by what Xen itself takes, undisturbed.
             jobs: NonZeroUsize::MIN,
+            policy: Policy::declared(self.image),
             test_time,
             boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
             prepare: &as_it_is,
@@ -254,14 +254,14 @@ impl Measure<'_> {
 }
 
 /// Shows a run and remembers it.
-struct Witness<D> {
-    display: D,
+struct Witness<R> {
+    reporter: R,
     baseline: Baseline,
 }
 
-impl<D: Listener> Listener for Witness<D> {
+impl<R: Listener> Listener for Witness<R> {
     fn event(&mut self, event: &RunEvent<'_>) {
-        self.display.event(event);
+        self.reporter.event(event);
         self.baseline.event(event);
     }
 }

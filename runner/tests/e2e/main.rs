@@ -5,6 +5,7 @@ mod coverage;
 mod export;
 mod faults;
 mod mutate;
+mod results;
 mod select;
 mod world;
 #[path = "../fixtures/xen_build.rs"]

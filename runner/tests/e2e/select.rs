@@ -99,7 +99,7 @@ fn shares_of_a_run() {
     // A share may be empty, which is no mistake of anybody's.
     let out = world.run(&["run", "args", "--partition", "count:2/2"], "print", "good.log");
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stdout.contains("nothing of this run is in count:2/2"), "{out:?}");
+    assert!(out.stderr.contains("nothing of this run is in count:2/2"), "{out:?}");
     assert_eq!(out.last_line(), "0 passed, 0 failed, 0 skipped");
 
     let out = list(&world, &["--runs", "--partition", "hash:3/2"]);

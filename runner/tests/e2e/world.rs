@@ -152,6 +152,11 @@ impl World {
         self.command(args, behaviour, log).output().unwrap().into()
     }
 
+    /// Runs what boots nothing.
+    pub fn run_plain(&self, args: &[&str]) -> Output {
+        self.command(args, "print", "good.log").output().unwrap().into()
+    }
+
     /// Runs with a fake QEMU that does what a shell's script says.
     pub fn script(&self, args: &[&str], script: &str, log: &str) -> Output {
         let mut command = self.command(args, "script", log);

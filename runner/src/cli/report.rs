@@ -1,0 +1,47 @@
+//! Options on what becomes of the results, for `run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Reports, and what counts as a success.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Results")]
+pub struct ReportArgs {
+    /// Write the results as JSON (docs/results.md); `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Known outcomes [default: from the configuration, else expectations.toml beside it, if any]
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+
+    /// Let a success count as a failure where something else is expected
+    #[arg(long)]
+    pub strict_news: bool,
+
+    /// Boot a test that failed up to N times more; a pass after a failure is FLAKY
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: usize,
+
+    /// How a flaky test counts
+    #[arg(long, value_enum, default_value_t = FlakyResult::Pass)]
+    pub flaky_result: FlakyResult,
+
+    /// Mark tests and cases that take longer as slow
+    #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub slow_timeout: u64,
+}
+
+/// How a test counts that passed after it had failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlakyResult {
+    /// As a success
+    Pass,
+    /// As a failure
+    Fail,
+}

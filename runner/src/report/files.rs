@@ -1,0 +1,115 @@
+//! The files that the user asked for.
+//!
+//! They are there from the run's beginning, and say that they are partial until it has ended: what
+//! a killed run leaves must not be taken for a whole one, least of all one of an earlier run. Each
+//! is replaced in one step, so that a reader never sees half of it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::NamedTempFile;
+
+use super::{json, junit};
+use crate::exit::{Error, IoContext, Result};
+use crate::results::Document;
+
+/// Instead of a path: standard output.
+const STDOUT: &str = "-";
+/// While a run goes on, files are renewed after this time.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// A form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The document itself.
+    Json,
+    /// JUnit XML.
+    Junit,
+}
+
+/// Files to write.
+#[derive(Debug, Default)]
+pub struct Files {
+    wanted: Vec<(Form, PathBuf)>,
+    written: Option<Instant>,
+    error: Option<Error>,
+}
+
+impl Files {
+    /// `wanted` files, of which one may be `-`.
+    pub fn new(wanted: Vec<(Form, PathBuf)>) -> Result<Files> {
+        let to_stdout = wanted.iter().filter(|(_, path)| is_stdout(path)).count();
+        if to_stdout > 1 {
+            return Err(Error::Usage("only one report can go to standard output".into()));
+        }
+        let mut files = Files { wanted, ..Files::default() };
+        // Better now than after an hour.
+        for (_, path) in files.wanted.iter_mut().filter(|(_, path)| !is_stdout(path)) {
+            *path = std::path::absolute(&path).io("find", path)?;
+            NamedTempFile::new_in(folder(path)).io("write", path)?;
+        }
+        Ok(files)
+    }
+
+    /// Whether a report goes to standard output.
+    pub fn take_stdout(&self) -> bool {
+        self.wanted.iter().any(|(_, path)| is_stdout(path))
+    }
+
+    /// Whether the last writing was some time ago.
+    pub fn are_old(&self) -> bool {
+        self.written.is_none_or(|written| written.elapsed() >= INTERVAL)
+    }
+
+    /// Writes them all. Standard output only gets what is final.
+    pub fn write(&mut self, document: &Document) {
+        self.written = Some(Instant::now());
+        for (form, path) in &self.wanted {
+            let done = if !is_stdout(path) {
+                form.text(document).and_then(|text| replace(path, &text))
+            } else if document.run.exit_code.is_some() {
+                form.text(document).and_then(|text| crate::run::write_out(&text))
+            } else {
+                Ok(())
+            };
+            if let Err(error) = done {
+                self.error.get_or_insert(error);
+            }
+        }
+    }
+
+    /// The first error on the way.
+    pub fn finish(self) -> Result<()> {
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
+impl Form {
+    /// The report of that form.
+    fn text(self, document: &Document) -> Result<String> {
+        match self {
+            Form::Json => json::text(document),
+            Form::Junit => junit::text(document),
+        }
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Puts `text` at `path` in one step.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder(path))
+        .io("write", path)?;
+    file.write_all(text.as_bytes()).io("write", path)?;
+    file.persist(path).map_err(|e| e.error).io("write", path)?;
+    Ok(())
+}

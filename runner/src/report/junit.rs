@@ -1,0 +1,306 @@
+//! `--junit`: for CI systems.
+//!
+//! A suite is a Xen in an environment; a class in it is a test, with a test case for each case and
+//! one, called like the test, for the test as a whole. That one has what the cases don't tell: a
+//! crash, a lone reason, the logs. Names only depend on what was selected, so that a CI system can
+//! follow each from run to run. What is tolerated is `skipped` with a type that says so, because
+//! JUnit has no other word for what must be seen and not be failed for.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
+
+use crate::exit::{Error, Result};
+use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Word};
+use crate::status::Status;
+
+/// Name of the suite that says what the run as a whole lacks.
+const RUNNER: &str = "xtf-runner";
+
+/// The report.
+pub fn text(document: &Document) -> Result<String> {
+    let mut report = quick_junit::Report::new("xtf-rs");
+    report.set_time(time(document.run.elapsed_s));
+    if !document.complete {
+        report.add_test_suite(incomplete(document));
+    }
+    for (xen, environment) in document.columns() {
+        let name = format!("{xen}/{}", environment.name());
+        let mut suite = TestSuite::new(name.as_str());
+        let tests = || {
+            let all = document.tests.iter();
+            all.filter(|test| test.place.xen == xen && test.place.environment == environment)
+        };
+        for (name, value) in properties(document, tests()) {
+            suite.add_property(Property::new(name, value));
+        }
+        suite.set_time(time(tests().map(|test| test.last.elapsed_s).sum()));
+        for test in tests() {
+            let class = format!("{name}/{}", test.place.test);
+            suite.add_test_case(of_test(document, test, &class));
+            suite.add_test_cases(test.last.cases.iter().map(|case| of_case(case, &class)));
+        }
+        for place in &document.not_run {
+            if (place.xen.as_str(), place.environment) == (xen, environment) {
+                let class = format!("{name}/{}", place.test);
+                let status = failed(NonSuccessKind::Error, "not run", "it has no result");
+                suite.add_test_case(with_class(&place.test, &class, status));
+            }
+        }
+        report.add_test_suite(suite);
+    }
+    report.to_string().map_err(|e| Error::Data(format!("cannot write the results as JUnit: {e}")))
+}
+
+/// A report that lacks something fails, whatever is in it.
+fn incomplete(document: &Document) -> TestSuite {
+    let mut suite = TestSuite::new(RUNNER);
+    let why = document.incomplete_because.as_deref().unwrap_or("the run is not complete");
+    let missing = document.not_run.len();
+    let text = format!("{why}; tests without a result: {missing}");
+    let status = failed(NonSuccessKind::Error, "incomplete", &text);
+    suite.add_test_case(with_class("complete", RUNNER, status));
+    suite
+}
+
+/// What is the same for the whole suite.
+fn properties<'a>(
+    document: &Document,
+    tests: impl Iterator<Item = &'a Test>,
+) -> Vec<(String, String)> {
+    let run = &document.run;
+    let mut all = vec![
+        ("runner".to_owned(), run.runner.clone()),
+        ("started".to_owned(), run.started.clone()),
+        ("host".to_owned(), format!("{} ({})", run.host.name, run.host.kernel)),
+        ("qemu".to_owned(), run.qemu.clone()),
+        ("image-sha256".to_owned(), run.image_sha256.clone()),
+        ("complete".to_owned(), document.complete.to_string()),
+    ];
+    let mut numbers: Vec<usize> = tests.map(|test| test.last.boot).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let boots: Vec<_> = numbers.iter().filter_map(|&number| document.boot(number)).collect();
+    if let Some(boot) = boots.first() {
+        all.push(("xen".into(), boot.provenance.clone()));
+        let version = boots.iter().find_map(|boot| boot.version.clone());
+        all.extend(version.map(|version| ("xen-version".to_owned(), version)));
+        all.extend(boot.build_id.clone().map(|id| ("xen-build-id".to_owned(), id)));
+        all.push(("backend".into(), boot.backend.clone()));
+        all.push(("boot-mode".into(), boot.mode.clone()));
+    }
+    for boot in boots {
+        all.push((format!("boot-{}", boot.number), boot.command.clone()));
+    }
+    all
+}
+
+fn with_class(name: &str, class: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_classname(class);
+    case
+}
+
+fn failed(kind: NonSuccessKind, word: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(word).set_message(message);
+    status
+}
+
+fn skipped(word: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_type(word).set_message(message);
+    status
+}
+
+/// What happened as expected, with what was seen of it.
+fn as_known(word: &str, known: &Known, seen: &str) -> String {
+    let separator = if seen.is_empty() { "" } else { "; " };
+    format!("{word}: {}{separator}{seen}", known.told())
+}
+
+fn of_case(case: &Case, class: &str) -> TestCase {
+    let said = case.said();
+    let status = match (case.verdict, &case.known) {
+        (_, Some(known)) if known.verdict == KnownVerdict::Known => {
+            skipped("known", &as_known(case.verdict.name(), known, &said))
+        }
+        (Word::Success, _) => TestCaseStatus::success(),
+        (Word::Skip, _) => skipped("skip", &said),
+        (Word::Deviation, _) => skipped("deviation", &said),
+        (Word::Error, _) => failed(NonSuccessKind::Error, "ERROR", &said),
+        (Word::Failure, _) => failed(NonSuccessKind::Failure, "FAILURE", &said),
+    };
+    let mut junit = with_class(&case.name, class, status);
+    junit.set_time(time(case.elapsed_s));
+    if let Some(known) = case.known.as_ref().filter(|known| known.verdict == KnownVerdict::News) {
+        junit.add_property(Property::new("news", known.told()));
+    }
+    if case.slow {
+        junit.add_property(Property::new("slow", "true"));
+    }
+    junit
+}
+
+/// The test as a whole.
+fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
+    let last = &test.last;
+    let mut status = match (last.status, &last.known) {
+        (Status::Success, Some(known)) if known.verdict == KnownVerdict::Known => {
+            let seen = last.reasons.join("; ");
+            skipped("known", &as_known(&known.expected.to_string(), known, &seen))
+        }
+        (Status::Success, _) => TestCaseStatus::success(),
+        (Status::Skip, _) => skipped("skip", &last.reasons.join("; ")),
+        // Failed cases stand for themselves.
+        (status, _) if status.is_bad() && last.is_told_by_cases() => TestCaseStatus::success(),
+        _ => bad(last),
+    };
+    if test.flaky && last.status == Status::Success {
+        for attempt in &test.earlier {
+            status.add_rerun(rerun(attempt));
+        }
+    }
+    let mut junit = with_class(&test.place.test, class, status);
+    let cases: f64 = last.cases.iter().map(|case| case.elapsed_s).sum();
+    junit.set_time(time(last.elapsed_s - cases));
+    junit.add_property(Property::new("status", last.status.to_string()));
+    junit.add_property(Property::new("attempts", test.attempts().to_string()));
+    if let Some(known) = last.known.as_ref().filter(|known| known.verdict == KnownVerdict::News) {
+        junit.add_property(Property::new("news", known.told()));
+    }
+    if last.slow {
+        junit.add_property(Property::new("slow", "true"));
+    }
+    let mut out = String::new();
+    for attempt in test.earlier.iter().chain([last]) {
+        if let Some(dir) = document.logs_of(attempt.boot) {
+            let _ = writeln!(out, "{}", logs(&dir, attempt.boot));
+        }
+    }
+    junit.set_system_out(out);
+    junit
+}
+
+/// The files of a boot.
+fn logs(dir: &Path, boot: usize) -> String {
+    let file = |name: &str| dir.join(name).display().to_string();
+    let names = ["guest.log", "xen.log", "runner.log"].map(file);
+    format!("boot {boot}: {}", names.join(" "))
+}
+
+fn kind(status: Status) -> NonSuccessKind {
+    if status == Status::Failure { NonSuccessKind::Failure } else { NonSuccessKind::Error }
+}
+
+fn bad(attempt: &Attempt) -> TestCaseStatus {
+    let mut status = failed(kind(attempt.status), &attempt.status.to_string(), &headline(attempt));
+    status.set_description(evidence(attempt));
+    status
+}
+
+fn rerun(attempt: &Attempt) -> TestRerun {
+    let mut rerun = TestRerun::new(kind(attempt.status));
+    rerun
+        .set_type(attempt.status.to_string())
+        .set_message(headline(attempt))
+        .set_description(evidence(attempt))
+        .set_time(time(attempt.elapsed_s));
+    rerun
+}
+
+/// What went wrong, in a line.
+fn headline(attempt: &Attempt) -> String {
+    let bad = attempt.cases.iter().filter(|case| case.status().is_bad());
+    let mut all: Vec<String> = attempt.reasons.clone();
+    all.extend(attempt.at_case.iter().map(|case| format!("in case {case}")));
+    all.extend(bad.map(|case| format!("{}: {}", case.name, case.said())));
+    all.join("; ")
+}
+
+/// What was seen of it.
+fn evidence(attempt: &Attempt) -> String {
+    let frames = attempt.backtrace.iter().map(|frame| format!("at {frame}"));
+    let words = attempt.xen_words.iter().cloned();
+    let lines = attempt.diagnostics.iter().map(|line| format!("# {line}"));
+    lines.chain(frames).chain(words).collect::<Vec<_>>().join("\n")
+}
+
+fn time(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+    use quick_junit::Report;
+
+    use super::*;
+    use crate::results::sample;
+
+    #[test]
+    fn all_that_there_is_to_show() {
+        let text = text(&sample::whole()).unwrap();
+        expect_file!["../../tests/fixtures/results/whole.junit.xml"].assert_eq(&text);
+    }
+
+    /// What a CI system reads in it is what happened.
+    #[test]
+    fn a_reader_counts_the_same() {
+        let document = sample::whole();
+        let report = Report::deserialize_from_str(&text(&document).unwrap()).unwrap();
+        let names: Vec<&str> = report.test_suites.iter().map(|suite| suite.name.as_str()).collect();
+        assert_eq!(names, ["4.17/pv64", "4.17/pvh64", "4.20/pv64"]);
+        let cases = document.case_counts();
+        let whole = document.tests.iter().filter(|test| test.last.status.is_bad());
+        let lone = whole.filter(|test| !test.last.is_told_by_cases()).count();
+        assert_eq!(report.failures + report.errors, cases.failed + cases.errors + lone);
+        assert_eq!(report.tests, document.tests.len() + cases_of(&document));
+        let flaky = text(&document).unwrap().matches("<flakyFailure").count();
+        assert_eq!(flaky, 1);
+    }
+
+    fn cases_of(document: &Document) -> usize {
+        document.tests.iter().map(|test| test.last.cases.len()).sum()
+    }
+
+    #[test]
+    fn names_do_not_depend_on_the_outcome() {
+        let names = |document: &Document| {
+            let report = Report::deserialize_from_str(&text(document).unwrap()).unwrap();
+            let suites = report.test_suites.iter();
+            let mut names: Vec<(String, String)> = suites
+                .flat_map(|suite| &suite.test_cases)
+                .map(|case| (format!("{:?}", case.classname), case.name.as_str().to_owned()))
+                .collect();
+            names.sort();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "a name is there twice");
+            names
+        };
+        let mut document = sample::whole();
+        let before = names(&document);
+        for test in &mut document.tests {
+            test.last.status = Status::Success;
+            test.last.cause = None;
+            test.last.known = None;
+            test.last.reasons.clear();
+            for case in &mut test.last.cases {
+                case.verdict = Word::Success;
+            }
+        }
+        assert_eq!(names(&document), before);
+    }
+
+    #[test]
+    fn a_partial_report_fails() {
+        let text = text(&sample::stopped()).unwrap();
+        let report = Report::deserialize_from_str(&text).unwrap();
+        assert_eq!(report.test_suites[0].name.as_str(), "xtf-runner");
+        assert_eq!(report.errors, 1 + 22);
+        assert!(text.contains("stopped by SIGINT; tests without a result: 22"), "{text}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The results as a table: tests downwards, Xens and environments across.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::cli::Environment;
+use crate::results::{CaseCounts, Document, Test};
+use crate::status::Status;
+
+/// What a reader has to know of the cells.
+const LEGEND: &str = "passed cases; ~ tolerated; - skipped; KNOWN: bad as expected; NEWS: it was \
+                      expected to be bad; FLAKY: failed before";
+
+/// The table, or nothing where a list of tests says as much.
+pub fn table(document: &Document) -> String {
+    let columns = document.columns();
+    let rows = document.rows();
+    if columns.len() < 2 || rows.len() < 2 {
+        return String::new();
+    }
+    let mut cells = BTreeMap::new();
+    for test in &document.tests {
+        let place = &test.place;
+        let column = (place.xen.as_str(), place.environment);
+        cells.insert((place.test.as_str(), column), cell(test));
+    }
+
+    let first = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    let width = |column: &(&str, Environment)| {
+        let own = column.0.len().max(column.1.name().len());
+        rows.iter()
+            .filter_map(|row| cells.get(&(*row, *column)))
+            .map(Cell::width)
+            .fold(own, usize::max)
+    };
+    let widths: Vec<usize> = columns.iter().map(width).collect();
+    let mut text = format!("{:first$}", "");
+    for (index, ((xen, _), width)) in columns.iter().zip(&widths).enumerate() {
+        // A Xen's name stands above the first of its environments.
+        let shown = if index > 0 && columns[index - 1].0 == *xen { "" } else { xen };
+        let _ = write!(text, "  {shown:>width$}");
+    }
+    let _ = write!(text, "\n{:first$}", "");
+    for ((_, environment), width) in columns.iter().zip(&widths) {
+        let _ = write!(text, "  {:>width$}", environment.name());
+    }
+    text.push('\n');
+    for row in rows {
+        let _ = write!(text, "{row:first$}");
+        for (column, width) in columns.iter().zip(&widths) {
+            match cells.get(&(row, *column)) {
+                Some(cell) => {
+                    let _ = write!(text, "  {}{}", " ".repeat(width - cell.width()), cell.styled());
+                }
+                None => {
+                    let _ = write!(text, "  {:>width$}", "");
+                }
+            }
+        }
+        text.push('\n');
+    }
+    text + "(" + LEGEND + ")\n"
+}
+
+struct Cell {
+    status: Status,
+    text: String,
+}
+
+impl Cell {
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+
+    fn styled(&self) -> String {
+        let (_, style) = self.status.label();
+        format!("{style}{}{style:#}", self.text)
+    }
+}
+
+fn cell(test: &Test) -> Cell {
+    let status = test.last.status;
+    let counts = CaseCounts::of(&test.last.cases);
+    let passed = counts.passed;
+    let tolerated = counts.deviations + counts.known;
+    let text = match status {
+        Status::Success if test.is_known() => "KNOWN".into(),
+        Status::Success if test.is_news() => "NEWS".into(),
+        Status::Success if test.flaky => "FLAKY".into(),
+        Status::Success if tolerated == 0 => passed.to_string(),
+        Status::Success => format!("{passed}~{tolerated}"),
+        Status::Skip => "-".into(),
+        _ => status.label().0.to_owned(),
+    };
+    Cell { status, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::results::sample;
+
+    #[test]
+    fn cells_stand_in_their_columns() {
+        let text = anstream::adapter::strip_str(&table(&sample::whole())).to_string();
+        expect![[r#"
+                       4.17          4.20
+                       pv64  pvh64   pv64
+            list        1~1    1~1    1~1
+            elf           3      3  ERROR
+            stack     KNOWN  FLAKY   FAIL
+            danger    KNOWN   NEWS  KNOWN
+            trap      CRASH      1      1
+            priv          -      -      -
+            soak    TIMEOUT      2      2
+            tool      ERROR      1      1
+            (passed cases; ~ tolerated; - skipped; KNOWN: bad as expected; NEWS: it was expected to be bad; FLAKY: failed before)
+        "#]].assert_eq(&text);
+    }
+
+    #[test]
+    fn one_column_needs_no_table() {
+        let mut document = sample::whole();
+        document.tests.retain(|test| test.place.xen == "4.20");
+        assert_eq!(table(&document), "");
+    }
+}

@@ -1,0 +1,245 @@
+//! Turns the events of a run into its [`Document`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{Attempt, Boot, Case, Document, Place, Run, SCHEMA, Test, Word, seconds};
+use crate::event::{RunEvent, TestOutcome};
+use crate::exit::{Exit, IoContext, Result};
+use crate::expect::Expectations;
+use crate::hypervisor::sha256;
+use crate::image::{Image, TestMeta};
+
+/// From when on a thing is slow, where nobody says otherwise.
+const DEFAULT_SLOW_S: f64 = 10.0;
+
+/// What the events don't say.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The run, as far as it is known beforehand.
+    pub run: Run,
+    /// All tests of the image.
+    pub tests: Vec<TestMeta>,
+    /// What is known of their outcomes.
+    pub expectations: Expectations,
+    /// Every Xen and environment that there is was selected, with all tests that need no naming.
+    pub whole_matrix: bool,
+}
+
+/// Remembers all that happens.
+#[derive(Debug)]
+pub struct Recorder {
+    about: About,
+    started: Instant,
+    /// Keyed by their place in the plan.
+    planned: BTreeMap<usize, Place>,
+    boots: BTreeMap<usize, Boot>,
+    boot_started: BTreeMap<usize, Instant>,
+    attempts: BTreeMap<usize, Vec<Attempt>>,
+    /// Places in the plan that passed after a failure.
+    flaky: BTreeSet<usize>,
+    /// Why the run is not whole, if that is known.
+    trouble: Option<String>,
+    /// When it ended, if it did.
+    elapsed: Option<Duration>,
+    exit: Option<Exit>,
+}
+
+impl Recorder {
+    /// A recorder for a run that begins now.
+    pub fn new(about: About) -> Recorder {
+        Recorder {
+            about,
+            started: Instant::now(),
+            planned: BTreeMap::new(),
+            boots: BTreeMap::new(),
+            boot_started: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            flaky: BTreeSet::new(),
+            trouble: None,
+            elapsed: None,
+            exit: None,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::GuestLine { .. } => {}
+            RunEvent::RunStarted { plan, logs, .. } => {
+                self.started = Instant::now();
+                self.about.run.logs = logs.to_path_buf();
+                self.planned = plan.iter().cloned().enumerate().collect();
+            }
+            RunEvent::BootStarted { boot, xen, environment, tests, facts } => {
+                let logs = facts.logs.strip_prefix(&self.about.run.logs).unwrap_or(facts.logs);
+                self.boot_started.insert(*boot, Instant::now());
+                self.boots.insert(
+                    *boot,
+                    Boot {
+                        number: *boot,
+                        xen: (*xen).to_owned(),
+                        provenance: facts.provenance.to_owned(),
+                        version: None,
+                        build_id: facts.build_id.map(str::to_owned),
+                        environment: *environment,
+                        backend: facts.backend.to_owned(),
+                        mode: facts.mode.to_owned(),
+                        command: facts.command.to_owned(),
+                        logs: logs.to_path_buf(),
+                        tests: tests.iter().map(|test| (*test).to_owned()).collect(),
+                        boot_s: None,
+                        elapsed_s: None,
+                        ended_by: None,
+                    },
+                );
+            }
+            RunEvent::TestStarted { boot, .. } => {
+                let since = self.boot_started.get(boot).map_or(Duration::ZERO, Instant::elapsed);
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.boot_s.get_or_insert(seconds(since));
+                }
+            }
+            RunEvent::TestSettled { boot, outcome } => self.settled(*boot, outcome),
+            RunEvent::BootEnded { boot, elapsed, version, ended_by } => {
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.elapsed_s = Some(seconds(*elapsed));
+                    boot.version = version.map(str::to_owned);
+                    boot.ended_by = *ended_by;
+                }
+            }
+            RunEvent::RunEnded { elapsed, stopped, error, exit } => {
+                self.elapsed = Some(*elapsed);
+                self.exit = Some(*exit);
+                let name = |signal| if signal == Exit::Interrupted { "SIGINT" } else { "SIGTERM" };
+                let stopped = stopped.map(|signal| format!("stopped by {}", name(signal)));
+                self.trouble = error.map(str::to_owned).or(stopped);
+            }
+        }
+    }
+
+    fn settled(&mut self, boot: usize, outcome: &TestOutcome) {
+        let attempt = attempt_of(boot, outcome, self.about.run.slow_s);
+        if outcome.flaky {
+            self.flaky.insert(outcome.place);
+        }
+        let attempts = self.attempts.entry(outcome.place).or_default();
+        // What a boot says in the end of a test replaces what it said before.
+        match attempts.iter_mut().find(|other| other.boot == boot) {
+            Some(other) => *other = attempt,
+            None => attempts.push(attempt),
+        }
+    }
+
+    /// All that is known so far.
+    pub fn document(&self) -> Document {
+        let About { run, tests, expectations, whole_matrix } = &self.about;
+        let mut results = Vec::new();
+        let mut not_run = Vec::new();
+        for (index, place) in &self.planned {
+            let Some((last, earlier)) = self.attempts.get(index).and_then(|all| all.split_last())
+            else {
+                not_run.push(place.clone());
+                continue;
+            };
+            let meta = tests.iter().find(|test| test.name == place.test);
+            results.push(Test {
+                place: place.clone(),
+                title: meta.map(|meta| meta.title.clone()).unwrap_or_default(),
+                declared: meta.map_or(last.cases.len(), |meta| meta.cases.len()),
+                flaky: self.flaky.contains(index),
+                last: last.clone(),
+                earlier: earlier.to_vec(),
+            });
+        }
+        let ended = self.elapsed.is_some();
+        let complete = ended && self.trouble.is_none() && not_run.is_empty();
+        let otherwise = if ended { "some tests have no result" } else { "the run goes on" };
+        let because = self.trouble.clone().unwrap_or_else(|| otherwise.into());
+        let run = Run {
+            elapsed_s: seconds(self.elapsed.unwrap_or_else(|| self.started.elapsed())),
+            exit_code: self.exit.map(|exit| exit as u8),
+            ..run.clone()
+        };
+        let mut document = Document {
+            schema: SCHEMA.into(),
+            complete,
+            incomplete_because: (!complete).then_some(because),
+            run,
+            boots: self.boots.values().cloned().collect(),
+            tests: results,
+            not_run,
+            expectations: Vec::new(),
+        };
+        document.expectations = expectations.applied(&document, tests, *whole_matrix && complete);
+        document
+    }
+}
+
+/// A settled test, as the document has it; from `slow_s` seconds on a thing is slow.
+pub fn attempt_of(boot: usize, outcome: &TestOutcome, slow_s: f64) -> Attempt {
+    let TestOutcome { report, weighed, .. } = outcome;
+    let cases = report.cases.iter().zip(&weighed.cases).map(|(case, known)| {
+        let (verdict, why): (Word, Option<String>) = (&case.verdict).into();
+        Case {
+            name: case.name.clone(),
+            verdict,
+            why,
+            known: known.clone(),
+            diagnostics: case.diagnostics.clone(),
+            elapsed_s: seconds(case.elapsed),
+            slow: case.elapsed.as_secs_f64() >= slow_s,
+        }
+    });
+    Attempt {
+        boot,
+        status: weighed.status,
+        known: weighed.known.clone(),
+        reasons: report.reasons.iter().chain(&weighed.reasons).cloned().collect(),
+        cause: report.cause,
+        at_case: report.at_case.clone(),
+        elapsed_s: seconds(report.elapsed),
+        slow: report.elapsed.as_secs_f64() >= slow_s,
+        cases: cases.collect(),
+        diagnostics: report.diagnostics.clone(),
+        backtrace: outcome.frames.clone(),
+        xen_words: outcome.xen_words.clone(),
+    }
+}
+
+impl About {
+    /// A run of `image` by this process, with QEMU's description of itself.
+    pub fn run_of(image: &Image, qemu: &str) -> Result<About> {
+        let bytes = fs::read(&image.path).io("read", &image.path)?;
+        let run = Run {
+            image: image.path.clone(),
+            image_sha256: sha256(&bytes),
+            ..Run::of_this_process(qemu)
+        };
+        Ok(About { run, tests: image.tests.clone(), ..About::default() })
+    }
+}
+
+impl Run {
+    /// A run of this program on this facts, as far as they know themselves.
+    fn of_this_process(qemu: &str) -> Run {
+        let uname = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        Run {
+            runner: env!("CARGO_PKG_VERSION").into(),
+            started: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            host: super::Host {
+                name: text(uname.nodename()),
+                kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
+                cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            },
+            qemu: qemu.to_owned(),
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("?")),
+            slow_s: DEFAULT_SLOW_S,
+            ..Run::default()
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A run that never was, with everything in it that a report has to show.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{About, Document, Host, Place, Recorder, Run};
+use crate::cli::Environment::{self, Pv64, Pvh64};
+use crate::event::{BootFacts, RunEvent, TestOutcome};
+use crate::exit::Exit;
+use crate::expect::{Expectations, Subject};
+use crate::image::TestMeta;
+use crate::judge::{CaseReport, Cause, TestReport, Verdict};
+use crate::status::Status;
+
+/// What is known of the outcomes.
+pub const EXPECTATIONS: &str = r#"
+[[expect]]
+xen = "4.20*"
+test = "elf/sections/*"
+status = "FAILURE"
+reason = "fixed by the next point release"
+link = "https://example.org/bug/7"
+
+[[expect]]
+xen = "4.17"
+environment = "pv64"
+test = "stack"
+status = "FAILURE"
+reason = "was broken once"
+
+[[expect]]
+test = "elf/sections/gone"
+status = "FAILURE"
+reason = "nobody remembers"
+"#;
+
+/// The tests of the image.
+pub fn tests() -> Vec<TestMeta> {
+    let test = |name: &str, kills: &[&str], cases: &[&str]| TestMeta {
+        title: format!("What {name} proves"),
+        kills: kills.iter().map(|kills| (*kills).into()).collect(),
+        cases: cases.iter().map(|case| (*case).into()).collect(),
+        ..TestMeta::named(name)
+    };
+    vec![
+        test("list", &[], &["list/one", "list/many", "list/later"]),
+        test("elf", &[], &["sections/none", "sections/some", "hooks"]),
+        test("stack", &[], &["depth/1", "depth/2"]),
+        test("danger", &["4.17", "4.20"], &["dies"]),
+        test("trap", &[], &["faults", "after"]),
+        test("priv", &[], &["x"]),
+        test("soak", &[], &["long", "longer"]),
+        test("tool", &[], &["x"]),
+    ]
+}
+
+fn case(name: &str, verdict: Verdict, said: &[&str], ms: u64) -> CaseReport {
+    CaseReport {
+        name: name.into(),
+        verdict,
+        diagnostics: said.iter().map(|line| (*line).to_owned()).collect(),
+        elapsed: Duration::from_millis(ms),
+    }
+}
+
+fn report(name: &str, cases: Vec<CaseReport>) -> TestReport {
+    let status = Status::of_parts(cases.iter().map(|case| case.verdict.status()));
+    let elapsed = cases.iter().map(|case| case.elapsed).sum::<Duration>();
+    TestReport {
+        name: name.into(),
+        status: status.unwrap_or(Status::Skip),
+        cases,
+        reasons: Vec::new(),
+        at_case: None,
+        diagnostics: Vec::new(),
+        backtrace: Vec::new(),
+        xen_words: Vec::new(),
+        began: true,
+        cause: None,
+        elapsed: elapsed + Duration::from_millis(5),
+    }
+}
+
+/// The end of a boot that `report` is to blame for.
+fn ended(mut report: TestReport, status: Status, cause: Cause, at: &str, why: &str) -> TestReport {
+    report.status = status;
+    report.cause = Some(cause);
+    report.at_case = Some(at.into());
+    report.reasons.push(why.into());
+    report
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+fn list() -> TestReport {
+    let skip = Verdict::Skip("needs <two> CPUs & more".into());
+    let deviation = Verdict::Deviation("doc-16: expected EINVAL, got success".into());
+    report(
+        "list",
+        vec![
+            case("list/one", Verdict::Success, &["ok 1 not a result line"], 2),
+            case("list/many", skip, &[], 1),
+            case("list/later", deviation, &[], 12_345),
+        ],
+    )
+}
+
+fn elf(bad: bool) -> TestReport {
+    let some = if bad { Verdict::Failure } else { Verdict::Success };
+    let said: &[&str] = if bad { &["expected \"EINVAL\", got <success> ]]>"] } else { &[] };
+    let hooks = if bad { Verdict::Error("no memory".into()) } else { Verdict::Success };
+    report(
+        "elf",
+        vec![
+            case("sections/none", Verdict::Success, &[], 3),
+            case("sections/some", some, said, 4),
+            case("hooks", hooks, &[], 5),
+        ],
+    )
+}
+
+fn stack(bad: bool) -> TestReport {
+    let deep = if bad { Verdict::Failure } else { Verdict::Success };
+    report("stack", vec![case("depth/1", Verdict::Success, &[], 3), case("depth/2", deep, &[], 4)])
+}
+
+fn danger(dies: bool) -> TestReport {
+    if !dies {
+        return report("danger", vec![case("dies", Verdict::Success, &[], 3)]);
+    }
+    let why = "Xen panicked: FATAL PAGE FAULT";
+    let mut report = ended(report("danger", Vec::new()), Status::Crash, Cause::Xen, "dies", why);
+    report.xen_words = lines(
+        "(XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----\n\
+         (XEN) RIP:    e008:[<ffff82d04020d0b4>] livepatch_op+0x1a4/0x1810\n\
+         (XEN) Panic on CPU 0:\n(XEN) FATAL PAGE FAULT\n(XEN) [error_code=0000]",
+    );
+    report
+}
+
+fn trap() -> TestReport {
+    let why = "the guest died: TRAP unexpected trap #PF at 0x101000";
+    let before = vec![case("faults", Verdict::Failure, &["expected ENOENT, got EINVAL"], 3)];
+    let mut report = ended(report("trap", before), Status::Crash, Cause::Guest, "after", why);
+    report.diagnostics = lines("TRAP unexpected trap #PF at 0x101000\nrax 0x0 rbx 0x1\ncr2 0x0");
+    report.backtrace = vec![0x101000, 0x102000];
+    report
+}
+
+fn skipped() -> TestReport {
+    let mut report = report("priv", Vec::new());
+    report.reasons = vec!["livepatch is not built into this Xen".into()];
+    report
+}
+
+fn soak() -> TestReport {
+    let before = vec![case("long", Verdict::Success, &[], 20_000)];
+    let why = "no result within 30 s";
+    ended(report("soak", before), Status::Timeout, Cause::Time, "longer", why)
+}
+
+fn tool() -> TestReport {
+    let why = "QEMU died: was killed by signal 11: qemu: internal trouble";
+    ended(report("tool", Vec::new()), Status::Error, Cause::Qemu, "x", why)
+}
+
+/// What the run is about.
+pub fn about() -> About {
+    let run = Run {
+        runner: "0.1.0".into(),
+        started: "2026-01-02T03:04:05+00:00".into(),
+        host: Host { name: "host".into(), kernel: "Linux 6.1.0".into(), cpus: 2 },
+        qemu: "QEMU emulator version 7.2.22".into(),
+        command: ["xtf-runner", "run", "--xen", "all"].map(String::from).to_vec(),
+        directory: "/home/user/xtf".into(),
+        image: "/home/user/xtf/xtf".into(),
+        image_sha256: "00ff".into(),
+        slow_s: 10.0,
+        ..Run::default()
+    };
+    let mut expectations = Expectations::declared(&tests());
+    expectations.parse(EXPECTATIONS, "expectations.toml").unwrap();
+    About { run, tests: tests(), expectations, whole_matrix: true }
+}
+
+/// Tells a recorder of a run.
+struct Teller {
+    recorder: Recorder,
+    expectations: Expectations,
+    plan: Vec<Place>,
+    boots: usize,
+}
+
+impl Teller {
+    fn new() -> Teller {
+        let about = about();
+        let expectations = about.expectations.clone();
+        let names = tests().into_iter().map(|test| test.name);
+        let places = names.flat_map(|test| {
+            [("4.17", Pv64), ("4.17", Pvh64), ("4.20", Pv64)].map(|(xen, environment)| Place {
+                xen: xen.into(),
+                environment,
+                test: test.clone(),
+            })
+        });
+        let mut plan: Vec<Place> = places.collect();
+        plan.sort_by_key(|place| (place.xen.clone(), place.environment));
+        let mut recorder = Recorder::new(about);
+        recorder.event(&RunEvent::RunStarted {
+            boots: 3,
+            plan: &plan,
+            logs: Path::new("/home/user/xtf/logs/20260102-030405"),
+        });
+        Teller { recorder, expectations, plan, boots: 0 }
+    }
+
+    fn boot(
+        &mut self,
+        xen: &str,
+        environment: Environment,
+        attempt: usize,
+        reports: Vec<TestReport>,
+    ) {
+        self.boots += 1;
+        let boot = self.boots;
+        let tests: Vec<&str> = reports.iter().map(|report| report.name.as_str()).collect();
+        let logs =
+            format!("/home/user/xtf/logs/20260102-030405/{boot:03}-{xen}-{}", environment.name());
+        let provenance = format!("xen-hypervisor-{xen} (Debian)");
+        let facts = BootFacts {
+            provenance: &provenance,
+            build_id: Some("c0ffee"),
+            backend: "qemu",
+            mode: "fast, tcg",
+            command: "qemu-system-x86_64 -kernel xen -append 'console=com1 <x>'",
+            logs: Path::new(&logs),
+        };
+        self.recorder.event(&RunEvent::BootStarted {
+            boot,
+            xen,
+            environment,
+            tests: &tests,
+            facts: &facts,
+        });
+        let version = format!("{xen}.7");
+        let cause = reports.iter().find_map(|report| report.cause);
+        for report in reports {
+            let version = Some(version.as_str());
+            let weighed = self.expectations.weigh(&report, Subject { xen, version, environment });
+            let place = self.plan.iter().position(|place| {
+                (place.xen.as_str(), place.environment, &place.test)
+                    == (xen, environment, &report.name)
+            });
+            let frames = report
+                .backtrace
+                .iter()
+                .map(|address| format!("{address:#x} tests::trap::faults at tests/src/trap.rs:12"));
+            let outcome = TestOutcome {
+                xen: xen.into(),
+                environment,
+                flaky: attempt > 1 && !weighed.status.is_bad(),
+                frames: frames.collect(),
+                xen_words: report.xen_words.clone(),
+                report,
+                weighed,
+                attempt,
+                again: false,
+                place: place.unwrap(),
+            };
+            self.recorder.event(&RunEvent::TestSettled { boot, outcome: &outcome });
+        }
+        self.recorder.event(&RunEvent::BootEnded {
+            boot,
+            elapsed: Duration::from_millis(1500),
+            version: Some(&version),
+            ended_by: cause,
+        });
+    }
+
+    fn end(mut self, stopped: Option<Exit>) -> Document {
+        let exit = stopped.unwrap_or(Exit::Timeout);
+        let elapsed = Duration::from_millis(65_432);
+        self.recorder.event(&RunEvent::RunEnded { elapsed, stopped, error: None, exit });
+        self.recorder.document()
+    }
+}
+
+/// The whole run.
+pub fn whole() -> Document {
+    let mut teller = Teller::new();
+    let first = vec![list(), elf(false), stack(true), danger(true)];
+    teller.boot("4.17", Pv64, 1, first);
+    teller.boot("4.17", Pv64, 1, vec![trap()]);
+    teller.boot("4.17", Pv64, 1, vec![skipped(), soak()]);
+    teller.boot("4.17", Pv64, 1, vec![tool()]);
+    let good = || report("trap", vec![case("faults", Verdict::Success, &[], 3)]);
+    let fine = || report("tool", vec![case("x", Verdict::Success, &[], 3)]);
+    teller.boot("4.17", Pvh64, 1, vec![list(), elf(false), stack(true), danger(false)]);
+    teller.boot("4.17", Pvh64, 1, vec![good(), skipped(), list_like("soak"), fine()]);
+    teller.boot("4.17", Pvh64, 2, vec![stack(false)]);
+    teller.boot("4.20", Pv64, 1, vec![list(), elf(true), stack(true), danger(true)]);
+    teller.boot("4.20", Pv64, 1, vec![good(), skipped(), list_like("soak"), fine()]);
+    teller.end(None)
+}
+
+/// The same, stopped after its first boot.
+pub fn stopped() -> Document {
+    let mut teller = Teller::new();
+    teller.boot("4.17", Pv64, 1, vec![list(), elf(false)]);
+    teller.end(Some(Exit::Interrupted))
+}
+
+fn list_like(name: &str) -> TestReport {
+    report(
+        name,
+        vec![
+            case("long", Verdict::Success, &[], 300),
+            case("longer", Verdict::Success, &[], 10_500),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KnownVerdict;
+    use super::*;
+
+    #[test]
+    fn it_has_everything() {
+        let document = whole();
+        for status in [
+            Status::Success,
+            Status::Skip,
+            Status::Error,
+            Status::Failure,
+            Status::Crash,
+            Status::Timeout,
+        ] {
+            assert!(document.tests.iter().any(|test| test.last.status == status), "{status}");
+        }
+        let news = |test: &&super::super::Test| test.known_verdict() == Some(KnownVerdict::News);
+        assert!(document.tests.iter().any(|test| test.flaky));
+        assert!(document.tests.iter().any(|test| test.is_known()));
+        assert!(document.tests.iter().any(|test| news(&test)));
+        assert!(document.expectations.iter().any(|expected| expected.stale));
+        assert!(document.complete && !stopped().complete);
+        assert_eq!(stopped().not_run.len(), 22);
+    }
+}

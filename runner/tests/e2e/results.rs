@@ -1,0 +1,193 @@
+//! Reports of the real binary: what is in them, whatever became of the run, and `diff` on them.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::world::{Output, World};
+
+fn json(world: &World, name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(world.path(name)).unwrap()).unwrap()
+}
+
+fn test_of<'j>(json: &'j Value, name: &str) -> &'j Value {
+    json["tests"].as_array().unwrap().iter().find(|test| test["test"] == name).unwrap()
+}
+
+#[test]
+fn json_tells_all() {
+    let world = World::new();
+    let out = world.run(&["run", "--json", "r.json"], "crash-once", "needy.log");
+    assert_eq!(out.code, 6, "{out:?}");
+    let json = json(&world, "r.json");
+    assert_eq!((&json["schema"], &json["complete"]), (&"xtf-rs/1".into(), &true.into()));
+    assert_eq!(json["run"]["exit_code"], 6);
+    assert_eq!(json["run"]["qemu"], "QEMU emulator version 0.0 (fake)");
+    assert_eq!(json["boots"].as_array().unwrap().len(), 2);
+    assert_eq!(json["boots"][0]["ended_by"], "xen");
+    assert_eq!(json["boots"][0]["version"], "4.17.7");
+    let args = test_of(&json, "args");
+    assert_eq!((&args["status"], &args["cause"]), (&"CRASH".into(), &"xen".into()));
+    assert_eq!(args["at_case"], "list/b");
+    assert!(args["xen_words"][0].as_str().unwrap().starts_with("(XEN) ----[ Xen-4.17.7"));
+    let example = test_of(&json, "example");
+    assert_eq!(example["cases"][1]["verdict"], "SKIP");
+    assert_eq!(example["cases"][1]["why"], "not privileged");
+    // The boot's command and folder are where they are said to be.
+    let logs = json["run"]["logs"].as_str().unwrap();
+    let dir = std::path::Path::new(logs).join(json["boots"][0]["logs"].as_str().unwrap());
+    let runner = fs::read_to_string(dir.join("runner.log")).unwrap();
+    assert!(runner.contains(json["boots"][0]["command"].as_str().unwrap()), "{runner}");
+}
+
+#[test]
+fn a_report_can_go_to_standard_output() {
+    let world = World::new();
+    let out = world.run(&["run", "--json", "-", "--junit", "r.xml"], "print", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    let json: Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(json["complete"], true);
+    assert!(out.stderr.contains("PASS ["), "{out:?}");
+    assert!(
+        fs::read_to_string(world.path("r.xml")).unwrap().contains("<testsuite name=\"fake/pv64\"")
+    );
+
+    let out = world.run(&["run", "--json", "-", "--junit", "-"], "print", "success.log");
+    assert_eq!(out.code, 64, "{out:?}");
+    let out = world.run(&["run", "--json", "no/such/r.json"], "print", "success.log");
+    assert_eq!(out.code, 74, "{out:?}");
+    assert!(out.stderr.contains("no/such/r.json"), "{out:?}");
+    assert!(!out.stdout.contains("Running"), "an hour later is too late: {out:?}");
+}
+
+#[test]
+fn what_is_stopped_says_so() {
+    let world = World::new();
+    let args = ["run", "--json", "r.json", "--junit", "r.xml"];
+    let runner = world.spawn(&args, "hang", "good.log");
+    let qemu = world.wait_for_qemus(1);
+    kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
+    assert!(qemu.die());
+    let out = Output::from(runner.wait_with_output().unwrap());
+    assert_eq!(out.code, 130, "{out:?}");
+    let partial = json(&world, "r.json");
+    assert_eq!(partial["complete"], false);
+    assert_eq!(partial["incomplete_because"], "stopped by SIGINT");
+    assert_eq!(partial["run"]["exit_code"], 130);
+    // The fake guest may or may not have come to its first result.
+    let count = |key: &str| partial[key].as_array().unwrap().len();
+    assert_eq!(count("tests") + count("not_run"), 3);
+    assert!(count("not_run") >= 2);
+    let junit = fs::read_to_string(world.path("r.xml")).unwrap();
+    assert!(junit.contains("<error message=\"stopped by SIGINT"), "{junit}");
+}
+
+#[test]
+fn what_is_killed_leaves_no_whole_report_of_an_earlier_run() {
+    let world = World::new();
+    let args = ["run", "--json", "r.json"];
+    assert_eq!(world.run(&args, "print", "success.log").code, 0);
+    assert_eq!(json(&world, "r.json")["complete"], true);
+    let mut runner = world.spawn(&args, "hang", "good.log");
+    let qemu = world.wait_for_qemus(1);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert!(qemu.die());
+    let left = json(&world, "r.json");
+    assert_eq!((&left["complete"], &left["run"]["exit_code"]), (&false.into(), &Value::Null));
+    assert_eq!(left["incomplete_because"], "the run goes on");
+    // Nothing half written is left beside it.
+    let names = fs::read_dir(world.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!names.into_iter().any(|name| name.to_string_lossy().starts_with(".tmp")));
+}
+
+#[test]
+fn a_qemu_that_does_not_start_leaves_a_partial_report() {
+    let world = World::new();
+    let out = world.run(&["run", "--json", "r.json"], "refuse", "good.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    let left = json(&world, "r.json");
+    assert_eq!((&left["complete"], &left["run"]["exit_code"]), (&false.into(), &69.into()));
+    assert!(left["incomplete_because"].as_str().unwrap().contains("exited with 1"), "{left}");
+    assert_eq!(left["boots"][0]["ended_by"], "qemu");
+}
+
+#[test]
+fn expectations_are_read_from_beside_the_configuration() {
+    let world = World::new();
+    world.file(
+        "expectations.toml",
+        "[[expect]]\ntest = 'args/list/b'\nstatus = 'FAILURE'\nreason = 'known since long'\n\
+         link = 'https://example.org/1'\n",
+    );
+    let args = ["run", "example", "args", "needy", "--json", "r.json"];
+    let out = world.run(&args, "print", "good.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    let line = "~ list/b: known FAILURE, known since long <https://example.org/1> \
+                (expectations.toml:1): expected EINVAL, got success";
+    assert!(out.stdout.contains(line), "{out:?}");
+    let json = json(&world, "r.json");
+    assert_eq!(test_of(&json, "args")["cases"][1]["known"]["verdict"], "KNOWN");
+    assert_eq!(json["expectations"][0]["known"], 1);
+
+    // With a file of its own, that one alone counts; a success is news, and a failure if wanted.
+    world.file(
+        "other.toml",
+        "[[expect]]\nxen = 'fak*'\ntest = 'example'\nstatus = 'CRASH'\nreason = 'once'\n\
+         [[expect]]\ntest = 'exmaple'\nstatus = 'CRASH'\nreason = 'x'\n",
+    );
+    let out = world.run(&["run", "example", "--expect", "other.toml"], "print", "example.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("NEWS ["), "{out:?}");
+    assert!(out.stdout.contains("STALE other.toml:6: nothing here is `exmaple`"), "{out:?}");
+    assert_eq!(out.last_line(), "1 passed (1 news), 0 failed, 0 skipped");
+    let strict = ["run", "example", "--expect", "other.toml", "--strict-news"];
+    let out = world.run(&strict, "print", "example.log");
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stdout.contains("CRASH was expected: once"), "{out:?}");
+
+    for (args, why) in [
+        (["run", "--expect", "gone.toml"], "gone.toml"),
+        (["run", "--expect", "bad.toml"], "bad.toml:3: unknown field `sttaus`"),
+    ] {
+        world.file("bad.toml", "[[expect]]\ntest = 't'\nsttaus = 'CRASH'\n");
+        let out = world.run(&args, "print", "good.log");
+        assert!(out.stderr.contains(why) && out.code >= 64, "{out:?}");
+    }
+}
+
+#[test]
+fn differences_decide_the_exit_code() {
+    let world = World::new();
+    world.run(&["run", "--json", "good.json"], "print", "success.log");
+    world.run(&["run", "--json", "bad.json"], "print", "good.log");
+    let out = world.run_plain(&["diff", "good.json", "bad.json"]);
+    assert_eq!(out.code, 5, "{out:?}");
+    let told = "fake pv64  args list/b: SUCCESS -> FAILURE (expected EINVAL, got success)";
+    assert!(out.stdout.contains(told), "{out:?}");
+    assert_eq!(out.last_line(), "2 regressions");
+    let out = world.run_plain(&["diff", "bad.json", "good.json"]);
+    assert_eq!((out.code, out.last_line()), (0, "nothing regressed"), "{out:?}");
+    let out = world.run_plain(&["diff", "good.json", "bad.json", "--json"]);
+    assert_eq!(out.code, 5, "{out:?}");
+    let json: Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(json["regressed"], true);
+    assert_eq!(json["changes"][1]["case"], "list/b");
+
+    world.file("cut.json", "{\n\"schema\": \"xtf-rs/1\",\n");
+    world.run(&["run", "--json", "partial.json"], "refuse", "good.log");
+    for (args, code, why) in [
+        (&["diff", "good.json", "cut.json"][..], 65, "cut.json:3: EOF"),
+        (&["diff", "good.json", "xtf-runner.toml"], 65, "xtf-runner.toml:1: "),
+        (&["diff", "good.json", "gone.json"], 74, "gone.json"),
+        (&["diff", "good.json", "partial.json"], 65, "--allow-partial"),
+        (&["diff", "good.json", "bad.json", "--slower", "1"], 64, "must be above 1"),
+    ] {
+        let out = world.run_plain(args);
+        assert_eq!(out.code, code, "{out:?}");
+        assert!(out.stderr.contains(why), "{out:?}");
+    }
+    let out = world.run_plain(&["diff", "partial.json", "good.json", "--allow-partial"]);
+    assert_eq!(out.code, 0, "{out:?}");
+}
