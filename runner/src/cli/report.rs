@@ -16,6 +16,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
+    /// Write the results as KTAP, all boots in one; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub ktap: Option<PathBuf>,
+
     /// Known outcomes [default: from the configuration, else expectations.toml beside it, if any]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,

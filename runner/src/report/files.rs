@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
-use super::{json, junit};
+use super::{json, junit, ktap};
 use crate::exit::{Error, IoContext, Result};
 use crate::results::Document;
 
@@ -26,6 +26,8 @@ pub enum Form {
     Json,
     /// JUnit XML.
     Junit,
+    /// KTAP.
+    Ktap,
 }
 
 /// Files to write.
@@ -91,6 +93,7 @@ impl Form {
         match self {
             Form::Json => json::text(document),
             Form::Junit => junit::text(document),
+            Form::Ktap => Ok(ktap::text(document)),
         }
     }
 }

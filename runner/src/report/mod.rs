@@ -6,6 +6,7 @@ mod display;
 mod files;
 mod json;
 mod junit;
+mod ktap;
 mod matrix;
 
 use std::io::{self, IsTerminal, Write};

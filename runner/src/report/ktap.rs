@@ -1,0 +1,266 @@
+//! `--ktap`: all boots in one KTAP document, as kernel tooling reads it.
+//!
+//! Three levels: a Xen in an environment, a test, a case. What has no place in KTAP is a diagnostic
+//! line. Tolerated outcomes are `not ok` with the directive `XFAIL`, as in the guest's own KTAP.
+
+use std::fmt::Write;
+
+use crate::cli::Environment;
+use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Place, Test, Word};
+use crate::status::Status;
+
+/// The report.
+pub fn text(document: &Document) -> String {
+    let columns = document.columns();
+    let mut lines = Lines { text: String::new() };
+    lines.add(0, "KTAP version 1");
+    for boot in &document.boots {
+        let version = boot.version.as_deref().unwrap_or("of unknown version");
+        lines.note(0, &format!("boot {}: Xen {version}, {}", boot.number, boot.provenance));
+    }
+    for expected in document.expectations.iter().filter(|expected| expected.stale) {
+        lines.note(0, &format!("STALE {}: {}", expected.source, expected.reason));
+    }
+    lines.add(0, &format!("1..{}", columns.len()));
+    for (index, column) in columns.into_iter().enumerate() {
+        of_column(document, column, index + 1, &mut lines);
+    }
+    if let Some(why) = &document.incomplete_because {
+        lines.add(0, &format!("Bail out! {}", plain(why)));
+    }
+    lines.text
+}
+
+/// Lines, each at its depth.
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn add(&mut self, depth: usize, line: &str) {
+        let _ = writeln!(self.text, "{:1$}{line}", "", 2 * depth);
+    }
+
+    /// A diagnostic, which may have several lines.
+    fn note(&mut self, depth: usize, text: &str) {
+        for line in text.lines() {
+            self.add(depth, &format!("# {line}"));
+        }
+    }
+
+    fn begin(&mut self, depth: usize, name: &str, plan: usize) {
+        self.add(depth, "KTAP version 1");
+        self.add(depth, &format!("# Subtest: {}", plain(name)));
+        self.add(depth, &format!("1..{plan}"));
+    }
+
+    fn result(&mut self, depth: usize, number: usize, name: &str, outcome: &Outcome) {
+        let ok = if outcome.ok { "ok" } else { "not ok" };
+        let mut line = format!("{ok} {number} {}", plain(name));
+        if let Some((directive, why)) = &outcome.directive {
+            let _ = write!(line, " # {directive} {}", why.replace(['\n', '\r'], " "));
+        }
+        self.add(depth, line.trim_end());
+    }
+}
+
+/// A result line's meaning.
+struct Outcome {
+    ok: bool,
+    directive: Option<(&'static str, String)>,
+}
+
+impl Outcome {
+    fn ok() -> Outcome {
+        Outcome { ok: true, directive: None }
+    }
+
+    fn not_ok(directive: Option<&'static str>, why: String) -> Outcome {
+        Outcome { ok: false, directive: directive.map(|directive| (directive, why)) }
+    }
+
+    fn of_status(status: Status, why: String) -> Outcome {
+        match status {
+            Status::Success => Outcome::ok(),
+            Status::Skip => Outcome { ok: true, directive: Some(("SKIP", why)) },
+            Status::Failure => Outcome::not_ok(None, why),
+            Status::Timeout => Outcome::not_ok(Some("TIMEOUT"), why),
+            // KTAP has no word for a crash; why says it.
+            Status::Error | Status::Crash => Outcome::not_ok(Some("ERROR"), why),
+        }
+    }
+}
+
+/// A name or reason in which nothing looks like a directive.
+fn plain(text: &str) -> String {
+    text.replace(['\n', '\r'], " ").replace('#', "\\#")
+}
+
+fn of_column(
+    document: &Document,
+    (xen, environment): (&str, Environment),
+    number: usize,
+    lines: &mut Lines,
+) {
+    let here = |place: &&Place| (place.xen.as_str(), place.environment) == (xen, environment);
+    let tests: Vec<&Test> = document.tests.iter().filter(|test| here(&&test.place)).collect();
+    let missing: Vec<&Place> = document.not_run.iter().filter(here).collect();
+    let name = format!("{xen}/{}", environment.name());
+    lines.begin(1, &name, tests.len() + missing.len());
+    for (index, test) in tests.iter().enumerate() {
+        of_test(document, test, index + 1, lines);
+    }
+    for (index, place) in missing.iter().enumerate() {
+        let outcome = Outcome::not_ok(Some("ERROR"), "it has no result".into());
+        lines.result(1, tests.len() + index + 1, &place.test, &outcome);
+    }
+    let status = Status::of_parts(tests.iter().map(|test| test.last.status));
+    let status = match (status, missing.is_empty()) {
+        (Some(status), true) => status,
+        (status, _) => status.unwrap_or(Status::Error).max(Status::Error),
+    };
+    let why = if status == Status::Skip { "all of it" } else { "see above" };
+    lines.result(0, number, &name, &Outcome::of_status(status, why.into()));
+}
+
+fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
+    let last = &test.last;
+    // The case that was under way when the boot ended has a line of its own.
+    let plan = last.cases.len() + usize::from(last.at_case.is_some());
+    if plan > 0 {
+        lines.begin(2, &test.place.test, plan);
+        for (index, case) in last.cases.iter().enumerate() {
+            of_case(case, index + 1, lines);
+        }
+        if let Some(name) = &last.at_case {
+            lines.result(2, plan, name, &whole(last));
+        }
+    }
+    for attempt in &test.earlier {
+        let reasons = attempt.reasons.join("; ");
+        lines.note(1, &format!("FLAKY: boot {} was a {}: {reasons}", attempt.boot, attempt.status));
+    }
+    if last.slow {
+        lines.note(1, &format!("SLOW: {:.3} s", last.elapsed_s));
+    }
+    news(last.known.as_ref(), 1, lines);
+    if last.status.is_bad() || test.is_known() {
+        for line in &last.reasons {
+            lines.note(1, line);
+        }
+        for line in &last.diagnostics {
+            lines.note(1, line);
+        }
+        for frame in &last.backtrace {
+            lines.note(1, &format!("at {frame}"));
+        }
+        for line in &last.xen_words {
+            lines.note(1, line);
+        }
+        if let Some(dir) = document.logs_of(last.boot) {
+            lines.note(1, &format!("logs: {}", dir.display()));
+        }
+    }
+    lines.result(1, number, &test.place.test, &whole(last));
+}
+
+fn news(known: Option<&Known>, depth: usize, lines: &mut Lines) {
+    if let Some(known) = known.filter(|known| known.verdict == KnownVerdict::News) {
+        lines.note(depth, &format!("NEWS: {} was expected, {}", known.expected, known.told()));
+    }
+}
+
+/// A test's own line.
+fn whole(attempt: &Attempt) -> Outcome {
+    let known = attempt.known.as_ref();
+    match known.filter(|known| known.verdict == KnownVerdict::Known) {
+        Some(known) if !attempt.status.is_bad() => {
+            let why = format!("{}: {}", known.expected, known.told());
+            Outcome::not_ok(Some("XFAIL"), why)
+        }
+        _ => {
+            let reasons = match attempt.reasons.as_slice() {
+                [] => "a case could not do its work".into(),
+                reasons => reasons.join("; "),
+            };
+            let crash = if attempt.status == Status::Crash { "CRASH: " } else { "" };
+            Outcome::of_status(attempt.status, format!("{crash}{reasons}"))
+        }
+    }
+}
+
+fn of_case(case: &Case, number: usize, lines: &mut Lines) {
+    let why = case.why.clone().unwrap_or_default();
+    for line in &case.diagnostics {
+        lines.note(2, line);
+    }
+    if case.slow {
+        lines.note(2, &format!("SLOW: {:.3} s", case.elapsed_s));
+    }
+    news(case.known.as_ref(), 2, lines);
+    let outcome = match (case.verdict, &case.known) {
+        (word, Some(known)) if known.verdict == KnownVerdict::Known => {
+            Outcome::not_ok(Some("XFAIL"), format!("{}: {}", word.name(), known.told()))
+        }
+        (Word::Deviation, _) => Outcome::not_ok(Some("XFAIL"), why),
+        (word, _) => Outcome::of_status(word.status(), why),
+    };
+    lines.result(2, number, &case.name, &outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::results::sample;
+
+    #[test]
+    fn all_that_there_is_to_show() {
+        let text = text(&sample::whole());
+        expect_file!["../../tests/fixtures/results/whole.ktap"].assert_eq(&text);
+        check(&text);
+    }
+
+    #[test]
+    fn a_partial_report_bails_out() {
+        let text = text(&sample::stopped());
+        assert!(text.ends_with("Bail out! stopped by SIGINT\n"), "{text}");
+        assert_eq!(text.matches("# ERROR it has no result").count(), 22);
+        assert!(text.contains("\nnot ok 1 4.17/pv64 # ERROR see above\n"), "{text}");
+        check(&text);
+    }
+
+    /// KTAP's grammar: at every depth a version, a plan, and as many results as it says, numbered;
+    /// a result right after a nested document is that document's.
+    fn check(text: &str) {
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        let mut versions = 0;
+        for line in text.lines() {
+            let body = line.trim_start();
+            let depth = (line.len() - body.len()) / 2;
+            if body == "KTAP version 1" {
+                versions += 1;
+                assert_eq!(depth, versions - 1, "{line}");
+            } else if let Some(plan) = body.strip_prefix("1..") {
+                open.push((plan.parse().unwrap(), 0));
+                assert_eq!(open.len(), depth + 1, "{line}");
+            } else if let Some(rest) =
+                body.strip_prefix("ok ").or_else(|| body.strip_prefix("not ok "))
+            {
+                while open.len() > depth + 1 {
+                    let (plan, seen) = open.pop().unwrap();
+                    versions -= 1;
+                    assert_eq!(seen, plan, "before {line}");
+                }
+                let (plan, seen) = open.last_mut().unwrap();
+                *seen += 1;
+                assert!(rest.starts_with(&format!("{seen} ")) && seen <= plan, "{line}");
+            } else {
+                assert!(body.starts_with("# ") || body.starts_with("Bail out! "), "{line}");
+            }
+        }
+        let ends: Vec<bool> = open.iter().map(|(plan, seen)| plan == seen).collect();
+        assert_eq!(ends, [true]);
+    }
+}
