@@ -125,7 +125,12 @@ fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
 
 /// The reports that are to be written.
 fn files(args: &ReportArgs) -> Result<Files> {
-    let wanted = [(Form::Json, &args.json), (Form::Junit, &args.junit), (Form::Ktap, &args.ktap)];
+    let wanted = [
+        (Form::Json, &args.json),
+        (Form::Junit, &args.junit),
+        (Form::Ktap, &args.ktap),
+        (Form::Html, &args.html),
+    ];
     let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
     Files::new(wanted.collect())
 }

@@ -20,6 +20,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub ktap: Option<PathBuf>,
 
+    /// Write the results as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
     /// Known outcomes [default: from the configuration, else expectations.toml beside it, if any]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,

@@ -17,7 +17,7 @@ use crate::cli::Environment;
 use crate::exit::{Error, IoContext, Result};
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
-use crate::results::{Document, Expected, Known, KnownVerdict};
+use crate::results::{Document, Expected, Known, KnownVerdict, Test};
 use crate::status::Status;
 use crate::suggest;
 
@@ -110,7 +110,7 @@ impl Expectations {
         let every = Pattern::new("*").unwrap_or_default();
         let kills = tests.iter().flat_map(|test| test.kills.iter().map(move |xen| (test, xen)));
         let entries = kills.map(|(test, xen)| Expectation {
-            source: "the test's declaration".into(),
+            source: format!("declared by {} for {xen}", test.name),
             declared: true,
             xen: literal(xen),
             environment: every.clone(),
@@ -272,15 +272,15 @@ impl Expectations {
     pub fn applied(&self, document: &Document, tests: &[TestMeta], whole: bool) -> Vec<Expected> {
         let mut applied = Vec::new();
         for entry in &self.entries {
-            let count = |verdict| {
-                let attempts = document.tests.iter().map(|test| &test.last);
-                attempts
-                    .flat_map(|last| {
-                        last.known.iter().chain(last.cases.iter().flat_map(|case| &case.known))
-                    })
-                    .filter(|known| known.verdict == verdict && known.is_of(entry))
-                    .count()
+            // What is said of a whole test and of cases in it came once.
+            let came = |test: &Test, verdict| {
+                let is = |known: &Option<Known>| {
+                    known.as_ref().is_some_and(|k| k.verdict == verdict && k.is_of(entry))
+                };
+                let cases = || test.last.cases.iter().filter(|case| is(&case.known)).count();
+                if is(&test.last.known) { 1 } else { cases() }
             };
+            let count = |verdict| document.tests.iter().map(|test| came(test, verdict)).sum();
             let ran = document.tests.iter().map(|test| &test.place).chain(&document.not_run);
             let version = |xen: &str| {
                 let mut boots = document.boots.iter().filter(|boot| boot.xen == xen);

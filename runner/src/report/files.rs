@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
-use super::{json, junit, ktap};
+use super::{html, json, junit, ktap};
 use crate::exit::{Error, IoContext, Result};
 use crate::results::Document;
 
@@ -28,6 +28,8 @@ pub enum Form {
     Junit,
     /// KTAP.
     Ktap,
+    /// A page.
+    Html,
 }
 
 /// Files to write.
@@ -69,9 +71,9 @@ impl Files {
         self.written = Some(Instant::now());
         for (form, path) in &self.wanted {
             let done = if !is_stdout(path) {
-                form.text(document).and_then(|text| replace(path, &text))
+                form.text(document, folder(path)).and_then(|text| replace(path, &text))
             } else if document.run.exit_code.is_some() {
-                form.text(document).and_then(|text| crate::run::write_out(&text))
+                form.text(document, Path::new("/")).and_then(|text| crate::run::write_out(&text))
             } else {
                 Ok(())
             };
@@ -88,12 +90,13 @@ impl Files {
 }
 
 impl Form {
-    /// The report of that form.
-    fn text(self, document: &Document) -> Result<String> {
+    /// The report of that form, to be put into the folder `place`.
+    fn text(self, document: &Document, place: &Path) -> Result<String> {
         match self {
             Form::Json => json::text(document),
             Form::Junit => junit::text(document),
             Form::Ktap => Ok(ktap::text(document)),
+            Form::Html => Ok(html::text(document, place)),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod display;
 mod files;
+mod html;
 mod json;
 mod junit;
 mod ktap;

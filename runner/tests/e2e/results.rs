@@ -64,7 +64,7 @@ fn a_report_can_go_to_standard_output() {
 #[test]
 fn what_is_stopped_says_so() {
     let world = World::new();
-    let args = ["run", "--json", "r.json", "--junit", "r.xml"];
+    let args = ["run", "--json=r.json", "--junit=r.xml", "--ktap=r.ktap", "--html=r.html"];
     let runner = world.spawn(&args, "hang", "good.log");
     let qemu = world.wait_for_qemus(1);
     kill_process(Pid::from_child(&runner), Signal::INT).unwrap();
@@ -81,6 +81,15 @@ fn what_is_stopped_says_so() {
     assert!(count("not_run") >= 2);
     let junit = fs::read_to_string(world.path("r.xml")).unwrap();
     assert!(junit.contains("<error message=\"stopped by SIGINT"), "{junit}");
+    let ktap = fs::read_to_string(world.path("r.ktap")).unwrap();
+    assert!(ktap.ends_with("Bail out! stopped by SIGINT\n"), "{ktap}");
+    let html = fs::read_to_string(world.path("r.html")).unwrap();
+    assert!(html.contains("This report is partial"), "{html}");
+    // Links lead from the page to the logs.
+    let link = html
+        .split("href=\"")
+        .find_map(|rest| rest.split('"').next().filter(|link| link.ends_with("guest.log")));
+    assert!(world.path(link.unwrap()).is_file(), "{link:?}");
 }
 
 #[test]
