@@ -23,7 +23,7 @@ fn json_tells_all() {
     let json = json(&world, "r.json");
     assert_eq!((&json["schema"], &json["complete"]), (&"xtf-rs/1".into(), &true.into()));
     assert_eq!(json["run"]["exit_code"], 6);
-    assert_eq!(json["run"]["qemu"], "QEMU emulator version 0.0 (fake)");
+    assert_eq!(json["run"]["qemu"], "QEMU emulator version 99.0 (fake)");
     assert_eq!(json["boots"].as_array().unwrap().len(), 2);
     assert_eq!(json["boots"][0]["ended_by"], "xen");
     assert_eq!(json["boots"][0]["version"], "4.17.7");
