@@ -48,15 +48,15 @@ pub(crate) fn parameter(name: &str) -> Option<&'static str> {
     let words = stamp.split_ascii_whitespace().chain(line.split_ascii_whitespace());
     words
         .filter_map(|word| word.split_once('='))
-        .filter(|(key, _)| *key == name)
-        .last()
+        .rfind(|(key, _)| *key == name)
         .map(|(_, value)| value)
 }
 
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options<'a> {
-    /// Comma-separated names, as [`crate::select`] reads them; `None` runs every default test that may share a boot.
+    /// Comma-separated names, as [`crate::select`] reads them; `None` runs every default test that
+    /// may share a boot.
     pub tests: Option<&'a str>,
     /// How to leave: power off, or reset the machine.
     pub exit: Reason,
