@@ -8,6 +8,8 @@ macro_rules! println {
     ($($format:tt)*) => { $crate::console::line(format_args!($($format)*)) };
 }
 
+pub use arch::console::drain;
+
 /// Writes a line to every console of the domain.
 pub fn line(text: fmt::Arguments<'_>) {
     let mut buffer = Buffer::new();

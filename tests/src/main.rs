@@ -10,6 +10,7 @@ extern crate alloc;
 mod bad;
 mod dangerous;
 mod example;
+mod hypercall_fuzz;
 mod livepatch_action;
 mod livepatch_args;
 mod livepatch_concurrent;
@@ -53,6 +54,7 @@ kernel::registry![
     livepatch_soak,
     livepatch_concurrent,
     livepatch_fuzz,
+    hypercall_fuzz,
     dangerous::align_0,
     dangerous::alternative_too_long,
     dangerous::empty_modinfo,

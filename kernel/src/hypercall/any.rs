@@ -1,0 +1,113 @@
+//! Any hypercall with any arguments, for a test that means to send Xen whatever there is.
+//!
+//! Nothing can promise that such a call leaves this guest in order; what is done here is that Xen
+//! is never *told* of memory that Rust code uses. No argument, and no aligned word of the memory
+//! that arguments may point at, is an address or a frame number of anything but that memory.
+
+use alloc::alloc::alloc_zeroed;
+use core::alloc::Layout;
+
+use arch::hypercall::hypercall;
+use arch::memory::{NON_CANONICAL, PAGE_SIZE, Protection, Region, XEN_RANGE, protect};
+
+use crate::Answer;
+use crate::test::Stop;
+
+const PAGE: usize = PAGE_SIZE as usize;
+const WORD: usize = size_of::<u64>();
+/// Pages that arguments point at.
+const PAGES: usize = 4;
+/// Guard, the page to lose, guard, the pages, guard.
+const ALL_PAGES: usize = 4 + PAGES;
+
+/// Where the image is linked; below is memory that nobody uses.
+const IMAGE: u64 = 1 << 20;
+
+/// Memory that calls may name. It is never given back: Xen may have been told to write to it.
+pub struct Arena {
+    whole: Region,
+    used: Region,
+}
+
+impl Arena {
+    /// Takes the memory from the heap.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when memory or page tables run out.
+    pub fn claim() -> Result<Self, Stop> {
+        let layout = Layout::from_size_align(ALL_PAGES * PAGE, PAGE).map_err(Stop::error)?;
+        // SAFETY: the layout is not empty.
+        let memory = unsafe { alloc_zeroed(layout) };
+        if memory.is_null() {
+            return Err(Stop::error("out of memory for the arena"));
+        }
+        let start = memory.expose_provenance() as u64;
+        for guard in [0, 2, ALL_PAGES as u64 - 1] {
+            // SAFETY: the page is ours, and nobody has a reference into it.
+            unsafe { protect(start + guard * PAGE_SIZE, Protection::None) }
+                .map_err(|error| Stop::error(format_args!("cannot protect a page: {error:?}")))?;
+        }
+        let whole = Region { start, len: (ALL_PAGES * PAGE) as u64 };
+        let used = Region { start: start + 3 * PAGE_SIZE, len: (PAGES * PAGE) as u64 };
+        Ok(Self { whole, used })
+    }
+
+    /// What arguments may point at.
+    pub fn memory(&self) -> Region {
+        self.used
+    }
+
+    /// A page that may disappear: nothing is ever read or written there.
+    pub fn page_to_lose(&self) -> u64 {
+        self.whole.start + PAGE_SIZE
+    }
+
+    /// Addresses that are wrong, each in its own way.
+    pub fn bad_addresses(&self) -> [u64; 6] {
+        let after = self.used.end();
+        [after, after - 1, self.used.start - 1, NON_CANONICAL, XEN_RANGE, u64::MAX]
+    }
+
+    /// Whether Xen may be told this number, as an address or as the number of a frame.
+    pub fn may_tell(&self, number: u64) -> bool {
+        let end = arch::boot().heap.end();
+        let frames = IMAGE / PAGE_SIZE..end.div_ceil(PAGE_SIZE);
+        if self.whole.contains(number) || number == self.page_to_lose() / PAGE_SIZE {
+            return true;
+        }
+        !(IMAGE..end).contains(&number) && !frames.contains(&number)
+    }
+
+    /// Fills the memory, asking `word` again where a number may not be told.
+    pub fn fill(&mut self, mut word: impl FnMut() -> u64) {
+        for index in 0..self.used.len as usize / WORD {
+            let allowed = core::iter::from_fn(|| Some(word())).find(|&word| self.may_tell(word));
+            self.put(index, allowed.unwrap_or(0));
+        }
+    }
+
+    /// Sets one word.
+    ///
+    /// # Panics
+    /// If it lies outside, or may not be told.
+    pub fn put(&mut self, index: usize, word: u64) {
+        assert!(index < self.used.len as usize / WORD && self.may_tell(word), "a mistake of ours");
+        let place: *mut u64 =
+            core::ptr::with_exposed_provenance_mut(self.used.start as usize + index * WORD);
+        // SAFETY: in bounds, and only ever accessed so; Xen may write there at any time, hence
+        // volatile.
+        unsafe { place.write_volatile(word) };
+    }
+
+    /// Performs the call.
+    ///
+    /// # Panics
+    /// If an argument may not be told.
+    pub fn perform(&mut self, number: u32, args: [u64; 5]) -> Answer {
+        assert!(args.iter().all(|&arg| self.may_tell(arg)), "a mistake of ours");
+        // SAFETY: Xen writes where it is told to, which is nowhere that Rust code uses. A call
+        // that takes this guest's pages away, or has it continue elsewhere, is the end of a domain
+        // that is there to be lost; the caller leaves out the calls that are known to.
+        Answer(unsafe { hypercall(number, args) })
+    }
+}
