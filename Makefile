@@ -64,7 +64,7 @@ unit-test: setup
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
-	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real -- --ignored
+	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real --test new_real -- --ignored
 
 clean:
 	cargo clean

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use object::{Object, ObjectSection};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ impl TestMeta {
 }
 
 /// XTF's test categories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Category {
     Functional,

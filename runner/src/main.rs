@@ -23,6 +23,7 @@ mod list;
 mod logs;
 mod machine;
 mod mutate;
+mod new;
 mod partition;
 mod plan;
 mod plugin;
@@ -64,6 +65,7 @@ fn main() -> Exit {
         Command::Diff(args) => diff::diff(args),
         Command::Mutate(args) => mutate::mutate(args),
         Command::Coverage(args) => coverage::coverage(args),
+        Command::New(args) => new::new(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("error: {e}");

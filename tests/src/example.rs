@@ -1,7 +1,7 @@
 //! # example
 //!
-//! The smallest useful test: copy this file to begin one of your own. Its two cases ask Xen for
-//! its version, first by itself, then as text.
+//! The smallest useful test, and what `xtf-runner new` makes others after. Its two cases ask Xen
+//! for its version, first by itself, then as text.
 #![forbid(unsafe_code)]
 
 use kernel::hypercall::version::{Text, text};

@@ -1,6 +1,6 @@
 //! The tests, one file each, and the order in which they run.
 //!
-//! To add one, copy `example.rs`, declare it below, and add it to the registry.
+//! `xtf-runner new NAME` adds one: a file after `example.rs`, declared and registered below.
 
 #![no_std]
 #![no_main]

@@ -5,6 +5,7 @@ mod diff;
 mod export;
 mod list;
 mod mutate;
+mod new;
 mod report;
 mod run;
 mod selection;
@@ -19,6 +20,7 @@ pub use diff::DiffArgs;
 pub use export::{ExportArgs, GuestKind};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
+pub use new::NewArgs;
 pub use report::{FlakyResult, ReportArgs};
 pub use run::{Accel, BootMode, RunArgs};
 pub use selection::Selection;
@@ -64,6 +66,8 @@ pub enum Command {
     /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the
     /// tests run. Code that no test reaches is code that no test can vouch for.
     Coverage(CoverageArgs),
+    /// Begin a test: writes its file and registers it, so that it builds and runs at once
+    New(NewArgs),
 }
 
 /// Where the image and the configuration are.

@@ -5,7 +5,9 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::geteuid;
 
@@ -68,18 +70,22 @@ fn a_second_runner_waits_for_the_first() {
     let first = world.fetching("slow").spawn().unwrap();
     let apt = world.wait_for_apt();
     let mut second = world.fetching("whole").spawn().unwrap();
-    let mut said = BufReader::new(second.stderr.take().unwrap()).lines();
-    let line = said.next().unwrap().unwrap();
-    assert!(line.contains("waiting for another runner that is getting debian-sid-xen"), "{line}");
+    let (lines, said) = mpsc::channel();
+    let second_said = BufReader::new(second.stderr.take().unwrap());
+    let reader = thread::spawn(move || {
+        second_said.lines().map_while(Result::ok).for_each(|line| lines.send(line).unwrap());
+    });
+    let line = said.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
 
     let mut gate = OpenOptions::new().write(true).open(world.path("pipe.never")).unwrap();
     writeln!(gate, "go on").unwrap();
-    let rest = thread::spawn(move || said.map(Result::unwrap).collect::<Vec<_>>().join("\n"));
     let first = Output::from(first.wait_with_output().unwrap());
     assert_eq!(first.code, 0, "{first:?}");
     let second = Output::from(second.wait_with_output().unwrap());
     assert!(second.code == 0 && second.stdout.ends_with("1 skipped\n"), "{second:?}");
-    let rest = rest.join().unwrap();
+    reader.join().unwrap();
+    assert!(line.contains("waiting for another runner that is getting debian-sid-xen"), "{line}");
+    let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
     assert_eq!(world.downloads(), 1);
     assert!(apt.die());

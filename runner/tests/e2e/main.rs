@@ -5,6 +5,7 @@ mod coverage;
 mod export;
 mod faults;
 mod mutate;
+mod new;
 mod results;
 mod select;
 mod world;

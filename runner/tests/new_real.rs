@@ -1,0 +1,84 @@
+//! What `new` makes, in a copy of the source tree: formatted, linted, built, and run under real Xen.
+//!
+//! Needs what `make build` needs, QEMU, and a Xen in the cache, so `make test` runs it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// What the image is built from, and what cargo wants to see beside it.
+const SOURCES: [&str; 11] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "arch",
+    "kernel",
+    "linker.ld",
+    "livepatch",
+    "plugin",
+    "runner",
+    "rustfmt.toml",
+    "tests",
+];
+
+fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+#[test]
+#[ignore = "builds an image, boots Xen"]
+fn a_new_test_is_well_formed_builds_and_runs() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for source in SOURCES {
+        copy(&workspace.join(source), &dir.path().join(source));
+    }
+    let runner = || Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+    succeed(runner().args(["new", "zeta-probe", "--own-boot", "--workspace"]).arg(dir.path()));
+    succeed(
+        runner().args(["new", "alpha", "--category", "special", "--workspace"]).arg(dir.path()),
+    );
+
+    let target = dir.path().join("target");
+    let cargo = |words: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(dir.path()).args(words).env("CARGO_TARGET_DIR", &target);
+        cargo
+    };
+    let image = ["--release", "--locked", "-p", "xtf-tests", "--target", "x86_64-unknown-none"];
+    succeed(&mut cargo(&["fmt", "-p", "xtf-tests", "--check"]));
+    succeed(&mut cargo(&[&["build"], &image[..]].concat()));
+    succeed(cargo(&[&["clippy"], &image[..]].concat()).args(["--", "-D", "warnings"]));
+
+    let logs = dir.path().join("logs");
+    let run = |words: &[&str]| {
+        let mut command = runner();
+        command.current_dir(workspace).args(["run", "--xen", "4.17", "--logs"]).arg(&logs);
+        command.arg("--image").arg(target.join("x86_64-unknown-none/release/xtf")).args(words);
+        String::from_utf8(succeed(&mut command).stdout).unwrap()
+    };
+    let said = run(&["zeta-probe", "alpha", "example"]);
+    assert!(said.ends_with("6 passed, 0 failed, 0 skipped\n"), "{said}");
+    assert!(said.contains("in 4 boots"), "{said}");
+    assert!(said.contains("pvh64 zeta-probe (2 cases)"), "{said}");
+}
