@@ -46,10 +46,14 @@ test-upstream: build
 	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
 		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
 
-## docs: what is generated from the sources
+## docs: what is generated from the sources; man pages and completions go to target/
 docs: build
 	$(RUNNER) list --markdown > docs/tests.md
 	UPDATE_EXPECT=1 cargo test -q -p xtf-runner the_schema_is_documented
+	$(RUNNER) generate config > docs/config.md
+	$(RUNNER) generate cli > docs/cli.md
+	$(RUNNER) generate man target/man
+	$(RUNNER) generate completions target/completions
 
 ## check: formatting, lints, documentation
 check: setup

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glob::Pattern;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::exit::{Error, IoContext, Result};
@@ -21,21 +22,24 @@ const FILE: &str = "xtf-runner.toml";
 /// Instead of a name: every configured Xen.
 const EVERY: &str = "all";
 /// The project's own file is also the default where there is none.
-const BUILT_IN: &str = include_str!("../../xtf-runner.toml");
+pub const BUILT_IN: &str = include_str!("../../xtf-runner.toml");
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     /// The Xens of a run without `--xen`.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     default_xen: Vec<Spanned<String>>,
     /// A table for each Xen, by the name that `--xen` takes.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, HypervisorEntry>")]
     hypervisor: BTreeMap<String, Spanned<HypervisorEntry>>,
     /// A table for the tests whose names a pattern matches (`*` matches any text). Where several
     /// tables match, command lines and QEMU arguments add up, and of the rest the last one counts.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, TestEntry>")]
     test: BTreeMap<String, Spanned<TestEntry>>,
     /// How QEMU is run.
     #[serde(default)]
@@ -45,7 +49,7 @@ struct File {
 }
 
 /// A `[hypervisor.NAME]` table. Needs exactly one of `debian` and `path`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct HypervisorEntry {
     /// A package of Debian's, fetched with apt and unpacked without being installed.
@@ -72,7 +76,7 @@ struct HypervisorEntry {
 }
 
 /// A `[test."GLOB"]` table. Tests that differ in any of it but `timeout-s` don't share a boot.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct TestEntry {
     /// Added to Xen's command line, behind the hypervisor's.
@@ -93,7 +97,7 @@ struct TestEntry {
 }
 
 /// A package in Debian's archive.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DebianPackage {
     /// Code name of the release.
@@ -103,12 +107,13 @@ pub struct DebianPackage {
 }
 
 /// The `[qemu]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Qemu {
     /// Program, by path or name.
     pub binary: PathBuf,
     /// Time from power on to the first test, and between two tests.
+    #[schemars(range(min = 1))]
     pub boot_timeout_s: u64,
 }
 
@@ -340,6 +345,11 @@ fn suggest(message: &str) -> String {
         Some(format!("unknown field `{unknown}`; did you mean `{near}`?"))
     };
     near(message).unwrap_or_else(|| message.to_owned())
+}
+
+/// What the file may hold, as a JSON schema.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
 }
 
 fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {

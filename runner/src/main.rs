@@ -16,6 +16,7 @@ mod event;
 mod exit;
 mod expect;
 mod export;
+mod generate;
 mod hypervisor;
 mod image;
 mod judge;
@@ -66,6 +67,7 @@ fn main() -> Exit {
         Command::Mutate(args) => mutate::mutate(args),
         Command::Coverage(args) => coverage::coverage(args),
         Command::New(args) => new::new(args),
+        Command::Generate(args) => generate::generate(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("error: {e}");

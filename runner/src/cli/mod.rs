@@ -3,6 +3,7 @@
 mod coverage;
 mod diff;
 mod export;
+mod generate;
 mod list;
 mod mutate;
 mod new;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
 pub use export::{ExportArgs, GuestKind};
+pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
@@ -27,7 +29,7 @@ pub use selection::Selection;
 
 /// Boots the xtf image on Xen, judges its console output, and reports.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES)]
+#[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -68,6 +70,9 @@ pub enum Command {
     Coverage(CoverageArgs),
     /// Begin a test: writes its file and registers it, so that it builds and runs at once
     New(NewArgs),
+    /// Generate documentation and completions
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// Where the image and the configuration are.
@@ -103,9 +108,19 @@ pub enum Preset {
 
 /// Environments that a backend here can boot.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    ValueEnum,
+    schemars::JsonSchema,
 )]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
     /// PV dom0

@@ -26,8 +26,7 @@ use crate::status::Status;
 pub const SCHEMA: &str = "xtf-rs/1";
 
 /// A run and all that came of it.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Document {
     /// Always `xtf-rs/1`.
     pub schema: String,
@@ -50,8 +49,7 @@ pub struct Document {
 }
 
 /// What was run, when, where and by what.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Run {
     /// The runner's version.
     pub runner: String,
@@ -81,8 +79,7 @@ pub struct Run {
 }
 
 /// The machine on which the runner ran.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Host {
     /// Its name.
     pub name: String,
@@ -93,8 +90,7 @@ pub struct Host {
 }
 
 /// One start of the machine.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Boot {
     /// Its number, with which its folder begins.
     pub number: usize,
@@ -132,8 +128,9 @@ pub struct Boot {
 }
 
 /// A test on a Xen in an environment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, schemars::JsonSchema,
+)]
 pub struct Place {
     /// The Xen, as the user calls it.
     pub xen: String,
@@ -144,8 +141,7 @@ pub struct Place {
 }
 
 /// What became of a test on a Xen in an environment.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Test {
     /// Which test, and where.
     #[serde(flatten)]
@@ -165,8 +161,7 @@ pub struct Test {
 }
 
 /// A test in one boot.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Attempt {
     /// The boot's number.
     pub boot: usize,
@@ -202,8 +197,7 @@ pub struct Attempt {
 }
 
 /// One claim about Xen.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Case {
     /// The claim.
     pub name: String,
@@ -225,8 +219,7 @@ pub struct Case {
 }
 
 /// A case's verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Word {
     /// The claim holds.
@@ -242,8 +235,7 @@ pub enum Word {
 }
 
 /// An outcome that was expected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Known {
     /// Whether it came.
     pub verdict: KnownVerdict,
@@ -259,8 +251,7 @@ pub struct Known {
 }
 
 /// Whether an expected outcome came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum KnownVerdict {
     /// It came: tolerated.
@@ -270,8 +261,7 @@ pub enum KnownVerdict {
 }
 
 /// A known outcome, and how often it applied.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct Expected {
     /// Who says so: a file and a line, or the test's declaration.
     pub source: String,

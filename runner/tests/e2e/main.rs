@@ -4,6 +4,7 @@ mod cache;
 mod coverage;
 mod export;
 mod faults;
+mod generate;
 mod mutate;
 mod new;
 mod results;

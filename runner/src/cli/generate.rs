@@ -1,0 +1,32 @@
+//! Options of `xtf-runner generate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Options of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What to generate.
+    #[command(subcommand)]
+    pub what: Generated,
+}
+
+/// What follows from the sources.
+#[derive(Debug, Subcommand)]
+pub enum Generated {
+    /// Write man pages, one for each subcommand
+    Man {
+        /// Folder, which is made if it is missing
+        dir: PathBuf,
+    },
+    /// Write completions for bash, zsh and fish
+    Completions {
+        /// Folder, which is made if it is missing
+        dir: PathBuf,
+    },
+    /// Print docs/config.md
+    Config,
+    /// Print docs/cli.md
+    Cli,
+}
