@@ -32,6 +32,8 @@ pub struct TestOutcome {
     pub attempt: usize,
     /// It failed, and is booted again.
     pub again: bool,
+    /// It was told of before, and the end of its boot made it worse.
+    pub amended: bool,
     /// Where the plan has it: boots end in any order, but final results are sorted by this.
     pub place: usize,
 }

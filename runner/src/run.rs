@@ -45,9 +45,11 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let xens = config.select(&args.xen)?;
     let cache = Cache::of_workspace(&config.workspace)?;
 
+    let files = files(&args.reports)?;
+    let obtain = |xen: &Hypervisor| hypervisor::obtain(xen, &cache, &mut note);
     if args.fetch_only {
         for xen in &xens {
-            let ready = obtain(xen, &cache)?;
+            let ready = obtain(xen)?;
             note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
         }
         return Ok(Exit::Success);
@@ -70,7 +72,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
     if args.dry_run {
-        return dry_run(&boots, &xens, &cache, &image, &qemu);
+        return dry_run(&boots, &xens, &cache, &image, &qemu, &obtain);
     }
 
     if let (Some(share), true) = (args.partition, boots.is_empty()) {
@@ -78,9 +80,8 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         note(&format!("nothing of this run is in {share}"));
     }
     let policy = policy(&args.reports, &config, &image)?;
-    let files = files(&args.reports)?;
     let version = qemu.probe()?;
-    let ready: Vec<Ready> = xens.iter().map(|xen| obtain(xen, &cache)).collect::<Result<_>>()?;
+    let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
@@ -140,12 +141,8 @@ pub fn cpus() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn obtain(xen: &Hypervisor, cache: &Cache) -> Result<Ready> {
-    hypervisor::obtain(xen, cache, &mut note)
-}
-
-/// Something that takes time, or is worth knowing, before there is a run to report on. What goes
-/// to standard output may be a report that a program reads.
+/// Tells what takes time, or is worth knowing, before there is a run to report on. What goes to
+/// standard output may be a report that a program reads.
 fn note(text: &str) {
     eprintln!("{:13}{text}", "");
 }
@@ -156,12 +153,13 @@ fn dry_run(
     cache: &Cache,
     image: &Image,
     qemu: &Qemu,
+    obtain: &dyn Fn(&Hypervisor) -> Result<Ready>,
 ) -> Result<Exit> {
     let mut elves: Vec<PathBuf> = Vec::new();
     for xen in xens {
         let elf = match hypervisor::would_be(xen, cache)? {
             Some(elf) => elf,
-            None => obtain(xen, cache)?.elf,
+            None => obtain(xen)?.elf,
         };
         if !elf.is_file() {
             eprintln!("note: Xen {} is not in the cache; get it with --fetch-only", xen.name);

@@ -266,8 +266,10 @@ impl Session<'_> {
         };
         let version = judgement.version.as_deref();
         for report in judgement.settled {
-            let known = told.contains(&report);
-            let outcome = settle(report, version);
+            let before = told.iter().find(|other| other.name == report.name);
+            let known = before == Some(&report);
+            let amended = before.is_some() && !known;
+            let outcome = TestOutcome { amended, ..settle(report, version) };
             findings.statuses.insert(outcome.place, outcome.weighed.status);
             if outcome.again {
                 again.push(outcome.report.name.clone());
@@ -322,6 +324,7 @@ impl Session<'_> {
             flaky,
             attempt,
             again,
+            amended: false,
             place,
         }
     }

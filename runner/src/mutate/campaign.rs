@@ -295,6 +295,7 @@ mod tests {
             xen_words: Vec::new(),
             attempt: 1,
             again: false,
+            amended: false,
             place: 0,
         };
         baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });

@@ -211,7 +211,7 @@ impl<W: Write> Screen<W> {
                 let attempt = attempt_of(*boot, outcome, self.slow.as_secs_f64());
                 self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
                 if !outcome.again {
-                    self.settled += 1;
+                    self.settled += usize::from(!outcome.amended);
                     self.failed += usize::from(attempt.status.is_bad());
                 }
                 self.count();
@@ -295,6 +295,9 @@ fn headline(outcome: &TestOutcome, attempt: &Attempt) -> String {
     let (env, name) = (environment.name(), &report.name);
     let mut line = format!("{style}{word:>12}{style:#} [{seconds:>7.3}s] {xen} {env:<5} {name}");
     line += &remark(attempt);
+    if outcome.amended {
+        line += ", amended: the end of its boot casts doubt on all of it";
+    }
     line.push('\n');
     line
 }

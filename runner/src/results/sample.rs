@@ -267,6 +267,7 @@ impl Teller {
                 weighed,
                 attempt,
                 again: false,
+                amended: false,
                 place: place.unwrap(),
             };
             self.recorder.event(&RunEvent::TestSettled { boot, outcome: &outcome });
