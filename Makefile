@@ -7,6 +7,9 @@ IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-livepatch -p xtf-runner -p xtf-plugin
 RUNNER       := target/release/xtf-runner
 
+# Every form of the results; `make test` writes them all.
+REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
+
 .PHONY: run build setup test test-all test-danger coverage check docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -24,7 +27,8 @@ setup:
 ## test: everything that must hold before a change lands
 test: check unit-test e2e-test
 	$(RUNNER) list --markdown | diff -u docs/tests.md - || { echo 'docs/tests.md is stale: make docs'; false; }
-	$(RUNNER) run
+	$(RUNNER) run $(REPORTS)
+	$(RUNNER) diff target/results.json target/results.json
 
 ## test-all: the suites on every Xen of xtf-runner.toml, as a table
 test-all: build

@@ -57,7 +57,8 @@ struct HypervisorEntry {
     /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
     path: Option<PathBuf>,
     /// Where `mutate` finds the xen-syms: for a package, the package with its symbols; for a path,
-    /// a path.
+    /// a path. With line tables in the latter, the addresses in a panic of this Xen get their places
+    /// in its source.
     symbols: Option<String>,
     /// Added to this Xen's command line. Before the results of a boot count, its Xen has to show
     /// that it got this line, and not to complain about it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::cli::{Environment, FlakyResult, Places, ReportArgs, RunArgs};
-use crate::config::{Config, Hypervisor};
+use crate::config::{Config, Hypervisor, Origin};
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{self, Expectations};
 use crate::hypervisor::{self, Cache, Ready};
@@ -82,6 +82,8 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let policy = policy(&args.reports, &config, &image)?;
     let version = qemu.probe()?;
     let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
+    let xen_syms: Vec<Option<PathBuf>> =
+        xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect();
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
@@ -95,6 +97,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         xens: &xens,
         ready: &ready,
         image: &image,
+        xen_syms: &xen_syms,
         qemu: &qemu,
         version: &version,
         logs: RunLogs::create(&base)?,
@@ -145,6 +148,28 @@ pub fn cpus() -> NonZeroUsize {
 /// standard output may be a report that a program reads.
 fn note(text: &str) {
     eprintln!("{:13}{text}", "");
+}
+
+/// The xen-syms of `xen`, if the configuration has a file of the same build. Debian's has no line
+/// tables, and without them Xen's own words say as much.
+fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf> {
+    let origin = xen.symbols.as_ref().filter(|origin| matches!(origin, Origin::Path(_)))?;
+    let syms = match hypervisor::obtain_symbols(origin, cache, &mut note) {
+        Ok(syms) => syms,
+        Err(error) => {
+            note(&format!("no lines in the words of Xen {}: {error}", xen.name));
+            return None;
+        }
+    };
+    let [boots, has] = [&ready.elf, &syms.elf].map(|elf| hypervisor::build_id(elf));
+    if boots.is_none() || boots != has {
+        note(&format!(
+            "no lines in the words of Xen {}: its symbols are of another build",
+            xen.name
+        ));
+        return None;
+    }
+    Some(syms.elf)
 }
 
 fn dry_run(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -37,6 +37,8 @@ pub struct Session<'a> {
     pub ready: &'a [Ready],
     /// What to run.
     pub image: &'a Image,
+    /// The xen-syms of each, where there is one.
+    pub xen_syms: &'a [Option<PathBuf>],
     /// How to boot.
     pub qemu: &'a Qemu,
     /// QEMU's description of itself.
@@ -231,7 +233,15 @@ impl Session<'_> {
         let settle = |report: TestReport, version: Option<&str>| {
             let subject = Subject { xen, version, environment };
             let place = piece.work.place_of(&report.name);
-            self.outcome(report, subject, attempt, place)
+            let outcome = self.outcome(report, subject, attempt, place);
+            let syms = self.xen_syms.get(boot.xen).and_then(Option::as_ref);
+            match syms.filter(|_| !outcome.xen_words.is_empty()) {
+                Some(syms) => {
+                    let xen_words = symbols::of_xen(&outcome.xen_words, syms);
+                    TestOutcome { xen_words, ..outcome }
+                }
+                None => outcome,
+            }
         };
         let mut told: Vec<TestReport> = Vec::new();
         let start = Instant::now();

@@ -70,6 +70,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         xens: slice::from_ref(&xen),
         ready: slice::from_ref(&build.ready),
         image: &image,
+        xen_syms: &[],
         qemu: &qemu,
         version: &version,
         logs: RunLogs::create(&config.workspace.join("logs"))?,

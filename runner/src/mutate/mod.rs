@@ -220,6 +220,7 @@ impl Measure<'_> {
             xens: slice::from_ref(self.xen),
             ready: slice::from_ref(ready),
             image: self.image,
+            xen_syms: &[],
             qemu: self.qemu,
             version: self.version,
             logs,

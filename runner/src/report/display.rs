@@ -172,7 +172,7 @@ impl<W: Write> Screen<W> {
                     Some(total) => self.progress.insert_before(total, bar),
                     None => self.progress.add(bar),
                 };
-                bar.set_message(format!("{label} (boot {boot})"));
+                bar.set_message(format!("{label} boots for {}", count(tests.len(), "test")));
                 let since = Instant::now();
                 let boot_under_way = UnderWay { label, since, test: None, announced: false, bar };
                 self.under_way.insert(*boot, boot_under_way);

@@ -8,8 +8,13 @@ use crate::results::{CaseCounts, Document, Test};
 use crate::status::Status;
 
 /// What a reader has to know of the cells.
-const LEGEND: &str = "passed cases; ~ tolerated; - skipped; KNOWN: bad as expected; NEWS: it was \
-                      expected to be bad; FLAKY: failed before";
+const LEGEND: &str = "passed cases; ~ tolerated; - skipped";
+/// What needs no explanation unless it is there.
+const WORDS: [(&str, &str); 3] = [
+    ("KNOWN", "bad as expected"),
+    ("NEWS", "good where something else was expected"),
+    ("FLAKY", "failed, then passed"),
+];
 
 /// The table, or nothing where a list of tests says as much.
 pub fn table(document: &Document) -> String {
@@ -59,7 +64,13 @@ pub fn table(document: &Document) -> String {
         }
         text.push('\n');
     }
-    text + "(" + LEGEND + ")\n"
+    text += &format!("({LEGEND})\n");
+    for (word, meaning) in WORDS {
+        if cells.values().any(|cell| cell.text == word) {
+            let _ = writeln!(text, "({word}: {meaning})");
+        }
+    }
+    text
 }
 
 struct Cell {
@@ -116,7 +127,10 @@ mod tests {
             priv          -      -      -
             soak    TIMEOUT      2      2
             tool      ERROR      1      1
-            (passed cases; ~ tolerated; - skipped; KNOWN: bad as expected; NEWS: it was expected to be bad; FLAKY: failed before)
+            (passed cases; ~ tolerated; - skipped)
+            (KNOWN: bad as expected)
+            (NEWS: good where something else was expected)
+            (FLAKY: failed, then passed)
         "#]].assert_eq(&text);
     }
 
