@@ -18,6 +18,7 @@ pub mod cmdline;
 pub mod console;
 mod heap;
 pub mod hypercall;
+mod input;
 pub mod livepatch;
 pub mod meta;
 mod panic;
@@ -32,6 +33,7 @@ pub mod xen;
 pub use answer::{Answer, Errno};
 pub use arch::{Environment, clock, memory, trap};
 pub use heap::{heap_free, heap_size};
+pub use input::input;
 pub use test::{
     Case, Category, Context, Deviation, Need, Outcome, Stop, Test, expect, expect_that,
 };

@@ -31,6 +31,7 @@ mod plugin;
 mod process;
 mod qemu;
 mod queue;
+mod replay;
 mod report;
 mod results;
 mod run;
@@ -65,6 +66,8 @@ fn main() -> Exit {
         Command::Export(args) => export::export(args),
         Command::Diff(args) => diff::diff(args),
         Command::Mutate(args) => mutate::mutate(args),
+        Command::Replay(args) => replay::replay(args),
+        Command::Minimize(args) => replay::minimize(args),
         Command::Coverage(args) => coverage::coverage(args),
         Command::New(args) => new::new(args),
         Command::Generate(args) => generate::generate(args),

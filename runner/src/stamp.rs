@@ -1,6 +1,7 @@
-//! Writes a command line into the image, for loaders that cannot pass one.
+//! Writes into the image after it was linked: a command line, for loaders that cannot pass one, and
+//! bytes for a test that wants some.
 //!
-//! The image has a section of a fixed size for it. The guest reads its words before those of the
+//! The image has a section of a fixed size for each. The guest reads its words before those of the
 //! loader, so that a loader that does pass some has the last word.
 
 use object::{Object, ObjectSection};
@@ -9,10 +10,12 @@ use crate::exit::{Error, Result};
 
 /// Section that holds the command line, padded with NULs.
 const SECTION: &str = ".xtf.cmdline";
+/// Section that holds the bytes: their number in four of them, little-endian, then they themselves.
+const INPUT_SECTION: &str = ".xtf.input";
 
 /// A copy of `image` with `text` in place of what was stamped into it before.
 pub fn stamp(image: &[u8], text: &str) -> Result<Vec<u8>> {
-    let (start, size) = place(image).map_err(Error::Data)?;
+    let (start, size) = place(image, SECTION).map_err(Error::Data)?;
     if let Some(bad) = text.chars().find(|c| !(' '..='~').contains(c)) {
         let why = format!("a stamped command line is printable ASCII, not {bad:?}: `{text}`");
         return Err(Error::Usage(why));
@@ -30,17 +33,36 @@ pub fn stamp(image: &[u8], text: &str) -> Result<Vec<u8>> {
     Ok(stamped)
 }
 
-/// Where in the file the section is, and its size.
-fn place(image: &[u8]) -> std::result::Result<(usize, usize), String> {
+/// A copy of `image` with `input` for its tests.
+pub fn stamp_input(image: &[u8], input: &[u8]) -> Result<Vec<u8>> {
+    let (start, size) = place(image, INPUT_SECTION).map_err(Error::Data)?;
+    let room = size.saturating_sub(size_of::<u32>());
+    let Some(length) = u32::try_from(input.len()).ok().filter(|_| input.len() <= room) else {
+        return Err(Error::Usage(format!(
+            "the image has room for {room} bytes of input, not {}; leave out some steps",
+            input.len()
+        )));
+    };
+    let mut stamped = image.to_vec();
+    let section = &mut stamped[start..start + size];
+    section.fill(0);
+    let (head, body) = section.split_at_mut(size_of::<u32>());
+    head.copy_from_slice(&length.to_le_bytes());
+    body[..input.len()].copy_from_slice(input);
+    Ok(stamped)
+}
+
+/// Where in the file a section is, and its size.
+fn place(image: &[u8], name: &str) -> std::result::Result<(usize, usize), String> {
     let elf = object::File::parse(image).map_err(|e| format!("the image is no ELF file: {e}"))?;
-    let section = elf.section_by_name(SECTION).ok_or_else(|| {
-        format!("the image has no section {SECTION} for a command line; is it an xtf-rs image?")
+    let section = elf.section_by_name(name).ok_or_else(|| {
+        format!("the image has no section {name}; is it an xtf-rs image of this version?")
     })?;
     section
         .file_range()
         .and_then(|(start, size)| Some((usize::try_from(start).ok()?, usize::try_from(size).ok()?)))
         .filter(|(start, size)| start.checked_add(*size).is_some_and(|end| end <= image.len()))
-        .ok_or_else(|| format!("the image's section {SECTION} is not in the file"))
+        .ok_or_else(|| format!("the image's section {name} is not in the file"))
 }
 
 #[cfg(test)]
@@ -100,6 +122,20 @@ mod tests {
         let bare = error(&image(".other"), "");
         assert_eq!((bare.exit(), bare.to_string().contains(SECTION)), (Exit::Data, true));
         assert_eq!(error(b"#!/bin/sh", "").exit(), Exit::Data);
+    }
+
+    #[test]
+    fn input_has_its_length_in_front() {
+        let stamped = stamp_input(&image(INPUT_SECTION), b"abc").unwrap();
+        let mut expected = b"\x03\0\0\0abc".to_vec();
+        expected.resize(SIZE, 0);
+        assert_eq!(read(&stamped, INPUT_SECTION), expected);
+        let again = stamp_input(&stamped, b"").unwrap();
+        assert_eq!(again, image(INPUT_SECTION).as_slice());
+        let most = vec![1; SIZE - 4];
+        assert!(stamp_input(&stamped, &most).is_ok());
+        let error = stamp_input(&stamped, &[1; SIZE - 3]).unwrap_err();
+        assert!(error.to_string().contains("60 bytes"), "{error}");
     }
 
     #[test]

@@ -140,17 +140,17 @@ impl Round<'_, '_> {
         self.count.steps += 1;
         self.count.uploads += u64::from(matches!(step.op, Op::Upload(_)));
         match self.session.step(&step)? {
-            Went::Well => {
+            Went::Well(_) => {
                 self.done.push(step);
                 Ok(())
             }
-            Went::Unforeseen if !self.options.lethal => {
+            Went::Unforeseen(_) if !self.options.lethal => {
                 self.count.skipped += 1;
                 Ok(())
             }
-            Went::Unforeseen => {
+            Went::Unforeseen(_) => {
                 println!("  #> {step}");
-                self.session.step_blindly(&step)
+                self.session.step_blindly(&step).map(drop)
             }
             Went::Wrong(divergence) => {
                 let number = self.done.len() + 1;

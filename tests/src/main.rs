@@ -24,6 +24,7 @@ mod livepatch_list;
 mod livepatch_name;
 mod livepatch_order;
 mod livepatch_priv;
+mod livepatch_replay;
 mod livepatch_soak;
 mod livepatch_stack;
 mod livepatch_state;
@@ -55,9 +56,11 @@ kernel::registry![
     livepatch_concurrent,
     livepatch_fuzz,
     hypercall_fuzz,
+    livepatch_replay,
     dangerous::align_0,
     dangerous::alternative_too_long,
     dangerous::empty_modinfo,
+    dangerous::function_twice,
     dangerous::name_null,
     dangerous::nonalloc_funcs,
     dangerous::nonalloc_note,

@@ -7,6 +7,7 @@ mod generate;
 mod list;
 mod mutate;
 mod new;
+mod replay;
 mod report;
 mod run;
 mod selection;
@@ -23,6 +24,7 @@ pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
+pub use replay::{MinimizeArgs, ReplayArgs, ReplayOn};
 pub use report::{FlakyResult, ReportArgs};
 pub use run::{Accel, BootMode, RunArgs};
 pub use selection::Selection;
@@ -63,6 +65,13 @@ pub enum Command {
     /// fails: the mutant is killed. One that survives stands for a check in Xen that no test
     /// depends on.
     Mutate(MutateArgs),
+    /// Perform a program of livepatch calls, and compare Xen with the model
+    ///
+    /// The program is a text, one call per line, such as livepatch-fuzz prints when it finds
+    /// something. See docs/fuzzing.md.
+    Replay(ReplayArgs),
+    /// Look for the smallest program of which the same comes as of this one
+    Minimize(MinimizeArgs),
     /// Measure which code of Xen the tests execute
     ///
     /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the

@@ -12,6 +12,7 @@ const DYING: &[&str] = &[
     "Panic on CPU",
     "FATAL TRAP",
     "FATAL PAGE FAULT",
+    "DOUBLE FAULT",
     "Reboot in five seconds",
     "Manual reset required",
     "Dom0 crashed",
@@ -31,6 +32,7 @@ const DUMP: &str = "----[ Xen-";
 const TROUBLE: &[&str] = &[
     "Panic on CPU",
     "FATAL",
+    "DOUBLE FAULT",
     "Assertion",
     "Xen BUG at",
     "Xen WARN at",

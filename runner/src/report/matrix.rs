@@ -131,7 +131,8 @@ mod tests {
             (KNOWN: bad as expected)
             (NEWS: good where something else was expected)
             (FLAKY: failed, then passed)
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     }
 
     #[test]

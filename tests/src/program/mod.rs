@@ -10,10 +10,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use files::Files;
-use kernel::{Answer, Context, Errno, Stop};
+use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::ActionCmd;
-use livepatch::model::{Divergence, Facts, Model};
-use livepatch::program::{ActionArg, FunctionSpec, FunctionTarget, NameArg, Op, PayloadSpec, Step};
+use livepatch::model::{Divergence, Facts, Model, Unforeseen};
+use livepatch::program::{
+    ActionArg, FunctionSpec, FunctionTarget, NameArg, Op, PayloadSpec, Step, parse,
+};
 use perform::Performer;
 
 use crate::support;
@@ -28,10 +30,10 @@ pub struct Session<'c> {
 
 /// How a step went.
 pub enum Went {
-    /// As predicted.
-    Well,
+    /// As predicted, with this answer.
+    Well(Answer),
     /// Nobody can predict it, so that it was not performed.
-    Unforeseen,
+    Unforeseen(Unforeseen),
     /// Otherwise than predicted.
     Wrong(Divergence),
 }
@@ -75,26 +77,31 @@ impl<'c> Session<'c> {
         let file = self.file(step);
         let prediction = match self.model.step(step, &file) {
             Ok(prediction) => prediction,
-            Err(_) => return Ok(Went::Unforeseen),
+            Err(unforeseen) => return Ok(Went::Unforeseen(unforeseen)),
         };
-        let outcome = self.performer.perform(step, &file, &prediction)?;
-        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well))
+        let (answer, outcome) = self.performer.perform(step, &file, &prediction)?;
+        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well(Answer(answer))))
     }
 
     fn look(&self) -> Result<Went, Stop> {
         let (extra, packed) = (support::extra_version()?, support::packed_version());
         let outcome =
             if self.is_lost() { Ok(()) } else { self.model.looks().check(&extra, packed) };
-        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well))
+        Ok(outcome.map_or_else(Went::Wrong, |()| Went::Well(Answer::SUCCESS)))
     }
 
-    /// Performs a step that can't be predicted; nothing is from then on.
+    /// Performs a step that can't be predicted, for its answer; nothing is from then on.
     ///
     /// # Errors
     /// As for [`Session::step`].
-    pub fn step_blindly(&mut self, step: &Step) -> Result<(), Stop> {
+    pub fn step_blindly(&mut self, step: &Step) -> Result<Answer, Stop> {
         self.model.lose_track();
-        self.step(step).map(drop)
+        match self.step(step)? {
+            Went::Well(answer) => Ok(answer),
+            Went::Unforeseen(_) | Went::Wrong(_) => {
+                Err(Stop::error("a model that predicts nothing was contradicted"))
+            }
+        }
     }
 
     /// Whether a step would apply a payload that can never be reverted.
@@ -127,6 +134,24 @@ impl<'c> Session<'c> {
         Some(Op::Action(ActionArg { name, cmd, timeout: 0, flags: 0, pad: 0 }).into())
     }
 
+    /// Empties the list, as far as that is possible.
+    ///
+    /// # Errors
+    /// As for [`Session::step`].
+    pub fn tidy(&mut self) -> Result<(), Stop> {
+        // A veto of a hook's may have to be used up first.
+        const STEPS_MAX: usize = 200;
+        for _ in 0..STEPS_MAX {
+            match self.tidy_step() {
+                Some(step) if !self.is_lost() => drop(self.step(&step)?),
+                _ => break,
+            }
+        }
+        // What is left is the framework's to complain of.
+        let _ = self.remove_all();
+        Ok(())
+    }
+
     /// Empties the list when the model is of no help any more.
     ///
     /// # Errors
@@ -140,6 +165,22 @@ impl<'c> Session<'c> {
 pub fn failure(number: usize, step: &Step, divergence: &Divergence) -> Stop {
     let step = step.to_string();
     Stop::Failure(format!("step {number}: {step}\n{divergence}"))
+}
+
+/// Performs the steps of a text, each of which must get its answer.
+///
+/// # Errors
+/// A [`Stop::Failure`] that names the step; a [`Stop::Error`] if a text is no step.
+pub fn answers(context: &Context, steps: &[(&str, Answer)]) -> Outcome {
+    let mut session = Session::new(context)?;
+    for (text, expected) in steps {
+        let program = parse(text).map_err(Stop::error)?;
+        for step in &program.steps {
+            let answer = session.step_blindly(step)?;
+            answer.must_be(*expected).map_err(|stop| stop.at(text))?;
+        }
+    }
+    context.livepatch().remove_all().map(drop)
 }
 
 /// Whether Xen leaves an ENDBR64 at its functions alone, and there is one.

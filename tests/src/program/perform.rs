@@ -23,6 +23,9 @@ const ENTRIES: usize = 64;
 const MARGIN: usize = 32;
 const WHOLE_EACH: u32 = 256;
 
+/// Xen's answer, and whether all is as predicted.
+pub type Performed = (i64, Result<(), Divergence>);
+
 /// Performs steps.
 pub struct Performer<'c> {
     context: &'c Context,
@@ -121,13 +124,13 @@ impl<'c> Performer<'c> {
         })
     }
 
-    /// Performs a livepatch call and compares with what is predicted.
+    /// Performs a livepatch call, and compares with what is predicted; the answer in any case.
     pub fn perform(
         &mut self,
         step: &Step,
         file: &[u8],
         prediction: &Prediction<'_>,
-    ) -> Result<Result<(), Divergence>, Stop> {
+    ) -> Result<Performed, Stop> {
         match &step.op {
             Op::Upload(arg) => self.with_name(&arg.name, |this, name| {
                 let longer;
@@ -163,7 +166,7 @@ impl<'c> Performer<'c> {
             Op::Bare(_) => {
                 self.call(step, CallOp::Raw([0; livepatch::abi::UNION_ROOM]), prediction)
             }
-            Op::Look => Ok(Ok(())),
+            Op::Look => Ok((0, Ok(()))),
         }
     }
 
@@ -191,9 +194,9 @@ impl<'c> Performer<'c> {
         step: &Step,
         op: CallOp<'_>,
         prediction: &Prediction<'_>,
-    ) -> Result<Result<(), Divergence>, Stop> {
+    ) -> Result<Performed, Stop> {
         let done = self.perform_call(step, op)?;
-        Ok(prediction.check(&done.observed([&[]; 5])))
+        Ok((done.answer, prediction.check(&done.observed([&[]; 5]))))
     }
 
     fn perform_call(&self, step: &Step, op: CallOp<'_>) -> Result<Done, Stop> {
@@ -232,7 +235,7 @@ impl<'c> Performer<'c> {
         step: &Step,
         arg: &ListArg,
         prediction: &Prediction<'_>,
-    ) -> Result<Result<(), Divergence>, Stop> {
+    ) -> Result<Performed, Stop> {
         self.lists += 1;
         let whole = self.lists.is_multiple_of(WHOLE_EACH);
         let windows = prediction.list_room().map(|room| match whole {
@@ -273,7 +276,7 @@ impl<'c> Performer<'c> {
         let verdict = done.map(|done| {
             let seen =
                 core::array::from_fn(|index| outputs[index].bytes(&arrays[index], windows[index]));
-            prediction.check(&done.observed(seen))
+            (done.answer, prediction.check(&done.observed(seen)))
         });
         self.arrays = arrays;
         verdict

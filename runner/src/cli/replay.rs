@@ -1,0 +1,73 @@
+//! Options of `xtf-runner replay` and `xtf-runner minimize`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{BootMode, Environment, Places};
+
+/// Exit codes of both.
+const REPLAY_EXIT_CODES: &str = "\
+Exit codes: 0 agreement, 4 not replayed, 5 divergence, 6 crash, 7 hang; the others as for `run`.";
+
+/// On what to replay.
+#[derive(Debug, Args)]
+pub struct ReplayOn {
+    /// The program: one livepatch call per line; see docs/fuzzing.md
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
+
+    /// Environment
+    #[arg(long, value_name = "ENV", default_value = "pv64")]
+    pub env: Environment,
+
+    /// fast: deterministic time that skips waiting; plain: real time
+    #[arg(long, value_enum, default_value_t = BootMode::Fast)]
+    pub boot: BootMode,
+
+    /// Time for the program, instead of the test's own
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXIT_CODES)]
+pub struct ReplayArgs {
+    /// What and on what.
+    #[command(flatten)]
+    pub on: ReplayOn,
+
+    /// Replay so often, each time on a fresh boot, until one ends otherwise than the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: u32,
+}
+
+/// Options of `minimize`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXIT_CODES)]
+pub struct MinimizeArgs {
+    /// What and on what.
+    #[command(flatten)]
+    pub on: ReplayOn,
+
+    /// Where to write the result [default: FILE.min]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Also print the result as a case for a suite, in Rust
+    #[arg(long)]
+    pub as_case: bool,
+}

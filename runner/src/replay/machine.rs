@@ -1,0 +1,132 @@
+//! Where a program is replayed.
+
+use std::fs;
+use std::slice;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use livepatch::program::{Program, encode};
+use tempfile::TempDir;
+
+use super::verdict::{Observer, Replayed};
+use crate::boot::{self, Limits};
+use crate::cli::{Accel, Environment, ReplayOn};
+use crate::config::{Config, Hypervisor};
+use crate::console::Source;
+use crate::exit::{Error, IoContext, Result};
+use crate::hypervisor::{self, Cache, Ready};
+use crate::image::TestMeta;
+use crate::judge::Event;
+use crate::logs::BootLogs;
+use crate::plan::{self, How};
+use crate::qemu::Qemu;
+use crate::run::find_image;
+use crate::select::Selected;
+use crate::signals::Stop;
+use crate::stamp;
+use crate::xen_symbols;
+
+/// The test in the image that replays.
+const TEST: &str = "livepatch-replay";
+/// Xen says what it does as INFO, which costs more than the call; what it dies of as WARNING.
+const QUIET: &str = "loglvl=warning guest_loglvl=error";
+
+/// A Xen and all that it takes to boot it.
+pub struct Machine {
+    xen: Hypervisor,
+    ready: Ready,
+    image: Vec<u8>,
+    test: Selected,
+    config: Config,
+    environment: Environment,
+    qemu: Qemu,
+    timeout: Option<Duration>,
+    stop: Stop,
+    /// Where logs go; each boot's in a folder of its own.
+    dir: TempDir,
+    count: AtomicUsize,
+}
+
+impl Machine {
+    pub fn new(on: &ReplayOn) -> Result<Self> {
+        let config = Config::load(on.places.config.as_deref())?;
+        let xen = xen_symbols::the_xen(on.xen.as_deref(), &config)?;
+        let cache = Cache::of_workspace(&config.workspace)?;
+        let ready = hypervisor::obtain(&xen, &cache, &mut |note| eprintln!("{note}"))?;
+        let image = find_image(&on.places, &config)?;
+        let bytes = fs::read(&image.path).io("read", &image.path)?;
+        let test = image.tests.iter().find(|test| test.name == TEST).cloned();
+        let test = test.map(Selected::from).ok_or_else(|| {
+            let image = image.path.display();
+            Error::Data(format!("the image {image} has no test {TEST}; build it anew"))
+        })?;
+        let qemu = Qemu {
+            binary: on.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+            accel: Accel::Tcg,
+            mode: on.boot,
+            guest_cmdline: String::new(),
+            xen_cmdline: QUIET.into(),
+        };
+        qemu.probe()?;
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for the boots' logs".into(),
+            source,
+        })?;
+        Ok(Self {
+            xen,
+            ready,
+            image: bytes,
+            test,
+            environment: on.env,
+            timeout: on.timeout.map(Duration::from_secs),
+            config,
+            qemu,
+            stop: Stop::install()?,
+            dir,
+            count: AtomicUsize::new(0),
+        })
+    }
+
+    /// Boots, and performs a program.
+    pub fn replay(&self, program: &Program) -> Result<Replayed> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let image = self.dir.path().join(format!("xtf-{number}"));
+        let stamped = stamp::stamp_input(&self.image, &encode(program))?;
+        fs::write(&image, stamped).io("write", &image)?;
+
+        let machine = |xen: &Hypervisor, test: &TestMeta| self.config.machine(xen, test);
+        let tests = slice::from_ref(&self.test);
+        let xens = slice::from_ref(&self.xen);
+        let boots = plan::boots(tests, xens, &[self.environment], &How::plain(&machine));
+        let Some(boot) = boots.first() else {
+            let environment = self.environment.name();
+            return Err(Error::EmptySelection(format!("{TEST} does not run as {environment}")));
+        };
+        let folder = self.dir.path().join(number.to_string());
+        let mut logs = BootLogs::create(folder.clone(), &self.ready.elf, &image)?;
+        let time = self.timeout.unwrap_or_else(|| self.config.test_time(&self.test));
+        let boot_time = Duration::from_secs(self.config.qemu.boot_timeout_s);
+        let limits = Limits { boot: boot_time, test: &|_| time, until_failure: false };
+        let invocation = self.qemu.invocation(boot);
+        let judge = boot.judge().demand_options(&invocation.xen_cmdline);
+        let mut observer = Observer::default();
+        let outcome =
+            boot::run(&invocation, judge, &limits, &self.stop, &mut logs, &mut |event| {
+                if let Event::Line(line) = event {
+                    match line.source {
+                        Source::Guest => observer.guest(&line.text),
+                        _ => observer.xen(&line.text),
+                    }
+                }
+            })?;
+        if self.stop.requested().is_some() {
+            return Err(Error::Tool("stopped".into()));
+        }
+        if let Some(failure) = outcome.tool_failure {
+            return Err(Error::Tool(failure.what));
+        }
+        fs::remove_file(&image).io("remove", &image)?;
+        fs::remove_dir_all(&folder).io("remove", &folder)?;
+        Ok(observer.finish(&outcome.judgement.settled))
+    }
+}
