@@ -9,8 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::debug::{self, Debug, Kept};
 use crate::exit::{Error, IoContext, Result};
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
 use crate::logs::BootLogs;
@@ -26,6 +26,8 @@ const QUIET: Duration = Duration::from_millis(200);
 const DEATH_SPEECH: Duration = Duration::from_secs(5);
 /// Whoever looks on sees the logs this late: QEMU hands over single bytes, too many to flush each.
 const LOG_DELAY: Duration = Duration::from_millis(50);
+/// A debugger's user has as much time as he likes.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Lines of QEMU's complaints that are worth a quotation.
 const QUOTED: usize = 8;
 
@@ -37,6 +39,9 @@ pub struct Limits<'a> {
     pub test: &'a dyn Fn(&str) -> Duration,
     /// The first failure is the end: nobody wants the rest.
     pub until_failure: bool,
+    /// Whether somebody looks at the machine: under a debugger time does not count, and a machine
+    /// that may be kept is stopped, not killed.
+    pub debug: Debug,
 }
 
 /// What came of a boot.
@@ -46,6 +51,8 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// QEMU failed; what it said.
     pub tool_failure: Option<ToolFailure>,
+    /// The machine, where it may be kept and is still there.
+    pub kept: Option<Kept>,
 }
 
 /// QEMU died by itself.
@@ -81,36 +88,49 @@ pub fn run(
 
     let mut watch = Watch::new(start, limits);
     let ended = watch.supervise(&mut qemu, &mut judge, stop, logs, on_event)?;
-    qemu.kill();
-    let status = qemu.child().wait().io("wait for", &invocation.program)?;
     let elapsed = start.elapsed();
+    let at = elapsed.as_secs_f64();
 
     let mut tool_failure = None;
+    let mut kept = None;
+    let keep = limits.debug == Debug::Keep;
     let end = match ended {
-        Ended::Stopped(End::TimedOut(why)) => {
-            let complaint = complaint(&stderr_path);
-            End::TimedOut(if complaint.is_empty() {
-                why
-            } else {
-                format!("{why}; QEMU says: {complaint}")
-            })
-        }
-        Ended::Stopped(end) => end,
-        Ended::Left if status.success() => End::Exited,
-        Ended::Left => {
-            let what = format!("QEMU died: {}{}", describe(status), said(&complaint(&stderr_path)));
-            if !judge.has_result() && judge.vitals() == Vitals::Alive {
-                tool_failure =
-                    Some(ToolFailure { what: what.clone(), at_start: !judge.has_output() });
+        Ended::Stopped(end) if keep && !matches!(end, End::Interrupted | End::Enough) => {
+            match Kept::pause(qemu, logs.dir()) {
+                Ok(machine) => kept = Some(machine),
+                Err(e) => logs.decision(&format!("{at:.3} s: the machine can't be kept: {e}"))?,
             }
-            End::ToolDied(what)
+            logs.decision(&format!("{at:.3} s: end: {end:?}"))?;
+            end
+        }
+        ended => {
+            qemu.kill();
+            let status = qemu.child().wait().io("wait for", &invocation.program)?;
+            let end = match ended {
+                Ended::Stopped(End::TimedOut(why)) => {
+                    let complaint = complaint(&stderr_path);
+                    End::TimedOut(if complaint.is_empty() {
+                        why
+                    } else {
+                        format!("{why}; QEMU says: {complaint}")
+                    })
+                }
+                Ended::Stopped(end) => end,
+                Ended::Left if status.success() => End::Exited,
+                Ended::Left => {
+                    let complaint = said(&complaint(&stderr_path));
+                    let what = format!("QEMU died: {}{complaint}", describe(status));
+                    if !judge.has_result() && judge.vitals() == Vitals::Alive {
+                        let at_start = !judge.has_output();
+                        tool_failure = Some(ToolFailure { what: what.clone(), at_start });
+                    }
+                    End::ToolDied(what)
+                }
+            };
+            logs.decision(&format!("{at:.3} s: end: {end:?}; QEMU {}", describe(status)))?;
+            end
         }
     };
-    logs.decision(&format!(
-        "{:.3} s: end: {end:?}; QEMU {}",
-        elapsed.as_secs_f64(),
-        describe(status)
-    ))?;
     let mut rest = Vec::new();
     let judgement = judge.finish(end, elapsed, |event| rest.push(event));
     for event in &rest {
@@ -131,7 +151,7 @@ pub fn run(
         logs.decision(&format!("to be booted again: {}", judgement.rerun.join(" ")))?;
     }
     logs.flush()?;
-    Ok(Outcome { judgement, tool_failure })
+    Ok(Outcome { judgement, tool_failure, kept })
 }
 
 fn quoted(path: &Path) -> String {
@@ -179,9 +199,7 @@ impl<'a> Watch<'a> {
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Ended> {
         let here = Path::new("QEMU's console");
-        let pid = i32::try_from(qemu.child().id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Error::Tool("QEMU has no process number".into()))?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("QEMU"))?;
+        let pidfd = qemu.pidfd()?;
         let console = qemu.child().stdout.take();
         let mut console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
         let flags = rustix::fs::fcntl_getfl(&console).io("prepare", here)?;
@@ -198,7 +216,7 @@ impl<'a> Watch<'a> {
             let until = self.until(judge);
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(Ended::Stopped(self.verdict(judge)));
+                return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
             }
             let now = Instant::now();
             if flush_due.is_some_and(|due| due <= now) {
@@ -276,6 +294,8 @@ impl<'a> Watch<'a> {
                     self.deadline_reason =
                         format!("neither a test nor the end within {seconds} s of the last result");
                 }
+                // A machine that may be kept stays anyway.
+                Event::Final if self.limits.debug == Debug::Keep => self.deadline = now + QUIET,
                 Event::Final => self.deadline = now + GRACE,
                 Event::Xen(_) | Event::TestSettled(_) => {}
             }
@@ -296,6 +316,9 @@ impl<'a> Watch<'a> {
 
     /// When to stop if nothing more happens.
     fn until(&self, judge: &Judge) -> Instant {
+        if self.limits.debug == Debug::Gdb {
+            return self.start + FOR_EVER;
+        }
         match (judge.vitals(), self.dying_since) {
             (Vitals::Dead, Some(since)) => since,
             (_, Some(since)) => {
@@ -307,11 +330,14 @@ impl<'a> Watch<'a> {
     }
 
     /// What a stop at [`Watch::until`] means.
-    fn verdict(&self, judge: &Judge) -> End {
+    fn verdict(&self, judge: &Judge, dir: &Path) -> End {
+        let keep = self.limits.debug == Debug::Keep;
         if judge.has_result() {
             End::Exited
         } else if judge.vitals() > Vitals::Alive {
             End::XenDied
+        } else if keep && debug::has_shut_down(dir) {
+            End::Exited
         } else {
             End::TimedOut(self.deadline_reason.clone())
         }

@@ -87,6 +87,13 @@ pub enum RunEvent<'a> {
         /// The line.
         text: &'a str,
     },
+    /// Something that a person has to know at once.
+    Note {
+        /// Of which boot.
+        boot: usize,
+        /// Lines.
+        text: &'a str,
+    },
     /// A test begins.
     TestStarted {
         /// In which boot.

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod console;
 mod coverage;
+mod debug;
 mod diff;
 mod event;
 mod exit;

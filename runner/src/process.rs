@@ -5,14 +5,17 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
+};
 
-use crate::exit::{Error, Result};
+use crate::exit::{Error, IoContext, Result};
 
 /// Makes the child of `command` die with this thread.
 pub fn die_with_parent(command: &mut Command) -> &mut Command {
@@ -43,6 +46,13 @@ impl Guarded {
     /// The child itself.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
+    }
+
+    /// Something that becomes readable when the child is gone.
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Error::Tool("a child has no process number".into()))?;
+        pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("a child process"))
     }
 
     /// Kills the whole group; harmless when it is gone.

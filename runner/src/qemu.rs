@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Accel, BootMode, Environment};
+use crate::debug::Debug;
 use crate::exit::{Error, Result};
 use crate::machine::join;
 use crate::plan::Boot;
@@ -29,6 +30,8 @@ pub struct Qemu {
     pub accel: Accel,
     /// `--boot`
     pub mode: BootMode,
+    /// Whether somebody wants to look at the machine.
+    pub debug: Debug,
     /// Further arguments for the guest.
     pub guest_cmdline: String,
     /// Further arguments for Xen.
@@ -82,10 +85,10 @@ impl Qemu {
         let machine = &boot.machine;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.accel == Accel::Kvm;
-        let mut args: Vec<String> = Vec::new();
+        let mut args =
+            ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
+        args.extend(self.debug.args());
         let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
-
-        add(&["-no-user-config", "-nodefaults", "-display", "none", "-monitor", "none"]);
         add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
         let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
@@ -170,7 +173,8 @@ impl Invocation {
     }
 }
 
-fn quote(word: &str) -> String {
+/// A word for a shell.
+pub fn quote(word: &str) -> String {
     // Only a NUL can't be quoted, and no argument of a process holds one.
     shlex::try_quote(word).map_or_else(|_| word.replace('\0', ""), std::borrow::Cow::into_owned)
 }
@@ -198,6 +202,7 @@ mod tests {
             binary: "/opt/my qemu".into(),
             accel,
             mode,
+            debug: Debug::No,
             guest_cmdline: "x=1,2".into(),
             xen_cmdline: "b".into(),
         };

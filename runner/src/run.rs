@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use crate::cli::{Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor, Origin};
+use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{self, Expectations};
 use crate::hypervisor::{self, Cache, Ready};
@@ -64,10 +65,22 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         machine: &|xen, test| config.machine(xen, test),
     };
     let boots = plan::boots(&tests, &xens, &args.env, &how);
+    let debug = match (args.gdb, args.keep) {
+        (true, _) => Debug::Gdb,
+        (_, true) => Debug::Keep,
+        _ => Debug::No,
+    };
+    if debug == Debug::Gdb && boots.len() != 1 {
+        return Err(Error::Usage(format!(
+            "--gdb is for one boot, and this selection takes {}; name a test, --env and --xen",
+            boots.len()
+        )));
+    }
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: args.accel,
         mode: args.boot,
+        debug,
         guest_cmdline: args.cmdline.clone().unwrap_or_default(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
@@ -82,8 +95,12 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let policy = policy(&args.reports, &config, &image)?;
     let version = qemu.probe()?;
     let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
-    let xen_syms: Vec<Option<PathBuf>> =
-        xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect();
+    let xen_syms: Vec<Option<PathBuf>> = match debug {
+        Debug::No => {
+            xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
+        }
+        _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
+    };
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
@@ -102,7 +119,10 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         version: &version,
         logs: RunLogs::create(&base)?,
         stop: &Stop::install()?,
-        jobs: args.jobs.unwrap_or_else(cpus),
+        jobs: match debug {
+            Debug::Keep => NonZeroUsize::MIN,
+            _ => args.jobs.unwrap_or_else(cpus),
+        },
         policy,
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
@@ -170,6 +190,18 @@ fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf>
         return None;
     }
     Some(syms.elf)
+}
+
+/// The xen-syms of `xen`, for a debugger, which works without.
+fn find_symbols(xen: &Hypervisor, cache: &Cache) -> Option<PathBuf> {
+    let origin = xen.symbols.as_ref()?;
+    match hypervisor::obtain_symbols(origin, cache, &mut note) {
+        Ok(ready) => Some(ready.elf),
+        Err(e) => {
+            note(&format!("without Xen's symbols: {e}"));
+            None
+        }
+    }
 }
 
 fn dry_run(

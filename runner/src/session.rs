@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::boot::{self, Limits, Outcome};
 use crate::config::Hypervisor;
 use crate::console::{Line, Source};
+use crate::debug::Debug;
 use crate::event::{BootFacts, Listener, RunEvent, TestOutcome};
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{Expectations, Subject};
@@ -228,14 +229,19 @@ impl Session<'_> {
         let started =
             RunEvent::BootStarted { boot: number, xen, environment, tests: &names, facts: &facts };
         shared.lock().listener.event(&started);
+        let xen_syms = self.xen_syms.get(boot.xen).and_then(Option::as_deref);
+        if self.qemu.debug == Debug::Gdb {
+            let command = Debug::Gdb.gdb_command(logs.dir(), xen_syms);
+            let note = format!("the machine waits for a debugger, in another terminal:\n{command}");
+            shared.lock().listener.event(&RunEvent::Note { boot: number, text: &note });
+        }
 
         let mut version = None;
         let settle = |report: TestReport, version: Option<&str>| {
             let subject = Subject { xen, version, environment };
             let place = piece.work.place_of(&report.name);
             let outcome = self.outcome(report, subject, attempt, place);
-            let syms = self.xen_syms.get(boot.xen).and_then(Option::as_ref);
-            match syms.filter(|_| !outcome.xen_words.is_empty()) {
+            match xen_syms.filter(|_| !outcome.xen_words.is_empty()) {
                 Some(syms) => {
                     let xen_words = symbols::of_xen(&outcome.xen_words, syms);
                     TestOutcome { xen_words, ..outcome }
@@ -265,8 +271,9 @@ impl Session<'_> {
 
         let mut findings = shared.lock();
         let mut again = Vec::new();
-        let (judgement, tool_failure) = match outcome {
-            Ok(Outcome { judgement, tool_failure }) => (judgement, tool_failure),
+        let mut bad = false;
+        let Outcome { judgement, tool_failure, kept } = match outcome {
+            Ok(outcome) => outcome,
             Err(error) => {
                 let ended =
                     RunEvent::BootEnded { boot: number, elapsed, version: None, ended_by: None };
@@ -281,6 +288,7 @@ impl Session<'_> {
             let amended = before.is_some() && !known;
             let outcome = TestOutcome { amended, ..settle(report, version) };
             findings.statuses.insert(outcome.place, outcome.weighed.status);
+            bad |= outcome.weighed.status.is_bad();
             if outcome.again {
                 again.push(outcome.report.name.clone());
             }
@@ -306,6 +314,12 @@ impl Session<'_> {
             if failure.at_start {
                 return Err(Error::Tool(failure.what));
             }
+        }
+        if let Some(machine) = kept.filter(|_| bad) {
+            let text = machine.describe(xen_syms);
+            findings.listener.event(&RunEvent::Note { boot: number, text: &text });
+            drop(findings);
+            machine.wait(self.stop)?;
         }
         Ok(())
     }
@@ -351,7 +365,12 @@ impl Session<'_> {
             let test = boot.tests.iter().find(|test| test.name == name);
             test.map_or(self.boot_timeout, |test| (self.test_time)(test))
         };
-        let limits = Limits { boot: self.boot_timeout, test: &time_of, until_failure: false };
+        let limits = Limits {
+            boot: self.boot_timeout,
+            test: &time_of,
+            until_failure: false,
+            debug: self.qemu.debug,
+        };
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
         boot::run(invocation, judge, &limits, self.stop, logs, on_event)
     }

@@ -5,8 +5,15 @@
 //! ignored otherwise).
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 const ENVIRONMENTS: [&str; 2] = ["pv64", "pvh64"];
 
@@ -17,34 +24,100 @@ struct Run {
     _dir: tempfile::TempDir,
 }
 
+fn runner(environment: &str, logs: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+    command
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .args(["run", "--xen", "4.17", "--env", environment, "--logs"])
+        .arg(logs);
+    command
+}
+
+/// The only boot's folder.
+fn boot_dir(logs: &Path) -> PathBuf {
+    let boot = fs::read_dir(logs.join("latest")).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        path.join("guest.log").is_file().then_some(path)
+    });
+    boot.expect("a boot's folder")
+}
+
 impl Run {
     fn of(environment: &str, args: &[&str]) -> Run {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let dir = tempfile::tempdir().unwrap();
         let logs = dir.path().join("logs");
-        let output = Command::new(env!("CARGO_BIN_EXE_xtf-runner"))
-            .current_dir(&workspace)
-            .args(["run", "--xen", "4.17", "--env", environment, "--logs"])
-            .arg(&logs)
-            .args(args)
-            .output()
-            .unwrap();
+        let output = runner(environment, &logs).args(args).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         Run { code: output.status.code().unwrap_or(-1), stdout, logs, _dir: dir }
     }
 
     /// The guest's part of the one boot's console.
     fn guest_log(&self) -> String {
-        let boot = fs::read_dir(self.logs.join("latest")).unwrap().find_map(|entry| {
-            let path = entry.unwrap().path().join("guest.log");
-            path.is_file().then_some(path)
-        });
-        fs::read_to_string(boot.expect("a boot's folder")).unwrap()
+        fs::read_to_string(boot_dir(&self.logs).join("guest.log")).unwrap()
     }
 
     #[track_caller]
     fn says(&self, words: &str) {
         assert!(self.stdout.contains(words), "«{words}» is not in:\n{}", self.stdout);
+    }
+}
+
+/// A runner that offers a look at its machine.
+struct Look {
+    runner: Child,
+    stdout: BufReader<ChildStdout>,
+    logs: TempDir,
+}
+
+impl Look {
+    /// Runs until the runner says so in these words.
+    fn at(environment: &str, args: &[&str], words: &str) -> Look {
+        let logs = tempfile::tempdir().unwrap();
+        let mut command = runner(environment, logs.path());
+        let mut runner = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(runner.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "the runner left");
+        }
+        Look { runner, stdout, logs }
+    }
+
+    /// What QEMU answers, up to its next prompt or its end.
+    fn monitor(&self, command: &str) -> String {
+        let path = boot_dir(self.logs.path()).join("monitor.sock");
+        // The debugger's user is told before QEMU starts.
+        let connected = (0..100).find_map(|_| {
+            UnixStream::connect(&path).inspect_err(|_| sleep(Duration::from_millis(100))).ok()
+        });
+        let mut socket = connected.expect("QEMU's monitor");
+        let mut answer = Vec::new();
+        let mut prompt = |socket: &mut UnixStream| {
+            answer.clear();
+            let mut byte = [0];
+            while !answer.ends_with(b"(qemu) ") && matches!(socket.read(&mut byte), Ok(1)) {
+                answer.push(byte[0]);
+            }
+        };
+        prompt(&mut socket);
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        prompt(&mut socket);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn end(&mut self) -> (i32, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.runner.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        // Of a test that failed.
+        let _ = self.runner.kill();
+        let _ = self.runner.wait();
     }
 }
 
@@ -188,4 +261,61 @@ fn a_silent_xen_shows_its_options_all_the_same() {
         assert_eq!(run.code, 0, "{}", run.stdout);
         assert!(run.guest_log().contains(" loglvl=none\n"), "{}", run.guest_log());
     }
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_failed_machine_is_kept_until_the_user_has_seen_it() {
+    for environment in ENVIRONMENTS {
+        // Ended from inside, the run goes on; here, to its end.
+        let mut look = Look::at(environment, &["--keep", "bad-failure"], "the machine is kept");
+        assert!(look.monitor("info status").contains("paused (shutdown)"));
+        look.monitor("quit");
+        let (code, rest) = look.end();
+        assert_eq!(code, 5, "{rest}");
+
+        // Hanging machines don't shut down, they are stopped.
+        let mut look = Look::at(environment, &["--keep", "bad-hang"], "the machine is kept");
+        assert!(look.monitor("info status").contains("VM status: paused\r\n"));
+        let qemu = fs::canonicalize(boot_dir(look.logs.path()).join("monitor.sock")).unwrap();
+        kill_process(Pid::from_child(&look.runner), Signal::INT).unwrap();
+        let (code, rest) = look.end();
+        assert_eq!(code, 130, "{rest}");
+        assert!(UnixStream::connect(qemu).is_err(), "QEMU outlived the runner");
+    }
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn keeping_changes_no_verdict() {
+    for (test, code) in [("example", 0), ("bad-xen-panic", 6), ("bad-triple-fault", 6)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = runner("pvh64", dir.path());
+        let mut child = command.args(["--keep", test]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while stdout.read_line(&mut line).unwrap() > 0 && !line.contains("the machine is kept") {
+            line.clear();
+        }
+        if code == 0 {
+            assert!(line.is_empty(), "a machine that did not fail was kept");
+            assert_eq!(child.wait().unwrap().code(), Some(code));
+        } else {
+            let mut look = Look { runner: child, stdout, logs: dir };
+            look.monitor("quit");
+            assert_eq!(look.end().0, code, "{test}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_debugger_finds_the_machine_before_its_first_instruction() {
+    let mut look = Look::at("pv64", &["--gdb", "example", "--timeout", "1"], "gdb -ex");
+    assert!(look.monitor("info status").contains("paused (prelaunch)"));
+    // Longer than any limit would allow, if there were one.
+    sleep(Duration::from_secs(2));
+    look.monitor("cont");
+    let (code, rest) = look.end();
+    assert_eq!(code, 0, "{rest}");
 }

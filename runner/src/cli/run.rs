@@ -45,6 +45,16 @@ pub struct RunArgs {
     #[arg(long)]
     pub isolate: bool,
 
+    /// Stop the machine before its first instruction and print the debugger's command; no timeouts,
+    /// and only one boot
+    #[arg(long, conflicts_with = "keep")]
+    pub gdb: bool,
+
+    /// Stop a machine that fails or crashes instead of ending it, print how to look at it, and wait;
+    /// one boot at a time
+    #[arg(long, conflicts_with = "jobs")]
+    pub keep: bool,
+
     /// Print the QEMU commands and run nothing
     #[arg(long, conflicts_with = "fetch_only")]
     pub dry_run: bool,

@@ -21,6 +21,7 @@ use model::Coverage;
 
 use crate::cli::{Accel, BootMode, CoverageArgs};
 use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::Cache;
 use crate::image::TestMeta;
@@ -54,6 +55,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Tcg,
         mode: BootMode::Fast,
+        debug: Debug::No,
         guest_cmdline: String::new(),
         xen_cmdline: String::new(),
     };

@@ -17,6 +17,7 @@ use super::sites::Site;
 use crate::boot::{self, Limits};
 use crate::cli::Environment;
 use crate::config::Hypervisor;
+use crate::debug::Debug;
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, IoContext, Result};
 use crate::image::Image;
@@ -162,8 +163,12 @@ impl Campaign<'_> {
             let boot = &self.boots[index];
             let mut logs =
                 BootLogs::create(dir.path().join(index.to_string()), &xen, &self.image.path)?;
-            let limits =
-                Limits { boot: self.timeout, test: &|_| self.timeout, until_failure: true };
+            let limits = Limits {
+                boot: self.timeout,
+                test: &|_| self.timeout,
+                until_failure: true,
+                debug: Debug::No,
+            };
             let invocation = self.qemu.invocation(boot);
             let judge = boot.judge().demand_options(&invocation.xen_cmdline);
             let outcome =

@@ -21,6 +21,7 @@ use sites::Site;
 
 use crate::cli::{Accel, BootMode, MutateArgs};
 use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
@@ -66,6 +67,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         accel: Accel::Auto,
         mode: BootMode::Fast,
+        debug: Debug::No,
         guest_cmdline: String::new(),
         xen_cmdline: String::new(),
     };

@@ -13,6 +13,7 @@ use crate::boot::{self, Limits};
 use crate::cli::{Accel, Environment, ReplayOn};
 use crate::config::{Config, Hypervisor};
 use crate::console::Source;
+use crate::debug::Debug;
 use crate::exit::{Error, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::TestMeta;
@@ -66,6 +67,7 @@ impl Machine {
             mode: on.boot,
             guest_cmdline: String::new(),
             xen_cmdline: QUIET.into(),
+            debug: Debug::No,
         };
         qemu.probe()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
@@ -106,7 +108,8 @@ impl Machine {
         let mut logs = BootLogs::create(folder.clone(), &self.ready.elf, &image)?;
         let time = self.timeout.unwrap_or_else(|| self.config.test_time(&self.test));
         let boot_time = Duration::from_secs(self.config.qemu.boot_timeout_s);
-        let limits = Limits { boot: boot_time, test: &|_| time, until_failure: false };
+        let limits =
+            Limits { boot: boot_time, test: &|_| time, until_failure: false, debug: Debug::No };
         let invocation = self.qemu.invocation(boot);
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
         let mut observer = Observer::default();

@@ -196,6 +196,11 @@ impl<W: Write> Screen<W> {
                 self.print(&line);
             }
             RunEvent::GuestLine { .. } => {}
+            RunEvent::Note { boot, text } => {
+                let lines = text.lines().map(|line| format!("{:13}{line}\n", ""));
+                let about = format!("{:>12} boot {boot}:\n", "Note");
+                self.print(&(about + &lines.collect::<String>()));
+            }
             RunEvent::BootEnded { boot, .. } => {
                 if let Some(boot) = self.under_way.remove(boot) {
                     boot.bar.finish_and_clear();

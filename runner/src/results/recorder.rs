@@ -67,7 +67,7 @@ impl Recorder {
     /// Takes the next event.
     pub fn event(&mut self, event: &RunEvent<'_>) {
         match event {
-            RunEvent::GuestLine { .. } => {}
+            RunEvent::GuestLine { .. } | RunEvent::Note { .. } => {}
             RunEvent::RunStarted { plan, logs, .. } => {
                 self.started = Instant::now();
                 self.about.run.logs = logs.to_path_buf();

@@ -169,7 +169,7 @@ fn boots_run_at_a_time_and_results_come_in_the_plans_order() {
     assert_eq!(out.code, 0, "{out:?}");
     let place = |text: &str| out.stdout.find(text).unwrap_or_else(|| panic!("no {text}: {out:?}"));
     assert!(place("] fake pv64  example") < place("] slow pv64  example"), "{out:?}");
-    assert!(place("[1 slow pv64] Environment: ") < place("[2 fake pv64] Environment: "), "{out:?}");
+    assert!(out.stdout.contains("\n[2 fake pv64] Environment: "), "{out:?}");
     let table = &out.stdout[place("------------")..];
     assert!(table.starts_with("------------\n         slow  fake\n"), "{out:?}");
     assert!(out.stdout.contains("2 boots, 6 tests"), "{out:?}");
@@ -272,6 +272,32 @@ fn dry_run_prints_and_runs_nothing() {
     // The line is what it claims to be: a shell runs it.
     let shell = world.shell(&out.stdout, "print", "good.log");
     assert!(shell.stdout.as_bytes().ends_with(&fs::read(fixture("good.log")).unwrap()));
+}
+
+#[test]
+fn a_machine_that_can_not_be_kept_is_ended() {
+    let world = World::new();
+    let args = ["run", "--keep", "example", "args", "--timeout", "1"];
+    let runner = world.spawn(&args, "hang", "good.log");
+    let qemu = world.wait_for_qemus(1);
+    assert!(qemu.die(), "QEMU outlived its boot");
+    let out = world::Output::from(runner.wait_with_output().unwrap());
+    assert_eq!(out.code, 7, "{out:?}");
+    let log = fs::read_to_string(world.boot_dir("001-").join("runner.log")).unwrap();
+    assert!(log.contains("the machine can't be kept: "), "{log}");
+}
+
+#[test]
+fn a_debugger_gets_one_boot_and_the_command_shows_it() {
+    let world = World::new();
+    let two = ["run", "--gdb", "--xen", "fake", "--xen", "./xen"];
+    let out = world.run(&two, "print", "good.log");
+    assert_eq!(out.code, 64, "{out:?}");
+    assert!(out.stderr.contains("--gdb is for one boot, and this selection takes 2"), "{out:?}");
+    let out = world.run(&["run", "--gdb", "--dry-run"], "print", "good.log");
+    let words = "-monitor 'unix:monitor.sock,server=on,wait=off' \
+                 -gdb 'unix:gdb.sock,server=on,wait=off' -S ";
+    assert!(out.stdout.contains(words), "{out:?}");
 }
 
 #[test]

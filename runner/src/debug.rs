@@ -1,0 +1,166 @@
+//! Looking at a machine: `--gdb` stops it before its first instruction, `--keep` after its failure.
+//!
+//! Either way QEMU offers two sockets in the boot's folder. They go by names relative to it, which
+//! are short enough for a socket's address wherever the folder is. A kept machine lives as long as
+//! the runner waits for it, and not longer.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::exit::{IoContext, Result};
+use crate::process::Guarded;
+use crate::qemu::{IMAGE_LINK, quote};
+use crate::signals::Stop;
+
+/// QEMU's gdb server.
+const GDB_SOCKET: &str = "gdb.sock";
+/// QEMU's monitor.
+const MONITOR_SOCKET: &str = "monitor.sock";
+/// Ends every answer of the monitor.
+const PROMPT: &[u8] = b"(qemu) ";
+/// The monitor answers at once or never.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
+/// The first function that the debugger stops in.
+const FIRST_BREAKPOINT: &str = "xtf_main";
+
+/// How a machine is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Debug {
+    /// Not at all.
+    #[default]
+    No,
+    /// With a debugger, from before its first instruction.
+    Gdb,
+    /// When it has failed.
+    Keep,
+}
+
+impl Debug {
+    /// QEMU's arguments.
+    pub fn args(self) -> Vec<String> {
+        if self == Debug::No {
+            return vec!["-monitor".into(), "none".into()];
+        }
+        let server = |socket: &str| format!("unix:{socket},server=on,wait=off");
+        let mut args = vec!["-monitor".into(), server(MONITOR_SOCKET)];
+        args.extend(["-gdb".into(), server(GDB_SOCKET)]);
+        // A machine that was reset is worth a look, too.
+        args.push(if self == Debug::Gdb { "-S" } else { "-no-shutdown" }.into());
+        args
+    }
+
+    /// The debugger's command line for the boot in `dir`.
+    pub fn gdb_command(self, dir: &Path, xen_syms: Option<&Path>) -> String {
+        let mut command = format!("cd {} && gdb", quote(&dir.to_string_lossy()));
+        let mut execute = |text: &str| {
+            command += " -ex ";
+            command += &quote(text);
+        };
+        if let Some(path) = xen_syms {
+            execute(&format!("add-symbol-file {}", path.display()));
+        }
+        execute(&format!("target remote {GDB_SOCKET}"));
+        if self == Debug::Gdb {
+            // In hardware: there is no code in memory yet that an ordinary one could be put into.
+            execute(&format!("hbreak {FIRST_BREAKPOINT}"));
+        }
+        command + " " + IMAGE_LINK
+    }
+}
+
+/// A machine that stands still.
+#[derive(Debug)]
+pub struct Kept {
+    qemu: Guarded,
+    dir: PathBuf,
+}
+
+impl Kept {
+    /// Stops the machine of `qemu`, whose sockets are in `dir`.
+    pub fn pause(qemu: Guarded, dir: &Path) -> io::Result<Kept> {
+        monitor(dir, "stop")?;
+        Ok(Kept { qemu, dir: dir.to_owned() })
+    }
+
+    /// What a person needs to know.
+    pub fn describe(&self, xen_syms: Option<&Path>) -> String {
+        format!(
+            "the machine is kept, paused:\n\
+             debugger: {}\n\
+             monitor: cd {} && socat - UNIX-CONNECT:{MONITOR_SOCKET}\n\
+             `quit` in the monitor goes on with the next boot, Ctrl-C ends the run",
+            Debug::Keep.gdb_command(&self.dir, xen_syms),
+            quote(&self.dir.to_string_lossy()),
+        )
+    }
+
+    /// Waits until the user has seen enough.
+    pub fn wait(self, stop: &Stop) -> Result<()> {
+        let gone = self.qemu.pidfd()?;
+        while stop.requested().is_none() {
+            let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::new(&gone, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e).io("wait for", Path::new("QEMU")),
+            }
+            if !fds[1].revents().is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the machine in `dir` came to its end, although its QEMU did not.
+pub fn has_shut_down(dir: &Path) -> bool {
+    monitor(dir, "info status").is_ok_and(|answer| answer.contains("(shutdown)"))
+}
+
+/// What the monitor in `dir` answers to `command`.
+fn monitor(dir: &Path, command: &str) -> io::Result<String> {
+    let folder = File::open(dir)?;
+    // The way through the open folder fits into a socket's address, its own name may not.
+    let path = format!("/proc/self/fd/{}/{MONITOR_SOCKET}", folder.as_raw_fd());
+    let mut socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(MONITOR_PATIENCE))?;
+    until_prompt(&mut socket)?;
+    socket.write_all(format!("{command}\n").as_bytes())?;
+    until_prompt(&mut socket)
+}
+
+fn until_prompt(socket: &mut UnixStream) -> io::Result<String> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while !answer.ends_with(PROMPT) {
+        match socket.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => answer.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debuggers_command() {
+        let dir = Path::new("/lo gs/001");
+        assert_eq!(
+            Debug::Gdb.gdb_command(dir, Some(Path::new("/x/xen-syms"))),
+            "cd '/lo gs/001' && gdb -ex 'add-symbol-file /x/xen-syms' -ex 'target remote gdb.sock' \
+             -ex 'hbreak xtf_main' xtf"
+        );
+        assert_eq!(
+            Debug::Keep.gdb_command(dir, None),
+            "cd '/lo gs/001' && gdb -ex 'target remote gdb.sock' xtf"
+        );
+    }
+}
