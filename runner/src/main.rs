@@ -6,6 +6,7 @@
 //! [`judge`], which alone decides what they mean; [`event`]s of all that reach the [`report`] and
 //! [`logs`]; [`exit`] turns the worst of it into the exit code.
 
+mod accel;
 mod boot;
 mod cli;
 mod config;

@@ -3,10 +3,10 @@
 //! A command refers to `xen` and `xtf` in its working directory, so that no path of the user's has
 //! to survive QEMU's comma and space syntax.
 
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Accel, BootMode, Environment};
+use crate::accel::Kvm;
+use crate::cli::{BootMode, Environment};
 use crate::debug::Debug;
 use crate::exit::{Error, Result};
 use crate::machine::join;
@@ -26,8 +26,8 @@ const OLDEST: (u32, u32) = (3, 1);
 pub struct Qemu {
     /// The program.
     pub binary: PathBuf,
-    /// `--accel`
-    pub accel: Accel,
+    /// When to accelerate.
+    pub kvm: Kvm,
     /// `--boot`
     pub mode: BootMode,
     /// Whether somebody wants to look at the machine.
@@ -50,25 +50,18 @@ pub struct Invocation {
 }
 
 impl Qemu {
-    /// Checks that QEMU and the accelerator are there; returns QEMU's own description.
+    /// Checks that QEMU is there and new enough; returns its own description.
     pub fn probe(&self) -> Result<String> {
         let text = Tool::new(&self.binary).arg("--version").run().map_err(|e| {
             Error::Tool(format!("{e}; install qemu-system-x86, or name QEMU with --qemu PATH"))
         })?;
         check_version(&text)?;
-        if self.accel == Accel::Kvm {
-            OpenOptions::new().read(true).write(true).open("/dev/kvm").map_err(|e| {
-                Error::Tool(format!(
-                    "--accel kvm, but /dev/kvm can't be used: {e}; try --accel tcg"
-                ))
-            })?;
-        }
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
     /// How time runs in `boot`, and on what.
     pub fn mode_of(&self, boot: &Boot<'_>) -> &'static str {
-        match (self.accel == Accel::Kvm, self.is_fast(boot)) {
+        match (self.kvm.is_for(boot), self.is_fast(boot)) {
             (true, _) => "plain, kvm",
             (false, true) => "fast, tcg",
             (false, false) => "plain, tcg",
@@ -77,14 +70,14 @@ impl Qemu {
 
     /// Whether time in `boot` advances with instructions.
     fn is_fast(&self, boot: &Boot<'_>) -> bool {
-        self.mode == BootMode::Fast && self.accel != Accel::Kvm && boot.machine.vcpus == 1
+        self.mode == BootMode::Fast && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
     }
 
     /// The command for `boot`.
     pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
         let machine = &boot.machine;
         let pvh = boot.environment == Environment::Pvh64;
-        let kvm = self.accel == Accel::Kvm;
+        let kvm = self.kvm.is_for(boot);
         let mut args =
             ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
         args.extend(self.debug.args());
@@ -186,21 +179,16 @@ mod tests {
     use crate::machine::Machine;
     use crate::select::Selected;
 
-    fn command(environment: Environment, vcpus: u32, accel: Accel, mode: BootMode) -> String {
+    fn command(environment: Environment, vcpus: u32, kvm: Kvm, mode: BootMode) -> String {
         let machine = Machine { vcpus, xen_cmdline: "a".into(), ..Machine::default() };
-        command_for(machine, environment, accel, mode)
+        command_for(machine, environment, kvm, mode)
     }
 
-    fn command_for(
-        machine: Machine,
-        environment: Environment,
-        accel: Accel,
-        mode: BootMode,
-    ) -> String {
+    fn command_for(machine: Machine, environment: Environment, kvm: Kvm, mode: BootMode) -> String {
         let tests = ["a", "b"].map(TestMeta::named).map(Selected::from);
         let qemu = Qemu {
             binary: "/opt/my qemu".into(),
-            accel,
+            kvm,
             mode,
             debug: Debug::No,
             guest_cmdline: "x=1,2".into(),
@@ -213,7 +201,12 @@ mod tests {
     #[test]
     fn the_exact_command() {
         assert_eq!(
-            command(Environment::Pv64, 1, Accel::Auto, BootMode::Fast),
+            command(
+                Environment::Pv64,
+                1,
+                Kvm::For(vec![(0, Environment::Pvh64), (1, Environment::Pv64)]),
+                BootMode::Fast
+            ),
             "'/opt/my qemu' -no-user-config -nodefaults -display none -monitor none \
              -serial stdio -no-reboot -machine pc -accel tcg -m 128 -smp 1 \
              -icount 'shift=6,sleep=off' -rtc 'clock=vm' -kernel xen \
@@ -231,7 +224,7 @@ mod tests {
             guest_cmdline: "z=1,2".into(),
             qemu_args: vec!["-device".into(), "x,y".into()],
         };
-        let command = command_for(machine, Environment::Pvh64, Accel::Tcg, BootMode::Plain);
+        let command = command_for(machine, Environment::Pvh64, Kvm::Never, BootMode::Plain);
         for words in [
             " -m 300 ",
             " -device 'x,y' -kernel ",
@@ -257,13 +250,13 @@ mod tests {
 
     #[test]
     fn what_differs() {
-        let pvh = command(Environment::Pvh64, 1, Accel::Tcg, BootMode::Fast);
+        let pvh = command(Environment::Pvh64, 1, Kvm::Never, BootMode::Fast);
         assert!(pvh.contains("-m 256") && pvh.contains("-cpu 'EPYC,-monitor'"), "{pvh}");
         assert!(pvh.contains("dom0=pvh dom0-iommu=none"), "{pvh}");
         for plain in [
-            command(Environment::Pv64, 2, Accel::Tcg, BootMode::Fast),
-            command(Environment::Pv64, 1, Accel::Tcg, BootMode::Plain),
-            command(Environment::Pv64, 1, Accel::Kvm, BootMode::Fast),
+            command(Environment::Pv64, 2, Kvm::Never, BootMode::Fast),
+            command(Environment::Pv64, 1, Kvm::Never, BootMode::Plain),
+            command(Environment::Pv64, 1, Kvm::For(vec![(0, Environment::Pv64)]), BootMode::Fast),
         ] {
             assert!(!plain.contains("-icount"), "{plain}");
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::cli::{Environment, FlakyResult, Places, ReportArgs, RunArgs};
+use crate::accel::{self, Kvm, Oracle};
+use crate::cli::{Accel, Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
@@ -76,16 +77,17 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
             boots.len()
         )));
     }
-    let qemu = Qemu {
+    let mut qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        accel: args.accel,
+        // Until it is known better.
+        kvm: if args.accel == Accel::Kvm { Kvm::Always } else { Kvm::Never },
         mode: args.boot,
         debug,
         guest_cmdline: args.cmdline.clone().unwrap_or_default(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
     if args.dry_run {
-        return dry_run(&boots, &xens, &cache, &image, &qemu, &obtain);
+        return dry_run(&boots, &xens, &cache, &image, qemu, args.accel, &obtain);
     }
 
     if let (Some(share), true) = (args.partition, boots.is_empty()) {
@@ -95,6 +97,14 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     let policy = policy(&args.reports, &config, &image)?;
     let version = qemu.probe()?;
     let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
+    if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
+        return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
+    }
+    let stop = Stop::install()?;
+    if args.accel == Accel::Auto {
+        let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
+        qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
+    }
     let xen_syms: Vec<Option<PathBuf>> = match debug {
         Debug::No => {
             xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
@@ -118,7 +128,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         qemu: &qemu,
         version: &version,
         logs: RunLogs::create(&base)?,
-        stop: &Stop::install()?,
+        stop: &stop,
         jobs: match debug {
             Debug::Keep => NonZeroUsize::MIN,
             _ => args.jobs.unwrap_or_else(cpus),
@@ -209,7 +219,8 @@ fn dry_run(
     xens: &[Hypervisor],
     cache: &Cache,
     image: &Image,
-    qemu: &Qemu,
+    mut qemu: Qemu,
+    accel: Accel,
     obtain: &dyn Fn(&Hypervisor) -> Result<Ready>,
 ) -> Result<Exit> {
     let mut elves: Vec<PathBuf> = Vec::new();
@@ -224,6 +235,14 @@ fn dry_run(
         elves.push(elf);
     }
     let mut text = String::new();
+    if accel == Accel::Auto && elves.iter().all(|elf| elf.is_file()) {
+        let provenance = String::new;
+        let ready: Vec<Ready> =
+            elves.iter().map(|elf| Ready { elf: elf.clone(), provenance: provenance() }).collect();
+        let version = qemu.probe()?;
+        let oracle = Oracle { qemu: &qemu, version: &version, image, cache };
+        qemu.kvm = oracle.ask(boots, xens, &ready, None, &mut |text| eprintln!("note: {text}"))?;
+    }
     for boot in boots {
         let invocation = qemu.invocation(boot);
         text += &invocation.shell_anywhere(&elves[boot.xen], &image.path);

@@ -319,3 +319,12 @@ fn a_debugger_finds_the_machine_before_its_first_instruction() {
     let (code, rest) = look.end();
     assert_eq!(code, 0, "{rest}");
 }
+
+#[test]
+#[ignore = "boots real Xen"]
+fn whatever_kvm_does_auto_finds_a_way_to_boot() {
+    for environment in ENVIRONMENTS {
+        let run = Run::of(environment, &["example", "--accel", "auto"]);
+        assert_eq!(run.code, 0, "{}", run.stdout);
+    }
+}

@@ -59,7 +59,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "fetch_only")]
     pub dry_run: bool,
 
-    /// Accelerator; auto is TCG, which runs Xen everywhere
+    /// Accelerator; auto is KVM where Xen boots under it, which is tried once, else TCG
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
 
@@ -103,7 +103,7 @@ pub enum Accel {
     Tcg,
     /// /dev/kvm, with nested virtualisation for pvh64
     Kvm,
-    /// The one that is known to work
+    /// KVM where Xen really boots under it, else TCG
     Auto,
 }
 

@@ -19,7 +19,8 @@ use std::time::Duration;
 use lcov::Lines;
 use model::Coverage;
 
-use crate::cli::{Accel, BootMode, CoverageArgs};
+use crate::accel::Kvm;
+use crate::cli::{BootMode, CoverageArgs};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, IoContext, Result};
@@ -53,7 +54,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        accel: Accel::Tcg,
+        kvm: Kvm::Never,
         mode: BootMode::Fast,
         debug: Debug::No,
         guest_cmdline: String::new(),

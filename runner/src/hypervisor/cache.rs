@@ -46,6 +46,11 @@ impl Cache {
         Ok(Cache { root })
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The file of an entry, present or not.
     pub fn file_of(&self, key: &str) -> PathBuf {
         self.root.join(key).join(ELF)

@@ -19,7 +19,8 @@ use journal::{Finding, Journal, Subject};
 use report::Progress;
 use sites::Site;
 
-use crate::cli::{Accel, BootMode, MutateArgs};
+use crate::accel::Kvm;
+use crate::cli::{BootMode, MutateArgs};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
 use crate::event::{Listener, RunEvent};
@@ -65,7 +66,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
     let qemu = Qemu {
         binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        accel: Accel::Auto,
+        kvm: Kvm::Never,
         mode: BootMode::Fast,
         debug: Debug::No,
         guest_cmdline: String::new(),

@@ -9,8 +9,9 @@ use livepatch::program::{Program, encode};
 use tempfile::TempDir;
 
 use super::verdict::{Observer, Replayed};
+use crate::accel::Kvm;
 use crate::boot::{self, Limits};
-use crate::cli::{Accel, Environment, ReplayOn};
+use crate::cli::{Environment, ReplayOn};
 use crate::config::{Config, Hypervisor};
 use crate::console::Source;
 use crate::debug::Debug;
@@ -63,7 +64,7 @@ impl Machine {
         })?;
         let qemu = Qemu {
             binary: on.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-            accel: Accel::Tcg,
+            kvm: Kvm::Never,
             mode: on.boot,
             guest_cmdline: String::new(),
             xen_cmdline: QUIET.into(),

@@ -275,6 +275,49 @@ fn dry_run_prints_and_runs_nothing() {
 }
 
 #[test]
+fn kvm_is_tried_once_and_its_answer_believed() {
+    if fs::OpenOptions::new().write(true).open("/dev/kvm").is_err() {
+        eprintln!("no /dev/kvm: nothing to try");
+        return;
+    }
+    let world = World::new();
+    let auto = ["run", "--accel", "auto"];
+    let runs = |out: &world::Output| {
+        let log = fs::read_to_string(world.boot_dir("001-").join("runner.log")).unwrap();
+        assert_eq!(out.code, 0, "{out:?}");
+        log.contains("-accel kvm")
+    };
+    // A Xen that comes up under KVM.
+    let out = world.run(&auto, "print", "success.log");
+    assert!(out.stdout.contains("trying whether KVM boots Xen fake as pv64"), "{out:?}");
+    assert!(runs(&out), "{out:?}");
+    let out = world.run(&auto, "print", "success.log");
+    assert!(!out.stdout.contains("trying") && runs(&out), "{out:?}");
+
+    // Another one does not. The dry run knows what the run has found out.
+    let mut other = fs::read(world.path("xen")).unwrap();
+    other.push(0);
+    fs::write(world.path("xen2"), other).unwrap();
+    let other = ["run", "--accel", "auto", "--xen", "./xen2"];
+    let dry: Vec<&str> = other.iter().copied().chain(["--dry-run"]).collect();
+    let out = world.run(&dry, "print", "success.log");
+    assert!(out.stderr.contains("whether KVM boots Xen ./xen2 is not known yet"), "{out:?}");
+    let out = world.run(&other, "kvm-dies", "success.log");
+    assert!(out.stdout.contains("KVM does not boot Xen ./xen2 as pv64 ("), "{out:?}");
+    assert!(out.stdout.contains("): TCG"), "{out:?}");
+    assert!(!runs(&out), "{out:?}");
+    let out = world.run(&other, "print", "success.log");
+    assert!(!out.stdout.contains("trying") && !runs(&out), "{out:?}");
+    let out = world.run(&dry, "print", "success.log");
+    assert!(out.stdout.contains("-accel tcg"), "{out:?}");
+    let answers = fs::read_dir(world.path(".cache")).unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.starts_with("kvm-").then_some(name)
+    });
+    assert_eq!(answers.count(), 2);
+}
+
+#[test]
 fn a_machine_that_can_not_be_kept_is_ended() {
     let world = World::new();
     let args = ["run", "--keep", "example", "args", "--timeout", "1"];

@@ -135,6 +135,10 @@ impl World {
         if (run || args.first() == Some(&"list")) && !args.contains(&"--image") {
             command.arg("--image").arg(self.path("xtf"));
         }
+        if args.first() == Some(&"run") && !args.contains(&"--accel") {
+            // Whether there is a KVM to try is up to the machine.
+            command.arg("--accel").arg("tcg");
+        }
         if run && !args.contains(&"--qemu") {
             command.arg("--qemu").arg(fixture("fake-qemu.sh"));
         }
