@@ -42,9 +42,12 @@ impl Arena {
             return Err(Stop::error("out of memory for the arena"));
         }
         let start = memory.expose_provenance() as u64;
-        for guard in [0, 2, ALL_PAGES as u64 - 1] {
-            // SAFETY: the page is ours, and nobody has a reference into it.
-            unsafe { protect(start + guard * PAGE_SIZE, Protection::None) }
+        let guards = [0, 2, ALL_PAGES as u64 - 1].map(|guard| start + guard * PAGE_SIZE);
+        // What is small passes for a pointer, and a large count would lead from there to the image.
+        let small = (PAGE_SIZE..IMAGE).step_by(PAGE);
+        for page in guards.into_iter().chain(small) {
+            // SAFETY: the page is the arena's, or nobody's; nobody has a reference into it.
+            unsafe { protect(page, Protection::None) }
                 .map_err(|error| Stop::error(format_args!("cannot protect a page: {error:?}")))?;
         }
         let whole = Region { start, len: (ALL_PAGES * PAGE) as u64 };
