@@ -171,7 +171,7 @@ impl Context {
     }
 
     /// The livepatch interface, if it was found.
-    pub(crate) fn try_livepatch(&self) -> Option<&Livepatch> {
+    pub fn try_livepatch(&self) -> Option<&Livepatch> {
         self.livepatch.as_ref()
     }
 }

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod bad;
+mod bench_hypercall;
 mod dangerous;
 mod example;
 mod hypercall_fuzz;
@@ -57,6 +58,7 @@ kernel::registry![
     livepatch_fuzz,
     hypercall_fuzz,
     livepatch_replay,
+    bench_hypercall,
     dangerous::align_0,
     dangerous::alternative_too_long,
     dangerous::empty_modinfo,

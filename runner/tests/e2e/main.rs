@@ -289,10 +289,10 @@ fn kvm_is_tried_once_and_its_answer_believed() {
     };
     // A Xen that comes up under KVM.
     let out = world.run(&auto, "print", "success.log");
-    assert!(out.stdout.contains("trying whether KVM boots Xen fake as pv64"), "{out:?}");
+    assert!(out.stderr.contains("trying whether KVM boots Xen fake as pv64"), "{out:?}");
     assert!(runs(&out), "{out:?}");
     let out = world.run(&auto, "print", "success.log");
-    assert!(!out.stdout.contains("trying") && runs(&out), "{out:?}");
+    assert!(!out.stderr.contains("trying") && runs(&out), "{out:?}");
 
     // Another one does not. The dry run knows what the run has found out.
     let mut other = fs::read(world.path("xen")).unwrap();
@@ -303,11 +303,11 @@ fn kvm_is_tried_once_and_its_answer_believed() {
     let out = world.run(&dry, "print", "success.log");
     assert!(out.stderr.contains("whether KVM boots Xen ./xen2 is not known yet"), "{out:?}");
     let out = world.run(&other, "kvm-dies", "success.log");
-    assert!(out.stdout.contains("KVM does not boot Xen ./xen2 as pv64 ("), "{out:?}");
-    assert!(out.stdout.contains("): TCG"), "{out:?}");
+    assert!(out.stderr.contains("KVM does not boot Xen ./xen2 as pv64 ("), "{out:?}");
+    assert!(out.stderr.contains("): TCG"), "{out:?}");
     assert!(!runs(&out), "{out:?}");
     let out = world.run(&other, "print", "success.log");
-    assert!(!out.stdout.contains("trying") && !runs(&out), "{out:?}");
+    assert!(!out.stderr.contains("trying") && !runs(&out), "{out:?}");
     let out = world.run(&dry, "print", "success.log");
     assert!(out.stdout.contains("-accel tcg"), "{out:?}");
     let answers = fs::read_dir(world.path(".cache")).unwrap().filter_map(|entry| {
