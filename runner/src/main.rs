@@ -14,6 +14,7 @@ mod console;
 mod coverage;
 mod debug;
 mod diff;
+mod doctor;
 mod event;
 mod exit;
 mod expect;
@@ -72,6 +73,7 @@ fn main() -> Exit {
         Command::Minimize(args) => replay::minimize(args),
         Command::Coverage(args) => coverage::coverage(args),
         Command::New(args) => new::new(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Generate(args) => generate::generate(args),
     };
     done.unwrap_or_else(|e| {

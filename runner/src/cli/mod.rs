@@ -2,6 +2,7 @@
 
 mod coverage;
 mod diff;
+mod doctor;
 mod export;
 mod generate;
 mod list;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
+pub use doctor::DoctorArgs;
 pub use export::{ExportArgs, GuestKind};
 pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
@@ -79,10 +81,15 @@ pub enum Command {
     Coverage(CoverageArgs),
     /// Begin a test: writes its file and registers it, so that it builds and runs at once
     New(NewArgs),
+    /// Look at what a run needs from this machine, and tell what is missing
+    Doctor(DoctorArgs),
     /// Generate documentation and completions
     #[command(hide = true)]
     Generate(GenerateArgs),
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Where the image and the configuration are.
 #[derive(Debug, Args)]

@@ -29,13 +29,25 @@ pub fn cache_key(package: &DebianPackage) -> Result<String> {
     Ok(format!("debian-{}-{}", package.suite, package.package))
 }
 
+/// Whether there is all that [`download`] needs, without using the network; from where it would be.
+pub fn can_fetch() -> Result<String> {
+    let dir = tempfile::tempdir().io("create", Path::new("a temporary folder"))?;
+    Tool::new("dpkg-deb").arg("--version").run()?;
+    keyring()?;
+    Ok(Apt::new(dir.path())?.mirrors()?.main)
+}
+
+fn keyring() -> Result<&'static str> {
+    KEYRINGS.into_iter().find(|path| Path::new(path).is_file()).ok_or_else(|| {
+        Error::Tool("Debian's keys are missing; install the package debian-archive-keyring".into())
+    })
+}
+
 /// Downloads the package into `dir`; returns the file and the package's version.
 pub fn download(package: &DebianPackage, dir: &Path) -> Result<(PathBuf, String)> {
     let apt = Apt::new(dir)?;
     let mirrors = apt.mirrors()?;
-    let keyring = KEYRINGS.iter().find(|path| Path::new(path).is_file()).ok_or_else(|| {
-        Error::Tool("Debian's keys are missing; install the package debian-archive-keyring".into())
-    })?;
+    let keyring = keyring()?;
 
     let suite = &package.suite;
     let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);

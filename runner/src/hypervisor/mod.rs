@@ -11,6 +11,7 @@ use flate2::read::MultiGzDecoder;
 use object::Object;
 
 pub use cache::{Cache, sha256};
+pub use debian::can_fetch;
 
 use crate::config::{Hypervisor, Origin};
 use crate::exit::{Error, IoContext, Result};

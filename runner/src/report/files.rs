@@ -4,6 +4,7 @@
 //! a killed run leaves must not be taken for a whole one, least of all one of an earlier run. Each
 //! is replaced in one step, so that a reader never sees half of it.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ impl Files {
         // Better now than after an hour.
         for (_, path) in files.wanted.iter_mut().filter(|(_, path)| !is_stdout(path)) {
             *path = std::path::absolute(&path).io("find", path)?;
+            fs::create_dir_all(folder(path)).io("create", folder(path))?;
             NamedTempFile::new_in(folder(path)).io("write", path)?;
         }
         Ok(files)

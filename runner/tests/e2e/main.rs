@@ -1,6 +1,7 @@
 //! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
 
 mod cache;
+mod ci;
 mod coverage;
 mod export;
 mod faults;

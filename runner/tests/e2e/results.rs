@@ -55,9 +55,9 @@ fn a_report_can_go_to_standard_output() {
 
     let out = world.run(&["run", "--json", "-", "--junit", "-"], "print", "success.log");
     assert_eq!(out.code, 64, "{out:?}");
-    let out = world.run(&["run", "--json", "no/such/r.json"], "print", "success.log");
+    let out = world.run(&["run", "--json", "xen/such/r.json"], "print", "success.log");
     assert_eq!(out.code, 74, "{out:?}");
-    assert!(out.stderr.contains("no/such/r.json"), "{out:?}");
+    assert!(out.stderr.contains("xen/such"), "{out:?}");
     assert!(!out.stdout.contains("Running"), "an hour later is too late: {out:?}");
 }
 

@@ -1,0 +1,92 @@
+//! What the documentation tells people to type is what the command line takes.
+
+use clap::Parser;
+
+use super::Cli;
+
+#[path = "../../tests/fixtures/ci.rs"]
+mod ci;
+
+const MAKEFILE: &str = include_str!("../../../Makefile");
+const CI: [(&str, &str); 2] = [
+    ("github-actions.yml", include_str!("../../../docs/ci/github-actions.yml")),
+    ("gitlab-ci.yml", include_str!("../../../docs/ci/gitlab-ci.yml")),
+];
+const PAGES: [(&str, &str); 7] = [
+    ("README.md", include_str!("../../../README.md")),
+    ("CONTRIBUTING.md", include_str!("../../../CONTRIBUTING.md")),
+    ("docs/config.md", include_str!("../../../docs/config.md")),
+    ("docs/coverage.md", include_str!("../../../docs/coverage.md")),
+    ("docs/export.md", include_str!("../../../docs/export.md")),
+    ("docs/results.md", include_str!("../../../docs/results.md")),
+    ("docs/mutation.md", include_str!("../../../docs/mutation.md")),
+];
+
+/// The commands of a line that are ours, each checked; returns how many.
+fn check(line: &str) -> Result<usize, String> {
+    let mut ours = 0;
+    for command in line.split("&&") {
+        let words = shlex::split(command).ok_or("quotes don't match")?;
+        let Some(first) = words.first() else { continue };
+        if first.ends_with("xtf-runner") {
+            ours += 1;
+            if let Err(e) = Cli::try_parse_from(&words)
+                && e.use_stderr()
+            {
+                return Err(e.to_string());
+            }
+        } else if first == "make" {
+            ours += 1;
+            for target in words[1..].iter().filter(|word| !word.contains('=')) {
+                if !MAKEFILE.lines().any(|line| line.starts_with(&format!("{target}:"))) {
+                    return Err(format!("the Makefile has no target {target}"));
+                }
+            }
+        }
+    }
+    Ok(ours)
+}
+
+#[test]
+fn the_ci_files_run_what_there_is() {
+    for (file, text) in CI {
+        let lines = ci::scripts(&ci::parse(text));
+        let mut ours = 0;
+        for line in &lines {
+            ours +=
+                check(&ci::filled_in(line, 1)).unwrap_or_else(|e| panic!("{file}: {line}: {e}"));
+        }
+        assert!(ours >= 5, "{file}: found only {ours} commands in {lines:?}");
+    }
+}
+
+#[test]
+fn the_pages_show_commands_that_there_are() {
+    for (file, text) in PAGES {
+        // Commands are what is indented by four, or a table's cell that is all code.
+        let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        for line in blocks.chain(cells) {
+            let line = line.split("  #").next().unwrap_or(line).replace("HOW:M/N", "hash:1/2");
+            let ours = ["make ", "xtf-runner ", "target/release/xtf-runner "];
+            if ours.iter().any(|start| line.starts_with(start)) {
+                check(&line).unwrap_or_else(|e| panic!("{file}: {line}: {e}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_found() {
+    for (line, why) in [
+        ("xtf-runner run --frob", "unexpected argument '--frob'"),
+        ("cd x && target/release/xtf-runner run --partition 1", "neither hash:M/N nor"),
+        ("make frobnicate", "no target frobnicate"),
+        ("xtf-runner list 'x", "quotes"),
+    ] {
+        assert!(check(line).unwrap_err().contains(why), "{line}");
+    }
+    assert_eq!(check("apt-get update && make build && xtf-runner --help"), Ok(2));
+    let line = "--partition hash:$CI_NODE_INDEX/$CI_NODE_TOTAL ${{ a.b }}/4";
+    assert_eq!(ci::filled_in(line, 3), "--partition hash:3/4 3/4");
+}

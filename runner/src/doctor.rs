@@ -1,0 +1,155 @@
+//! `xtf-runner doctor`: what this machine lacks for a run, and the remedy, before a run finds out.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::accel::Kvm;
+use crate::cli::{BootMode, DoctorArgs};
+use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::{self, Cache};
+use crate::plugin::Plugin;
+use crate::process::Tool;
+use crate::qemu::Qemu;
+use crate::run::{find_image, write_out};
+
+/// What the image is built for.
+const TARGET: &str = "x86_64-unknown-none";
+/// A run's logs, a Xen and its symbols need less than this.
+const ENOUGH: u64 = 1 << 30;
+
+/// What was found.
+enum Finding {
+    /// It is as it should be; how it is.
+    Good(String),
+    /// A run does without it, something else does not.
+    Optional(String),
+    /// No run without it; why, and the remedy.
+    Missing(String),
+}
+
+use Finding::{Good, Missing, Optional};
+
+impl Finding {
+    /// Whatever is an error to a run.
+    fn needed(result: Result<String>) -> Finding {
+        result.map_or_else(|e| Missing(e.to_string()), Good)
+    }
+
+    fn optional(result: Result<String>, what_for: &str) -> Finding {
+        result.map_or_else(|e| Optional(format!("{e}; needed {what_for}")), Good)
+    }
+}
+
+/// Runs the command.
+pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let binary = args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone());
+    let qemu = Qemu {
+        binary,
+        kvm: Kvm::Never,
+        mode: BootMode::Fast,
+        guest_cmdline: String::new(),
+        xen_cmdline: String::new(),
+        debug: Debug::No,
+    };
+    let image = find_image(&args.places, &config)
+        .map(|image| format!("{} with {} tests", image.path.display(), image.tests.len()));
+    let plugin = Plugin::find(None, &config, &qemu.binary).map(|_| "QEMU loads it".to_owned());
+    let findings = [
+        ("QEMU", Finding::needed(qemu.probe())),
+        ("image", Finding::needed(image)),
+        ("Xens", xens(&config)?),
+        ("disk", disk(&config.workspace)?),
+        ("plugin", Finding::optional(plugin, "by `coverage`")),
+        ("KVM", kvm()),
+        ("Rust", rust(&config.workspace)),
+    ];
+    let mut text = String::new();
+    let mut exit = Exit::Success;
+    for (what, finding) in findings {
+        let (word, colour, said) = match finding {
+            Good(said) => ("ok", AnsiColor::Green, said),
+            Optional(said) => ("note", AnsiColor::Yellow, said),
+            Missing(said) => {
+                exit = Exit::Tool;
+                ("MISSING", AnsiColor::Red, said)
+            }
+        };
+        let style = Style::new().fg_color(Some(colour.into())).bold();
+        let said = said.lines().collect::<Vec<_>>().join("\n                ");
+        text += &format!("{style}{word:>7}{style:#} {what:<7} {said}\n");
+    }
+    let colours = anstream::AutoStream::choice(&std::io::stdout());
+    let plain = colours == anstream::ColorChoice::Never;
+    write_out(&if plain { anstream::adapter::strip_str(&text).to_string() } else { text })?;
+    Ok(exit)
+}
+
+/// Which of the configured Xens are there, and whether the others can be got.
+fn xens(config: &Config) -> Result<Finding> {
+    let Ok(xens) = config.select(&["all".into()]) else {
+        return Ok(Optional("the configuration names none; name one with --xen PATH".into()));
+    };
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let (mut here, mut absent) = (Vec::new(), Vec::new());
+    for xen in &xens {
+        let present = match hypervisor::would_be(xen, &cache)? {
+            Some(file) => file.is_file(),
+            None => match hypervisor::obtain(xen, &cache, &mut |_| ()) {
+                Ok(_) => true,
+                Err(e) => return Ok(Missing(format!("{}: {e}", xen.name))),
+            },
+        };
+        if present { here.push(xen) } else { absent.push(xen) }
+    }
+    let names = |xens: &[&Hypervisor]| {
+        xens.iter().map(|xen| xen.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    if absent.is_empty() {
+        return Ok(Good(format!("{} at hand", names(&here))));
+    }
+    let fetch = format!("{} not yet at hand", names(&absent));
+    Ok(match hypervisor::can_fetch() {
+        Ok(from) => Good(format!("{fetch}; --fetch-only gets them from {from}")),
+        Err(why) => Missing(format!("{fetch}: {why}")),
+    })
+}
+
+fn disk(workspace: &Path) -> Result<Finding> {
+    let found = rustix::fs::statvfs(workspace).io("look at", workspace)?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let said = format!("{} MiB free in {}", free >> 20, workspace.display());
+    Ok(if free < ENOUGH {
+        Missing(format!("{said}; make room, or use --logs and XTF_CACHE"))
+    } else {
+        Good(said)
+    })
+}
+
+fn kvm() -> Finding {
+    match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => Optional("/dev/kvm is there; runs use TCG unless told --accel kvm".into()),
+        Err(e) => Optional(format!("/dev/kvm can't be used ({e}); runs use TCG, which is enough")),
+    }
+}
+
+/// Only who builds needs it.
+fn rust(workspace: &Path) -> Finding {
+    if !workspace.join("Cargo.toml").is_file() {
+        return Optional("not asked for: this is no source tree".into());
+    }
+    let sysroot = ["--print", "target-libdir", "--target", TARGET];
+    let libraries = Tool::new("rustc").args(sysroot).cwd(workspace).run();
+    let present = libraries.and_then(|dir| {
+        if Path::new(dir.trim()).is_dir() {
+            Ok(format!("builds for {TARGET}"))
+        } else {
+            Err(Error::Tool(format!("no libraries for {TARGET}: run make setup")))
+        }
+    });
+    Finding::optional(present, "to build the image")
+}
