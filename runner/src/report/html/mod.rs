@@ -479,7 +479,10 @@ impl Page<'_> {
                     b { (place.xen) " " (place.environment.name()) }
                     span {
                         (counts.passed) " of " (plural(last.cases.len().max(test.declared), "case"))
-                        @if last.slow { " · " span.long { "slow" } }
+                        @let tolerated = counts.deviations + counts.known;
+                        @if tolerated > 0 { ", " (tolerated) " tolerated" }
+                        @if counts.skipped > 0 { ", " (counts.skipped) " skipped" }
+                        @if last.slow { ", " span.long { "slow" } }
                     }
                     span.time { (time(last.elapsed_s)) }
                     (self.links(last))
