@@ -10,7 +10,7 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run build setup test test-all test-danger coverage check docs unit-test e2e-test test-upstream clean
+.PHONY: run bench build setup test test-all test-danger coverage check docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -49,6 +49,10 @@ test-upstream: build
 	@test -n '$(XEN_HOST)' || { echo "XEN_HOST must be a command as 'ssh root@box'"; false; }
 	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
 		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
+
+## bench: boots, hypercalls and the suite, measured and compared
+bench: build
+	$(RUNNER) bench
 
 ## docs: what is generated from the sources; man pages and completions go to target/
 docs: build

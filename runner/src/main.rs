@@ -7,6 +7,7 @@
 //! [`logs`]; [`exit`] turns the worst of it into the exit code.
 
 mod accel;
+mod bench;
 mod boot;
 mod cli;
 mod config;
@@ -72,6 +73,7 @@ fn main() -> Exit {
         Command::Replay(args) => replay::replay(args),
         Command::Minimize(args) => replay::minimize(args),
         Command::Coverage(args) => coverage::coverage(args),
+        Command::Bench(args) => bench::bench(args),
         Command::New(args) => new::new(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Generate(args) => generate::generate(args),

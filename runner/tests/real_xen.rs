@@ -328,3 +328,26 @@ fn whatever_kvm_does_auto_finds_a_way_to_boot() {
         assert_eq!(run.code, 0, "{}", run.stdout);
     }
 }
+
+#[test]
+#[ignore = "boots real Xen"]
+fn bench_measures_all_that_it_names() {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtf-runner"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .args(["bench", "example", "--xen", "4.17", "--rounds", "2", "--json", "-j", "2"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let figures = json["figures"].as_array().unwrap();
+    // Seven for each environment, four of the suite.
+    assert_eq!(figures.len(), 2 * 7 + 4, "{text}");
+    for figure in figures {
+        assert_eq!(figure["samples"].as_array().unwrap().len(), 2, "{figure}");
+        assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure}");
+    }
+    let ratio = |name: &str| figures.iter().find(|f| f["name"] == name).unwrap()["ratio"].as_f64();
+    assert!(ratio("boot, no test, real time").unwrap() > 0.0);
+    assert_eq!(ratio("suite"), None);
+}

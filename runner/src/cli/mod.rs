@@ -1,5 +1,6 @@
 //! The command line: a file for each subcommand, and here what they share.
 
+mod bench;
 mod coverage;
 mod diff;
 mod doctor;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
@@ -79,6 +81,8 @@ pub enum Command {
     /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the
     /// tests run. Code that no test reaches is code that no test can vouch for.
     Coverage(CoverageArgs),
+    /// Measure how long boots, hypercalls and the suite take, and how that compares
+    Bench(BenchArgs),
     /// Begin a test: writes its file and registers it, so that it builds and runs at once
     New(NewArgs),
     /// Look at what a run needs from this machine, and tell what is missing

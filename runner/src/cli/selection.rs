@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// The words of a selection.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Selection {
     /// Test, TEST/CASE, environment, category, or XTF's test-ENV-NAME; `*` matches any text, `?`
     /// one character, and `!` before a word takes out what it means [default: all tests that need

@@ -1,0 +1,276 @@
+//! `xtf-runner bench`: how long things take, and how that compares.
+//!
+//! A round measures everything once, one after the other, and the rounds repeat: what else the
+//! machine does meets all quantities alike, so that ratios hold where times don't.
+
+mod figures;
+mod stopwatch;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::slice;
+use std::time::{Duration, Instant};
+
+use figures::{Figures, Quantity};
+use stopwatch::Stopwatch;
+
+use crate::accel::Kvm;
+use crate::cli::{BenchArgs, BootMode, Environment, Selection};
+use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
+use crate::event::{Listener, RunEvent};
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::{self, Cache, Ready};
+use crate::image::{Image, TestMeta};
+use crate::logs::RunLogs;
+use crate::machine::Machine;
+use crate::plan::{self, Boot, How, Sharing};
+use crate::qemu::Qemu;
+use crate::run::{cpus, find_image, write_out};
+use crate::select::Selected;
+use crate::session::{Policy, Session, as_it_is};
+use crate::signals::Stop;
+use crate::xen_symbols::the_xen;
+
+/// The test that is as small as one of upstream's.
+const SMALL_TEST: &str = "example";
+/// The test that measures from inside.
+const INSIDE: &str = "bench-hypercall";
+
+const FLOOR: Quantity = Quantity { name: "boot, no test", base: None };
+const TO_GUEST: Quantity = Quantity { name: "  up to the guest's first line", base: None };
+const LEAVING: Quantity = Quantity { name: "  from its last line to QEMU's end", base: None };
+const PLAIN: Quantity = Quantity { name: "boot, no test, real time", base: Some(FLOOR.name) };
+const SMALL: Quantity = Quantity { name: "one small test, to its result", base: None };
+const UPSTREAM: Quantity = Quantity { name: "  upstream's image", base: Some(SMALL.name) };
+const SUITE: Quantity = Quantity { name: "suite", base: None };
+const SUITE_JOBS: Quantity = Quantity { name: "  -j", base: Some(SUITE.name) };
+const ISOLATED: Quantity = Quantity { name: "  --isolate", base: Some(SUITE.name) };
+const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SUITE.name) };
+
+/// Runs the command.
+pub fn bench(args: &BenchArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let xen = the_xen(args.xen.as_deref(), &config)?;
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let ready = hypervisor::obtain(&xen, &cache, &mut |text| eprintln!("note: {text}"))?;
+    let image = find_image(&args.places, &config)?;
+    config.check_tests(&image)?;
+    let qemu = Qemu {
+        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+        kvm: Kvm::Never,
+        mode: BootMode::Fast,
+        debug: Debug::No,
+        guest_cmdline: String::new(),
+        xen_cmdline: String::new(),
+    };
+    let version = qemu.probe()?;
+    let jobs = args.jobs.unwrap_or_else(cpus);
+    let suite = plan::choose(&image, &args.selection, &args.env)?;
+    let upstream = args.against.as_deref().map(upstream_image).transpose()?;
+    let bench = Bench {
+        config: &config,
+        xen: &xen,
+        ready: &ready,
+        image: &image,
+        qemu: &qemu,
+        version: &version,
+        jobs,
+        stop: &Stop::install()?,
+    };
+
+    let mut figures = Figures::new(&ready.provenance, &version, cpus().get(), jobs.get());
+    let mut worst = Exit::Success;
+    for round in 1..=args.rounds.get() {
+        eprintln!("round {round} of {}", args.rounds);
+        for &environment in &args.env {
+            bench.boots(environment, upstream.as_ref(), &mut figures)?;
+        }
+        if !args.no_suite {
+            worst = worst.max(bench.suite(&suite, &args.env, &mut figures)?);
+        }
+        if bench.stop.requested().is_some() {
+            break;
+        }
+    }
+    figures.compare();
+    if args.json {
+        let json = serde_json::to_string_pretty(&figures).io("write", Path::new("the figures"))?;
+        write_out(&(json + "\n"))?;
+    } else {
+        write_out(&figures.text())?;
+    }
+    Ok(bench.stop.requested().unwrap_or(worst))
+}
+
+/// An image about whose tests nothing is known, and where it boots.
+fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
+    let path = path.canonicalize().io("find the image", path)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let hvm = name.is_some_and(|name| name.starts_with("test-hvm"));
+    let environment = if hvm { Environment::Pvh64 } else { Environment::Pv64 };
+    Ok((Image { path, tests: Vec::new() }, environment))
+}
+
+struct Bench<'a> {
+    config: &'a Config,
+    xen: &'a Hypervisor,
+    ready: &'a Ready,
+    image: &'a Image,
+    qemu: &'a Qemu,
+    version: &'a str,
+    jobs: NonZeroUsize,
+    stop: &'a Stop,
+}
+
+impl Bench<'_> {
+    /// One round of single boots.
+    fn boots(
+        &self,
+        environment: Environment,
+        upstream: Option<&(Image, Environment)>,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let place = Some(environment);
+        let none = self.boot(self.image, environment, BootMode::Fast, &[])?;
+        let plain = self.boot(self.image, environment, BootMode::Plain, &[])?;
+        let small = self.named(SMALL_TEST)?;
+        let small = self.boot(self.image, environment, BootMode::Fast, &small)?;
+        for (quantity, sample) in [
+            (&FLOOR, none.whole()),
+            (&TO_GUEST, none.to_guest()),
+            (&LEAVING, none.leaving()),
+            (&PLAIN, plain.whole()),
+            (&SMALL, small.to_result()),
+        ] {
+            self.add(figures, quantity, environment, sample)?;
+        }
+        if let Some((image, _)) = upstream.filter(|(_, place)| *place == environment) {
+            let theirs = self.boot(image, environment, BootMode::Fast, &[])?;
+            self.add(figures, &UPSTREAM, environment, theirs.to_result())?;
+        }
+        // In real time: in a fast boot the guest's clock counts instructions.
+        let inside = self.named(INSIDE)?;
+        let inside = self.boot(self.image, environment, BootMode::Plain, &inside)?;
+        for (what, time) in &inside.figures {
+            figures.add_named(&format!("hypercall {what}"), None, place, *time);
+        }
+        Ok(())
+    }
+
+    /// One round of the suite, in all environments together.
+    fn suite(
+        &self,
+        tests: &[Selected],
+        environments: &[Environment],
+        figures: &mut Figures,
+    ) -> Result<Exit> {
+        let mut worst = Exit::Success;
+        for (quantity, sharing, jobs) in [
+            (&SUITE, Sharing::Allowed, NonZeroUsize::MIN),
+            (&SUITE_JOBS, Sharing::Allowed, self.jobs),
+            (&ISOLATED, Sharing::Isolated, NonZeroUsize::MIN),
+            (&ISOLATED_JOBS, Sharing::Isolated, self.jobs),
+        ] {
+            let machine = |xen: &Hypervisor, test: &TestMeta| self.config.machine(xen, test);
+            let how = How { sharing, partition: None, machine: &machine };
+            let boots = plan::boots(tests, slice::from_ref(self.xen), environments, &how);
+            let start = Instant::now();
+            let exit = self.run(self.image, BootMode::Fast, jobs, boots, &mut Failures)?;
+            if self.stop.requested().is_some() {
+                return Ok(worst);
+            }
+            figures.add(quantity, None, start.elapsed());
+            worst = worst.max(exit);
+        }
+        Ok(worst)
+    }
+
+    fn add(
+        &self,
+        figures: &mut Figures,
+        quantity: &Quantity,
+        environment: Environment,
+        sample: Option<Duration>,
+    ) -> Result<()> {
+        match sample {
+            Some(sample) => figures.add(quantity, Some(environment), sample),
+            None if self.stop.requested().is_some() => {}
+            None => {
+                let (what, place) = (quantity.name.trim(), environment.name());
+                return Err(Error::Data(format!(
+                    "{what} ({place}): the guest never came to its last line; \
+                     `xtf-runner run {SMALL_TEST} --env {place}` shows more"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The selection of one test.
+    fn named(&self, name: &str) -> Result<Vec<Selected>> {
+        let words = vec![name.to_owned()];
+        let selection = Selection { words, ..Default::default() };
+        let everywhere = [Environment::Pv64, Environment::Pvh64];
+        plan::choose(self.image, &selection, &everywhere)
+    }
+
+    /// A boot of `image` for `tests`.
+    fn boot(
+        &self,
+        image: &Image,
+        environment: Environment,
+        mode: BootMode,
+        tests: &[Selected],
+    ) -> Result<Stopwatch> {
+        let machine = Machine { vcpus: 1, ..Machine::default() };
+        let boot = Boot { xen: 0, environment, machine, tests: tests.iter().collect() };
+        let mut watch = Stopwatch::default();
+        self.run(image, mode, NonZeroUsize::MIN, vec![boot], &mut watch)?;
+        Ok(watch)
+    }
+
+    fn run(
+        &self,
+        image: &Image,
+        mode: BootMode,
+        jobs: NonZeroUsize,
+        boots: Vec<Boot<'_>>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for logs".into(),
+            source,
+        })?;
+        let session = Session {
+            xens: slice::from_ref(self.xen),
+            ready: slice::from_ref(self.ready),
+            image,
+            qemu: &Qemu { mode, ..self.qemu.clone() },
+            version: self.version,
+            logs: RunLogs::create(dir.path())?,
+            stop: self.stop,
+            jobs,
+            policy: Policy::declared(image),
+            test_time: &|test| self.config.test_time(test),
+            boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
+            prepare: &as_it_is,
+            xen_syms: &[],
+        };
+        session.run(boots, listener)
+    }
+}
+
+/// Tells of tests that fail, whose time is not what it should be.
+struct Failures;
+
+impl Listener for Failures {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        if let RunEvent::TestSettled { outcome, .. } = event
+            && outcome.weighed.status.is_bad()
+        {
+            let (place, name) = (outcome.environment.name(), &outcome.report.name);
+            eprintln!("note: {place} {name}: {}", outcome.weighed.status);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Options of `xtf-runner bench`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Environment, Places, Selection};
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What the suite is.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
+
+    /// Environments
+    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
+    pub env: Vec<Environment>,
+
+    /// How often everything is measured; the median counts
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub rounds: NonZeroUsize,
+
+    /// Boots at a time where several are [default: number of CPUs]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// An image of upstream's XTF to compare one small test with, such as test-pv64-example; one
+    /// called test-hvm64-* boots as PVH dom0
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
+
+    /// Only boots and hypercalls, not the suite
+    #[arg(long)]
+    pub no_suite: bool,
+
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+}
