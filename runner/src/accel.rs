@@ -170,7 +170,8 @@ impl Oracle<'_> {
         let machine = Machine { vcpus: 1, ..Machine::default() };
         let boot = Boot { xen: 0, environment, machine, tests: Vec::new() };
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
-        let mut logs = BootLogs::create(dir.path().join("boot"), &ready.elf, &self.image.path)?;
+        let mut logs =
+            BootLogs::create(dir.path().join("boot"), Some(&ready.elf), &self.image.path)?;
         let limits =
             Limits { boot: PATIENCE, test: &|_| PATIENCE, until_failure: false, debug: Debug::No };
         // Somebody has to be blamed, so that there is a report of what happened.

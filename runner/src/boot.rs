@@ -1,6 +1,6 @@
-//! One boot: starts the machine, feeds its console to the judge, and decides when to stop it.
+//! One boot: starts what carries it, feeds the console to the judge, and decides when to stop.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -18,7 +18,7 @@ use crate::process::Guarded;
 use crate::qemu::Invocation;
 use crate::signals::Stop;
 
-/// Time for QEMU to leave by itself after the guest's last line.
+/// Time to leave by itself after the guest's last line.
 const GRACE: Duration = Duration::from_secs(2);
 /// A dying Xen has finished speaking after this much silence,
 const QUIET: Duration = Duration::from_millis(200);
@@ -44,18 +44,64 @@ pub struct Limits<'a> {
     pub debug: Debug,
 }
 
+/// What a boot is started with: a process whose standard output is the console, and which leaves
+/// when the guest does.
+pub trait Carrier {
+    /// What to call it, and in small letters the log of its complaints.
+    fn name(&self) -> &str;
+
+    /// The command as a line for a shell.
+    fn shell(&self) -> String;
+
+    /// Starts it in the folder `dir`.
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded>;
+
+    /// Time to leave by itself after the guest's last line.
+    fn grace(&self) -> Duration {
+        GRACE
+    }
+
+    /// It left with a bad `status`, and said this: in words, and whether the tests are not to
+    /// blame, but a tool.
+    fn failure(&self, status: ExitStatus, complaint: &str) -> (String, bool) {
+        (format!("{} died: {}{}", self.name(), describe(status), said(complaint)), true)
+    }
+
+    /// What there is to add to the console once it is over; `clean` is an end without complaint.
+    fn last_words(&self, _clean: bool) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl Carrier for Invocation {
+    fn name(&self) -> &str {
+        "QEMU"
+    }
+
+    fn shell(&self) -> String {
+        Invocation::shell(self)
+    }
+
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).current_dir(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        Guarded::spawn(&mut command)
+    }
+}
+
 /// What came of a boot.
 #[derive(Debug)]
 pub struct Outcome {
     /// The judge's word.
     pub judgement: Judgement,
-    /// QEMU failed; what it said.
+    /// A tool failed; what it said.
     pub tool_failure: Option<ToolFailure>,
     /// The machine, where it may be kept and is still there.
     pub kept: Option<Kept>,
 }
 
-/// QEMU died by itself.
+/// What carried the boot died by itself.
 #[derive(Debug)]
 pub struct ToolFailure {
     /// How, with its own words.
@@ -66,28 +112,23 @@ pub struct ToolFailure {
 
 /// Boots and judges.
 pub fn run(
-    invocation: &Invocation,
+    carrier: &dyn Carrier,
     mut judge: Judge,
     limits: &Limits<'_>,
     stop: &Stop,
     logs: &mut BootLogs,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
-    logs.decision(&format!("cd {} && {}", quoted(logs.dir()), invocation.shell()))?;
-    let (stderr, stderr_path) = logs.qemu_stderr()?;
+    let name = carrier.name();
+    logs.decision(&format!("cd {} && {}", quoted(logs.dir()), carrier.shell()))?;
+    let (stderr, stderr_path) = logs.stderr(&name.to_lowercase())?;
     let start = Instant::now();
-    let mut command = Command::new(&invocation.program);
-    command
-        .args(&invocation.args)
-        .current_dir(logs.dir())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(stderr);
-    let mut qemu = Guarded::spawn(&mut command)
-        .map_err(|e| Error::Tool(format!("cannot start {}: {e}", invocation.program.display())))?;
+    let mut process = carrier
+        .start(logs.dir(), stderr)
+        .map_err(|e| Error::Tool(format!("cannot start {}: {e}", carrier.shell())))?;
 
-    let mut watch = Watch::new(start, limits);
-    let ended = watch.supervise(&mut qemu, &mut judge, stop, logs, on_event)?;
+    let mut watch = Watch::new(start, limits, carrier.grace());
+    let ended = watch.supervise(&mut process, &mut judge, stop, logs, on_event)?;
     let elapsed = start.elapsed();
     let at = elapsed.as_secs_f64();
 
@@ -96,7 +137,7 @@ pub fn run(
     let keep = limits.debug == Debug::Keep;
     let end = match ended {
         Ended::Stopped(end) if keep && !matches!(end, End::Interrupted | End::Enough) => {
-            match Kept::pause(qemu, logs.dir()) {
+            match Kept::pause(process, logs.dir()) {
                 Ok(machine) => kept = Some(machine),
                 Err(e) => logs.decision(&format!("{at:.3} s: the machine can't be kept: {e}"))?,
             }
@@ -104,30 +145,28 @@ pub fn run(
             end
         }
         ended => {
-            qemu.kill();
-            let status = qemu.child().wait().io("wait for", &invocation.program)?;
+            process.stop();
+            let status = process.child().wait().io("wait for", Path::new(name))?;
+            let clean = status.success() && !matches!(ended, Ended::Stopped(End::TimedOut(_)));
+            watch.bytes(&carrier.last_words(clean), &mut judge, logs, on_event)?;
+            let complaint = complaint(&stderr_path);
             let end = match ended {
+                Ended::Stopped(End::TimedOut(why)) if complaint.is_empty() => End::TimedOut(why),
                 Ended::Stopped(End::TimedOut(why)) => {
-                    let complaint = complaint(&stderr_path);
-                    End::TimedOut(if complaint.is_empty() {
-                        why
-                    } else {
-                        format!("{why}; QEMU says: {complaint}")
-                    })
+                    End::TimedOut(format!("{why}; {name} says: {complaint}"))
                 }
                 Ended::Stopped(end) => end,
                 Ended::Left if status.success() => End::Exited,
                 Ended::Left => {
-                    let complaint = said(&complaint(&stderr_path));
-                    let what = format!("QEMU died: {}{complaint}", describe(status));
-                    if !judge.has_result() && judge.vitals() == Vitals::Alive {
+                    let (what, tool) = carrier.failure(status, &complaint);
+                    if tool && !judge.has_result() && judge.vitals() == Vitals::Alive {
                         let at_start = !judge.has_output();
                         tool_failure = Some(ToolFailure { what: what.clone(), at_start });
                     }
                     End::ToolDied(what)
                 }
             };
-            logs.decision(&format!("{at:.3} s: end: {end:?}; QEMU {}", describe(status)))?;
+            logs.decision(&format!("{at:.3} s: end: {end:?}; {name} {}", describe(status)))?;
             end
         }
     };
@@ -161,7 +200,7 @@ fn quoted(path: &Path) -> String {
 
 /// Why supervision ended.
 enum Ended {
-    /// QEMU left by itself.
+    /// It left by itself.
     Left,
     /// There is a reason to stop it.
     Stopped(End),
@@ -171,6 +210,7 @@ enum Ended {
 struct Watch<'a> {
     start: Instant,
     limits: &'a Limits<'a>,
+    grace: Duration,
     deadline: Instant,
     deadline_reason: String,
     last_output: Instant,
@@ -178,11 +218,12 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(start: Instant, limits: &'a Limits<'a>) -> Self {
+    fn new(start: Instant, limits: &'a Limits<'a>, grace: Duration) -> Self {
         let seconds = limits.boot.as_secs();
         Watch {
             start,
             limits,
+            grace,
             deadline: start + limits.boot,
             deadline_reason: format!("no test began within {seconds} s of power on"),
             last_output: start,
@@ -192,16 +233,16 @@ impl<'a> Watch<'a> {
 
     fn supervise(
         &mut self,
-        qemu: &mut Guarded,
+        process: &mut Guarded,
         judge: &mut Judge,
         stop: &Stop,
         logs: &mut BootLogs,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Ended> {
-        let here = Path::new("QEMU's console");
-        let pidfd = qemu.pidfd()?;
-        let console = qemu.child().stdout.take();
-        let mut console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
+        let here = Path::new("the console");
+        let pidfd = process.pidfd()?;
+        let console = process.child().stdout.take();
+        let mut console = console.ok_or_else(|| Error::Tool("a boot has no console".into()))?;
         let flags = rustix::fs::fcntl_getfl(&console).io("prepare", here)?;
         rustix::fs::fcntl_setfl(&console, flags | rustix::fs::OFlags::NONBLOCK)
             .io("prepare", here)?;
@@ -296,7 +337,7 @@ impl<'a> Watch<'a> {
                 }
                 // A machine that may be kept stays anyway.
                 Event::Final if self.limits.debug == Debug::Keep => self.deadline = now + QUIET,
-                Event::Final => self.deadline = now + GRACE,
+                Event::Final => self.deadline = now + self.grace,
                 Event::Xen(_) | Event::TestSettled(_) => {}
             }
             let at = (now - self.start).as_secs_f64();
@@ -344,7 +385,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// QEMU's complaints, without the ones that every boot brings.
+/// The complaints on standard error, without the ones that every boot of QEMU's brings.
 fn complaint(path: &Path) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -361,7 +402,8 @@ fn said(complaint: &str) -> String {
     if complaint.is_empty() { String::new() } else { format!(": {complaint}") }
 }
 
-fn describe(status: ExitStatus) -> String {
+/// How a process ended.
+pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),

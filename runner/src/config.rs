@@ -60,6 +60,9 @@ struct HypervisorEntry {
     /// a path. With line tables in the latter, the addresses in a panic of this Xen get their places
     /// in its source.
     symbols: Option<String>,
+    /// The package with the xl that goes with this Xen, for `--backend qemu-xl`. A Xen that is
+    /// Debian's xen-hypervisor-X-amd64 finds the xen-utils-X of its own suite by itself.
+    toolstack: Option<DebianPackage>,
     /// Added to this Xen's command line. Before the results of a boot count, its Xen has to show
     /// that it got this line, and not to complain about it.
     #[serde(default)]
@@ -107,6 +110,15 @@ pub struct DebianPackage {
     pub package: String,
 }
 
+impl DebianPackage {
+    /// The package with the toolstack for this one, if this is a hypervisor of Debian's.
+    fn toolstack(&self) -> Option<DebianPackage> {
+        let name = self.package.strip_prefix("xen-hypervisor-")?;
+        let (release, _) = name.split_once('-')?;
+        Some(DebianPackage { suite: self.suite.clone(), package: format!("xen-utils-{release}") })
+    }
+}
+
 /// The `[qemu]` table.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -142,8 +154,23 @@ pub struct Hypervisor {
     pub origin: Origin,
     /// Where its xen-syms comes from.
     pub symbols: Option<Origin>,
+    /// Where the xl for it comes from.
+    pub toolstack: Option<DebianPackage>,
     /// What its machines have besides what a test asks for.
     pub machine: Settings,
+}
+
+impl Hypervisor {
+    /// A Xen that runs already, of which nothing more is known here.
+    pub fn elsewhere(name: &str) -> Hypervisor {
+        Hypervisor {
+            name: name.to_owned(),
+            origin: Origin::Path(PathBuf::new()),
+            symbols: None,
+            toolstack: None,
+            machine: Settings::default(),
+        }
+    }
 }
 
 /// The configuration, checked.
@@ -199,6 +226,9 @@ impl Config {
             let offset = entry.span().start;
             let entry = entry.into_inner();
             let symbols = entry.symbols;
+            let toolstack = entry
+                .toolstack
+                .or_else(|| entry.debian.as_ref().and_then(DebianPackage::toolstack));
             let (origin, symbols) = match (entry.debian, entry.path) {
                 (Some(debian), None) => {
                     let suite = debian.suite.clone();
@@ -225,7 +255,8 @@ impl Config {
                 memory_mib: entry.memory_mib,
                 qemu_args: entry.qemu_args,
             };
-            hypervisors.insert(name.clone(), Hypervisor { name, origin, symbols, machine });
+            hypervisors
+                .insert(name.clone(), Hypervisor { name, origin, symbols, toolstack, machine });
         }
         let mut entries: Vec<(String, Spanned<TestEntry>)> = file.test.into_iter().collect();
         entries.sort_by_key(|(_, entry)| entry.span().start);
@@ -323,6 +354,7 @@ impl Config {
                     name: name.clone(),
                     origin: Origin::Path(path.to_owned()),
                     symbols: None,
+                    toolstack: None,
                     machine: Settings::default(),
                 },
                 None => {
@@ -406,6 +438,21 @@ mod tests {
         assert_eq!(path, Path::new("/ws/a/xen-syms"));
         let Some(Origin::Debian(package)) = &xens[1].symbols else { panic!("{:?}", xens[1]) };
         assert_eq!((package.suite.as_str(), package.package.as_str()), ("s", "p-dbg"));
+    }
+
+    #[test]
+    fn a_toolstack_goes_with_its_xen() {
+        let config = parse(
+            "[hypervisor.a]\ndebian = { suite = 's', package = 'xen-hypervisor-4.17-amd64' }\n\
+             [hypervisor.b]\npath = 'p'\n[hypervisor.c]\npath = 'p'\n\
+             toolstack = { suite = 't', package = 'xen-utils-4.20' }",
+        );
+        let xens = config.unwrap().select(&["a".into(), "b".into(), "c".into()]).unwrap();
+        let names = xens.iter().map(|xen| {
+            xen.toolstack.as_ref().map(|package| format!("{} {}", package.suite, package.package))
+        });
+        let names: Vec<Option<String>> = names.collect();
+        assert_eq!(names, [Some("s xen-utils-4.17".into()), None, Some("t xen-utils-4.20".into())]);
     }
 
     #[test]

@@ -45,7 +45,13 @@ impl RunLogs {
     }
 
     /// A folder for boot `number`, called after `title`.
-    pub fn boot(&self, number: usize, title: &str, xen: &Path, image: &Path) -> Result<BootLogs> {
+    pub fn boot(
+        &self,
+        number: usize,
+        title: &str,
+        xen: Option<&Path>,
+        image: &Path,
+    ) -> Result<BootLogs> {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
         let title: String = title.chars().map(plain).take(80).collect();
         let dir = self.dir.join(format!("{number:03}-{title}"));
@@ -73,10 +79,11 @@ pub struct BootLogs {
 }
 
 impl BootLogs {
-    /// A new folder `dir` with the two links that a boot's command refers to.
-    pub fn create(dir: PathBuf, xen: &Path, image: &Path) -> Result<BootLogs> {
+    /// A new folder `dir` with the links that a boot's command refers to.
+    pub fn create(dir: PathBuf, xen: Option<&Path>, image: &Path) -> Result<BootLogs> {
         fs::create_dir(&dir).io("create", &dir)?;
-        for (target, link) in [(xen, XEN_LINK), (image, IMAGE_LINK)] {
+        let links = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
+        for (target, link) in links {
             let link = dir.join(link);
             symlink(target, &link).io("create", &link)?;
         }
@@ -95,9 +102,9 @@ impl BootLogs {
         &self.dir
     }
 
-    /// A file for QEMU's own complaints.
-    pub fn qemu_stderr(&self) -> Result<(File, PathBuf)> {
-        let path = self.dir.join("qemu.log");
+    /// A file for the complaints of what carries the boot, which is called `name`.
+    pub fn stderr(&self, name: &str) -> Result<(File, PathBuf)> {
+        let path = self.dir.join(format!("{name}.log"));
         Ok((File::create(&path).io("create", &path)?, path))
     }
 

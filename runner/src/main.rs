@@ -7,6 +7,7 @@
 //! [`logs`]; [`exit`] turns the worst of it into the exit code.
 
 mod accel;
+mod backend;
 mod bench;
 mod boot;
 mod cli;
@@ -30,6 +31,7 @@ mod machine;
 mod mutate;
 mod new;
 mod partition;
+mod payload;
 mod plan;
 mod plugin;
 mod process;
@@ -69,6 +71,8 @@ fn main() -> Exit {
         Command::List(args) => list::list(args),
         Command::Export(args) => export::export(args),
         Command::Diff(args) => diff::diff(args),
+        Command::Payload(args) => payload::payload(args),
+        Command::Dom0(args) => backend::dom0::shell(args),
         Command::Mutate(args) => mutate::mutate(args),
         Command::Replay(args) => replay::replay(args),
         Command::Minimize(args) => replay::minimize(args),

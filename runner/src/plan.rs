@@ -171,6 +171,7 @@ mod tests {
             name: format!("xen-{index}"),
             origin: Origin::Path(PathBuf::new()),
             symbols: None,
+            toolstack: None,
             machine: Settings::default(),
         };
         (0..count).map(xen).collect()

@@ -9,6 +9,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
@@ -16,6 +18,9 @@ use rustix::process::{
 };
 
 use crate::exit::{Error, IoContext, Result};
+
+/// Between two looks at a child that is about to end.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Makes the child of `command` die with this thread.
 pub fn die_with_parent(command: &mut Command) -> &mut Command {
@@ -30,17 +35,25 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(tie) }
 }
 
-/// A child in a process group of its own, killed and reaped when dropped.
+/// A child in a process group of its own, stopped and reaped when dropped.
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
+    patience: Option<Duration>,
 }
 
 impl Guarded {
     /// Starts `command`; a terminal's Ctrl-C reaches only the runner, which then decides.
     pub fn spawn(command: &mut Command) -> io::Result<Guarded> {
         let child = die_with_parent(command.process_group(0)).spawn()?;
-        Ok(Guarded { child })
+        Ok(Guarded { child, patience: None })
+    }
+
+    /// Starts a `command` that ends, and cleans up behind itself, when its standard input is
+    /// closed: it has so long for it. The runner's own end, whatever it is, closes that too.
+    pub fn spawn_tidy(command: &mut Command, patience: Duration) -> io::Result<Guarded> {
+        let child = command.process_group(0).stdin(Stdio::piped()).spawn()?;
+        Ok(Guarded { child, patience: Some(patience) })
     }
 
     /// The child itself.
@@ -55,8 +68,19 @@ impl Guarded {
         pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("a child process"))
     }
 
-    /// Kills the whole group; harmless when it is gone.
-    pub fn kill(&mut self) {
+    /// Ends it, in the way it was started for; harmless when it is gone.
+    pub fn stop(&mut self) {
+        drop(self.child.stdin.take());
+        if let Some(patience) = self.patience {
+            let deadline = Instant::now() + patience;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(BREATH);
+            }
+        }
+        // A reaped child's number may be somebody else's by now.
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(group) = group {
             // Not there any more is as good as killed.
@@ -67,11 +91,8 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // A reaped child's number may be somebody else's by now.
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.kill();
-            let _ = self.child.wait();
-        }
+        self.stop();
+        let _ = self.child.wait();
     }
 }
 

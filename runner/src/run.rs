@@ -3,26 +3,25 @@
 use std::env;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 use crate::accel::{self, Kvm, Oracle};
-use crate::cli::{Accel, Environment, FlakyResult, Places, ReportArgs, RunArgs};
+use crate::backend::{AsDom0, BootedXen, Domains, Remote, Source, as_it_is, dom0};
+use crate::cli::{Accel, BackendKind, Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{self, Expectations};
 use crate::hypervisor::{self, Cache, Ready};
-use crate::image::Image;
+use crate::image::{Image, Role, TestMeta};
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
 use crate::report::{self, Files, Form};
 use crate::results::{About, seconds};
-use crate::session::{Policy, Session, as_it_is};
+use crate::session::{Policy, Session};
 use crate::signals::Stop;
 
 /// Where the workspace's build leaves the image.
@@ -44,28 +43,32 @@ pub fn find_image(places: &Places, config: &Config) -> Result<Image> {
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
-    let xens = config.select(&args.xen)?;
+    check(args)?;
+    let domains = args.backend != BackendKind::Qemu;
+    let xens = match args.backend {
+        BackendKind::Xl => vec![Hypervisor::elsewhere(args.host.as_deref().unwrap_or("xl"))],
+        BackendKind::Qemu | BackendKind::QemuXl => config.select(&args.xen)?,
+    };
     let cache = Cache::of_workspace(&config.workspace)?;
 
     let files = files(&args.reports)?;
-    let obtain = |xen: &Hypervisor| hypervisor::obtain(xen, &cache, &mut note);
+    let obtain = |xen: &Hypervisor| obtain(xen, &cache);
     if args.fetch_only {
-        for xen in &xens {
-            let ready = obtain(xen)?;
-            note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
-        }
-        return Ok(Exit::Success);
+        return fetch_only(args, &xens, &cache);
     }
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
-    let tests = plan::choose(&image, &args.selection, &args.env)?;
+    let environments = args.environments();
+    let role = if domains { Role::Unprivileged } else { Role::ControlDomain };
+    let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
+    let tests = plan::choose_for(&image, &args.selection, role, &names)?;
     let how = How {
         sharing: if args.isolate { Sharing::Isolated } else { Sharing::Allowed },
         partition: args.partition,
         machine: &|xen, test| config.machine(xen, test),
     };
-    let boots = plan::boots(&tests, &xens, &args.env, &how);
+    let boots = plan::boots(&tests, &xens, environments, &how);
     let debug = match (args.gdb, args.keep) {
         (true, _) => Debug::Gdb,
         (_, true) => Debug::Keep,
@@ -86,7 +89,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         guest_cmdline: args.cmdline.clone().unwrap_or_default(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
-    if args.dry_run {
+    if args.dry_run && !domains {
         return dry_run(&boots, &xens, &cache, &image, qemu, args.accel, &obtain);
     }
 
@@ -95,54 +98,144 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         note(&format!("nothing of this run is in {share}"));
     }
     let policy = policy(&args.reports, &config, &image)?;
-    let version = qemu.probe()?;
-    let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
-    if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
-        return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
-    }
-    let stop = Stop::install()?;
-    if args.accel == Accel::Auto {
-        let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
-        qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
-    }
-    let xen_syms: Vec<Option<PathBuf>> = match debug {
-        Debug::No => {
-            xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
-        }
-        _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
+    let version = match args.backend {
+        BackendKind::Qemu | BackendKind::QemuXl => qemu.probe()?,
+        BackendKind::Xl => String::new(),
     };
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
     about.expectations = policy.expectations.clone();
-    about.whole_matrix = args.selection.words.is_empty()
+    about.whole_matrix = !domains
+        && args.selection.words.is_empty()
         && args.selection.exclude.is_empty()
         && args.partition.is_none()
         && config.are_all(&xens)
-        && Environment::value_variants().iter().all(|environment| args.env.contains(environment));
-    let session = Session {
-        xens: &xens,
-        ready: &ready,
+        && Environment::DOM0.iter().all(|environment| environments.contains(environment));
+    let stop = Stop::install()?;
+    let test_time =
+        |test: &TestMeta| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs);
+    let session = |backend, xen_syms, logs, jobs| Session {
+        backend,
         image: &image,
-        xen_syms: &xen_syms,
-        qemu: &qemu,
-        version: &version,
-        logs: RunLogs::create(&base)?,
+        debug,
+        xen_syms,
+        logs,
         stop: &stop,
-        jobs: match debug {
+        jobs,
+        policy,
+        test_time: &test_time,
+        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
+    };
+    let report = |session: Session<'_>| {
+        let mut reporter = report::to_terminal(about, files, args.verbose);
+        let exit = session.run(boots.clone(), &mut reporter);
+        let written = reporter.finish();
+        // What stopped the run matters more than what could not be told of it.
+        exit.and_then(|exit| written.map(|_| exit))
+    };
+    if !domains {
+        let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
+        if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
+            return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
+        }
+        if args.accel == Accel::Auto {
+            let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
+            qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
+        }
+        let xen_syms: Vec<Option<PathBuf>> = match debug {
+            Debug::No => {
+                xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
+            }
+            _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
+        };
+        let (xens, qemu) = (&xens, &qemu);
+        let backend = AsDom0 { xens, ready: &ready, qemu, version: &version, prepare: &as_it_is };
+        let jobs = match debug {
             Debug::Keep => NonZeroUsize::MIN,
             _ => args.jobs.unwrap_or_else(cpus),
-        },
-        policy,
-        test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
-        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
-        prepare: &as_it_is,
+        };
+        return report(session(&backend, &xen_syms, RunLogs::create(&base)?, jobs));
+    }
+
+    let booted = match args.backend {
+        BackendKind::QemuXl => booted_xens(&xens, &cache)?,
+        BackendKind::Qemu | BackendKind::Xl => Vec::new(),
     };
-    let mut reporter = report::to_terminal(about, files, args.verbose);
-    let exit = session.run(boots, &mut reporter);
-    let written = reporter.finish();
-    // What stopped the run matters more than what could not be told of it.
-    exit.and_then(|exit| written.map(|_| exit))
+    let source = |logs: &Path| match args.backend {
+        BackendKind::QemuXl => Source::Booted { qemu: &qemu, xens: booted, logs: logs.to_owned() },
+        BackendKind::Qemu | BackendKind::Xl => Source::Given {
+            name: xens[0].name.clone(),
+            remote: args.host.as_ref().map(|host| Remote::of(host, args.ssh_config.as_deref())),
+        },
+    };
+    let words = qemu.guest_cmdline.clone();
+    if args.dry_run {
+        write_out(&Domains::new(source(&base), &image, words)?.plan(&boots))?;
+        return Ok(Exit::Success);
+    }
+    let logs = RunLogs::create(&base)?;
+    let backend = Domains::new(source(logs.dir()), &image, words)?;
+    // A domain at a time, unless told otherwise: its Xen may be busy with other things.
+    let exit = report(session(&backend, &[], logs, args.jobs.unwrap_or(NonZeroUsize::MIN)));
+    for name in backend.sweep() {
+        note(&format!("the domain {name} was left behind, and is destroyed now"));
+    }
+    exit
+}
+
+/// Refuses options that the backend has no use for: they would be lost in silence.
+fn check(args: &RunArgs) -> Result<()> {
+    let wrong = match args.backend {
+        BackendKind::Qemu if args.environments().contains(&Environment::Hvm64) => {
+            "hvm64 is for domains, and --backend qemu runs the image as dom0; add --backend qemu-xl"
+        }
+        BackendKind::Xl if !args.xen.is_empty() => {
+            "--xen chooses what QEMU boots, and --backend xl runs on the Xen that is there; leave \
+             --xen out, or use --backend qemu-xl"
+        }
+        BackendKind::Xl if args.fetch_only => "--backend xl fetches nothing",
+        BackendKind::Xl if args.xen_cmdline.is_some() => {
+            "--backend xl can't change the command line of a Xen that runs already"
+        }
+        BackendKind::Qemu | BackendKind::QemuXl if args.host.is_some() => {
+            "--host is for --backend xl"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(wrong.into()))
+}
+
+fn fetch_only(args: &RunArgs, xens: &[Hypervisor], cache: &Cache) -> Result<Exit> {
+    for xen in xens {
+        let ready = obtain(xen, cache)?;
+        note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
+    }
+    if args.backend == BackendKind::QemuXl {
+        for BootedXen { name, dom0, .. } in booted_xens(xens, cache)? {
+            note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// The Xens with the dom0s that go with them.
+pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>> {
+    let booted = xens.iter().map(|xen| {
+        let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
+            Error::Usage(format!(
+                "nothing says which xl goes with Xen `{0}`; give it a `[hypervisor.{0}]` with \
+                 `toolstack = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in \
+                 xtf-runner.toml",
+                xen.name
+            ))
+        })?;
+        let Ready { elf, provenance } = obtain(xen, cache)?;
+        let dom0 = dom0::obtain(toolstack, &provenance, cache, &mut note)?;
+        let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
+        Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
+    });
+    booted.collect()
 }
 
 /// What counts as a success, from all that have a say in it.
@@ -174,9 +267,13 @@ pub fn cpus() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Tells what takes time, or is worth knowing, before there is a run to report on. What goes to
-/// standard output may be a report that a program reads.
-fn note(text: &str) {
+fn obtain(xen: &Hypervisor, cache: &Cache) -> Result<Ready> {
+    hypervisor::obtain(xen, cache, &mut note)
+}
+
+/// Something that takes time, or is worth knowing, before there is a run to report on. What goes
+/// to standard output may be a report that a program reads.
+pub fn note(text: &str) {
     eprintln!("{:13}{text}", "");
 }
 

@@ -11,39 +11,63 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::boot::{self, Limits, Outcome};
-use crate::config::Hypervisor;
+use crate::boot::{self, Carrier, Limits, Outcome};
 use crate::console::{Line, Source};
 use crate::debug::Debug;
 use crate::event::{BootFacts, Listener, RunEvent, TestOutcome};
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{Expectations, Subject};
-use crate::hypervisor::{self, Ready};
+use crate::hypervisor;
 use crate::image::{Image, TestMeta};
-use crate::judge::{Event, TestReport};
+use crate::judge::{Event, Judge, TestReport};
 use crate::logs::{BootLogs, RunLogs};
 use crate::plan::Boot;
-use crate::qemu::{Invocation, Qemu};
 use crate::queue::{Piece, Queue};
 use crate::results::Place;
 use crate::signals::Stop;
 use crate::status::Status;
 use crate::symbols;
 
+/// What carries out boots.
+pub trait Backend: Sync {
+    /// What the boots of this index run on, as the user calls it.
+    fn xen_name(&self, xen: usize) -> &str;
+
+    /// Xen's file, where this side has it.
+    fn xen_file(&self, xen: usize) -> Option<&Path>;
+
+    /// Makes ready what a boot takes.
+    fn prepare<'s>(
+        &'s self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &Stop,
+        logs: &mut BootLogs,
+    ) -> Result<Prepared<'s>>;
+}
+
+/// A boot that is about to begin.
+pub struct Prepared<'s> {
+    /// Where its Xen came from.
+    pub provenance: String,
+    /// The backend's name.
+    pub backend: &'static str,
+    /// How time runs, and on what.
+    pub mode: &'static str,
+    /// What it is started with and who judges it; or why it cannot be.
+    pub start: std::result::Result<(Box<dyn Carrier + 's>, Judge), String>,
+}
+
 /// Everything that the boots of a run share.
 pub struct Session<'a> {
-    /// What to run on.
-    pub xens: &'a [Hypervisor],
-    /// The same, ready.
-    pub ready: &'a [Ready],
+    /// What carries them out.
+    pub backend: &'a dyn Backend,
     /// What to run.
     pub image: &'a Image,
     /// The xen-syms of each, where there is one.
     pub xen_syms: &'a [Option<PathBuf>],
-    /// How to boot.
-    pub qemu: &'a Qemu,
-    /// QEMU's description of itself.
-    pub version: &'a str,
+    /// Whether somebody looks on with a debugger.
+    pub debug: Debug,
     /// Where everything is written down.
     pub logs: RunLogs,
     /// Whether the user wants it to end.
@@ -56,16 +80,6 @@ pub struct Session<'a> {
     pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
     /// Time from power on to the first test, and between two tests.
     pub boot_timeout: Duration,
-    /// Adds to each boot's folder what it needs beyond that; returns further arguments for QEMU.
-    pub prepare: &'a Prepare<'a>,
-}
-
-/// See [`Session::prepare`].
-pub type Prepare<'a> = dyn Fn(&Path) -> Result<Vec<String>> + Sync + 'a;
-
-/// A boot that needs nothing more.
-pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
-    Ok(Vec::new())
 }
 
 /// What counts as a success.
@@ -187,7 +201,7 @@ impl Session<'_> {
     /// What `boot` is to run, in the words of the results.
     fn places(&self, boot: &Boot<'_>) -> Vec<Place> {
         let tests = boot.tests.iter().map(|test| Place {
-            xen: self.xens[boot.xen].name.clone(),
+            xen: self.backend.xen_name(boot.xen).to_owned(),
             environment: boot.environment,
             test: test.name.clone(),
         });
@@ -203,26 +217,35 @@ impl Session<'_> {
     ) -> Result<()> {
         let Job { number, boot, attempt, place, planned } = &piece.work;
         let (number, attempt) = (*number, *attempt);
-        let xen = &self.xens[boot.xen].name;
+        let xen = self.backend.xen_name(boot.xen);
         let environment = boot.environment;
         let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
         let title = match names.as_slice() {
             [only] => format!("{xen}-{}-{only}", environment.name()),
             _ => format!("{xen}-{}", environment.name()),
         };
-        let Ready { elf, provenance } = &self.ready[boot.xen];
+        let elf = self.backend.xen_file(boot.xen);
         let mut logs = self.logs.boot(number, &title, elf, &self.image.path)?;
-        logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
-        let mut invocation = self.qemu.invocation(boot);
-        invocation.args.extend((self.prepare)(logs.dir())?);
+        let time_of = |name: &str| {
+            let test = boot.tests.iter().find(|test| test.name == name);
+            test.map_or(self.boot_timeout, |test| (self.test_time)(test))
+        };
+        let limits = Limits {
+            boot: self.boot_timeout,
+            test: &time_of,
+            until_failure: false,
+            debug: self.debug,
+        };
+        let Prepared { provenance, backend, mode, start: ready } =
+            self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
         let dir = logs.dir().to_owned();
-        let build_id = hypervisor::build_id(elf);
-        let command = invocation.shell();
+        let build_id = elf.and_then(hypervisor::build_id);
+        let command = ready.as_ref().map_or_else(|_| String::new(), |(carrier, _)| carrier.shell());
         let facts = BootFacts {
-            provenance,
+            provenance: &provenance,
             build_id: build_id.as_deref(),
-            backend: "qemu",
-            mode: self.qemu.mode_of(boot),
+            backend,
+            mode,
             command: &command,
             logs: &dir,
         };
@@ -230,7 +253,7 @@ impl Session<'_> {
             RunEvent::BootStarted { boot: number, xen, environment, tests: &names, facts: &facts };
         shared.lock().listener.event(&started);
         let xen_syms = self.xen_syms.get(boot.xen).and_then(Option::as_deref);
-        if self.qemu.debug == Debug::Gdb {
+        if self.debug == Debug::Gdb {
             let command = Debug::Gdb.gdb_command(logs.dir(), xen_syms);
             let note = format!("the machine waits for a debugger, in another terminal:\n{command}");
             shared.lock().listener.event(&RunEvent::Note { boot: number, text: &note });
@@ -251,7 +274,7 @@ impl Session<'_> {
         };
         let mut told: Vec<TestReport> = Vec::new();
         let start = Instant::now();
-        let outcome = self.execute(&invocation, boot, &mut logs, &mut |event| match event {
+        let mut on_event = |event: &Event| match event {
             Event::Line(Line { source: Source::Guest, text }) => {
                 shared.lock().listener.event(&RunEvent::GuestLine { boot: number, text });
             }
@@ -266,7 +289,17 @@ impl Session<'_> {
                 shared.lock().listener.event(&settled);
             }
             Event::Line(_) | Event::TestEnded | Event::Final => {}
-        });
+        };
+        let outcome = match ready {
+            Ok((carrier, judge)) => {
+                boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut on_event)
+            }
+            Err(why) => logs.decision(&format!("skipped: {why}")).map(|()| Outcome {
+                judgement: boot.judge().skip(&why),
+                tool_failure: None,
+                kept: None,
+            }),
+        };
         let elapsed = start.elapsed();
 
         let mut findings = shared.lock();
@@ -351,27 +384,5 @@ impl Session<'_> {
             amended: false,
             place,
         }
-    }
-
-    /// The seam to the backend: one boot, from power on to its judgement.
-    fn execute(
-        &self,
-        invocation: &Invocation,
-        boot: &Boot<'_>,
-        logs: &mut BootLogs,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<Outcome> {
-        let time_of = |name: &str| {
-            let test = boot.tests.iter().find(|test| test.name == name);
-            test.map_or(self.boot_timeout, |test| (self.test_time)(test))
-        };
-        let limits = Limits {
-            boot: self.boot_timeout,
-            test: &time_of,
-            until_failure: false,
-            debug: self.qemu.debug,
-        };
-        let judge = boot.judge().demand_options(&invocation.xen_cmdline);
-        boot::run(invocation, judge, &limits, self.stop, logs, on_event)
     }
 }

@@ -15,6 +15,7 @@ use figures::{Figures, Quantity};
 use stopwatch::Stopwatch;
 
 use crate::accel::Kvm;
+use crate::backend::{AsDom0, as_it_is};
 use crate::cli::{BenchArgs, BootMode, Environment, Selection};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
@@ -28,7 +29,7 @@ use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
 use crate::run::{cpus, find_image, write_out};
 use crate::select::Selected;
-use crate::session::{Policy, Session, as_it_is};
+use crate::session::{Policy, Session};
 use crate::signals::Stop;
 use crate::xen_symbols::the_xen;
 
@@ -242,19 +243,23 @@ impl Bench<'_> {
             what: "cannot create a folder for logs".into(),
             source,
         })?;
-        let session = Session {
+        let backend = AsDom0 {
             xens: slice::from_ref(self.xen),
             ready: slice::from_ref(self.ready),
-            image,
             qemu: &Qemu { mode, ..self.qemu.clone() },
             version: self.version,
+            prepare: &as_it_is,
+        };
+        let session = Session {
+            backend: &backend,
+            debug: Debug::No,
+            image,
             logs: RunLogs::create(dir.path())?,
             stop: self.stop,
             jobs,
             policy: Policy::declared(image),
             test_time: &|test| self.config.test_time(test),
             boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
-            prepare: &as_it_is,
             xen_syms: &[],
         };
         session.run(boots, listener)

@@ -4,11 +4,13 @@ mod bench;
 mod coverage;
 mod diff;
 mod doctor;
+mod dom0;
 mod export;
 mod generate;
 mod list;
 mod mutate;
 mod new;
+mod payload;
 mod replay;
 mod report;
 mod run;
@@ -23,14 +25,16 @@ pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
+pub use dom0::Dom0Args;
 pub use export::{ExportArgs, GuestKind};
 pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
+pub use payload::{FuncLayout, PayloadArgs};
 pub use replay::{MinimizeArgs, ReplayArgs, ReplayOn};
 pub use report::{FlakyResult, ReportArgs};
-pub use run::{Accel, BootMode, RunArgs};
+pub use run::{Accel, BackendKind, BootMode, RunArgs};
 pub use selection::Selection;
 
 /// Boots the xtf image on Xen, judges its console output, and reports.
@@ -62,6 +66,14 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
+    /// Write a live patch for a Xen to a file, as another client of the sysctl takes it
+    ///
+    /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
+    Payload(PayloadArgs),
+    /// Boot a Linux dom0 with xl and xen-livepatch under a Xen in QEMU, and run a command in it
+    ///
+    /// It is the dom0 of --backend qemu-xl. The command runs in a folder with the files of --put.
+    Dom0(Dom0Args),
     /// Measure the tests: break Xen on purpose, in one place at a time, and see who notices
     ///
     /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The
@@ -126,7 +138,7 @@ pub enum Preset {
     Livepatch,
 }
 
-/// Environments that a backend here can boot.
+/// Kinds of guest: dom0 with the backend `qemu`, domU with the others.
 #[derive(
     Clone,
     Copy,
@@ -143,18 +155,24 @@ pub enum Preset {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
-    /// PV dom0
+    /// PV
     Pv64,
-    /// PVH dom0
+    /// PVH
     Pvh64,
+    /// HVM; domU only
+    Hvm64,
 }
 
 impl Environment {
+    /// Those in which the image can be dom0.
+    pub const DOM0: [Environment; 2] = [Environment::Pv64, Environment::Pvh64];
+
     /// The name in selections and metadata.
     pub fn name(self) -> &'static str {
         match self {
             Environment::Pv64 => "pv64",
             Environment::Pvh64 => "pvh64",
+            Environment::Hvm64 => "hvm64",
         }
     }
 
@@ -163,6 +181,7 @@ impl Environment {
         match self {
             Environment::Pv64 => "PV 64bit",
             Environment::Pvh64 => "PVH 64bit",
+            Environment::Hvm64 => "HVM 64bit",
         }
     }
 }

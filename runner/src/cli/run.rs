@@ -24,9 +24,22 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
 
-    /// Environments
-    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
-    pub env: Vec<Environment>,
+    /// Environments [default: pv64 and pvh64, for domains hvm64 too]
+    #[arg(long, value_name = "ENV", value_delimiter = ',')]
+    env: Vec<Environment>,
+
+    /// Who runs the image: as dom0 under QEMU, or as domains of the real xl, which is here, on
+    /// --host, or in a Linux dom0 under QEMU
+    #[arg(long, value_enum, default_value_t = BackendKind::Qemu)]
+    pub backend: BackendKind,
+
+    /// The Xen host of --backend xl, through ssh; root there [default: this machine]
+    #[arg(long, value_name = "USER@BOX")]
+    pub host: Option<String>,
+
+    /// Configuration for ssh [default: the user's]
+    #[arg(long, value_name = "FILE", requires = "host")]
+    pub ssh_config: Option<PathBuf>,
 
     /// Only this share of the run, to spread it over machines: hash:M/N goes by names, count:M/N
     /// takes turns
@@ -55,7 +68,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "jobs")]
     pub keep: bool,
 
-    /// Print the QEMU commands and run nothing
+    /// Print the QEMU commands and domains, and run nothing
     #[arg(long, conflicts_with = "fetch_only")]
     pub dry_run: bool,
 
@@ -94,6 +107,29 @@ pub struct RunArgs {
     /// What becomes of the results.
     #[command(flatten)]
     pub reports: ReportArgs,
+}
+
+impl RunArgs {
+    /// The environments that are wanted.
+    pub fn environments(&self) -> &[Environment] {
+        use Environment::{Hvm64, Pv64, Pvh64};
+        match self.backend {
+            _ if !self.env.is_empty() => &self.env,
+            BackendKind::Qemu => &[Pv64, Pvh64],
+            BackendKind::Xl | BackendKind::QemuXl => &[Pv64, Pvh64, Hvm64],
+        }
+    }
+}
+
+/// Backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendKind {
+    /// Xen under QEMU, the image as its dom0
+    Qemu,
+    /// Domains on a Xen host
+    Xl,
+    /// Domains in a Linux dom0 that runs under each Xen in QEMU
+    QemuXl,
 }
 
 /// Accelerators.

@@ -20,6 +20,7 @@ use lcov::Lines;
 use model::Coverage;
 
 use crate::accel::Kvm;
+use crate::backend::AsDom0;
 use crate::cli::{BootMode, CoverageArgs};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
@@ -69,20 +70,24 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         folders.lock().unwrap_or_else(PoisonError::into_inner).push(dir.to_owned());
         plugin.prepare(dir, &addresses)
     };
-    let session = Session {
+    let backend = AsDom0 {
         xens: slice::from_ref(&xen),
         ready: slice::from_ref(&build.ready),
-        image: &image,
-        xen_syms: &[],
         qemu: &qemu,
         version: &version,
+        prepare: &prepare,
+    };
+    let session = Session {
+        backend: &backend,
+        debug: Debug::No,
+        image: &image,
+        xen_syms: &[],
         logs: RunLogs::create(&config.workspace.join("logs"))?,
         stop: &Stop::install()?,
         jobs: args.jobs.unwrap_or_else(cpus),
         policy: Policy::declared(&image),
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
-        prepare: &prepare,
     };
     let mut display = without_files(&image, &version)?;
     let exit = session.run(boots, &mut display)?;

@@ -134,7 +134,7 @@ fn twice<'a>(folders: impl Iterator<Item = &'a domain::Folder>) -> Option<&'a st
 }
 
 /// The image without what only a debugger reads: three quarters of it, once for each test.
-fn without_debug_sections(image: &[u8]) -> object::build::Result<Vec<u8>> {
+pub fn without_debug_sections(image: &[u8]) -> object::build::Result<Vec<u8>> {
     let mut elf = Builder::read(image)?;
     for section in elf.sections.iter_mut() {
         section.delete = section.name.starts_with(b".debug_");

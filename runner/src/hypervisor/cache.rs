@@ -91,13 +91,28 @@ impl Cache {
         note: &mut dyn FnMut(&str),
         make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<(Vec<u8>, String)>,
     ) -> Result<Ready> {
+        let ([elf], provenance) = self.get_or_make_files(key, [ELF], note, |scratch, note| {
+            let (bytes, provenance) = make(scratch, note)?;
+            Ok(([bytes], provenance))
+        })?;
+        Ok(Ready { elf, provenance })
+    }
+
+    /// The same for an entry of several files; returns their paths.
+    pub fn get_or_make_files<const N: usize>(
+        &self,
+        key: &str,
+        names: [&str; N],
+        note: &mut dyn FnMut(&str),
+        make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<([Vec<u8>; N], String)>,
+    ) -> Result<([PathBuf; N], String)> {
         let entry = self.root.join(key);
-        let elf = self.file_of(key);
+        let paths = names.map(|name| entry.join(name));
         let _lock = match self.lock(key, note) {
             Ok(lock) => lock,
             Err(source) => {
-                if let Ok(provenance) = check(&entry) {
-                    return Ok(Ready { elf, provenance });
+                if let Ok(provenance) = check(&entry, &paths) {
+                    return Ok((paths, provenance));
                 }
                 let root = self.root.display();
                 let what = format!("cannot write to the cache {root} ({VARIABLE} names another)");
@@ -106,8 +121,8 @@ impl Cache {
         };
         self.sweep(key)?;
         if entry.exists() {
-            match check(&entry) {
-                Ok(provenance) => return Ok(Ready { elf, provenance }),
+            match check(&entry, &paths) {
+                Ok(provenance) => return Ok((paths, provenance)),
                 Err(why) => {
                     note(&format!("cached {} {why}; getting it again", entry.display()));
                     fs::remove_dir_all(&entry).io("remove", &entry)?;
@@ -121,17 +136,19 @@ impl Cache {
             .io("create a folder in", &self.root)?;
         let scratch = fresh.path().join("scratch");
         fs::create_dir(&scratch).io("create", &scratch)?;
-        let (bytes, provenance) = make(&scratch, note)?;
+        let (files, provenance) = make(&scratch, note)?;
         fs::remove_dir_all(&scratch).io("remove", &scratch)?;
 
-        let record = Record { provenance, sha256: sha256(&bytes) };
+        let record = Record { provenance, sha256: sha256_of(&files) };
         let json = serde_json::to_string_pretty(&record).io("write", &entry)?;
-        write_durably(&fresh.path().join(ELF), &bytes)?;
+        for (name, bytes) in names.iter().zip(&files) {
+            write_durably(&fresh.path().join(name), bytes)?;
+        }
         write_durably(&fresh.path().join(RECORD), json.as_bytes())?;
         fs::rename(fresh.path(), &entry).io("create", &entry)?;
         // Its content has moved: there is nothing left to clean up.
         let _moved = fresh.keep();
-        Ok(Ready { elf, provenance: record.provenance })
+        Ok((paths, record.provenance))
     }
 }
 
@@ -146,12 +163,16 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).io("write", path)
 }
 
-fn check(entry: &Path) -> std::result::Result<String, String> {
+fn check(entry: &Path, paths: &[PathBuf]) -> std::result::Result<String, String> {
     let json = fs::read(entry.join(RECORD)).map_err(|e| format!("has no {RECORD} ({e})"))?;
     let record: Record =
         serde_json::from_slice(&json).map_err(|e| format!("has a damaged {RECORD} ({e})"))?;
-    let bytes = fs::read(entry.join(ELF)).map_err(|e| format!("has no {ELF} ({e})"))?;
-    if sha256(&bytes) != record.sha256 {
+    let read = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        fs::read(path).map_err(|e| format!("has no {name} ({e})"))
+    };
+    let files: Vec<Vec<u8>> = paths.iter().map(read).collect::<std::result::Result<_, _>>()?;
+    if sha256_of(&files) != record.sha256 {
         return Err("does not match its recorded sha256".into());
     }
     Ok(record.provenance)
@@ -159,7 +180,16 @@ fn check(entry: &Path) -> std::result::Result<String, String> {
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_of(&[bytes])
+}
+
+/// SHA-256 of several files, one after the other.
+fn sha256_of(files: &[impl AsRef<[u8]>]) -> String {
+    let mut hash = Sha256::new();
+    for bytes in files {
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

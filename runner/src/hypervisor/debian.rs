@@ -45,28 +45,90 @@ fn keyring() -> Result<&'static str> {
 
 /// Downloads the package into `dir`; returns the file and the package's version.
 pub fn download(package: &DebianPackage, dir: &Path) -> Result<(PathBuf, String)> {
-    let apt = Apt::new(dir)?;
-    let mirrors = apt.mirrors()?;
-    let keyring = keyring()?;
+    let archive = Archive::open(&package.suite, dir)?;
+    let deb = archive.download(&package.package)?;
+    let version = version(&deb)?;
+    Ok((deb, version))
+}
 
-    let suite = &package.suite;
-    let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);
-    if let Some(security) = &mirrors.security {
-        sources += &format!("deb [signed-by={keyring}] {security} {suite}-security main\n");
+/// The version of the package `deb`.
+pub fn version(deb: &Path) -> Result<String> {
+    let version = Tool::new("dpkg-deb").arg("-f").arg(deb).arg("Version").run()?;
+    Ok(version.trim().to_owned())
+}
+
+/// Unpacks the files of the package `deb` below `root`.
+pub fn unpack_files(deb: &Path, root: &Path) -> Result<()> {
+    Tool::new("dpkg-deb").arg("-x").arg(deb).arg(root).run().map(|_| ())
+}
+
+/// A release of Debian's, as this machine's mirrors have it.
+pub struct Archive {
+    apt: Apt,
+    dir: PathBuf,
+}
+
+impl Archive {
+    /// The release `suite`; what is downloaded lands in `dir`.
+    pub fn open(suite: &str, dir: &Path) -> Result<Archive> {
+        let apt = Apt::new(dir)?;
+        let mirrors = apt.mirrors()?;
+        let keyring = keyring()?;
+        let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);
+        if let Some(security) = &mirrors.security {
+            sources += &format!("deb [signed-by={keyring}] {security} {suite}-security main\n");
+        }
+        let list = apt.sources();
+        fs::write(&list, sources).io("write", &list)?;
+        apt.own("apt-get").args(["update", "--error-on=any"]).run()?;
+        Ok(Archive { apt, dir: dir.to_owned() })
     }
-    let list = apt.sources();
-    fs::write(&list, sources).io("write", &list)?;
 
-    apt.get().args(["update", "--error-on=any"]).run()?;
-    apt.get().args(["download", &package.package]).cwd(dir).run()?;
+    /// Downloads one package.
+    pub fn download(&self, package: &str) -> Result<PathBuf> {
+        self.apt.own("apt-get").args(["download", package]).cwd(&self.dir).run()?;
+        let start = format!("{package}_");
+        packages_in(&self.dir)?
+            .into_iter()
+            .find(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start))
+            })
+            .ok_or_else(|| Error::Tool(format!("apt downloaded no {package}")))
+    }
 
-    let deb = fs::read_dir(dir)
+    /// Downloads packages and all that they depend on.
+    pub fn download_closure(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        self.apt
+            .own("apt-get")
+            .args(["install", "-y", "--no-install-recommends", "--download-only"])
+            .args(packages)
+            .run()?;
+        packages_in(&self.apt.root.join("cache/archives"))
+    }
+
+    /// Whether there is such a package.
+    pub fn has(&self, package: &str) -> bool {
+        let shown = self.apt.own("apt-cache").args(["show", package]).run();
+        shown.is_ok_and(|text| !text.is_empty())
+    }
+
+    /// The packages that `package` depends on.
+    pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let text = self.apt.own("apt-cache").args(["depends", package]).run()?;
+        let names = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        Ok(names.map(str::to_owned).collect())
+    }
+}
+
+/// The packages in a folder, in the order of their names.
+fn packages_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut debs: Vec<PathBuf> = fs::read_dir(dir)
         .io("read", dir)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|ext| ext == "deb"))
-        .ok_or_else(|| Error::Tool(format!("apt downloaded no {}", package.package)))?;
-    let version = Tool::new("dpkg-deb").arg("-f").arg(&deb).arg("Version").run()?;
-    Ok((deb, version.trim().to_owned()))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "deb"))
+        .collect();
+    debs.sort();
+    Ok(debs)
 }
 
 /// The plain ELF inside the package `deb`, unpacked below `dir`.
@@ -86,7 +148,7 @@ pub fn unpack_symbols(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
 /// The one file of the package `deb` that is in `folder` and is called like `start`*`end`.
 fn the_only(deb: &Path, dir: &Path, folder: &str, start: &str, end: &str) -> Result<PathBuf> {
     let root = dir.join("root");
-    Tool::new("dpkg-deb").arg("-x").arg(deb).arg(&root).run()?;
+    unpack_files(deb, &root)?;
     let what =
         |many: &str| Error::Data(format!("{} holds {many} /{folder}/{start}*{end}", deb.display()));
     let mut found: Vec<PathBuf> = fs::read_dir(root.join(folder))
@@ -130,10 +192,10 @@ impl Apt {
         self.root.join("etc/sources.list")
     }
 
-    /// apt-get with private state and cache, but this machine's sources.
-    fn plain(&self) -> Tool {
+    /// apt with private state and cache, but this machine's sources.
+    fn plain(&self, program: &str) -> Tool {
         let option = |name: &str, path: &str| format!("{name}={}", self.root.join(path).display());
-        Tool::new("apt-get")
+        Tool::new(program)
             .arg("-q")
             .args(["-o", &option("Dir::State", "state")])
             .args(["-o", &option("Dir::State::lists", "state/lists")])
@@ -148,10 +210,10 @@ impl Apt {
             .args(["-o", "Acquire::Retries=3"])
     }
 
-    /// apt-get with private sources too.
-    fn get(&self) -> Tool {
+    /// apt with private sources too.
+    fn own(&self, program: &str) -> Tool {
         let option = |name: &str, path: &str| format!("{name}={}", self.root.join(path).display());
-        self.plain()
+        self.plain(program)
             .args(["-o", &option("Dir::Etc::sourcelist", "etc/sources.list")])
             .args(["-o", &option("Dir::Etc::sourceparts", "etc/sources.list.d")])
             .args(["-o", "Dir::Etc::preferences=/dev/null"])
@@ -171,7 +233,7 @@ impl Apt {
         if let Some(mirrors) = from_lists {
             return Ok(mirrors);
         }
-        let addresses = self.plain().args(["update", "--print-uris"]).run()?;
+        let addresses = self.plain("apt-get").args(["update", "--print-uris"]).run()?;
         mirrors_of_addresses(&addresses).ok_or_else(|| {
             Error::Tool(
                 "apt on this machine is not configured for Debian's archive; add it to \

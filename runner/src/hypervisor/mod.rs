@@ -1,7 +1,7 @@
 //! From what the user calls a Xen to a plain ELF that QEMU's `-kernel` boots.
 
 mod cache;
-mod debian;
+pub mod debian;
 
 use std::fs;
 use std::io::Read;

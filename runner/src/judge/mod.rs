@@ -637,6 +637,24 @@ impl Judge {
         None
     }
 
+    /// The judgement of a boot that could not be, for the reason `why`: every test is skipped.
+    pub fn skip(self, why: &str) -> Judgement {
+        let settled = self.expected.into_iter().map(|test| TestReport {
+            name: test.name,
+            status: Status::Skip,
+            cases: Vec::new(),
+            reasons: vec![why.to_owned()],
+            at_case: None,
+            diagnostics: Vec::new(),
+            backtrace: Vec::new(),
+            xen_words: Vec::new(),
+            began: false,
+            cause: None,
+            elapsed: Duration::ZERO,
+        });
+        Judgement { settled: settled.collect(), ended_by: None, version: None, rerun: Vec::new() }
+    }
+
     /// Closes the books at `now`, knowing why the console ended.
     pub fn finish(mut self, end: End, now: Duration, mut events: impl FnMut(Event)) -> Judgement {
         // Whoever has enough cut the line himself: its half says nothing about the guest.

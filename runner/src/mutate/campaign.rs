@@ -162,7 +162,7 @@ impl Campaign<'_> {
         for index in order {
             let boot = &self.boots[index];
             let mut logs =
-                BootLogs::create(dir.path().join(index.to_string()), &xen, &self.image.path)?;
+                BootLogs::create(dir.path().join(index.to_string()), Some(&xen), &self.image.path)?;
             let limits = Limits {
                 boot: self.timeout,
                 test: &|_| self.timeout,

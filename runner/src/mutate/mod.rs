@@ -20,6 +20,7 @@ use report::Progress;
 use sites::Site;
 
 use crate::accel::Kvm;
+use crate::backend::{AsDom0, as_it_is};
 use crate::cli::{BootMode, MutateArgs};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
@@ -32,7 +33,7 @@ use crate::plan::{self, Boot, How};
 use crate::qemu::Qemu;
 use crate::report::without_files;
 use crate::run::{cpus, find_image, write_out};
-use crate::session::{Policy, Session, as_it_is};
+use crate::session::{Policy, Session};
 use crate::signals::Stop;
 use crate::xen_symbols::{self, BootXen, Build, Symbols};
 
@@ -121,7 +122,8 @@ impl Measure<'_> {
             self.args.timeout.map_or_else(own, Duration::from_secs)
         };
         let mut reporter = without_files(self.image, self.version)?;
-        let exit = self.session(&mutant, logs, &time).run(self.boots.to_vec(), &mut reporter)?;
+        let backend = self.backend(&mutant);
+        let exit = self.session(&backend, logs, &time).run(self.boots.to_vec(), &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -153,7 +155,8 @@ impl Measure<'_> {
                 baseline: Baseline::default(),
             };
             let time = |test: &TestMeta| self.config.test_time(test);
-            let session = self.session(self.ready, logs, &time);
+            let backend = self.backend(self.ready);
+            let session = self.session(&backend, logs, &time);
             let exit = session.run(self.boots.to_vec(), &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
@@ -213,19 +216,28 @@ impl Measure<'_> {
             .ok_or_else(|| xen_symbols::in_file(&self.ready.elf, "is too short"))
     }
 
+    /// Xen itself or a mutant, as what the tests run on.
+    fn backend<'s>(&'s self, ready: &'s Ready) -> AsDom0<'s> {
+        AsDom0 {
+            xens: slice::from_ref(self.xen),
+            ready: slice::from_ref(ready),
+            qemu: self.qemu,
+            version: self.version,
+            prepare: &as_it_is,
+        }
+    }
+
     fn session<'s>(
         &'s self,
-        ready: &'s Ready,
+        backend: &'s AsDom0<'s>,
         logs: RunLogs,
         test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
     ) -> Session<'s> {
         Session {
-            xens: slice::from_ref(self.xen),
-            ready: slice::from_ref(ready),
+            backend,
             image: self.image,
+            debug: Debug::No,
             xen_syms: &[],
-            qemu: self.qemu,
-            version: self.version,
             logs,
             stop: self.stop,
             // The mutants' time is measured by what Xen itself takes, undisturbed.
@@ -233,7 +245,6 @@ impl Measure<'_> {
             policy: Policy::declared(self.image),
             test_time,
             boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
-            prepare: &as_it_is,
         }
     }
 

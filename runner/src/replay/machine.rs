@@ -106,7 +106,7 @@ impl Machine {
             return Err(Error::EmptySelection(format!("{TEST} does not run as {environment}")));
         };
         let folder = self.dir.path().join(number.to_string());
-        let mut logs = BootLogs::create(folder.clone(), &self.ready.elf, &image)?;
+        let mut logs = BootLogs::create(folder.clone(), Some(&self.ready.elf), &image)?;
         let time = self.timeout.unwrap_or_else(|| self.config.test_time(&self.test));
         let boot_time = Duration::from_secs(self.config.qemu.boot_timeout_s);
         let limits =

@@ -152,6 +152,11 @@ impl BootXen {
         &self.bytes
     }
 
+    /// Identifies the build.
+    pub fn build_id(&self) -> &[u8] {
+        &self.build_id
+    }
+
     /// Checks that `symbols` are of this build.
     pub fn check_build(&self, symbols: &Symbols) -> Parsed<()> {
         if self.build_id == symbols.build_id {
@@ -231,7 +236,8 @@ where
     for<'data> ElfFile<'data, Elf>: Object<'data>,
 {
     let id = elf.build_id().map_err(|e| format!("has a damaged build-id: {e}"))?;
-    id.map(<[u8]>::to_vec).ok_or_else(|| "has no build-id, so its symbols can't be matched".into())
+    id.map(<[u8]>::to_vec)
+        .ok_or_else(|| "has no build-id, by which symbols and live patches are matched".into())
 }
 
 #[cfg(test)]

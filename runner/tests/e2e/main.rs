@@ -3,6 +3,7 @@
 mod cache;
 mod ci;
 mod coverage;
+mod domains;
 mod export;
 mod faults;
 mod generate;
@@ -350,7 +351,13 @@ fn usage_errors() {
     for (args, why) in [
         (&["run", "--frob"][..], "unexpected argument '--frob'"),
         (&["run", "--xen", "9.9"], "no Xen `9.9`"),
-        (&["run", "--env", "hvm64"], "possible values: pv64, pvh64"),
+        (&["run", "--env", "hvm"], "possible values: pv64, pvh64, hvm64"),
+        (&["run", "--env", "hvm64"], "runs the image as dom0; add --backend qemu-xl"),
+        (&["run", "--host", "root@box"], "--host is for --backend xl"),
+        (
+            &["run", "--backend", "xl", "--xen", "4.17"],
+            "--backend xl runs on the Xen that is there",
+        ),
         (&["run", "--config", "nowhere.toml"], "cannot read configuration"),
         (&["frob"], "unrecognized subcommand"),
         (&[], "Usage:"),

@@ -1,0 +1,62 @@
+//! `xtf-runner dom0`: the Linux dom0 of `qemu-xl` for people and scripts.
+
+use std::fs;
+use std::slice;
+
+use super::machine::Machine;
+use crate::accel::Kvm;
+use crate::backend::place::{Place, quote};
+use crate::cli::{BootMode, Dom0Args};
+use crate::config::Config;
+use crate::debug::Debug;
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::Cache;
+use crate::logs::RunLogs;
+use crate::qemu::Qemu;
+use crate::run::{booted_xens, note};
+use crate::signals::Stop;
+use crate::xen_symbols::the_xen;
+
+/// Runs the command.
+pub fn shell(args: &Dom0Args) -> Result<Exit> {
+    let config = Config::load(args.config.as_deref())?;
+    let xen = the_xen(args.xen.as_deref(), &config)?;
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let qemu = Qemu {
+        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+        kvm: Kvm::Never,
+        debug: Debug::No,
+        mode: BootMode::Plain,
+        guest_cmdline: String::new(),
+        xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+    };
+    qemu.probe()?;
+    let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
+    let logs = RunLogs::create(&config.workspace.join("logs"))?;
+    note(&format!("booting; logs in {}", logs.dir().display()));
+    let stop = Stop::install()?;
+    let folder = logs.dir().join(format!("dom0-{}", xen.name));
+    let machine = Machine::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
+    let place = Place::beyond(machine.remote())?;
+    for file in &args.put {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        place.put(&name, &fs::read(file).io("read", file)?)?;
+    }
+    if let Some(path) = &args.ssh_config {
+        fs::write(path, machine.ssh_config()?).io("write", path)?;
+    }
+    let folder = quote(place.folder());
+    let mut command = if args.command.is_empty() {
+        place.terminal(&format!("cd {folder} && exec sh -i"))
+    } else {
+        place.command(&format!("cd {folder} && {}", args.command.join(" ")))
+    };
+    let status = command.status().map_err(|e| Error::Tool(format!("cannot run ssh: {e}")))?;
+    if let Some(stopped) = stop.requested() {
+        return Ok(stopped);
+    }
+    if status.success() {
+        return Ok(Exit::Success);
+    }
+    Err(Error::Tool(format!("the command in the dom0 ended badly: {status}")))
+}

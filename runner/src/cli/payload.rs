@@ -1,0 +1,42 @@
+//! Options of `xtf-runner payload`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Options of `payload`.
+#[derive(Debug, Args)]
+pub struct PayloadArgs {
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "build_id")]
+    pub xen: Option<String>,
+
+    /// The build-id instead of the Xen, as `xl info` prints it
+    #[arg(long, value_name = "HEX")]
+    pub build_id: Option<String>,
+
+    /// The file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// What `xl info` is to show as xen_extra
+    #[arg(long, value_name = "STR", default_value = "-xtf", allow_hyphen_values = true)]
+    pub text: String,
+
+    /// struct livepatch_func, which differs between releases
+    #[arg(long, value_enum, default_value_t = FuncLayout::V2)]
+    pub layout: FuncLayout,
+
+    /// Configuration [default: the nearest xtf-runner.toml, else built in]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// Versions of the structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FuncLayout {
+    /// Xen 4.8 to 4.13
+    V1,
+    /// Xen 4.14 and later
+    V2,
+}

@@ -1,0 +1,212 @@
+//! Backend `xl` on this machine, with a fake xl: what the agent does when things go wrong, and that
+//! no end of the runner leaves a domain behind.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::world::{Output, World, fixture};
+
+struct Host {
+    world: World,
+}
+
+impl Host {
+    fn new() -> Host {
+        let world = World::new();
+        fs::create_dir(world.path("domains")).unwrap();
+        fs::create_dir(world.path("tmp")).unwrap();
+        Host { world }
+    }
+
+    fn command(&self, mode: &str, args: &[&str]) -> std::process::Command {
+        let args = [&["run", "--backend", "xl"], args].concat();
+        let mut command = self.world.command(&args, "print", "success.log");
+        let path = env::split_paths(&env::var_os("PATH").unwrap()).collect::<Vec<_>>();
+        let path = env::join_paths([fixture("fake-xl")].into_iter().chain(path)).unwrap();
+        command.env("PATH", path).env("FAKE_XL", mode).env("DOMAINS", self.world.path("domains"));
+        command.env("TMPDIR", self.world.path("tmp"));
+        command
+    }
+
+    fn run(&self, mode: &str, args: &[&str]) -> Output {
+        self.command(mode, args).output().unwrap().into()
+    }
+
+    fn spawn(&self, mode: &str, args: &[&str]) -> Child {
+        self.command(mode, args).spawn().unwrap()
+    }
+
+    fn domains(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.world.path("domains")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn wait_for(&self, what: &str, done: impl Fn(&Host) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "{what}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The configuration of the last domain.
+    fn configuration(&self) -> String {
+        fs::read_to_string(self.world.path("domains.last")).unwrap()
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.world.boot_dir("001-").join(name)).unwrap()
+    }
+
+    #[track_caller]
+    fn nothing_is_left(&self) {
+        assert_eq!(self.domains(), Vec::<String>::new());
+        let image = self.configuration();
+        let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();
+        let folder = Path::new(image.trim_end_matches('"')).parent().unwrap();
+        assert!(!folder.exists(), "{}", folder.display());
+    }
+}
+
+#[test]
+fn success() {
+    let host = Host::new();
+    let out = host.run("", &[]);
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("] xl pv64  args (3 cases)"), "{out:?}");
+    let configuration = host.configuration();
+    assert!(configuration.starts_with("name=\"xtf-"), "{configuration}");
+    assert!(configuration.contains("\ncmdline=\"tests=example,args,needy\"\n"), "{configuration}");
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_comes_after_the_end_is_not_lost() {
+    let host = Host::new();
+    let out = host.run("late", &[]);
+    assert_eq!(out.code, 0, "{out:?}");
+}
+
+#[test]
+fn a_failed_create_is_an_error_in_xls_words_and_the_rest_goes_on() {
+    let host = Host::new();
+    let out = host.run("no-create", &["--isolate"]);
+    assert_eq!(out.code, 4, "{out:?}");
+    let words = "libxl: error: xc_dom_boot_mem_init: out of memory; cannot create xtf-";
+    assert_eq!(out.stdout.matches("ERROR [").count(), 6, "{out:?}");
+    assert!(out.stdout.contains(words), "{out:?}");
+    assert!(out.stdout.contains("3 boots, 3 tests"), "{out:?}");
+}
+
+#[test]
+fn a_console_or_an_unpause_that_fails_is_an_error_too() {
+    for (mode, words) in [
+        ("no-console", "xenconsole: could not open a tty; the console of xtf-"),
+        ("no-unpause", "libxl: error: unpause refused; cannot unpause xtf-"),
+    ] {
+        let host = Host::new();
+        let out = host.run(mode, &["example"]);
+        assert_eq!(out.code, 4, "{mode} {out:?}");
+        assert!(out.stdout.contains(words), "{mode} {out:?}");
+        host.nothing_is_left();
+    }
+}
+
+#[test]
+fn a_hang_is_a_timeout_and_the_domain_is_destroyed() {
+    let host = Host::new();
+    let out = host.run("hang", &["example", "args", "--timeout", "1"]);
+    assert_eq!(out.code, 7, "{out:?}");
+    assert!(out.stdout.contains("no result within 1 s"), "{out:?}");
+    assert!(out.stdout.contains("in case list/a"), "{out:?}");
+    assert!(host.log("xl.log").contains("agent: stopping xtf-"), "{out:?}");
+    host.nothing_is_left();
+}
+
+#[test]
+fn a_crash_is_told_in_xens_words_about_this_domain() {
+    let host = Host::new();
+    let out = host.run("crash", &["example", "args"]);
+    assert_eq!(out.code, 6, "{out:?}");
+    assert!(out.stdout.contains("| (XEN) d7v0 Triple fault"), "{out:?}");
+    assert!(out.stdout.contains("| (XEN) RIP: "), "{out:?}");
+    assert!(!out.stdout.contains("d70") && !out.stdout.contains("save: CPU"), "{out:?}");
+    assert!(!host.log("guest.log").contains("printed by the domain"));
+    host.nothing_is_left();
+}
+
+#[test]
+fn what_this_xen_cannot_run_is_skipped_with_the_reason() {
+    let host = Host::new();
+    let meta = "{'name':'example','title':'t','category':'functional','environments':\
+                ['pv64','pvh64','hvm64'],'needs':[],'own_boot':false,'vcpus':1,'timeout_s':9,\
+                'default':true,'kills':[],'cases':['hello','other']}\n";
+    host.world.image("xtf", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
+    let out = host.run("no-hvm", &["--env", "pvh64,hvm64"]);
+    assert_eq!(out.code, 3, "{out:?}");
+    let why = "example: this Xen does not run HVM and PVH guests (xen_caps: xen-3.0-x86_64; \
+               virt_caps: pv)";
+    assert_eq!(out.stdout.matches(why).count(), 2, "{out:?}");
+    assert_eq!(out.last_line(), "0 passed, 0 failed, 2 skipped");
+}
+
+#[test]
+fn what_is_no_xen_host_is_said() {
+    let host = Host::new();
+    let out = host.run("no-xen", &[]);
+    assert_eq!(out.code, 69, "{out:?}");
+    let why = "`xl info` does not work on this machine: libxl: error: cannot open libxl's handles";
+    assert!(out.stderr.contains(why) && out.stderr.contains("--backend qemu-xl"), "{out:?}");
+}
+
+#[test]
+fn a_domain_that_stays_is_reported() {
+    let host = Host::new();
+    let out = host.run("immortal", &["example", "args", "--timeout", "1"]);
+    assert_eq!(out.code, 7, "{out:?}");
+    assert!(host.log("xl.log").contains("agent: cannot destroy xtf-"), "{out:?}");
+    assert!(out.stderr.contains("was left behind, and is destroyed now"), "{out:?}");
+    host.nothing_is_left();
+}
+
+#[test]
+fn no_end_of_the_runner_leaves_a_domain() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::KILL, -1)] {
+        for mode in ["hang", "slow-create"] {
+            let host = Host::new();
+            let runner = host.spawn(mode, &["example", "args"]);
+            if mode == "hang" {
+                host.wait_for("no domain", |host| !host.domains().is_empty());
+            } else {
+                sleep(Duration::from_millis(1000));
+            }
+            kill_process(Pid::from_child(&runner), signal).unwrap();
+            let out = Output::from(runner.wait_with_output().unwrap());
+            assert_eq!(out.code, code, "{mode} {out:?}");
+            host.wait_for("the domain outlived the runner", |host| {
+                host.world.path("domains.created").exists() && host.domains().is_empty()
+            });
+            host.wait_for("something was left", |host| {
+                let image = host.configuration();
+                let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();
+                !Path::new(image.trim_end_matches('"')).parent().unwrap().exists()
+            });
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_domain_and_touches_nothing() {
+    let host = Host::new();
+    let out = host.run("no-xen", &["--dry-run", "example", "--cmdline", "linger=1"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.starts_with("# on this machine\n# agent xtf-"), "{out:?}");
+    assert!(out.stdout.contains("\ncmdline=\"tests=example linger=1\"\n"), "{out:?}");
+    assert!(!host.world.path("logs").exists());
+}
