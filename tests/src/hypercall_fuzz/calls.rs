@@ -110,6 +110,7 @@ pub const LEFT_OUT: &[(u32, Option<u32>, &str)] = &[
     (29, Some(1), "blocks until an event comes, and none does"),
     (29, Some(2), "is the domain's deliberate end"),
     (29, Some(3), "sleeps for as long as a random number says"),
+    (29, Some(5), "gives whatever ends the domain a random reason"),
     (29, Some(6), "is the domain's end some time later"),
     (32, Some(3), "can close the console's channel"),
     (32, Some(10), "closes the console's channel"),
