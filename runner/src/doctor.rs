@@ -132,7 +132,7 @@ fn disk(workspace: &Path) -> Result<Finding> {
 
 fn kvm() -> Finding {
     match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => Optional("/dev/kvm is there; runs use TCG unless told --accel kvm".into()),
+        Ok(_) => Optional("/dev/kvm is there; runs use it where Xen really boots under it".into()),
         Err(e) => Optional(format!("/dev/kvm can't be used ({e}); runs use TCG, which is enough")),
     }
 }

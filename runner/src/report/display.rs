@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -50,6 +50,8 @@ struct Screen<W> {
     failed: usize,
     /// By boot.
     under_way: BTreeMap<usize, UnderWay>,
+    /// Why something could not be shown.
+    error: Option<io::Error>,
 }
 
 /// A boot that runs.
@@ -79,8 +81,14 @@ impl<W: Write + Send> Display<W> {
             settled: 0,
             failed: 0,
             under_way: BTreeMap::new(),
+            error: None,
         };
         Display { screen: Arc::new(Mutex::new(screen)), ticker: None }
+    }
+
+    /// Why something could not be shown.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        lock(&self.screen).error.take()
     }
 
     /// What is shown in the end.
@@ -119,12 +127,16 @@ fn lock<W>(screen: &Mutex<Screen<W>>) -> MutexGuard<'_, Screen<W>> {
 }
 
 impl<W: Write> Screen<W> {
-    /// A reader who went away must not stop the tests: the logs still fill.
+    /// What can't be shown must not stop the tests: the logs still fill. A reader who went away does
+    /// not want to know; a full disk is told in the end.
     fn print(&mut self, text: &str) {
-        let Screen { out, progress, .. } = self;
-        progress.suspend(|| {
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        });
+        let Screen { out, progress, error, .. } = self;
+        let shown = progress.suspend(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        if let Err(e) = shown
+            && e.kind() != io::ErrorKind::BrokenPipe
+        {
+            error.get_or_insert(e);
+        }
     }
 
     fn tick(&mut self) {

@@ -17,7 +17,7 @@ pub use display::Display;
 pub use files::{Files, Form};
 
 use crate::event::{Listener, RunEvent};
-use crate::exit::Result;
+use crate::exit::{Error, Result};
 use crate::image::Image;
 use crate::results::{About, Document, Recorder};
 use crate::session::Policy;
@@ -56,9 +56,12 @@ pub fn without_files(
 }
 
 impl<W: Write + Send> Reporter<W> {
-    /// What happened; an error if a file could not be written.
-    pub fn finish(self) -> Result<Document> {
+    /// What happened; an error if a file could not be written, or nothing could be shown.
+    pub fn finish(mut self) -> Result<Document> {
         self.files.finish()?;
+        if let Some(source) = self.display.take_error() {
+            return Err(Error::Io { what: "cannot show the results".into(), source });
+        }
         Ok(self.recorder.document())
     }
 }

@@ -168,6 +168,23 @@ fn a_reader_who_went_away_stops_nothing() {
 }
 
 #[test]
+fn an_output_that_takes_nothing_is_told() {
+    let world = World::new();
+    for (args, log) in
+        [(&["run"][..], "success.log"), (&["run"], "good.log"), (&["list"], "good.log")]
+    {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = world.command(args, "print", log);
+        let out = Output::from(command.stdout(full).output().unwrap());
+        assert_eq!(out.code, 74, "{args:?} {out:?}");
+        assert!(out.stderr.contains("No space left on device"), "{args:?} {out:?}");
+    }
+    // The run itself was not the worse for it.
+    let runner = fs::read_to_string(world.boot_dir("001-").join("runner.log")).unwrap();
+    assert!(runner.contains("Final"), "{runner}");
+}
+
+#[test]
 fn logs_without_permission() {
     let world = World::new();
     let logs = world.path("locked");
