@@ -76,7 +76,7 @@ unit-test: setup
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
-	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real --test new_real -- --ignored
+	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real --test new_real --test replay_real -- --ignored
 
 clean:
 	cargo clean

@@ -130,7 +130,8 @@ fn one_round(
 
 impl Round<'_, '_> {
     fn step(&mut self, step: Step) -> Outcome {
-        if self.options.verbose {
+        // What comes after something that Xens die of may be what they die of.
+        if self.options.verbose || self.session.is_lost() {
             println!("  #> {step}");
         }
         if self.session.would_stay(&step) && !self.options.lethal {
