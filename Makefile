@@ -10,7 +10,7 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test test-all test-danger coverage check docs unit-test e2e-test test-upstream clean
+.PHONY: run bench build setup test test-all test-danger test-xl coverage check docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -41,6 +41,11 @@ test-danger: build
 ## coverage: what of Xen's livepatch code the suites execute, as a table and as a page
 coverage: build
 	$(RUNNER) coverage --html target/coverage.html
+
+## test-xl: domains of the real xl, in a Linux dom0 under Xen in QEMU, and Debian's xen-livepatch
+test-xl: build
+	$(RUNNER) run --backend qemu-xl
+	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
 ## which XEN_HOST='ssh root@box' reaches
