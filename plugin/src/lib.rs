@@ -2,7 +2,7 @@
 //!
 //! Xen runs at fixed virtual addresses, which its xen-syms tells, so a stock QEMU can count for a
 //! stock Xen: no part of either is built for it. `-plugin libxtf_plugin.so,map=FILE` is the whole
-//! interface; [`layout`] describes the file. With `leave=now` it ends QEMU right after it found
+//! interface; `layout` describes the file. With `leave=now` it ends QEMU right after it found
 //! everything in order, so that a runner can tell in advance.
 //!
 //! This code runs inside of QEMU: it does as little as it can there. At each translation it looks

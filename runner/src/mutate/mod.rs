@@ -1,6 +1,6 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`xen_symbols`](crate::xen_symbols) reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
+//! [`xen_symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
 //! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
 
 mod campaign;

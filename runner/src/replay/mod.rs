@@ -2,7 +2,7 @@
 //!
 //! A program is a text ([`livepatch::program`]). It is written into a copy of the image, whose test
 //! `livepatch-replay` performs it under the model's eyes. [`verdict`] says what came of it;
-//! [`minimize`] looks for the smallest program of which the same comes; [`case`] writes it as Rust.
+//! [`mod@minimize`] looks for the smallest program of which the same comes; [`case`] writes it as Rust.
 
 mod case;
 mod machine;

@@ -35,7 +35,7 @@ pub struct Image {
     pub functions: Vec<Function>,
     /// Load and unload hooks, and the single ones.
     pub hooks: Vec<(Hook, HookCode)>,
-    /// What the payload's variables hold that [`HookCode::Once`] refers to, at first.
+    /// What the payload's variables hold that [`HookCode::Takes`] refers to, at first.
     pub variables: Vec<i32>,
     /// Its build-id.
     pub build_id: Vec<u8>,
