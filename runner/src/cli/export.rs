@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Places, Selection};
+use super::{Environment, Places, Selection};
 
 /// Options of `export`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub struct ExportArgs {
 
     /// Kinds of domain
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
-    pub env: Vec<GuestKind>,
+    pub env: Vec<Environment>,
 
     /// Where DIR's contents are going to be installed, an absolute path [default: wherever they
     /// are; `xl create` has to be started from there]
@@ -33,16 +33,4 @@ pub struct ExportArgs {
     /// Further words for the images' command line
     #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub cmdline: Option<String>,
-}
-
-/// Kinds of domain that xl makes of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "lowercase")]
-pub enum GuestKind {
-    /// type="pv"
-    Pv64,
-    /// type="pvh"
-    Pvh64,
-    /// type="hvm", with the image in place of the firmware
-    Hvm64,
 }

@@ -26,7 +26,7 @@ pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use dom0::Dom0Args;
-pub use export::{ExportArgs, GuestKind};
+pub use export::ExportArgs;
 pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use crate::cli::GuestKind;
+use crate::cli::Environment;
 use crate::image::TestMeta;
 
 /// How a test is called for upstream's runner when it runs as PVH.
@@ -25,7 +25,7 @@ pub struct Domain {
     pub test: String,
     /// The environment in its name.
     environment: &'static str,
-    kind: GuestKind,
+    kind: Environment,
     vcpus: u32,
 }
 
@@ -45,9 +45,9 @@ impl Domain {
         let top = prefix.unwrap_or(Path::new(WORKING_FOLDER)).display();
         let (name, image, vcpus) = (self.name(), self.image(), self.vcpus);
         let (kind, image, more) = match self.kind {
-            GuestKind::Pv64 => ("pv", format!("kernel=\"{top}/{image}\""), ""),
-            GuestKind::Pvh64 => ("pvh", format!("kernel=\"{top}/{image}\""), ""),
-            GuestKind::Hvm64 => (
+            Environment::Pv64 => ("pv", format!("kernel=\"{top}/{image}\""), ""),
+            Environment::Pvh64 => ("pvh", format!("kernel=\"{top}/{image}\""), ""),
+            Environment::Hvm64 => (
                 "hvm",
                 format!("firmware_override=\"{top}/{image}\""),
                 "\n# The image needs no display.\nvga=\"none\"\nvnc=0\n",
@@ -95,11 +95,10 @@ impl Folder {
 }
 
 /// The folders of a test that is to run in these environments, as far as it supports them.
-pub fn folders(test: &TestMeta, kinds: &[GuestKind]) -> Vec<Folder> {
-    let wanted = |kind| {
-        kinds.contains(&kind) && test.environments.iter().any(|name| name == environment(kind))
-    };
-    let folder = |name: String, domains: Vec<(&'static str, GuestKind)>| {
+pub fn folders(test: &TestMeta, kinds: &[Environment]) -> Vec<Folder> {
+    let wanted =
+        |kind| kinds.contains(&kind) && test.environments.iter().any(|name| name == kind.name());
+    let folder = |name: String, domains: Vec<(&'static str, Environment)>| {
         let domains = domains
             .into_iter()
             .filter(|(_, kind)| wanted(*kind))
@@ -112,22 +111,13 @@ pub fn folders(test: &TestMeta, kinds: &[GuestKind]) -> Vec<Folder> {
             .collect();
         Folder { name, domains }
     };
-    let own = [GuestKind::Pv64, GuestKind::Hvm64, GuestKind::Pvh64];
-    let own = own.map(|kind| (environment(kind), kind)).to_vec();
-    let as_pvh = vec![(environment(GuestKind::Hvm64), GuestKind::Pvh64)];
+    let own = [Environment::Pv64, Environment::Hvm64, Environment::Pvh64];
+    let own = own.map(|kind| (kind.name(), kind)).to_vec();
+    let as_pvh = vec![(Environment::Hvm64.name(), Environment::Pvh64)];
     let mut folders =
         vec![folder(test.name.clone(), own), folder(test.name.clone() + PVH_SUFFIX, as_pvh)];
     folders.retain(|folder| !folder.domains.is_empty());
     folders
-}
-
-/// XTF's word.
-pub fn environment(kind: GuestKind) -> &'static str {
-    match kind {
-        GuestKind::Pv64 => "pv64",
-        GuestKind::Pvh64 => "pvh64",
-        GuestKind::Hvm64 => "hvm64",
-    }
 }
 
 #[cfg(test)]
@@ -135,7 +125,7 @@ mod tests {
     use super::*;
     use crate::image::Category;
 
-    const ALL: [GuestKind; 3] = [GuestKind::Pv64, GuestKind::Pvh64, GuestKind::Hvm64];
+    const ALL: [Environment; 3] = [Environment::Pv64, Environment::Pvh64, Environment::Hvm64];
 
     fn test(environments: &[&str]) -> TestMeta {
         TestMeta {
@@ -251,11 +241,11 @@ vnc=0
 
     #[test]
     fn what_is_not_asked_for_or_not_supported_is_not_there() {
-        let some = folders(&test(&["pv64", "pvh64"]), &[GuestKind::Pvh64, GuestKind::Hvm64]);
+        let some = folders(&test(&["pv64", "pvh64"]), &[Environment::Pvh64, Environment::Hvm64]);
         assert_eq!(
             images(&some),
             ["tests/a-test/test-pvh64-a-test", "tests/a-test-pvh/test-hvm64-a-test-pvh"]
         );
-        assert_eq!(folders(&test(&["pv64"]), &[GuestKind::Hvm64]), []);
+        assert_eq!(folders(&test(&["pv64"]), &[Environment::Hvm64]), []);
     }
 }

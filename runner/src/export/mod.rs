@@ -8,7 +8,7 @@ use std::path::Path;
 
 use object::build::elf::Builder;
 
-use self::domain::{environment, folders};
+use self::domain::folders;
 use self::tree::Tree;
 use crate::cli::ExportArgs;
 use crate::config::Config;
@@ -31,7 +31,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
     if let Some(prefix) = prefix {
         check_prefix(prefix)?;
     }
-    let environments: Vec<&str> = args.env.iter().map(|kind| environment(*kind)).collect();
+    let environments: Vec<&str> = args.env.iter().map(|kind| kind.name()).collect();
     let tests = plan::choose_for(&image, &args.selection, Role::Unprivileged, &environments)?;
     let bytes = fs::read(&image.path).io("read", &image.path)?;
     let bytes = without_debug_sections(&bytes)
