@@ -3,19 +3,19 @@
 use std::env;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::accel::{self, Kvm, Oracle};
-use crate::backend::{AsDom0, BootedXen, Domains, Remote, Source, as_it_is, dom0};
+use crate::backend::{self, AsDom0, as_it_is};
 use crate::cli::{Accel, BackendKind, Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
 use crate::expect::{self, Expectations};
 use crate::hypervisor::{self, Cache, Ready};
-use crate::image::{Image, Role, TestMeta};
+use crate::image::Image;
 use crate::logs::RunLogs;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
@@ -44,25 +44,26 @@ pub fn find_image(places: &Places, config: &Config) -> Result<Image> {
 pub fn run(args: &RunArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
     check(args)?;
-    let domains = args.backend != BackendKind::Qemu;
-    let xens = match args.backend {
-        BackendKind::Xl => vec![Hypervisor::elsewhere(args.host.as_deref().unwrap_or("xl"))],
-        BackendKind::Qemu | BackendKind::QemuXl => config.select(&args.xen)?,
-    };
+    if args.backend != BackendKind::Qemu {
+        return backend::run(args, &config);
+    }
+    let xens = config.select(&args.xen)?;
     let cache = Cache::of_workspace(&config.workspace)?;
 
     let files = files(&args.reports)?;
-    let obtain = |xen: &Hypervisor| obtain(xen, &cache);
+    let obtain = |xen: &Hypervisor| hypervisor::obtain(xen, &cache, &mut note);
     if args.fetch_only {
-        return fetch_only(args, &xens, &cache);
+        for xen in &xens {
+            let ready = obtain(xen)?;
+            note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
+        }
+        return Ok(Exit::Success);
     }
 
     let image = find_image(&args.places, &config)?;
     config.check_tests(&image)?;
     let environments = args.environments();
-    let role = if domains { Role::Unprivileged } else { Role::ControlDomain };
-    let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
-    let tests = plan::choose_for(&image, &args.selection, role, &names)?;
+    let tests = plan::choose(&image, &args.selection, environments)?;
     let how = How {
         sharing: if args.isolate { Sharing::Isolated } else { Sharing::Allowed },
         partition: args.partition,
@@ -89,7 +90,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         guest_cmdline: args.cmdline.clone().unwrap_or_default(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
     };
-    if args.dry_run && !domains {
+    if args.dry_run {
         return dry_run(&boots, &xens, &cache, &image, qemu, args.accel, &obtain);
     }
 
@@ -98,90 +99,64 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         note(&format!("nothing of this run is in {share}"));
     }
     let policy = policy(&args.reports, &config, &image)?;
-    let version = match args.backend {
-        BackendKind::Qemu | BackendKind::QemuXl => qemu.probe()?,
-        BackendKind::Xl => String::new(),
+    let version = qemu.probe()?;
+    let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
+    if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
+        return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
+    }
+    let stop = Stop::install()?;
+    if args.accel == Accel::Auto {
+        let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
+        qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
+    }
+    let xen_syms: Vec<Option<PathBuf>> = match debug {
+        Debug::No => {
+            xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
+        }
+        _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
     };
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
     about.expectations = policy.expectations.clone();
-    about.whole_matrix = !domains
-        && args.selection.words.is_empty()
+    about.whole_matrix = args.selection.words.is_empty()
         && args.selection.exclude.is_empty()
         && args.partition.is_none()
         && config.are_all(&xens)
         && Environment::DOM0.iter().all(|environment| environments.contains(environment));
-    let stop = Stop::install()?;
-    let test_time =
-        |test: &TestMeta| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs);
-    let session = |backend, xen_syms, logs, jobs| Session {
-        backend,
+    let backend =
+        AsDom0 { xens: &xens, ready: &ready, qemu: &qemu, version: &version, prepare: &as_it_is };
+    let session = Session {
+        backend: &backend,
         image: &image,
         debug,
-        xen_syms,
-        logs,
+        xen_syms: &xen_syms,
+        logs: RunLogs::create(&base)?,
         stop: &stop,
-        jobs,
-        policy,
-        test_time: &test_time,
-        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
-    };
-    let report = |session: Session<'_>| {
-        let mut reporter = report::to_terminal(about, files, args.verbose);
-        let exit = session.run(boots.clone(), &mut reporter);
-        let written = reporter.finish();
-        // What stopped the run matters more than what could not be told of it.
-        exit.and_then(|exit| written.map(|_| exit))
-    };
-    if !domains {
-        let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
-        if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
-            return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
-        }
-        if args.accel == Accel::Auto {
-            let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
-            qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
-        }
-        let xen_syms: Vec<Option<PathBuf>> = match debug {
-            Debug::No => {
-                xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
-            }
-            _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
-        };
-        let (xens, qemu) = (&xens, &qemu);
-        let backend = AsDom0 { xens, ready: &ready, qemu, version: &version, prepare: &as_it_is };
-        let jobs = match debug {
+        jobs: match debug {
             Debug::Keep => NonZeroUsize::MIN,
             _ => args.jobs.unwrap_or_else(cpus),
-        };
-        return report(session(&backend, &xen_syms, RunLogs::create(&base)?, jobs));
-    }
-
-    let booted = match args.backend {
-        BackendKind::QemuXl => booted_xens(&xens, &cache)?,
-        BackendKind::Qemu | BackendKind::Xl => Vec::new(),
-    };
-    let source = |logs: &Path| match args.backend {
-        BackendKind::QemuXl => Source::Booted { qemu: &qemu, xens: booted, logs: logs.to_owned() },
-        BackendKind::Qemu | BackendKind::Xl => Source::Given {
-            name: xens[0].name.clone(),
-            remote: args.host.as_ref().map(|host| Remote::of(host, args.ssh_config.as_deref())),
         },
+        policy,
+        test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
+        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
-    let words = qemu.guest_cmdline.clone();
-    if args.dry_run {
-        write_out(&Domains::new(source(&base), &image, words)?.plan(&boots))?;
-        return Ok(Exit::Success);
-    }
-    let logs = RunLogs::create(&base)?;
-    let backend = Domains::new(source(logs.dir()), &image, words)?;
-    // A domain at a time, unless told otherwise: its Xen may be busy with other things.
-    let exit = report(session(&backend, &[], logs, args.jobs.unwrap_or(NonZeroUsize::MIN)));
-    for name in backend.sweep() {
-        note(&format!("the domain {name} was left behind, and is destroyed now"));
-    }
-    exit
+    report_on(&session, boots, about, files, args.verbose)
+}
+
+/// Runs the boots and tells of them.
+pub fn report_on(
+    session: &Session<'_>,
+    boots: Vec<Boot<'_>>,
+    about: About,
+    files: Files,
+    verbose: bool,
+) -> Result<Exit> {
+    let mut reporter = report::to_terminal(about, files, verbose);
+    let exit = session.run(boots, &mut reporter);
+    let written = reporter.finish();
+    // What stopped the run matters more than what could not be told of it.
+    exit.and_then(|exit| written.map(|_| exit))
 }
 
 /// Refuses options that the backend has no use for: they would be lost in silence.
@@ -201,45 +176,16 @@ fn check(args: &RunArgs) -> Result<()> {
         BackendKind::Qemu | BackendKind::QemuXl if args.host.is_some() => {
             "--host is for --backend xl"
         }
+        BackendKind::Xl | BackendKind::QemuXl if args.gdb || args.keep => {
+            "--gdb and --keep look at the machine of --backend qemu"
+        }
         _ => return Ok(()),
     };
     Err(Error::Usage(wrong.into()))
 }
 
-fn fetch_only(args: &RunArgs, xens: &[Hypervisor], cache: &Cache) -> Result<Exit> {
-    for xen in xens {
-        let ready = obtain(xen, cache)?;
-        note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
-    }
-    if args.backend == BackendKind::QemuXl {
-        for BootedXen { name, dom0, .. } in booted_xens(xens, cache)? {
-            note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
-        }
-    }
-    Ok(Exit::Success)
-}
-
-/// The Xens with the dom0s that go with them.
-pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>> {
-    let booted = xens.iter().map(|xen| {
-        let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
-            Error::Usage(format!(
-                "nothing says which xl goes with Xen `{0}`; give it a `[hypervisor.{0}]` with \
-                 `toolstack = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in \
-                 xtf-runner.toml",
-                xen.name
-            ))
-        })?;
-        let Ready { elf, provenance } = obtain(xen, cache)?;
-        let dom0 = dom0::obtain(toolstack, &provenance, cache, &mut note)?;
-        let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
-        Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
-    });
-    booted.collect()
-}
-
 /// What counts as a success, from all that have a say in it.
-fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
+pub fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
     let mut expectations = Expectations::declared(&image.tests);
     expectations.strict = args.strict_news;
     match args.expect.as_ref().or(config.expectations.as_ref()) {
@@ -251,7 +197,7 @@ fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
 }
 
 /// The reports that are to be written.
-fn files(args: &ReportArgs) -> Result<Files> {
+pub fn files(args: &ReportArgs) -> Result<Files> {
     let wanted = [
         (Form::Json, &args.json),
         (Form::Junit, &args.junit),
@@ -265,10 +211,6 @@ fn files(args: &ReportArgs) -> Result<Files> {
 /// As many boots at a time as there are CPUs for them.
 pub fn cpus() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-fn obtain(xen: &Hypervisor, cache: &Cache) -> Result<Ready> {
-    hypervisor::obtain(xen, cache, &mut note)
 }
 
 /// Something that takes time, or is worth knowing, before there is a run to report on. What goes

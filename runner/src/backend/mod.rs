@@ -10,8 +10,8 @@ mod domain;
 mod domains;
 mod place;
 mod qemu;
+mod run;
 mod site;
 
-pub use domains::{BootedXen, Domains, Source};
-pub use place::Remote;
 pub use qemu::{AsDom0, as_it_is};
+pub use run::run;

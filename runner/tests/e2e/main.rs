@@ -354,6 +354,7 @@ fn usage_errors() {
         (&["run", "--env", "hvm"], "possible values: pv64, pvh64, hvm64"),
         (&["run", "--env", "hvm64"], "runs the image as dom0; add --backend qemu-xl"),
         (&["run", "--host", "root@box"], "--host is for --backend xl"),
+        (&["run", "--backend", "qemu-xl", "--keep"], "look at the machine of --backend qemu"),
         (
             &["run", "--backend", "xl", "--xen", "4.17"],
             "--backend xl runs on the Xen that is there",

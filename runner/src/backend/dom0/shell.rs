@@ -6,6 +6,7 @@ use std::slice;
 use super::machine::Machine;
 use crate::accel::Kvm;
 use crate::backend::place::{Place, quote};
+use crate::backend::run::booted_xens;
 use crate::cli::{BootMode, Dom0Args};
 use crate::config::Config;
 use crate::debug::Debug;
@@ -13,7 +14,7 @@ use crate::exit::{Error, Exit, IoContext, Result};
 use crate::hypervisor::Cache;
 use crate::logs::RunLogs;
 use crate::qemu::Qemu;
-use crate::run::{booted_xens, note};
+use crate::run::note;
 use crate::signals::Stop;
 use crate::xen_symbols::the_xen;
 

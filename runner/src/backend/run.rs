@@ -1,0 +1,133 @@
+//! `xtf-runner run` for domains.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use super::dom0;
+use super::domains::{BootedXen, Domains, Source};
+use super::place::Remote;
+use crate::accel::{self, Kvm};
+use crate::cli::{Accel, BackendKind, RunArgs};
+use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
+use crate::exit::{Error, Exit, Result};
+use crate::hypervisor::{self, Cache, Ready};
+use crate::image::{Role, TestMeta};
+use crate::logs::RunLogs;
+use crate::plan::{self, How, Sharing};
+use crate::qemu::Qemu;
+use crate::results::{About, seconds};
+use crate::run::{files, find_image, note, policy, report_on, write_out};
+use crate::session::Session;
+use crate::signals::Stop;
+
+/// Runs the command.
+pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
+    let files = files(&args.reports)?;
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let booting = args.backend == BackendKind::QemuXl;
+    let xens = if booting {
+        config.select(&args.xen)?
+    } else {
+        vec![Hypervisor::elsewhere(args.host.as_deref().unwrap_or("xl"))]
+    };
+    if args.fetch_only {
+        for BootedXen { name, elf, provenance, dom0, .. } in booted_xens(&xens, &cache)? {
+            note(&format!("{name}: {} is {provenance}", elf.display()));
+            note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
+        }
+        return Ok(Exit::Success);
+    }
+
+    let image = find_image(&args.places, config)?;
+    config.check_tests(&image)?;
+    let environments = args.environments();
+    let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
+    let tests = plan::choose_for(&image, &args.selection, Role::Unprivileged, &names)?;
+    let how = How {
+        sharing: if args.isolate { Sharing::Isolated } else { Sharing::Allowed },
+        partition: args.partition,
+        machine: &|xen, test| config.machine(xen, test),
+    };
+    let boots = plan::boots(&tests, &xens, environments, &how);
+    if let (Some(share), true) = (args.partition, boots.is_empty()) {
+        // Shares are made without knowing what there is: one may get nothing.
+        note(&format!("nothing of this run is in {share}"));
+    }
+
+    let qemu = Qemu {
+        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+        // Whether a Xen boots under KVM is not asked for the sake of one boot.
+        kvm: if args.accel == Accel::Kvm { Kvm::Always } else { Kvm::Never },
+        mode: args.boot,
+        debug: Debug::No,
+        guest_cmdline: String::new(),
+        xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+    };
+    let version = if booting { qemu.probe()? } else { String::new() };
+    if let (true, Accel::Kvm, Some(why)) = (booting, args.accel, accel::unusable()) {
+        return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
+    }
+    let booted = if booting { booted_xens(&xens, &cache)? } else { Vec::new() };
+    let source = |logs: &Path| {
+        if booting {
+            return Source::Booted { qemu: &qemu, xens: booted, logs: logs.to_owned() };
+        }
+        let config = args.ssh_config.as_deref();
+        let remote = args.host.as_ref().map(|host| Remote::of(host, config));
+        Source::Given { name: xens[0].name.clone(), remote }
+    };
+    let words = args.cmdline.clone().unwrap_or_default();
+    let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
+    if args.dry_run {
+        write_out(&Domains::new(source(&base), &image, words)?.plan(&boots))?;
+        return Ok(Exit::Success);
+    }
+
+    let policy = policy(&args.reports, config, &image)?;
+    let mut about = About::run_of(&image, &version)?;
+    about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
+    about.expectations = policy.expectations.clone();
+    let logs = RunLogs::create(&base)?;
+    let backend = Domains::new(source(logs.dir()), &image, words)?;
+    let time =
+        |test: &TestMeta| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs);
+    let session = Session {
+        backend: &backend,
+        image: &image,
+        debug: Debug::No,
+        xen_syms: &[],
+        logs,
+        stop: &Stop::install()?,
+        // A domain at a time, unless told otherwise: its Xen may be busy with other things.
+        jobs: args.jobs.unwrap_or(NonZeroUsize::MIN),
+        policy,
+        test_time: &time,
+        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
+    };
+    let exit = report_on(&session, boots, about, files, args.verbose);
+    for name in backend.sweep() {
+        note(&format!("the domain {name} was left behind, and is destroyed now"));
+    }
+    exit
+}
+
+/// The Xens with the dom0s that go with them.
+pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>> {
+    let booted = xens.iter().map(|xen| {
+        let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
+            Error::Usage(format!(
+                "nothing says which xl goes with Xen `{0}`; give it a `[hypervisor.{0}]` with \
+                 `toolstack = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in \
+                 xtf-runner.toml",
+                xen.name
+            ))
+        })?;
+        let Ready { elf, provenance } = hypervisor::obtain(xen, cache, &mut note)?;
+        let dom0 = dom0::obtain(toolstack, &provenance, cache, &mut note)?;
+        let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
+        Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
+    });
+    booted.collect()
+}
