@@ -10,7 +10,7 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test test-all test-danger test-xl coverage check docs unit-test e2e-test test-upstream clean
+.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz check check-fuzzer docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -46,6 +46,13 @@ coverage: build
 test-xl: build
 	$(RUNNER) run --backend qemu-xl
 	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1
+## fuzzer: the fuzzer, whose many crates nothing else needs
+fuzzer: build
+	cargo build --release -p xtf-fuzz
+
+## fuzz: a minute of fuzzing livepatch calls on Debian's Xen 4.17, guided by coverage
+fuzz: fuzzer
+	$(RUNNER) fuzz livepatch --seconds 60
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
 ## which XEN_HOST='ssh root@box' reaches
@@ -75,6 +82,12 @@ check: setup
 	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(HOST_CRATES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+
+## check-fuzzer: the same for the fuzzer, and its unit tests
+check-fuzzer: setup
+	cargo clippy -p xtf-fuzz --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items -p xtf-fuzz
+	cargo test -p xtf-fuzz
 
 unit-test: setup
 	cargo test $(HOST_CRATES)

@@ -22,6 +22,7 @@ mod environment;
 pub mod hvm;
 pub mod hypercall;
 mod layout;
+pub mod letterbox;
 pub mod memory;
 mod port;
 pub mod pv;

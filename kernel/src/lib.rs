@@ -19,6 +19,7 @@ pub mod console;
 mod heap;
 pub mod hypercall;
 mod input;
+pub mod letterbox;
 pub mod livepatch;
 pub mod meta;
 mod panic;

@@ -22,8 +22,10 @@ pub type Block = *mut c_void;
 /// An instruction in it.
 pub type Insn = *mut c_void;
 
-type OnTranslation = extern "C" fn(usize, usize);
-type OnExecution = extern "C" fn(c_uint, *mut c_void);
+/// Called with our id and the block, or with the block and what was given for our id.
+pub type OnTranslation = extern "C" fn(usize, usize);
+/// Called with the number of the CPU and our own data.
+pub type OnExecution = extern "C" fn(c_uint, *mut c_void);
 
 /// The only inline operation of interface 1.
 const INLINE_ADD: c_int = 0;
@@ -70,7 +72,7 @@ enum Counting {
     /// Generated code adds to a word of ours.
     Inline(unsafe extern "C" fn(Insn, c_int, *mut c_void, u64)),
     /// Generated code calls us.
-    Call(unsafe extern "C" fn(Insn, OnExecution, c_int, *mut c_void)),
+    Call,
 }
 
 /// QEMU's functions.
@@ -80,6 +82,8 @@ pub struct Api {
     insn: unsafe extern "C" fn(Block, usize) -> Insn,
     address: unsafe extern "C" fn(Insn) -> u64,
     size: unsafe extern "C" fn(Insn) -> usize,
+    host_address: unsafe extern "C" fn(Insn) -> *const u8,
+    on_execution: unsafe extern "C" fn(Insn, OnExecution, c_int, *mut c_void),
     counting: Counting,
 }
 
@@ -92,7 +96,7 @@ impl Api {
         unsafe {
             let counting = match function(c"qemu_plugin_register_vcpu_insn_exec_inline") {
                 Ok(inline) => Counting::Inline(inline),
-                Err(_) => Counting::Call(function(c"qemu_plugin_register_vcpu_insn_exec_cb")?),
+                Err(_) => Counting::Call,
             };
             Ok(Api {
                 on_translation: function(c"qemu_plugin_register_vcpu_tb_trans_cb")?,
@@ -100,6 +104,8 @@ impl Api {
                 insn: function(c"qemu_plugin_tb_get_insn")?,
                 address: function(c"qemu_plugin_insn_vaddr")?,
                 size: function(c"qemu_plugin_insn_size")?,
+                host_address: function(c"qemu_plugin_insn_haddr")?,
+                on_execution: function(c"qemu_plugin_register_vcpu_insn_exec_cb")?,
                 counting,
             })
         }
@@ -143,8 +149,27 @@ impl Api {
             // two CPUs may lose one of two at once, never the first of all.
             Counting::Inline(register) => unsafe { register(insn, INLINE_ADD, count, 1) },
             // SAFETY: the caller keeps the instruction alive, and `add_one` takes such a word.
-            Counting::Call(register) => unsafe { register(insn, add_one, NO_REGISTERS, count) },
+            Counting::Call => unsafe { self.call(insn, add_one, count) },
         }
+    }
+
+    /// Where in this process the bytes of `insn` are; null where they are in no memory.
+    ///
+    /// # Safety
+    /// `insn` is of a block whose translation callback has not returned yet.
+    pub unsafe fn host_address(&self, insn: Insn) -> *const u8 {
+        // SAFETY: the caller keeps the instruction alive.
+        unsafe { (self.host_address)(insn) }
+    }
+
+    /// Calls `callback` with `data` whenever `insn` is about to be executed.
+    ///
+    /// # Safety
+    /// `insn` is of a block whose translation callback has not returned yet, and `callback` takes
+    /// `data`, for as long as the process lives.
+    pub unsafe fn call(&self, insn: Insn, callback: OnExecution, data: *mut c_void) {
+        // SAFETY: the caller keeps both alive.
+        unsafe { (self.on_execution)(insn, callback, NO_REGISTERS, data) }
     }
 }
 

@@ -19,8 +19,6 @@ pub const STATE_AT: usize = 1;
 pub const COUNT_AT: usize = 2;
 /// Words before the first address.
 pub const HEADER: usize = 4;
-/// A word's size in bytes.
-pub const WORD: usize = 8;
 
 /// The state once a plugin has mapped the file and found it good; before, it is 0.
 pub const ATTACHED: u64 = 1;

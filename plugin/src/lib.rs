@@ -5,20 +5,29 @@
 //! interface; `layout` describes the file. With `leave=now` it ends QEMU right after it found
 //! everything in order, so that a runner can tell in advance.
 //!
+//! With `mailbox=FILE` it also carries inputs from a fuzzer into a guest that calls for them, and
+//! the guest's answers back: see `letterbox` and `mailbox`.
+//!
 //! This code runs inside of QEMU: it does as little as it can there. At each translation it looks
 //! for chosen addresses in the block and lets those instructions count for themselves, into the
 //! file. Everything else happens in the runner, before and after.
 
 mod api;
 mod layout;
+mod letterbox;
+mod mailbox;
 mod map;
+mod post;
+mod shared;
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use api::{Api, Id};
 use map::Map;
+use post::Mailbox;
 
 /// The interface that this plugin is for. QEMU reads it right after loading us.
 #[unsafe(no_mangle)]
@@ -40,6 +49,7 @@ struct Plugin {
     id: Id,
     api: Api,
     map: Map,
+    mailbox: Option<Mailbox>,
 }
 
 static PLUGIN: OnceLock<Plugin> = OnceLock::new();
@@ -70,10 +80,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
 
 fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), String> {
     let mut map = None;
+    let mut mailbox = None;
     let mut leave = false;
     for argument in arguments {
         match argument.as_ref().split_once('=') {
             Some(("map", path)) => map = Some(Map::open(path)?),
+            Some(("mailbox", path)) => mailbox = Some(Mailbox::open(path)?),
             Some(("leave", "now")) => leave = true,
             _ => return Err(format!("what is `{}`?", argument.as_ref())),
         }
@@ -83,7 +95,7 @@ fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), Str
     if leave {
         return Err("all is well; leaving, as asked".into());
     }
-    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map });
+    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, mailbox });
     plugin.api.on_translation(id, translated);
     Ok(())
 }
@@ -98,5 +110,28 @@ extern "C" fn translated(a: usize, b: usize) {
             // SAFETY: the instruction is of that block.
             unsafe { plugin.api.count(insn, count) };
         }
+        if plugin.mailbox.is_some() && size == CALL_SIZE && GUESTS.contains(&address) {
+            // SAFETY: the instruction is of that block.
+            let code = unsafe { plugin.api.host_address(insn) };
+            // SAFETY: an instruction of that size; at a guest's addresses there is only memory.
+            if let Some(place) = unsafe { post::letterbox(code) } {
+                // SAFETY: the instruction is of that block, and `called` takes such a place.
+                unsafe { plugin.api.call(insn, called, place.cast_mut().cast()) };
+            }
+        }
+    }
+}
+
+/// The size of the instruction by which a guest calls, in bytes.
+const CALL_SIZE: usize = 8;
+/// Where guests of ours have their code: the image is linked at 1 MiB.
+const GUESTS: Range<u64> = 1 << 20..1 << 30;
+
+/// A guest executes its call.
+extern "C" fn called(_cpu: c_uint, place: *mut c_void) {
+    if let Some(mailbox) = PLUGIN.get().and_then(|plugin| plugin.mailbox.as_ref()) {
+        // SAFETY: registered with a place from `post::letterbox`, for a guest that holds the pair of
+        // NOPs at one of our image's addresses.
+        unsafe { post::called(mailbox, place.cast_const().cast()) };
     }
 }

@@ -1,27 +1,9 @@
-//! The shared file, mapped.
+//! The counts: which address has which.
 
-use std::ffi::{c_int, c_void};
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::ptr;
-use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, WORD, words};
-
-const PROT_READ_WRITE: c_int = 1 | 2;
-const MAP_SHARED: c_int = 1;
-
-unsafe extern "C" {
-    fn mmap(
-        at: *mut c_void,
-        size: usize,
-        prot: c_int,
-        flags: c_int,
-        fd: c_int,
-        offset: i64,
-    ) -> *mut c_void;
-}
+use crate::layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, words};
+use crate::shared;
 
 /// What to count, and the counts.
 pub struct Map {
@@ -32,7 +14,7 @@ pub struct Map {
 impl Map {
     /// Maps the file at `path`, and says in it that somebody did.
     pub fn open(path: &str) -> Result<Map, String> {
-        let all = map_file(path)?;
+        let all = shared::map(path)?;
         let word = |at: usize| all.get(at).map(|word| word.load(Ordering::Relaxed));
         if word(0) != Some(MAGIC) {
             return Err(format!(
@@ -59,27 +41,6 @@ impl Map {
         let first = before(start);
         &self.counts[first..before(end).max(first)]
     }
-}
-
-/// The whole file at `path` as words, for as long as this process lives.
-fn map_file(path: &str) -> Result<&'static [AtomicU64], String> {
-    let fail = |why: std::io::Error| format!("cannot map {path}: {why}");
-    let file = File::options().read(true).write(true).open(path).map_err(fail)?;
-    let size = file.metadata().map_err(fail)?.len();
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size < HEADER * WORD || !size.is_multiple_of(WORD) {
-        return Err(format!("{path} is too short"));
-    }
-    // SAFETY: the kernel chooses a free place for the mapping, so it aliases nothing of Rust's.
-    let at =
-        unsafe { mmap(ptr::null_mut(), size, PROT_READ_WRITE, MAP_SHARED, file.as_raw_fd(), 0) };
-    if at.addr() == usize::MAX {
-        return Err(fail(std::io::Error::last_os_error()));
-    }
-    // SAFETY: `at` is the start of `size` readable and writable bytes, page-aligned, never unmapped.
-    // Other processes and generated code change them at any time, which atomics allow for. Nobody
-    // truncates the file: the runner creates it at its full length and only ever reads it after.
-    Ok(unsafe { slice::from_raw_parts(at.cast(), size / WORD) })
 }
 
 #[cfg(test)]

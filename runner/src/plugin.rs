@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, WORD, words};
+use layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, words};
 
 use crate::config::Config;
 use crate::exit::{Error, IoContext, Result};
@@ -21,7 +21,7 @@ const BUILT: &str = "target/release";
 /// Name of the link to it in a boot's folder.
 const LINK: &str = "plugin.so";
 /// Name of the shared file in a boot's folder.
-const MAP: &str = "coverage.map";
+pub const MAP: &str = "coverage.map";
 
 /// The plugin, known to work with the QEMU that is to load it.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Counts {
     pub fn read(dir: &Path) -> Result<Option<Counts>> {
         let path = dir.join(MAP);
         let bytes = fs::read(&path).io("read", &path)?;
-        let (map, _) = bytes.as_chunks::<WORD>();
+        let (map, _) = bytes.as_chunks::<{ size_of::<u64>() }>();
         let map: Vec<u64> = map.iter().map(|word| u64::from_ne_bytes(*word)).collect();
         if map.get(STATE_AT) != Some(&ATTACHED) {
             return Ok(None);

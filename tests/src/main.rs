@@ -11,6 +11,7 @@ mod bad;
 mod bench_hypercall;
 mod dangerous;
 mod example;
+mod fuzz_executor;
 mod hypercall_fuzz;
 mod livepatch_action;
 mod livepatch_args;
@@ -73,6 +74,7 @@ kernel::registry![
     dangerous::rela_sh_info_0,
     dangerous::short_nop_on_endbr,
     dangerous::symtab_sh_link_0,
+    fuzz_executor,
     bad::error,
     bad::failure,
     bad::flood,

@@ -6,6 +6,7 @@ mod diff;
 mod doctor;
 mod dom0;
 mod export;
+mod fuzz;
 mod generate;
 mod list;
 mod mutate;
@@ -27,6 +28,7 @@ pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use dom0::Dom0Args;
 pub use export::ExportArgs;
+pub use fuzz::{FuzzArgs, FuzzTarget};
 pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
@@ -102,13 +104,20 @@ pub enum Command {
     /// Generate documentation and completions
     #[command(hide = true)]
     Generate(GenerateArgs),
+    /// Look for inputs that kill Xen or hang it, guided by what they execute
+    ///
+    /// A guest performs one program of livepatch calls after the other, thousands in a second,
+    /// while a plugin in QEMU tells which code of the unmodified Xen each reaches. What kills Xen is
+    /// tried again on a fresh boot before it counts, made small, and written down as text that
+    /// `replay` runs. Needs `make fuzzer`.
+    Fuzz(FuzzArgs),
 }
 
 #[cfg(test)]
 mod tests;
 
 /// Where the image and the configuration are.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Places {
     /// Test image [default: the workspace's build, else `xtf` beside the runner]
     #[arg(long, value_name = "PATH")]
@@ -120,7 +129,7 @@ pub struct Places {
 }
 
 /// Functions of Xen.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct FunctionArgs {
     /// Functions of Xen, by name or FILE#NAME; `*` matches any text
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "preset")]

@@ -11,7 +11,7 @@
 
 mod options;
 mod protocol;
-mod xen;
+pub mod xen;
 
 use std::time::Duration;
 

@@ -66,6 +66,12 @@ pub struct Watch {
     headline_follows: bool,
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Watch::new()
+    }
+}
+
 impl Watch {
     /// A watch over a Xen that has not said anything yet.
     pub fn new() -> Self {

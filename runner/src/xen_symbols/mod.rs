@@ -8,7 +8,7 @@ mod files;
 mod functions;
 #[cfg(test)]
 #[path = "../../tests/fixtures/xen_build.rs"]
-pub mod xen_build;
+pub(crate) mod xen_build;
 
 use std::fs;
 use std::path::Path;

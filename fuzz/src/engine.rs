@@ -1,0 +1,256 @@
+//! The fuzzing loop, alone or with others.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libafl::corpus::{Corpus, InMemoryCorpus};
+use libafl::events::{
+    ClientDescription, Event, EventConfig, EventFirer, EventReceiver, EventWithStats, Launcher,
+    LlmpRestartingEventManager, ProgressReporter, SendExiting, SimpleEventManager,
+};
+use libafl::feedbacks::{CrashFeedback, MaxMapFeedback, TimeFeedback, TimeoutFeedback};
+use libafl::fuzzer::{Evaluator, Fuzzer, StdFuzzer};
+use libafl::inputs::{BytesInput, HasMutatorBytes};
+use libafl::monitors::stats::{AggregatorOps, UserStats, UserStatsValue};
+use libafl::observers::{CanTrack, TimeObserver};
+use libafl::schedulers::{IndexesLenTimeMinimizerScheduler, QueueScheduler};
+use libafl::stages::StdMutationalStage;
+use libafl::state::{HasCorpus, HasExecutions, StdState};
+use libafl::{feedback_or, feedback_or_fast};
+use libafl_bolts::core_affinity::Cores;
+use libafl_bolts::rands::StdRand;
+use libafl_bolts::shmem::{ShMemProvider, StdShMemProvider};
+use libafl_bolts::tuples::tuple_list;
+use livepatch::program::{decode, encode, parse};
+use xtf_runner::cli::FuzzArgs;
+use xtf_runner::exit::{Error, Exit, IoContext, Result};
+use xtf_runner::fuzz::Target;
+
+use crate::executor::{self, Xen};
+use crate::mutate::{self, Changes, STEPS_MAX};
+use crate::status::{BLOCKS, FINDINGS, Status};
+
+/// How often the others, and the status line, are told.
+const REPORT: Duration = Duration::from_millis(500);
+/// Programs that are made up to begin with.
+const SEEDS: u64 = 64;
+
+type State = StdState<InMemoryCorpus<BytesInput>, BytesInput, StdRand, InMemoryCorpus<BytesInput>>;
+
+/// Fuzzes as `args` say.
+pub fn fuzz(args: &FuzzArgs) -> Result<Exit> {
+    let target = Arc::new(Target::of(args)?);
+    if args.cores.get() == 1 && args.join.is_none() {
+        let mut manager = SimpleEventManager::new(Status::new());
+        return client(args, &target, args.seed, &mut manager);
+    }
+    together(args, &target)
+}
+
+/// Several fuzzers, each a process, which tell each other what they find through a broker.
+fn together(args: &FuzzArgs, target: &Arc<Target>) -> Result<Exit> {
+    let numbers: Vec<String> = (0..args.cores.get()).map(|number| number.to_string()).collect();
+    let cores = Cores::from_cmdline(&numbers.join(",")).map_err(engine)?;
+    let verdicts = tempfile::tempdir().map_err(|source| Error::Io {
+        what: "cannot create a folder for the fuzzers' verdicts".into(),
+        source,
+    })?;
+    let run = |_: Option<State>, mut manager: Manager, client_of: ClientDescription| {
+        let number = client_of.id();
+        let exit = client(args, target, args.seed.wrapping_add(number as u64), &mut manager);
+        let exit = exit.unwrap_or_else(|e| {
+            eprintln!("error: {e}");
+            e.exit()
+        });
+        // The broker is another process: a file is how it learns.
+        let path = verdicts.path().join(number.to_string());
+        fs::write(path, [exit as u8]).map_err(|e| libafl::Error::unknown(e.to_string()))?;
+        manager.send_exiting()
+    };
+    let launched = Launcher::builder()
+        .shmem_provider(StdShMemProvider::new().map_err(engine)?)
+        .configuration(EventConfig::from_name("xtf-fuzz"))
+        .monitor(Status::new())
+        .cores(&cores)
+        .broker_port(args.port)
+        .remote_broker_addr(args.join)
+        .run_client(run)
+        .build()
+        .launch::<BytesInput, State>();
+    match launched {
+        Ok(()) | Err(libafl::Error::ShuttingDown) => {}
+        Err(e) => return Err(engine(e)),
+    }
+    let mut worst = Exit::Success;
+    for entry in fs::read_dir(verdicts.path()).io("read", verdicts.path())? {
+        let path = entry.io("read", verdicts.path())?.path();
+        let code = fs::read(&path).io("read", &path)?;
+        let all = [Exit::Crash, Exit::Timeout, Exit::Data, Exit::Tool, Exit::Io];
+        worst = all.into_iter().filter(|exit| code == [*exit as u8]).fold(worst, Ord::max);
+    }
+    Ok(worst)
+}
+
+type Manager = LlmpRestartingEventManager<
+    (),
+    BytesInput,
+    State,
+    <StdShMemProvider as ShMemProvider>::ShMem,
+    StdShMemProvider,
+>;
+
+/// One fuzzer, to its end.
+fn client<EM>(args: &FuzzArgs, target: &Arc<Target>, seed: u64, manager: &mut EM) -> Result<Exit>
+where
+    EM: EventFirer<BytesInput, State>
+        + EventReceiver<BytesInput, State>
+        + ProgressReporter<State>
+        + SendExiting,
+{
+    let blocks = executor::blocks(target.blocks.len()).track_indices();
+    let time = TimeObserver::new("time");
+    let mut feedback = feedback_or!(MaxMapFeedback::new(&blocks), TimeFeedback::new(&time));
+    let mut objective = feedback_or_fast!(CrashFeedback::new(), TimeoutFeedback::new());
+    let mut state: State = StdState::new(
+        StdRand::with_seed(seed),
+        InMemoryCorpus::new(),
+        InMemoryCorpus::new(),
+        &mut feedback,
+        &mut objective,
+    )
+    .map_err(engine)?;
+    // Of the programs that reach a block, the fast and short one is bred from.
+    let scheduler = IndexesLenTimeMinimizerScheduler::new(&blocks, QueueScheduler::new());
+    let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
+    let mut stages = tuple_list!(StdMutationalStage::new(Changes::new(args.target)));
+    let mut xen =
+        Xen::new(target, blocks, time, Box::new(|text| eprintln!("\nnew finding:\n{text}")))?;
+
+    let start = Instant::now();
+    let over = || args.seconds.is_some_and(|seconds| start.elapsed().as_secs() >= seconds);
+    for input in begin(args, seed)? {
+        fuzzer.evaluate_input(&mut state, &mut xen, manager, &input).map_err(engine)?;
+        tell(&xen, &mut state, manager).map_err(engine)?;
+    }
+    let mut written = 0;
+    while !over() {
+        fuzzer.fuzz_one(&mut stages, &mut xen, &mut state, manager).map_err(engine)?;
+        tell(&xen, &mut state, manager).map_err(engine)?;
+        if let Some(dir) = &args.corpus {
+            written = write_corpus(&state, written, dir)?;
+        }
+    }
+    let elapsed = start.elapsed();
+    summary(&xen, &state, elapsed);
+    if let Some(dir) = &args.corpus {
+        write_blocks(&xen, target, dir)?;
+    }
+    xen.keep(&args.findings)?;
+    Ok(verdict(&xen))
+}
+
+fn engine(error: libafl::Error) -> Error {
+    Error::Tool(format!("the fuzzing engine: {error}"))
+}
+
+/// The programs in --corpus, and those that are made up.
+fn begin(args: &FuzzArgs, seed: u64) -> Result<Vec<BytesInput>> {
+    let mut programs = Vec::new();
+    if let Some(dir) = &args.corpus {
+        fs::create_dir_all(dir).io("create", dir)?;
+        for entry in fs::read_dir(dir).io("read", dir)? {
+            let path = entry.io("read", dir)?.path();
+            if path.extension().is_some_and(|extension| extension == "txt") {
+                let text = fs::read_to_string(&path).io("read", &path)?;
+                let program = parse(&text)
+                    .map_err(|why| Error::Data(format!("{}: {why}", path.display())))?;
+                programs.push(program);
+            }
+        }
+    }
+    programs.extend((0..SEEDS).map(|n| mutate::seed(args.target, seed.wrapping_add(n))));
+    Ok(programs.iter().map(|program| BytesInput::new(encode(program))).collect())
+}
+
+/// Tells the others, and whoever looks on.
+fn tell<EM>(
+    xen: &Xen<'_>,
+    state: &mut State,
+    manager: &mut EM,
+) -> std::result::Result<(), libafl::Error>
+where
+    EM: EventFirer<BytesInput, State> + ProgressReporter<State>,
+{
+    let covered = xen.covered.iter().filter(|covered| **covered).count() as u64;
+    let blocks = UserStatsValue::Ratio(covered, xen.covered.len() as u64);
+    let findings = UserStatsValue::Number(xen.findings.all().count() as u64);
+    for (name, value) in [(BLOCKS, blocks), (FINDINGS, findings)] {
+        let value = UserStats::new(value, AggregatorOps::Max);
+        let event =
+            Event::UpdateUserStats { name: name.into(), value, phantom: std::marker::PhantomData };
+        let event = EventWithStats::with_current_time(event, *state.executions());
+        manager.fire(state, event)?;
+    }
+    manager.maybe_report_progress(state, REPORT)
+}
+
+/// Writes what is new in the corpus since there were `written` into `dir`; returns how many there
+/// are now.
+fn write_corpus(state: &State, written: usize, dir: &Path) -> Result<usize> {
+    let count = state.corpus().count();
+    for nth in written..count {
+        let id = state.corpus().nth(nth);
+        let testcase = state.corpus().get(id).map_err(engine)?.borrow();
+        if let Some(input) = testcase.input() {
+            let text = decode(input.mutator_bytes(), STEPS_MAX).to_string();
+            let path = dir.join(format!("{nth:05}.txt"));
+            fs::write(&path, text).io("write", &path)?;
+        }
+    }
+    Ok(count)
+}
+
+/// Writes into `dir` which blocks were reached.
+fn write_blocks(xen: &Xen<'_>, target: &Target, dir: &Path) -> Result<()> {
+    let reached = target.blocks.iter().zip(&xen.covered).filter(|(_, covered)| **covered);
+    let lines = reached.map(|(&address, _)| {
+        let name = target.build.symbols.describe(address).unwrap_or_default();
+        format!("{address:#x} {name}\n")
+    });
+    let path = dir.join("blocks.lst");
+    fs::write(&path, lines.collect::<String>()).io("write", &path)
+}
+
+fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
+    let covered = xen.covered.iter().filter(|covered| **covered).count();
+    println!(
+        "\n{} programs in {:.0} s, {:.0}/s; {} left out as known; corpus {}; {covered} of {} blocks; \
+         {} machines; {} unconfirmed",
+        state.executions(),
+        elapsed.as_secs_f64(),
+        *state.executions() as f64 / elapsed.as_secs_f64(),
+        xen.left_out,
+        state.corpus().count(),
+        xen.covered.len(),
+        xen.machines,
+        xen.findings.unconfirmed,
+    );
+    for finding in xen.findings.all() {
+        let known = if finding.known.is_some() { "known" } else { "NEW" };
+        println!("{known:>6}: {} ({} times)\n{}", finding.key, finding.times, finding.program);
+    }
+}
+
+/// The exit code: what is known is no news.
+fn verdict(xen: &Xen<'_>) -> Exit {
+    let new = || xen.findings.all().filter(|finding| finding.known.is_none());
+    if new().any(|finding| !finding.is_hang()) {
+        Exit::Crash
+    } else if new().next().is_some() {
+        Exit::Timeout
+    } else {
+        Exit::Success
+    }
+}

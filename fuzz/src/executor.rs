@@ -1,0 +1,149 @@
+//! LibAFL's executor: performs an input on a machine, and gets another one when that is gone.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use libafl::executors::{Executor, ExitKind, HasObservers};
+use libafl::inputs::{BytesInput, HasMutatorBytes};
+use libafl::observers::{ExplicitTracking, HitcountsMapObserver, StdMapObserver, TimeObserver};
+use libafl::state::HasExecutions;
+use libafl_bolts::tuples::{RefIndexable, tuple_list, tuple_list_type};
+use livepatch::program::{Program, decode};
+use xtf_runner::exit::Result;
+use xtf_runner::fuzz::{Target, Words};
+
+use crate::findings::Findings;
+use crate::machine::{Machine, Outcome};
+use crate::mutate::STEPS_MAX;
+
+/// Time for a program. Thousands of them take a second, but the machine may be busy.
+const TIME: Duration = Duration::from_secs(3);
+
+/// How often each block was executed, in the classes that matter.
+pub type Counted = HitcountsMapObserver<StdMapObserver<'static, u8, false>>;
+/// The same, and which made the difference.
+pub type Blocks = ExplicitTracking<Counted, true, false>;
+/// All that is observed.
+pub type Observed = tuple_list_type!(Blocks, TimeObserver);
+
+/// The observer of so many blocks.
+pub fn blocks(count: usize) -> Counted {
+    HitcountsMapObserver::new(StdMapObserver::owned("executed", vec![0; count]))
+}
+
+/// See the module.
+pub struct Xen<'t> {
+    machine: Machine,
+    /// Machines that are ready before they are needed.
+    spare: Receiver<Result<Machine>>,
+    observers: Observed,
+    /// What was found.
+    pub findings: Findings<'t>,
+    /// Blocks that were executed at any time.
+    pub covered: Vec<bool>,
+    /// How many machines it took.
+    pub machines: usize,
+    /// Programs that were left out, since they do what is known.
+    pub left_out: u64,
+    report: Box<dyn FnMut(&str) + 't>,
+}
+
+impl<'t> Xen<'t> {
+    /// Boots a first machine. `report` hears of each new finding.
+    pub fn new(
+        target: &'t Arc<Target>,
+        blocks: Blocks,
+        time: TimeObserver,
+        report: Box<dyn FnMut(&str) + 't>,
+    ) -> Result<Self> {
+        // A machine dies with the thread that booted it, so this one never ends.
+        let (sender, spare) = sync_channel(0);
+        let source = Arc::clone(target);
+        thread::spawn(move || while sender.send(Machine::boot(&source, Words::Few)).is_ok() {});
+        let machine = spare.recv().unwrap_or_else(|_| Machine::boot(target, Words::Few))?;
+        Ok(Xen {
+            machine,
+            spare,
+            observers: tuple_list!(blocks, time),
+            findings: Findings::new(target),
+            covered: vec![false; target.blocks.len()],
+            machines: 1,
+            left_out: 0,
+            report,
+        })
+    }
+
+    fn perform(&mut self, program: &Program, input: &[u8]) -> Result<ExitKind> {
+        let map: &mut [u8] = self.observers.0.as_mut();
+        if self.findings.is_old_news(program) {
+            map.fill(0);
+            self.left_out += 1;
+            return Ok(ExitKind::Ok);
+        }
+        let outcome = self.machine.perform(input, TIME);
+        self.machine.counts(map);
+        for (covered, count) in self.covered.iter_mut().zip(map.iter()) {
+            *covered |= *count > 0;
+        }
+        if matches!(outcome, Outcome::Done | Outcome::Unable) {
+            return Ok(ExitKind::Ok);
+        }
+        self.renew()?;
+        if outcome == Outcome::Dirty {
+            // What it reached counts, but nothing is to be bred from it.
+            self.observers.0.as_mut().fill(0);
+            return Ok(ExitKind::Ok);
+        }
+        if self.findings.judge(program)? {
+            (self.report)(&format!("{program}"));
+        }
+        Ok(if outcome == Outcome::Hung { ExitKind::Timeout } else { ExitKind::Crash })
+    }
+
+    fn renew(&mut self) -> Result<()> {
+        self.machine = self.spare.recv().map_err(|_| {
+            xtf_runner::exit::Error::Tool("the thread that boots machines is gone".into())
+        })??;
+        self.machines += 1;
+        Ok(())
+    }
+
+    /// Makes all findings small, and writes them down below `dir`.
+    pub fn keep(&mut self, dir: &Path) -> Result<()> {
+        let keys: Vec<String> = self.findings.all().map(|finding| finding.key.clone()).collect();
+        for key in keys {
+            self.findings.keep(&key, dir)?;
+        }
+        Ok(())
+    }
+}
+
+impl HasObservers for Xen<'_> {
+    type Observers = Observed;
+
+    fn observers(&self) -> RefIndexable<&Self::Observers, Self::Observers> {
+        RefIndexable::from(&self.observers)
+    }
+
+    fn observers_mut(&mut self) -> RefIndexable<&mut Self::Observers, Self::Observers> {
+        RefIndexable::from(&mut self.observers)
+    }
+}
+
+impl<EM, S: HasExecutions, Z> Executor<EM, BytesInput, S, Z> for Xen<'_> {
+    fn run_target(
+        &mut self,
+        _fuzzer: &mut Z,
+        state: &mut S,
+        _manager: &mut EM,
+        input: &BytesInput,
+    ) -> std::result::Result<ExitKind, libafl::Error> {
+        *state.executions_mut() += 1;
+        let bytes = input.mutator_bytes();
+        let program = decode(bytes, STEPS_MAX);
+        self.perform(&program, bytes).map_err(|e| libafl::Error::unknown(e.to_string()))
+    }
+}

@@ -1,0 +1,229 @@
+//! A machine that performs programs: QEMU, Xen, and the guest `fuzz-executor`.
+
+use std::io::Read;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use xtf_runner::console::{Source, Splitter};
+use xtf_runner::exit::{Error, Result};
+use xtf_runner::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
+use xtf_runner::process::Guarded;
+
+use crate::shared::{Counts, GUEST, HOST, LOST, Mailbox};
+
+/// From power on to the guest's first call.
+const BOOT_TIME: Duration = Duration::from_secs(60);
+/// How often a guest at work is looked after.
+const SLICE: Duration = Duration::from_millis(2);
+/// A dying Xen has finished speaking after this much silence,
+const QUIET: Duration = Duration::from_millis(100);
+/// or after this time, whatever it still prints.
+const DEATH_SPEECH: Duration = Duration::from_secs(3);
+/// The last lines of the guest's that are kept.
+const GUEST_LINES: usize = 20;
+
+/// How a program went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// To its end, and everything was undone.
+    Done,
+    /// To its end, but not everything could be undone.
+    Dirty,
+    /// The guest could not perform it.
+    Unable,
+    /// Xen answered something else than the model; how, in the guest's words.
+    Diverged(Vec<String>),
+    /// Xen died, or the guest did.
+    Died(Death),
+    /// There was no end within the time.
+    Hung,
+}
+
+/// What was said in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// In one line.
+    pub headline: String,
+    /// Where it happened, if that was said.
+    pub address: Option<u64>,
+    /// All of it.
+    pub words: Vec<String>,
+}
+
+/// What was said so far.
+struct Said {
+    watch: Watch,
+    guest: Vec<String>,
+    last: Instant,
+    over: bool,
+}
+
+/// See the module.
+pub struct Machine {
+    // Dropped first: QEMU ends before its files do.
+    _qemu: Guarded,
+    mailbox: Mailbox,
+    counts: Counts,
+    said: Arc<Mutex<Said>>,
+    _dir: TempDir,
+}
+
+impl Machine {
+    /// Boots, up to the guest's first call.
+    pub fn boot(target: &Target, words: Words) -> Result<Machine> {
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for a machine".into(),
+            source,
+        })?;
+        let invocation = target.prepare(dir.path(), words)?;
+        let mailbox = Mailbox::create(&dir.path().join(MAILBOX))?;
+        let counts = Counts::open(&dir.path().join(MAP))?;
+        let mut command = Command::new(&invocation.program);
+        command.args(&invocation.args).current_dir(dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut qemu = Guarded::spawn(&mut command).map_err(|e| {
+            Error::Tool(format!("cannot start {}: {e}", invocation.program.display()))
+        })?;
+        let console = qemu.child().stdout.take();
+        let console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
+        let said = Arc::new(Mutex::new(Said {
+            watch: Watch::new(),
+            guest: Vec::new(),
+            last: Instant::now(),
+            over: false,
+        }));
+        let listener = Arc::clone(&said);
+        thread::spawn(move || listen(console, &listener));
+        let machine = Machine { _qemu: qemu, mailbox, counts, said, _dir: dir };
+
+        match machine.watch(BOOT_TIME) {
+            None if machine.mailbox.turn() == HOST => Ok(machine),
+            None => Err(Error::Tool(
+                "the guest's memory is not in one piece, so its inputs can't be put into it".into(),
+            )),
+            Some(Outcome::Died(death)) => Err(Error::Tool(format!(
+                "the guest died before its first program: {}\n{}",
+                death.headline,
+                death.words.join("\n")
+            ))),
+            Some(_) => Err(Error::Tool(format!(
+                "the guest did not ask for a program within {} s; the last it said: {}",
+                BOOT_TIME.as_secs(),
+                machine.said().guest.join("; ")
+            ))),
+        }
+    }
+
+    /// Performs the program `input`.
+    pub fn perform(&mut self, input: &[u8], time: Duration) -> Outcome {
+        self.counts.clear();
+        self.mailbox.send(input);
+        if let Some(outcome) = self.watch(time) {
+            return outcome;
+        }
+        match self.mailbox.answer()[0] {
+            0 => Outcome::Done,
+            1 => Outcome::Dirty,
+            3 => Outcome::Diverged(self.last_words()),
+            _ => Outcome::Unable,
+        }
+    }
+
+    /// What the guest just said, which arrives a little later than its answer.
+    fn last_words(&self) -> Vec<String> {
+        thread::sleep(QUIET);
+        let guest = &self.said().guest;
+        let start = guest.iter().rposition(|line| line.contains("Failure(")).unwrap_or(0);
+        guest[start..].to_vec()
+    }
+
+    /// How often the last program executed each block, into `map`.
+    pub fn counts(&self, map: &mut [u8]) {
+        self.counts.read(map);
+    }
+
+    /// Waits for the guest's call; what comes instead, if anything does.
+    fn watch(&self, time: Duration) -> Option<Outcome> {
+        let start = Instant::now();
+        loop {
+            self.mailbox.wait(SLICE);
+            if matches!(self.mailbox.turn(), HOST | LOST) {
+                return None;
+            }
+            debug_assert_eq!(self.mailbox.turn(), GUEST);
+            let (dying, over) = {
+                let said = self.said();
+                (said.watch.vitals() > Vitals::Alive, said.over)
+            };
+            if dying || over {
+                return Some(Outcome::Died(self.death()));
+            }
+            if start.elapsed() > time {
+                return Some(Outcome::Hung);
+            }
+        }
+    }
+
+    /// What a dying Xen says, once it has said it.
+    fn death(&self) -> Death {
+        let start = Instant::now();
+        loop {
+            {
+                let said = self.said();
+                let quiet = said.last.elapsed() > QUIET || said.watch.vitals() == Vitals::Dead;
+                if quiet || said.over || start.elapsed() > DEATH_SPEECH {
+                    return said.death();
+                }
+            }
+            thread::sleep(SLICE);
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Said {
+    fn death(&self) -> Death {
+        let words = self.watch.quote();
+        let address = words.iter().find_map(|line| {
+            let (_, rest) = line.split_once("RIP:")?;
+            let (address, _) = rest.split_once("[<")?.1.split_once(">]")?;
+            u64::from_str_radix(address, 16).ok()
+        });
+        let headline = self.watch.headline().or_else(|| self.guest.last().cloned());
+        let mut words = words;
+        if address.is_none() {
+            words.extend(self.guest.iter().cloned());
+        }
+        Death { headline: headline.unwrap_or_else(|| "QEMU ended".into()), address, words }
+    }
+}
+
+/// Takes down what comes from `console` until its end.
+fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
+    let mut splitter = Splitter::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = console.read(&mut buffer).unwrap_or(0);
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.last = Instant::now();
+        splitter.feed(&buffer[..count], |line| match line.source {
+            Source::Xen => said.watch.line(&line.text),
+            Source::Guest => {
+                if said.guest.len() == GUEST_LINES {
+                    said.guest.remove(0);
+                }
+                said.guest.push(line.text);
+            }
+        });
+        if count == 0 {
+            said.over = true;
+            return;
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Changes to programs that leave them programs: whole steps, and the parts of payloads.
+
+use std::borrow::Cow;
+
+use libafl::Error;
+use libafl::corpus::{Corpus, CorpusId};
+use libafl::inputs::{BytesInput, HasMutatorBytes};
+use libafl::mutators::{MutationResult, Mutator};
+use libafl::state::{HasCorpus, HasRand};
+use libafl_bolts::Named;
+use libafl_bolts::rands::Rand;
+use livepatch::abi::ActionCmd;
+use livepatch::program::{
+    ActionArg, Fault, Generator, Mix, NameArg, Op, PayloadSpec, Program, RelaField, Rng,
+    SectionName, ShdrField, Source, Step, SymField, UploadArg, Word, decode, encode,
+};
+use xtf_runner::cli::FuzzTarget;
+
+use crate::shared::INPUT_MAX;
+
+/// The most steps of a program; the guest performs no more.
+pub const STEPS_MAX: usize = 64;
+/// The most steps after a change.
+const STEPS_USUAL: usize = 16;
+/// The most steps that are made up at once.
+const NEW_STEPS: u32 = 4;
+
+/// What is made up for a target.
+pub fn mix(target: FuzzTarget) -> Mix {
+    match target {
+        FuzzTarget::Livepatch => Mix { lethal: true, faulty: 96, ..Mix::DEFAULT },
+        FuzzTarget::Payload => Mix { lethal: true, faulty: 224, ..Mix::PAYLOADS },
+    }
+}
+
+/// A program to begin with.
+pub fn seed(target: FuzzTarget, seed: u64) -> Program {
+    // Nothing is wrong with these: what they reach is the way to everything else.
+    let right = Mix { wrong: 0, faulty: 0, ..mix(target) };
+    let mut generator = Generator::new(seed, right);
+    match target {
+        FuzzTarget::Livepatch => generator.program(8),
+        FuzzTarget::Payload => life(made_up_payload(&mut generator)),
+    }
+}
+
+/// Loads, applies, reverts and unloads a payload.
+fn life(payload: PayloadSpec) -> Program {
+    let name = || NameArg::new("p0");
+    let action =
+        |cmd| Step::from(Op::Action(ActionArg { name: name(), cmd, timeout: 0, flags: 0, pad: 0 }));
+    let upload = UploadArg { name: name(), payload, size: None, at: Source::Ample };
+    let actions = [ActionCmd::Apply, ActionCmd::Revert, ActionCmd::Unload].map(action);
+    let steps = [Step::from(Op::Upload(upload))].into_iter().chain(actions).collect();
+    Program { steps }
+}
+
+fn made_up_payload(generator: &mut Generator) -> PayloadSpec {
+    loop {
+        if let Op::Upload(upload) = generator.step().op {
+            return upload.payload;
+        }
+    }
+}
+
+/// See the module.
+pub struct Changes {
+    target: FuzzTarget,
+}
+
+impl Changes {
+    /// For that target.
+    pub fn new(target: FuzzTarget) -> Self {
+        Changes { target }
+    }
+
+    fn change(&self, program: &mut Program, other: &Program, rng: &mut Rng) {
+        let mut generator = Generator::new(rng.next_u64(), mix(self.target));
+        if self.target == FuzzTarget::Payload {
+            if let Some(payload) = payload(program, rng) {
+                change_payload(payload, &made_up_payload(&mut generator), rng);
+            }
+            return;
+        }
+        let steps = &mut program.steps;
+        let place = |rng: &mut Rng, count: usize| rng.below(count.max(1) as u32) as usize;
+        match rng.below(12) {
+            0 | 1 => {
+                let new = generator.program(1 + rng.below(NEW_STEPS) as usize).steps;
+                let at = place(rng, steps.len() + 1);
+                steps.splice(at..at, new);
+            }
+            2 if steps.len() > 1 => {
+                let from = place(rng, steps.len());
+                let to = (from + 1 + rng.below(3) as usize).min(steps.len());
+                steps.drain(from..to);
+            }
+            3 if !steps.is_empty() => {
+                let step = steps[place(rng, steps.len())].clone();
+                let at = place(rng, steps.len() + 1);
+                steps.insert(at, step);
+            }
+            4 if steps.len() > 1 => {
+                let (a, b) = (place(rng, steps.len()), place(rng, steps.len()));
+                steps.swap(a, b);
+            }
+            5 | 6 if !other.steps.is_empty() => {
+                let from = place(rng, other.steps.len());
+                let to = (from + 1 + rng.below(8) as usize).min(other.steps.len());
+                let at = place(rng, steps.len() + 1);
+                steps.splice(at..at, other.steps[from..to].iter().cloned());
+            }
+            7 if !steps.is_empty() => {
+                let at = place(rng, steps.len());
+                steps[at] = generator.step();
+            }
+            8 if !steps.is_empty() => {
+                // A name is what ties steps together.
+                let names: Vec<NameArg> =
+                    steps.iter().filter_map(|step| step.op.name().cloned()).collect();
+                let at = place(rng, steps.len());
+                if let (Some(name), false) = (steps[at].op.name_mut(), names.is_empty()) {
+                    *name = names[rng.below(names.len() as u32) as usize].clone();
+                }
+            }
+            _ => {
+                if let Some(payload) = payload(program, rng) {
+                    change_payload(payload, &made_up_payload(&mut generator), rng);
+                }
+            }
+        }
+    }
+}
+
+/// One of the payloads in `program`.
+fn payload<'p>(program: &'p mut Program, rng: &mut Rng) -> Option<&'p mut PayloadSpec> {
+    let mut payloads: Vec<&mut PayloadSpec> = program
+        .steps
+        .iter_mut()
+        .filter_map(|step| match &mut step.op {
+            Op::Upload(upload) => Some(&mut upload.payload),
+            _ => None,
+        })
+        .collect();
+    let index = rng.below(payloads.len().max(1) as u32) as usize;
+    (index < payloads.len()).then(|| payloads.swap_remove(index))
+}
+
+/// Gives `payload` something of `other`, or changes a fault.
+fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng) {
+    match rng.below(16) {
+        0 => payload.functions.clone_from(&other.functions),
+        1 => payload.hooks.clone_from(&other.hooks),
+        2 => payload.data = other.data,
+        3 => payload.bss = other.bss,
+        4 => payload.metadata.clone_from(&other.metadata),
+        5 => payload.export = other.export,
+        6 => payload.import = other.import,
+        7 => payload.depends = other.depends,
+        8 => payload.faults.clear(),
+        9 if !payload.faults.is_empty() => {
+            let at = rng.below(payload.faults.len() as u32) as usize;
+            payload.faults.remove(at);
+        }
+        10..=12 if !payload.faults.is_empty() => {
+            let at = rng.below(payload.faults.len() as u32) as usize;
+            change_value(&mut payload.faults[at], rng);
+        }
+        13 | 14 if payload.faults.len() < PayloadSpec::FAULTS_MAX => {
+            payload.faults.push(telling_fault(rng));
+        }
+        _ if payload.faults.len() < PayloadSpec::FAULTS_MAX => {
+            payload.faults.extend(other.faults.first());
+        }
+        _ => {}
+    }
+}
+
+/// A fault with a number that means something in its field.
+fn telling_fault(rng: &mut Rng) -> Fault {
+    fn word<T: Word>(rng: &mut Rng) -> T {
+        T::from_number(rng.below(256) as u8)
+    }
+    let index = rng.below(12) as u8;
+    let mut fault = match rng.below(8) {
+        0..=3 => Fault::Shdr(word(rng), word(rng), 0),
+        4 => Fault::Sym(index, word(rng), 0),
+        5 => {
+            let tables = [SectionName::RelaFuncs, SectionName::RelaText, SectionName::RelaRodata];
+            Fault::Rela(rng.pick(&tables), index, word(rng), 0)
+        }
+        6 => Fault::Func(index, word(rng), 0),
+        _ => Fault::Ehdr(word(rng), 0),
+    };
+    let telling: &[u64] = match &fault {
+        // SHT_*
+        Fault::Shdr(_, ShdrField::Type, _) => &[0, 1, 2, 3, 4, 7, 8, 9, 14],
+        // SHF_*
+        Fault::Shdr(_, ShdrField::Flags, _) => &[0, 1, 2, 3, 4, 6, 7, 0x12, 0x32],
+        Fault::Shdr(_, ShdrField::Align | ShdrField::Addr, _) => &[1, 2, 3, 4, 8, 4096, 1 << 63],
+        // Entries of symbols, relocations and functions; what a payload and a section may be at most.
+        Fault::Shdr(..) => {
+            &[0, 1, 8, 12, 13, 16, 23, 24, 25, 63, 64, 103, 104, 105, 2 << 20, (2 << 20) + 1]
+        }
+        // SHN_*
+        Fault::Sym(_, SymField::Shndx, _) => &[0, 1, 2, 3, 30, 200, 0xff00, 0xfff1, 0xfff2, 0xffff],
+        // R_X86_64_*
+        Fault::Rela(_, _, RelaField::Type, _) => &[0, 1, 2, 3, 4, 9, 10, 11, 24],
+        _ => &[0, 1, 2, 3, 4, 5, 8, 9, 24, 31, 32, 62, 63, 64, 1023, 1024, 1 << 31, u64::MAX],
+    };
+    let number = rng.pick(telling);
+    if let Some(value) = value_of(&mut fault) {
+        *value = number;
+    }
+    fault
+}
+
+/// The number in a fault.
+fn value_of(fault: &mut Fault) -> Option<&mut u64> {
+    match fault {
+        Fault::Ehdr(_, value)
+        | Fault::Shdr(_, _, value)
+        | Fault::Func(_, _, value)
+        | Fault::Sym(_, _, value)
+        | Fault::Rela(_, _, _, value)
+        | Fault::Note(_, _, value) => Some(value),
+        Fault::Byte(..) | Fault::Content(..) | Fault::Remove(_) | Fault::Truncate(_) => None,
+    }
+}
+
+/// Puts another number into a fault.
+fn change_value(fault: &mut Fault, rng: &mut Rng) {
+    if let Fault::Byte(_, byte) | Fault::Content(_, _, byte) = fault {
+        *byte = rng.below(256) as u8;
+    }
+    let Some(value) = value_of(fault) else { return };
+    *value = match rng.below(6) {
+        // Indices of sections, types, flags, small sizes.
+        0 => u64::from(rng.below(32)),
+        1 => u64::from(rng.below(4096)),
+        2 => 1 << rng.below(64),
+        3 => value.wrapping_add(1 + u64::from(rng.below(8))),
+        4 => value.wrapping_sub(1 + u64::from(rng.below(8))),
+        _ => rng.next_u64(),
+    };
+}
+
+impl Named for Changes {
+    fn name(&self) -> &Cow<'static, str> {
+        static NAME: Cow<'static, str> = Cow::Borrowed("changes");
+        &NAME
+    }
+}
+
+impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Changes {
+    fn mutate(&mut self, state: &mut S, input: &mut BytesInput) -> Result<MutationResult, Error> {
+        let mut rng = Rng::new(state.rand_mut().next());
+        let mut program = decode(input.mutator_bytes(), STEPS_MAX);
+        let other = {
+            let nth = rng.below(state.corpus().count().max(1) as u32) as usize;
+            let id = state.corpus().nth(nth);
+            let testcase = state.corpus().get(id)?.borrow();
+            testcase
+                .input()
+                .as_ref()
+                .map_or_else(Program::default, |other| decode(other.mutator_bytes(), STEPS_MAX))
+        };
+        for _ in 0..1 + rng.below(4) {
+            self.change(&mut program, &other, &mut rng);
+        }
+        // Long programs are slow, and what they do can mostly be done by shorter ones.
+        while program.steps.len() > STEPS_USUAL {
+            let at = rng.below(program.steps.len() as u32) as usize;
+            program.steps.remove(at);
+        }
+        let mut bytes = encode(&program);
+        if rng.one_in(8) {
+            for _ in 0..1 + rng.below(4) {
+                let at = rng.below(bytes.len().max(1) as u32) as usize;
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = rng.next_u32() as u8;
+                }
+            }
+            // Written down as what it means, since that is what is kept.
+            bytes = encode(&decode(&bytes, STEPS_MAX));
+        }
+        if bytes.len() > INPUT_MAX || bytes == input.mutator_bytes() {
+            return Ok(MutationResult::Skipped);
+        }
+        *input = BytesInput::new(bytes);
+        Ok(MutationResult::Mutated)
+    }
+
+    fn post_exec(&mut self, _state: &mut S, _new: Option<CorpusId>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_programs_are_still_programs() {
+        for target in [FuzzTarget::Livepatch, FuzzTarget::Payload] {
+            let changes = Changes::new(target);
+            let mut rng = Rng::new(7);
+            let mut program = seed(target, 1);
+            let other = seed(target, 2);
+            let mut different = 0;
+            for _ in 0..2000 {
+                let before = program.clone();
+                changes.change(&mut program, &other, &mut rng);
+                program.steps.truncate(STEPS_MAX);
+                assert_eq!(decode(&encode(&program), STEPS_MAX), program);
+                different += usize::from(before != program);
+            }
+            assert!(different > 1000, "{target:?}: {different}");
+        }
+    }
+
+    #[test]
+    fn a_payload_keeps_its_life() {
+        let changes = Changes::new(FuzzTarget::Payload);
+        let mut rng = Rng::new(7);
+        let mut program = seed(FuzzTarget::Payload, 1);
+        for _ in 0..200 {
+            changes.change(&mut program, &Program::default(), &mut rng);
+        }
+        let words: Vec<String> = program.steps.iter().map(Step::to_string).collect();
+        assert!(words[0].starts_with("upload \"p0\""), "{words:?}");
+        assert_eq!(
+            words[1..],
+            ["action apply \"p0\"", "action revert \"p0\"", "action unload \"p0\""]
+        );
+    }
+}

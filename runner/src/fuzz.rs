@@ -1,0 +1,138 @@
+//! The seam to `xtf-fuzz`: finds that program, and gets a machine ready for it.
+
+use std::env;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::accel::Kvm;
+use crate::cli::{BootMode, FuzzArgs};
+use crate::config::{Config, Hypervisor};
+use crate::debug::Debug;
+use crate::exit::{Error, Exit, IoContext, Result};
+use crate::hypervisor::Cache;
+use crate::image::{Image, TestMeta};
+use crate::plan::Boot;
+use crate::plugin::Plugin;
+use crate::qemu::{IMAGE_LINK, Invocation, Qemu, XEN_LINK};
+use crate::run::find_image;
+use crate::select::Selected;
+use crate::xen_symbols::code::{blocks, body};
+use crate::xen_symbols::{self, Build, Function};
+
+pub use crate::judge::xen::{Vitals, Watch};
+pub use crate::plugin::MAP;
+
+/// Name of the fuzzer's program.
+const PROGRAM: &str = "xtf-fuzz";
+/// The test that performs the fuzzer's programs.
+const EXECUTOR: &str = "fuzz-executor";
+/// Name of the mailbox in a boot's folder.
+pub const MAILBOX: &str = "mailbox";
+
+/// Becomes `xtf-fuzz`, with the arguments of this program.
+pub fn start() -> Result<Exit> {
+    let exe = env::current_exe().io("find", Path::new("this program"))?;
+    let program = exe.with_file_name(PROGRAM);
+    if !program.is_file() {
+        return Err(Error::Tool(format!(
+            "there is no {}; build it with `make fuzzer`",
+            program.display()
+        )));
+    }
+    // The first of them is `fuzz`, which has brought us here.
+    let error = Command::new(&program).args(env::args_os().skip(2)).exec();
+    Err(Error::Tool(format!("cannot start {}: {error}", program.display())))
+}
+
+/// How much Xen says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// As fast as can be: next to nothing, since words on the console take longer than all the rest. In a panic not
+    /// even the registers.
+    Few,
+    /// All it has to say.
+    All,
+}
+
+/// What is fuzzed, ready to boot.
+pub struct Target {
+    /// The Xen and its symbols.
+    pub build: Build,
+    /// Where the basic blocks of the chosen functions begin, rising.
+    pub blocks: Vec<u64>,
+    config: Config,
+    xen: Hypervisor,
+    image: Image,
+    qemu: Qemu,
+    plugin: Plugin,
+    args: FuzzArgs,
+}
+
+impl Target {
+    /// Gets everything that `args` name.
+    pub fn of(args: &FuzzArgs) -> Result<Target> {
+        let config = Config::load(args.places.config.as_deref())?;
+        let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
+        let cache = Cache::of_workspace(&config.workspace)?;
+        let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
+        let blocks = starts(&build.functions(&args.functions)?);
+        let image = find_image(&args.places, &config)?;
+        let qemu = Qemu {
+            binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
+            kvm: Kvm::Never,
+            mode: BootMode::Fast,
+            debug: Debug::No,
+            guest_cmdline: String::new(),
+            xen_cmdline: String::new(),
+        };
+        qemu.probe()?;
+        let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
+        Ok(Target { build, blocks, config, xen, image, qemu, plugin, args: args.clone() })
+    }
+
+    /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that
+    /// boots in it.
+    pub fn prepare(&self, dir: &Path, words: Words) -> Result<Invocation> {
+        for (target, link) in [(&self.build.ready.elf, XEN_LINK), (&self.image.path, IMAGE_LINK)] {
+            let link = dir.join(link);
+            symlink(target, &link).io("create", &link)?;
+        }
+        let test = &Selected::from(self.executor()?.clone());
+        let machine = self.config.machine(&self.xen, test);
+        let boot = Boot { xen: 0, environment: self.args.env, machine, tests: vec![test] };
+        let mut qemu = self.qemu.clone();
+        if words == Words::Few {
+            qemu.xen_cmdline = "loglvl=none guest_loglvl=none".into();
+            // Counting instructions for the sake of a clock costs a third of the speed.
+            qemu.mode = BootMode::Plain;
+        }
+        let mut invocation = qemu.invocation(&boot);
+        let mut more = self.plugin.prepare(dir, &self.blocks)?;
+        if let Some(plugin) = more.last_mut() {
+            plugin.push_str(",mailbox=");
+            plugin.push_str(MAILBOX);
+        }
+        invocation.args.extend(more);
+        Ok(invocation)
+    }
+
+    fn executor(&self) -> Result<&TestMeta> {
+        self.image.tests.iter().find(|test| test.name == EXECUTOR).ok_or_else(|| {
+            let path = self.image.path.display();
+            Error::Data(format!(
+                "the image {path} has no test {EXECUTOR}; build it with `make build`"
+            ))
+        })
+    }
+}
+
+/// Where the basic blocks of `functions` begin.
+fn starts(functions: &[&Function]) -> Vec<u64> {
+    let blocks = functions.iter().flat_map(|function| blocks(&body(function)));
+    let mut starts: Vec<u64> = blocks.map(|block| block.address).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    starts
+}
