@@ -50,7 +50,7 @@ fn serve(c: &Context) -> Outcome {
     let served = letterbox::serve(|input| {
         let program = program::decode(input, STEPS_MAX);
         let went = perform(&mut session, &program).unwrap_or(Verdict::Unable);
-        let clean = clean_up(&mut session, c, went);
+        let clean = clean_up(&mut session, went);
         let went = match clean {
             Ok(()) if what_it_says() == unpatched => went,
             _ => Verdict::Dirty,
@@ -66,9 +66,9 @@ fn perform(session: &mut Session<'_>, program: &Program) -> Result<Verdict, Stop
             continue;
         }
         match session.step(step)? {
-            Went::Well => {}
+            Went::Well(_) => {}
             // What nobody can predict is what this is for.
-            Went::Unforeseen => session.step_blindly(step)?,
+            Went::Unforeseen(_) => drop(session.step_blindly(step)?),
             Went::Wrong(divergence) => {
                 println!("  # {:?}", failure(number, step, &divergence));
                 return Ok(Verdict::Diverged);
@@ -79,12 +79,12 @@ fn perform(session: &mut Session<'_>, program: &Program) -> Result<Verdict, Stop
 }
 
 /// Empties the list.
-fn clean_up<'c>(session: &mut Session<'c>, c: &'c Context, went: Verdict) -> Result<(), Stop> {
+fn clean_up(session: &mut Session<'_>, went: Verdict) -> Result<(), Stop> {
     if matches!(went, Verdict::Done) {
         for _ in 0..TIDY_STEPS_MAX {
             match session.tidy_step() {
                 Some(step) if !session.is_lost() => {
-                    if !matches!(session.step(&step)?, Went::Well) {
+                    if !matches!(session.step(&step)?, Went::Well(_)) {
                         break;
                     }
                 }
@@ -93,10 +93,7 @@ fn clean_up<'c>(session: &mut Session<'c>, c: &'c Context, went: Verdict) -> Res
             }
         }
     }
-    // Only a new session knows where it is.
-    session.remove_all()?;
-    *session = Session::new(c)?;
-    Ok(())
+    session.begin_anew()
 }
 
 /// What the functions return that payloads replace. Should one of them still lead into a payload

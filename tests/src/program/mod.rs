@@ -23,6 +23,7 @@ use crate::support;
 /// Xen and the model of it, side by side.
 pub struct Session<'c> {
     context: &'c Context,
+    facts: Facts,
     model: Model,
     performer: Performer<'c>,
     files: Files,
@@ -63,7 +64,19 @@ impl<'c> Session<'c> {
         facts.endbr = Some(functions_begin_with_endbr(context, &mut files));
         let stamp = livepatch.totals()?.version;
         let performer = Performer::new(context)?;
-        Ok(Self { context, model: Model::new(facts, stamp), performer, files })
+        let model = Model::new(facts.clone(), stamp);
+        Ok(Self { context, facts, model, performer, files })
+    }
+
+    /// Empties the list, and begins anew.
+    ///
+    /// # Errors
+    /// A [`Stop::Error`] when something will not go.
+    pub fn begin_anew(&mut self) -> Result<(), Stop> {
+        self.remove_all()?;
+        let stamp = self.context.livepatch().totals()?.version;
+        self.model = Model::new(self.facts.clone(), stamp);
+        Ok(())
     }
 
     /// Performs a step, if it can be predicted.
