@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         for (name, words, why) in [
-            ("short", &[MAGIC, 0, 0][..], "too short"),
+            ("empty", &[][..], "too short"),
+            ("short", &[MAGIC, 0, 0], "not as long as it says"),
             ("strange", &[1, 0, 0, 0], "no file of this runner's"),
             ("cut", &[MAGIC, 0, 2, 0, 10, 12, 0], "not as long as it says"),
             ("huge", &[MAGIC, 0, u64::MAX, 0], "not as long as it says"),
