@@ -16,6 +16,7 @@ const SOURCES: [&str; 11] = [
     "linker.ld",
     "livepatch",
     "plugin",
+    "fuzz",
     "runner",
     "rustfmt.toml",
     "tests",
