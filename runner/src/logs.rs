@@ -1,7 +1,9 @@
 //! Folders and files that a run leaves behind.
 //!
-//!     logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
-//!     logs/latest -> 20260102-030405
+//! ```text
+//! logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
+//! logs/latest -> 20260102-030405
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
