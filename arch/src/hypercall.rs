@@ -35,6 +35,7 @@ pub mod nr {
     pub const VCPU_OP: u32 = 24;
     pub const SCHED_OP: u32 = 29;
     pub const EVENT_CHANNEL_OP: u32 = 32;
+    pub const PHYSDEV_OP: u32 = 33;
     pub const HVM_OP: u32 = 34;
     pub const SYSCTL: u32 = 35;
 }

@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod console;
 mod environment;
+pub mod fw_cfg;
 pub mod hvm;
 pub mod hypercall;
 mod layout;

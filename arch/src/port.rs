@@ -1,6 +1,6 @@
 //! I/O ports that cannot harm the guest, whatever is written to them.
 
-use x86_64::instructions::port::{Port, PortWriteOnly};
+use x86_64::instructions::port::{Port, PortReadOnly, PortWriteOnly};
 
 /// The debug console of Xen for HVM guests, and of QEMU (`XEN_HVM_DEBUGCONS_IOPORT`).
 const DEBUG_CONSOLE: u16 = 0xe9;
@@ -11,6 +11,27 @@ pub(crate) fn debug_console(bytes: &[u8]) {
     for &byte in bytes {
         // SAFETY: the port belongs to a console: a write has no effect on this guest's memory.
         unsafe { port.write(byte) };
+    }
+}
+
+/// QEMU's firmware configuration device: which item, and its next byte (docs/specs/fw_cfg.rst).
+const FW_CFG_SELECTOR: u16 = 0x510;
+const FW_CFG_DATA: u16 = 0x511;
+
+/// Goes to the beginning of an item of QEMU's firmware configuration. A control domain's only.
+pub(crate) fn fw_cfg_select(item: u16) {
+    let mut port = PortWriteOnly::new(FW_CFG_SELECTOR);
+    // SAFETY: the device moves its own cursor and nothing else; where there is none, nobody
+    // listens at its ports.
+    unsafe { port.write(item) };
+}
+
+/// Reads what comes next there.
+pub(crate) fn fw_cfg_read(bytes: &mut [u8]) {
+    let mut port = PortReadOnly::<u8>::new(FW_CFG_DATA);
+    for byte in bytes {
+        // SAFETY: as in `fw_cfg_select`.
+        *byte = unsafe { port.read() };
     }
 }
 

@@ -1,14 +1,26 @@
 //! The command line: which tests to run and how to end.
 //!
 //! Words are separated by white space. A loader may pass the line, or it may have been stamped
-//! into the image (section `.xtf.cmdline`) for loaders that cannot; the loader's words come
-//! last and win.
+//! into the image (section `.xtf.cmdline`) for loaders that cannot. With `wait=fw_cfg` the last
+//! words come from QEMU, so that a machine can be saved before it knows what to run, and go on
+//! from there many times. The later ones win.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 pub use arch::CMDLINE_MAX;
+use arch::fw_cfg;
 use arch::shutdown::Reason;
 use spin::Once;
+
+use crate::hypercall::sched;
+use crate::{clock, println};
+
+/// QEMU's file with the last words. Its first byte is NUL as long as there are none.
+const WORDS_FILE: &str = "opt/xtf/words";
+/// Between two looks at it.
+const PAUSE_NS: u64 = 1_000_000;
 
 /// A stamp that is written into the image after it was linked.
 #[repr(transparent)]
@@ -34,18 +46,48 @@ pub(crate) fn set_stamp(words: &'static str) {
     STAMPED.call_once(|| words);
 }
 
-/// What the stamp and the loader together ask for; `unknown` is told of words that mean nothing.
+/// What came while the guest waited.
+static RECEIVED: Once<String> = Once::new();
+
+/// Waits for the words that QEMU has for this guest.
+pub(crate) fn receive() -> Result<(), String> {
+    let qemu = fw_cfg::Device::open().ok_or("wait=fw_cfg, but this is no QEMU")?;
+    let file = qemu
+        .find(WORDS_FILE)
+        .ok_or_else(|| format!("wait=fw_cfg, but QEMU has no file {WORDS_FILE}"))?;
+    // Whoever saves this machine does it from this line on, at best while the CPU has nothing to do.
+    println!("# waiting for words");
+    let mut bytes = [0; CMDLINE_MAX];
+    // The machine may be saved between any two bytes: only the first one, which is read from the
+    // beginning each time, tells whether the others are there.
+    while matches!(qemu.read(file, &mut bytes[..1]), [0]) {
+        // Whether or not it slept, it looks again.
+        let _ = sched::sleep_until(clock::now_ns() + PAUSE_NS);
+    }
+    let bytes = qemu.read(file, &mut bytes).split(|&byte| byte == 0).next().unwrap_or_default();
+    let words = core::str::from_utf8(bytes)
+        .map_err(|_| format!("wait=fw_cfg: {WORDS_FILE} is not UTF-8 text"))?;
+    RECEIVED.call_once(|| words.into());
+    Ok(())
+}
+
+/// All lines, the last one last.
+fn lines() -> [&'static str; 3] {
+    [
+        STAMPED.get().copied().unwrap_or(""),
+        arch::try_boot().map_or("", arch::Boot::cmdline),
+        RECEIVED.get().map_or("", String::as_str),
+    ]
+}
+
+/// What all lines together ask for; `unknown` is told of words that mean nothing.
 pub(crate) fn options(mut unknown: impl FnMut(Unknown<'static>)) -> Options<'static> {
-    let stamp = STAMPED.get().copied().unwrap_or("");
-    let line = arch::try_boot().map_or("", arch::Boot::cmdline);
-    Options::DEFAULT.parse(stamp, &mut unknown).parse(line, &mut unknown)
+    lines().into_iter().fold(Options::DEFAULT, |options, line| options.parse(line, &mut unknown))
 }
 
 /// What the last word `name=VALUE` says, for a parameter that a test declares.
 pub(crate) fn parameter(name: &str) -> Option<&'static str> {
-    let stamp = STAMPED.get().copied().unwrap_or("");
-    let line = arch::try_boot().map_or("", arch::Boot::cmdline);
-    let words = stamp.split_ascii_whitespace().chain(line.split_ascii_whitespace());
+    let words = lines().into_iter().flat_map(str::split_ascii_whitespace);
     words
         .filter_map(|word| word.split_once('='))
         .rfind(|(key, _)| *key == name)
@@ -64,6 +106,8 @@ pub struct Options<'a> {
     /// `xl console` finds no domain that is gone before it comes, and may end with the domain
     /// before it has passed on what it read.
     pub linger_ms: u32,
+    /// Whether further words come from QEMU.
+    pub wait: bool,
 }
 
 /// A word that means nothing here.
@@ -74,7 +118,7 @@ impl fmt::Display for Unknown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "command line: unknown word '{}' (known: tests=A,B/CASE,... exit=poweroff|reboot linger=MS)",
+            "command line: unknown word '{}' (known: tests=A,B/CASE,... exit=poweroff|reboot linger=MS wait=fw_cfg)",
             self.0
         )
     }
@@ -89,7 +133,8 @@ impl Unknown<'_> {
 
 impl<'a> Options<'a> {
     /// What an empty command line asks for.
-    pub const DEFAULT: Self = Self { tests: None, exit: Reason::Poweroff, linger_ms: 0 };
+    pub const DEFAULT: Self =
+        Self { tests: None, exit: Reason::Poweroff, linger_ms: 0, wait: false };
 
     /// Reads the words of a line; `unknown` is told of those that mean nothing.
     ///
@@ -100,6 +145,7 @@ impl<'a> Options<'a> {
                 Some(("tests", list)) => self.tests = Some(list),
                 Some(("exit", "poweroff")) => self.exit = Reason::Poweroff,
                 Some(("exit", "reboot")) => self.exit = Reason::Reboot,
+                Some(("wait", "fw_cfg")) => self.wait = true,
                 Some(("linger", ms)) => match ms.parse() {
                     Ok(ms) => self.linger_ms = ms,
                     Err(_) => unknown(Unknown(word)),

@@ -17,9 +17,10 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     cmdline::set_stamp(stamp);
     heap::init();
     let context = Context::new();
+    let received = if cmdline::options(|_| {}).wait { cmdline::receive() } else { Ok(()) };
     let mut unknown = Vec::new();
     let options = cmdline::options(|word| unknown.push(word));
-    let selected = select(tests, &options, &context);
+    let selected = received.and_then(|()| select(tests, &options, &context));
 
     let count = selected.as_ref().map_or(0, Vec::len);
     let command_line = context.privileged.then(|| CommandLine::read(&context.xen));

@@ -53,6 +53,16 @@ pub trait Carrier {
     /// The command as a line for a shell.
     fn shell(&self) -> String;
 
+    /// The command that does the same when this run is over.
+    fn again(&self) -> String {
+        self.shell()
+    }
+
+    /// What the console said before it starts.
+    fn before(&self) -> &[u8] {
+        &[]
+    }
+
     /// Starts it in the folder `dir`.
     fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded>;
 
@@ -128,6 +138,7 @@ pub fn run(
         .map_err(|e| Error::Tool(format!("cannot start {}: {e}", carrier.shell())))?;
 
     let mut watch = Watch::new(start, limits, carrier.grace());
+    watch.bytes(carrier.before(), &mut judge, logs, on_event)?;
     let ended = watch.supervise(&mut process, &mut judge, stop, logs, on_event)?;
     let elapsed = start.elapsed();
     let at = elapsed.as_secs_f64();
@@ -160,7 +171,7 @@ pub fn run(
                 Ended::Left => {
                     let (what, tool) = carrier.failure(status, &complaint);
                     if tool && !judge.has_result() && judge.vitals() == Vitals::Alive {
-                        let at_start = !judge.has_output();
+                        let at_start = !watch.heard;
                         tool_failure = Some(ToolFailure { what: what.clone(), at_start });
                     }
                     End::ToolDied(what)
@@ -214,6 +225,8 @@ struct Watch<'a> {
     deadline: Instant,
     deadline_reason: String,
     last_output: Instant,
+    /// Whether it said anything at all.
+    heard: bool,
     dying_since: Option<Instant>,
 }
 
@@ -227,6 +240,7 @@ impl<'a> Watch<'a> {
             deadline: start + limits.boot,
             deadline_reason: format!("no test began within {seconds} s of power on"),
             last_output: start,
+            heard: false,
             dying_since: None,
         }
     }
@@ -285,6 +299,7 @@ impl<'a> Watch<'a> {
                 match console.read(&mut buffer) {
                     Ok(0) => open = false,
                     Ok(count) => {
+                        self.heard = true;
                         self.bytes(&buffer[..count], judge, logs, on_event)?;
                         flush_due.get_or_insert_with(|| Instant::now() + LOG_DELAY);
                     }

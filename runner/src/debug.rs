@@ -47,8 +47,7 @@ impl Debug {
         if self == Debug::No {
             return vec!["-monitor".into(), "none".into()];
         }
-        let server = |socket: &str| format!("unix:{socket},server=on,wait=off");
-        let mut args = vec!["-monitor".into(), server(MONITOR_SOCKET)];
+        let mut args = monitor_args().to_vec();
         args.extend(["-gdb".into(), server(GDB_SOCKET)]);
         // A machine that was reset is worth a look, too.
         args.push(if self == Debug::Gdb { "-S" } else { "-no-shutdown" }.into());
@@ -117,13 +116,22 @@ impl Kept {
     }
 }
 
+/// QEMU's arguments for a monitor that [`monitor`] talks to.
+pub fn monitor_args() -> [String; 2] {
+    ["-monitor".into(), server(MONITOR_SOCKET)]
+}
+
+fn server(socket: &str) -> String {
+    format!("unix:{socket},server=on,wait=off")
+}
+
 /// Whether the machine in `dir` came to its end, although its QEMU did not.
 pub fn has_shut_down(dir: &Path) -> bool {
     monitor(dir, "info status").is_ok_and(|answer| answer.contains("(shutdown)"))
 }
 
 /// What the monitor in `dir` answers to `command`.
-fn monitor(dir: &Path, command: &str) -> io::Result<String> {
+pub fn monitor(dir: &Path, command: &str) -> io::Result<String> {
     let folder = File::open(dir)?;
     // The way through the open folder fits into a socket's address, its own name may not.
     let path = format!("/proc/self/fd/{}/{MONITOR_SOCKET}", folder.as_raw_fd());

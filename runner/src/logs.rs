@@ -14,6 +14,9 @@ use crate::console::{Line, Source};
 use crate::exit::{Error, IoContext, Result};
 use crate::qemu::{IMAGE_LINK, XEN_LINK};
 
+/// What the console said, byte for byte.
+pub const CONSOLE: &str = "console.log";
+
 /// The folder of a run.
 #[derive(Debug)]
 pub struct RunLogs {
@@ -91,7 +94,7 @@ impl BootLogs {
         }
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
-            console: open("console.log")?,
+            console: open(CONSOLE)?,
             guest: open("guest.log")?,
             xen: open("xen.log")?,
             runner: open("runner.log")?,

@@ -18,6 +18,12 @@ pub const XEN_LINK: &str = "xen";
 /// Name of the link to the image in a boot's folder.
 pub const IMAGE_LINK: &str = "xtf";
 
+/// Name of the file in a boot's folder with the words that a guest waits for: so many bytes, the
+/// first of them NUL as long as there are none.
+pub const WORDS_FILE: &str = "words";
+/// The longest command line of the guest's, `CMDLINE_MAX`.
+pub const WORDS_MAX: usize = 1024;
+
 /// The oldest QEMU that can do what is asked of it.
 const OLDEST: (u32, u32) = (3, 1);
 
@@ -73,8 +79,35 @@ impl Qemu {
         self.mode == BootMode::Fast && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
     }
 
+    /// Whether `boot` may go on from a snapshot: with time that does not pass meanwhile, and with
+    /// nobody who looks at what was before.
+    pub fn can_snapshot(&self, boot: &Boot<'_>) -> bool {
+        self.is_fast(boot) && self.debug == Debug::No && self.words(boot).len() < WORDS_MAX
+    }
+
     /// The command for `boot`.
     pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
+        self.with_guest(boot, &self.words(boot))
+    }
+
+    /// The command for all boots that differ from `boot` in the guest's words only, which are in
+    /// [`WORDS_FILE`].
+    pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
+        let mut invocation = self.with_guest(boot, "wait=fw_cfg exit=reboot");
+        let file = format!("name=opt/xtf/words,file={WORDS_FILE}");
+        invocation.args.extend(["-fw_cfg".into(), file]);
+        invocation
+    }
+
+    /// The guest's command line.
+    pub fn words(&self, boot: &Boot<'_>) -> String {
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
+        let own = format!("tests={} exit=reboot", tests.join(","));
+        join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
+    }
+
+    /// The command for `boot` with a guest that has these `words` as its command line.
+    fn with_guest(&self, boot: &Boot<'_>, words: &str) -> Invocation {
         let machine = &boot.machine;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.kvm.is_for(boot);
@@ -102,11 +135,8 @@ impl Qemu {
 
         args.extend(machine.qemu_args.iter().cloned());
 
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
-        let own = format!("{IMAGE_LINK} tests={} exit=reboot", tests.join(","));
-        let module = join([&own, &machine.guest_cmdline, &self.guest_cmdline]);
         // A single comma separates modules.
-        let module = module.replace(',', ",,");
+        let module = format!("{IMAGE_LINK} {}", words.replace(',', ",,"));
         let xen_cmdline = self.xen_cmdline(boot);
         args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
         args.extend([xen_cmdline.clone(), "-initrd".into(), module]);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::accel::{self, Kvm, Oracle};
-use crate::backend::{self, AsDom0, as_it_is};
+use crate::backend::{self, AsDom0, FromSnapshot, as_it_is};
 use crate::cli::{Accel, BackendKind, Environment, FlakyResult, Places, ReportArgs, RunArgs};
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
@@ -124,8 +124,9 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         && args.partition.is_none()
         && config.are_all(&xens)
         && Environment::DOM0.iter().all(|environment| environments.contains(environment));
-    let backend =
+    let dom0 =
         AsDom0 { xens: &xens, ready: &ready, qemu: &qemu, version: &version, prepare: &as_it_is };
+    let backend = FromSnapshot::new(dom0, &boots, args.snapshot);
     let session = Session {
         backend: &backend,
         image: &image,

@@ -54,6 +54,8 @@ pub struct Prepared<'s> {
     pub backend: &'static str,
     /// How time runs, and on what.
     pub mode: &'static str,
+    /// What the user should know of it.
+    pub note: Option<String>,
     /// What it is started with and who judges it; or why it cannot be.
     pub start: std::result::Result<(Box<dyn Carrier + 's>, Judge), String>,
 }
@@ -236,11 +238,11 @@ impl Session<'_> {
             until_failure: false,
             debug: self.debug,
         };
-        let Prepared { provenance, backend, mode, start: ready } =
+        let Prepared { provenance, backend, mode, note, start: ready } =
             self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
         let dir = logs.dir().to_owned();
         let build_id = elf.and_then(hypervisor::build_id);
-        let command = ready.as_ref().map_or_else(|_| String::new(), |(carrier, _)| carrier.shell());
+        let command = ready.as_ref().map_or_else(|_| String::new(), |(carrier, _)| carrier.again());
         let facts = BootFacts {
             provenance: &provenance,
             build_id: build_id.as_deref(),
@@ -253,6 +255,9 @@ impl Session<'_> {
             RunEvent::BootStarted { boot: number, xen, environment, tests: &names, facts: &facts };
         shared.lock().listener.event(&started);
         let xen_syms = self.xen_syms.get(boot.xen).and_then(Option::as_deref);
+        if let Some(text) = &note {
+            shared.lock().listener.event(&RunEvent::Note { boot: number, text });
+        }
         if self.debug == Debug::Gdb {
             let command = Debug::Gdb.gdb_command(logs.dir(), xen_syms);
             let note = format!("the machine waits for a debugger, in another terminal:\n{command}");

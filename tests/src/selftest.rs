@@ -185,8 +185,10 @@ fn heap_exhaustion_is_an_error() -> Outcome {
 }
 
 fn cmdline_words_are_read() -> Outcome {
-    let options = Options::DEFAULT.parse("  tests=a,b-c\texit=reboot linger=70 ", |_| {});
-    let expected = Options { tests: Some("a,b-c"), exit: Reason::Reboot, linger_ms: 70 };
+    let options =
+        Options::DEFAULT.parse("  tests=a,b-c\texit=reboot linger=70 wait=fw_cfg ", |_| {});
+    let expected =
+        Options { tests: Some("a,b-c"), exit: Reason::Reboot, linger_ms: 70, wait: true };
     expect("options", options, expected)?;
     expect("empty line", Options::DEFAULT.parse("", |_| {}), Options::DEFAULT)
 }

@@ -24,6 +24,15 @@ struct TrapInfo {
     address: u64,
 }
 
+/// Lets this domain's kernel use I/O ports, or not. A control domain's only.
+pub(crate) fn allow_ports(allow: bool) {
+    const PHYSDEVOP_SET_IOPL: u64 = 6;
+    let level = u32::from(allow);
+    // SAFETY: Xen reads four bytes of `level`. What ports do to memory is the affair of whoever
+    // uses them.
+    unsafe { hypercall(nr::PHYSDEV_OP, [PHYSDEVOP_SET_IOPL, (&raw const level) as u64, 0, 0, 0]) };
+}
+
 fn set_trap_table(table: &[TrapInfo]) {
     // SAFETY: Xen reads the table up to the entry with address 0, which both callers end it
     // with; the handlers it names keep to the frame layout of `trap`.

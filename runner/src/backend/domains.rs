@@ -252,7 +252,7 @@ impl Backend for Domains<'_> {
                 Ok((carrier, boot.judge()))
             }
         };
-        Ok(Prepared { provenance, backend, mode, start })
+        Ok(Prepared { provenance, backend, mode, note: None, start })
     }
 }
 

@@ -12,6 +12,8 @@ mod place;
 mod qemu;
 mod run;
 mod site;
+mod snapshot;
 
 pub use qemu::{AsDom0, as_it_is};
 pub use run::run;
+pub use snapshot::FromSnapshot;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::boot::Limits;
+use crate::boot::{Carrier, Limits};
 use crate::config::Hypervisor;
 use crate::exit::Result;
 use crate::hypervisor::Ready;
+use crate::judge::Judge;
 use crate::logs::BootLogs;
 use crate::plan::Boot;
-use crate::qemu::Qemu;
+use crate::qemu::{Invocation, Qemu};
 use crate::session::{Backend, Prepared};
 use crate::signals::Stop;
 
@@ -34,6 +35,29 @@ pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+impl AsDom0<'_> {
+    /// The command for `boot`, which is said in its log what it runs on.
+    pub(super) fn invocation(&self, boot: &Boot<'_>, logs: &mut BootLogs) -> Result<Invocation> {
+        let provenance = &self.ready[boot.xen].provenance;
+        logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
+        let mut invocation = self.qemu.invocation(boot);
+        invocation.args.extend((self.prepare)(logs.dir())?);
+        Ok(invocation)
+    }
+
+    /// All about `boot`, which `carrier` carries out.
+    pub(super) fn prepared<'s>(
+        &self,
+        boot: &Boot<'_>,
+        mode: &'static str,
+        carrier: Box<dyn Carrier + 's>,
+        judge: Judge,
+    ) -> Prepared<'s> {
+        let provenance = self.ready[boot.xen].provenance.clone();
+        Prepared { provenance, backend: "qemu", mode, note: None, start: Ok((carrier, judge)) }
+    }
+}
+
 impl Backend for AsDom0<'_> {
     fn xen_name(&self, xen: usize) -> &str {
         &self.xens[xen].name
@@ -50,16 +74,8 @@ impl Backend for AsDom0<'_> {
         _: &Stop,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        let provenance = self.ready[boot.xen].provenance.clone();
-        logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
-        let mut invocation = self.qemu.invocation(boot);
-        invocation.args.extend((self.prepare)(logs.dir())?);
+        let invocation = self.invocation(boot, logs)?;
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
-        Ok(Prepared {
-            provenance,
-            backend: "qemu",
-            mode: self.qemu.mode_of(boot),
-            start: Ok((Box::new(invocation), judge)),
-        })
+        Ok(self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge))
     }
 }

@@ -36,7 +36,7 @@ pub use new::NewArgs;
 pub use payload::{FuncLayout, PayloadArgs};
 pub use replay::{MinimizeArgs, ReplayArgs, ReplayOn};
 pub use report::{FlakyResult, ReportArgs};
-pub use run::{Accel, BackendKind, BootMode, RunArgs};
+pub use run::{Accel, BackendKind, BootMode, RunArgs, SnapshotUse};
 pub use selection::Selection;
 
 /// Boots the xtf image on Xen, judges its console output, and reports.

@@ -80,6 +80,11 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = BootMode::Fast)]
     pub boot: BootMode,
 
+    /// Start boots from a snapshot of the machine, taken when the guest is about to ask what to
+    /// run: auto where several boots of the run are alike up to there; for fast boots only
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = SnapshotUse::Auto)]
+    pub snapshot: SnapshotUse,
+
     /// Folder for logs [default: logs/ in the workspace]
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
@@ -141,6 +146,17 @@ pub enum Accel {
     Kvm,
     /// KVM where Xen really boots under it, else TCG
     Auto,
+}
+
+/// Which boots start from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SnapshotUse {
+    /// None
+    Never,
+    /// Those that share one
+    Auto,
+    /// Every fast one; if that can't be done, it is an error
+    Always,
 }
 
 /// How time runs in the machine.

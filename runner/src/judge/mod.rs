@@ -203,7 +203,6 @@ pub struct Judge {
     options: Options,
     /// Bytes since the last result line.
     bytes: u64,
-    output: bool,
     version: Option<String>,
     banner: bool,
     environment_seen: bool,
@@ -233,7 +232,6 @@ impl Judge {
             xen: xen::Watch::new(),
             options: Options::default(),
             bytes: 0,
-            output: false,
             version: None,
             banner: false,
             environment_seen: false,
@@ -258,7 +256,6 @@ impl Judge {
 
     /// Takes console bytes that arrived at `now` (since the start of the boot).
     pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
-        self.output |= !bytes.is_empty();
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.feed(bytes, |line| self.line(line, now, &mut events));
@@ -273,11 +270,6 @@ impl Judge {
     /// Whether the console is out of control.
     pub fn is_flooded(&self) -> bool {
         self.bytes > FLOOD_LIMIT
-    }
-
-    /// Whether anything at all arrived.
-    pub fn has_output(&self) -> bool {
-        self.output
     }
 
     /// How far Xen is on its way out.
