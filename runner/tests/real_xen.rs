@@ -341,8 +341,8 @@ fn bench_measures_all_that_it_names() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let figures = json["figures"].as_array().unwrap();
-    // Seven for each environment, four of the suite.
-    assert_eq!(figures.len(), 2 * 7 + 4, "{text}");
+    // Eight for each environment, five of the suite.
+    assert_eq!(figures.len(), 2 * 8 + 5, "{text}");
     for figure in figures {
         assert_eq!(figure["samples"].as_array().unwrap().len(), 2, "{figure}");
         assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure}");

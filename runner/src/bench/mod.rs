@@ -15,8 +15,8 @@ use figures::{Figures, Quantity};
 use stopwatch::Stopwatch;
 
 use crate::accel::Kvm;
-use crate::backend::{AsDom0, as_it_is};
-use crate::cli::{BenchArgs, BootMode, Environment, Selection};
+use crate::backend::{AsDom0, FromSnapshot, as_it_is};
+use crate::cli::{BenchArgs, BootMode, Environment, Selection, SnapshotUse};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
 use crate::event::{Listener, RunEvent};
@@ -43,9 +43,11 @@ const TO_GUEST: Quantity = Quantity { name: "  up to the guest's first line", ba
 const LEAVING: Quantity = Quantity { name: "  from its last line to QEMU's end", base: None };
 const PLAIN: Quantity = Quantity { name: "boot, no test, real time", base: Some(FLOOR.name) };
 const SMALL: Quantity = Quantity { name: "one small test, to its result", base: None };
+const CONTINUED: Quantity = Quantity { name: "  from a snapshot", base: Some(SMALL.name) };
 const UPSTREAM: Quantity = Quantity { name: "  upstream's image", base: Some(SMALL.name) };
 const SUITE: Quantity = Quantity { name: "suite", base: None };
 const SUITE_JOBS: Quantity = Quantity { name: "  -j", base: Some(SUITE.name) };
+const BOOTED: Quantity = Quantity { name: "  --isolate --snapshot never", base: Some(SUITE.name) };
 const ISOLATED: Quantity = Quantity { name: "  --isolate", base: Some(SUITE.name) };
 const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SUITE.name) };
 
@@ -135,14 +137,16 @@ impl Bench<'_> {
         let place = Some(environment);
         let none = self.boot(self.image, environment, BootMode::Fast, &[])?;
         let plain = self.boot(self.image, environment, BootMode::Plain, &[])?;
-        let small = self.named(SMALL_TEST)?;
-        let small = self.boot(self.image, environment, BootMode::Fast, &small)?;
+        let example = self.named(SMALL_TEST)?;
+        let small = self.boot(self.image, environment, BootMode::Fast, &example)?;
+        let continued = self.second_boot(environment, &example)?;
         for (quantity, sample) in [
             (&FLOOR, none.whole()),
             (&TO_GUEST, none.to_guest()),
             (&LEAVING, none.leaving()),
             (&PLAIN, plain.whole()),
             (&SMALL, small.to_result()),
+            (&CONTINUED, continued.to_result()),
         ] {
             self.add(figures, quantity, environment, sample)?;
         }
@@ -167,17 +171,22 @@ impl Bench<'_> {
         figures: &mut Figures,
     ) -> Result<Exit> {
         let mut worst = Exit::Success;
-        for (quantity, sharing, jobs) in [
-            (&SUITE, Sharing::Allowed, NonZeroUsize::MIN),
-            (&SUITE_JOBS, Sharing::Allowed, self.jobs),
-            (&ISOLATED, Sharing::Isolated, NonZeroUsize::MIN),
-            (&ISOLATED_JOBS, Sharing::Isolated, self.jobs),
+        use Sharing::{Allowed, Isolated};
+        use SnapshotUse::{Auto, Never};
+        let one = NonZeroUsize::MIN;
+        for (quantity, sharing, snapshot, jobs) in [
+            (&SUITE, Allowed, Never, one),
+            (&SUITE_JOBS, Allowed, Never, self.jobs),
+            (&BOOTED, Isolated, Never, one),
+            (&ISOLATED, Isolated, Auto, one),
+            (&ISOLATED_JOBS, Isolated, Auto, self.jobs),
         ] {
             let machine = |xen: &Hypervisor, test: &TestMeta| self.config.machine(xen, test);
             let how = How { sharing, partition: None, machine: &machine };
             let boots = plan::boots(tests, slice::from_ref(self.xen), environments, &how);
             let start = Instant::now();
-            let exit = self.run(self.image, BootMode::Fast, jobs, boots, &mut Failures)?;
+            let how = Way { image: self.image, mode: BootMode::Fast, snapshot, jobs };
+            let exit = self.run(&how, boots, &mut Failures)?;
             if self.stop.requested().is_some() {
                 return Ok(worst);
             }
@@ -224,18 +233,26 @@ impl Bench<'_> {
         mode: BootMode,
         tests: &[Selected],
     ) -> Result<Stopwatch> {
-        let machine = Machine { vcpus: 1, ..Machine::default() };
-        let boot = Boot { xen: 0, environment, machine, tests: tests.iter().collect() };
         let mut watch = Stopwatch::default();
-        self.run(image, mode, NonZeroUsize::MIN, vec![boot], &mut watch)?;
+        let jobs = NonZeroUsize::MIN;
+        let how = Way { image, mode, snapshot: SnapshotUse::Never, jobs };
+        self.run(&how, vec![small_boot(environment, tests)], &mut watch)?;
+        Ok(watch)
+    }
+
+    /// A boot for `tests` from a snapshot that the boot before it has made.
+    fn second_boot(&self, environment: Environment, tests: &[Selected]) -> Result<Stopwatch> {
+        let boot = small_boot(environment, tests);
+        let mut watch = Stopwatch::default();
+        let (mode, jobs) = (BootMode::Fast, NonZeroUsize::MIN);
+        let how = Way { image: self.image, mode, snapshot: SnapshotUse::Always, jobs };
+        self.run(&how, vec![boot.clone(), boot], &mut watch)?;
         Ok(watch)
     }
 
     fn run(
         &self,
-        image: &Image,
-        mode: BootMode,
-        jobs: NonZeroUsize,
+        how: &Way<'_>,
         boots: Vec<Boot<'_>>,
         listener: &mut dyn Listener,
     ) -> Result<Exit> {
@@ -243,13 +260,16 @@ impl Bench<'_> {
             what: "cannot create a folder for logs".into(),
             source,
         })?;
-        let backend = AsDom0 {
+        let &Way { image, mode, snapshot, jobs } = how;
+        let qemu = Qemu { mode, ..self.qemu.clone() };
+        let dom0 = AsDom0 {
             xens: slice::from_ref(self.xen),
             ready: slice::from_ref(self.ready),
-            qemu: &Qemu { mode, ..self.qemu.clone() },
+            qemu: &qemu,
             version: self.version,
             prepare: &as_it_is,
         };
+        let backend = FromSnapshot::new(dom0, &boots, snapshot);
         let session = Session {
             backend: &backend,
             debug: Debug::No,
@@ -264,6 +284,20 @@ impl Bench<'_> {
         };
         session.run(boots, listener)
     }
+}
+
+/// How boots are done.
+struct Way<'a> {
+    image: &'a Image,
+    mode: BootMode,
+    snapshot: SnapshotUse,
+    jobs: NonZeroUsize,
+}
+
+/// A boot of the default machine.
+fn small_boot(environment: Environment, tests: &[Selected]) -> Boot<'_> {
+    let machine = Machine { vcpus: 1, ..Machine::default() };
+    Boot { xen: 0, environment, machine, tests: tests.iter().collect() }
 }
 
 /// Tells of tests that fail, whose time is not what it should be.
