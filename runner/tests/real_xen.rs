@@ -4,8 +4,10 @@
 //! Needs the built image, QEMU and a Xen in the cache, so `make test` runs these (they are
 //! ignored otherwise).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -327,6 +329,110 @@ fn whatever_kvm_does_auto_finds_a_way_to_boot() {
         let run = Run::of(environment, &["example", "--accel", "auto"]);
         assert_eq!(run.code, 0, "{}", run.stdout);
     }
+}
+
+/// Every test, with its status and those of its cases, and how its boots began.
+fn isolated(snapshot: &str, tests: &[&str], more: &[&str]) -> (i32, Vec<String>, BTreeSet<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("results.json");
+    let args = ["run", "--xen", "4.17", "--isolate", "--snapshot", snapshot, "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_xtf-runner"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .args(args)
+        .arg(&json)
+        .arg("--logs")
+        .arg(dir.path().join("logs"))
+        .args(tests)
+        .args(more)
+        .output()
+        .unwrap();
+    let code = output.status.code().unwrap();
+    let text = fs::read_to_string(&json);
+    let text = text.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let list = |of: &serde_json::Value, name: &str| of[name].as_array().unwrap().clone();
+    let statuses = list(&json, "tests").into_iter().map(|test| {
+        let cases = list(&test, "cases").into_iter();
+        let cases: Vec<String> = cases.map(|c| format!("{} {}", c["name"], c["verdict"])).collect();
+        format!("{} {} {} {cases:?}", test["environment"], test["test"], test["status"])
+    });
+    let modes = list(&json, "boots").into_iter().map(|boot| boot["mode"].to_string()).collect();
+    let mut statuses: Vec<String> = statuses.collect();
+    statuses.sort();
+    let left = walk(&dir.path().join("logs")).into_iter().filter(|path| path.ends_with("state"));
+    assert_eq!(left.count(), 0, "a saved machine was left behind");
+    (code, statuses, modes)
+}
+
+/// All files below `dir`.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let below = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => walk(&entry.path()),
+        false => vec![entry.path()],
+    });
+    below.flatten().collect()
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn from_a_snapshot_everything_is_as_from_power_on() {
+    let tests = [
+        "example",
+        "selftest",
+        "livepatch-list",
+        "livepatch-life",
+        "bad-failure",
+        "bad-leftover",
+        "bad-panic",
+        "bad-xen-panic",
+        "bad-hang",
+    ];
+    let (code, plain, modes) = isolated("never", &tests, &[]);
+    assert_eq!((code, modes), (7, BTreeSet::from(["\"fast, tcg\"".into()])));
+    assert_eq!(plain.len(), 2 * tests.len());
+    let (code, continued, modes) = isolated("always", &tests, &[]);
+    assert_eq!(continued, plain);
+    assert_eq!((code, modes), (7, BTreeSet::from(["\"fast, tcg, snapshot\"".into()])));
+}
+
+/// What a test is given by the command line, it is given late.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_snapshot_does_not_know_what_comes() {
+    let run = Run::of("pv64", &["--isolate", "example", "selftest", "--cmdline=one=1"]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    for (number, test) in [("001", "example"), ("002", "selftest")] {
+        let boot = run.logs.join(format!("latest/{number}-4.17-pv64-{test}"));
+        let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
+        let (before, after) = guest.split_once("# waiting for words\n").unwrap();
+        assert_eq!(before, "");
+        assert!(after.contains("unknown word 'one=1'"), "{guest}");
+        assert!(after.contains(&format!("# Subtest: {test}\n")), "{guest}");
+        let xen = fs::read_to_string(boot.join("xen.log")).unwrap();
+        assert!(xen.starts_with("(XEN) ") || xen.contains("\n(XEN) Xen version"), "{xen}");
+    }
+}
+
+/// A QEMU that can't go on from what it saved.
+#[test]
+#[ignore = "boots real Xen"]
+fn where_a_snapshot_does_not_work_boots_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let qemu = dir.path().join("qemu");
+    let script = "#!/bin/sh\ncase \"$*\" in *' -incoming '*) echo no thanks >&2; exit 1;; esac\n\
+                  exec qemu-system-x86_64 \"$@\"\n";
+    fs::write(&qemu, script).unwrap();
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+    let qemu = format!("--qemu={}", qemu.display());
+    let args = ["--isolate", "example", "selftest", &qemu];
+    let run = Run::of("pv64", &args);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    run.says("no snapshot to start from: the saved machine does not go on: ");
+    run.says("no thanks");
+
+    let run = Run::of("pv64", &[&args[..], &["--snapshot", "always"]].concat());
+    assert_eq!(run.code, 69, "{}", run.stdout);
 }
 
 #[test]

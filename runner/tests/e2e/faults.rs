@@ -52,6 +52,41 @@ fn qemu_may_die_at_any_moment() {
     }
 }
 
+/// A guest that never says that it waits: every boot is a plain one, and the user is told once.
+#[test]
+fn a_snapshot_that_cannot_be_made_is_not_missed() {
+    // Of the log of three tests, what one of them would say alone.
+    let script = r#"
+        case $module in
+        *wait=*) ;;
+        *example*) sed -n -e 's/^1\.\.3/1..1/' -e '1,/^ok 1/p' "$LOG" ;;
+        *) sed -n -e '1,/^KTAP/p' "$LOG"
+           echo 1..1
+           echo '  KTAP version 1'
+           sed -n -e '/Subtest: args/,/^ok 2/s/^ok 2/ok 1/' -e '/Subtest: args/,/^ok [12]/p' "$LOG" ;;
+        esac
+        echo 'Test result: SUCCESS'
+    "#;
+    let world = World::new();
+    let args = ["run", "--isolate", "--jobs", "1", "example", "args"];
+    let out = world.script(&args, script, "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    let told = out.stdout.matches("no snapshot to start from: the guest did not come to wait");
+    assert_eq!(told.count(), 1, "{out:?}");
+    for boot in ["001-", "002-"] {
+        let runner = fs::read_to_string(world.boot_dir(boot).join("runner.log")).unwrap();
+        assert!(runner.contains("no snapshot to start from: the guest did not"), "{runner}");
+    }
+
+    let out = world.script(&[&args[..], &["--snapshot", "always"]].concat(), script, "success.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("without --snapshot always it goes without"), "{out:?}");
+
+    let out = world.script(&[&args[..], &["--snapshot", "never"]].concat(), script, "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(!out.stdout.contains("snapshot"), "{out:?}");
+}
+
 #[test]
 fn a_qemu_that_dies_after_the_result_changes_nothing() {
     for (log, code) in [("success.log", 0), ("good.log", 5)] {
