@@ -6,20 +6,16 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::accel::Kvm;
 use crate::cli::{BootMode, FuzzArgs};
-use crate::config::{Config, Hypervisor};
-use crate::debug::Debug;
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::Cache;
-use crate::image::{Image, TestMeta};
+use crate::image::TestMeta;
 use crate::plan::Boot;
 use crate::plugin::Plugin;
-use crate::qemu::{IMAGE_LINK, Invocation, Qemu, XEN_LINK};
-use crate::run::find_image;
+use crate::qemu::{IMAGE_LINK, Invocation, XEN_LINK};
+use crate::rig::{OneXen, Rig};
 use crate::select::Selected;
 use crate::xen_symbols::code::{blocks, body};
-use crate::xen_symbols::{self, Build, Function};
+use crate::xen_symbols::{Build, Function};
 
 pub use crate::judge::xen::{Vitals, Watch};
 pub use crate::plugin::MAP;
@@ -62,10 +58,7 @@ pub struct Target {
     pub build: Build,
     /// Where the basic blocks of the chosen functions begin, rising.
     pub blocks: Vec<u64>,
-    config: Config,
-    xen: Hypervisor,
-    image: Image,
-    qemu: Qemu,
+    rig: Rig,
     plugin: Plugin,
     args: FuzzArgs,
 }
@@ -73,36 +66,27 @@ pub struct Target {
 impl Target {
     /// Gets everything that `args` name.
     pub fn of(args: &FuzzArgs) -> Result<Target> {
-        let config = Config::load(args.places.config.as_deref())?;
-        let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
-        let cache = Cache::of_workspace(&config.workspace)?;
-        let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
+        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+        let build = on.build(args.symbols.as_deref())?;
         let blocks = starts(&build.functions(&args.functions)?);
-        let image = find_image(&args.places, &config)?;
-        let qemu = Qemu {
-            binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-            kvm: Kvm::Never,
-            mode: BootMode::Fast,
-            debug: Debug::No,
-            guest_cmdline: String::new(),
-            xen_cmdline: String::new(),
-        };
-        qemu.probe()?;
-        let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
-        Ok(Target { build, blocks, config, xen, image, qemu, plugin, args: args.clone() })
+        let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
+        let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
+        Ok(Target { build, blocks, rig, plugin, args: args.clone() })
     }
 
     /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that
     /// boots in it.
     pub fn prepare(&self, dir: &Path, words: Words) -> Result<Invocation> {
-        for (target, link) in [(&self.build.ready.elf, XEN_LINK), (&self.image.path, IMAGE_LINK)] {
+        for (target, link) in
+            [(&self.build.ready.elf, XEN_LINK), (&self.rig.image.path, IMAGE_LINK)]
+        {
             let link = dir.join(link);
             symlink(target, &link).io("create", &link)?;
         }
         let test = &Selected::from(self.executor()?.clone());
-        let machine = self.config.machine(&self.xen, test);
+        let machine = self.rig.on.config.machine(&self.rig.on.xen, test);
         let boot = Boot { xen: 0, environment: self.args.env, machine, tests: vec![test] };
-        let mut qemu = self.qemu.clone();
+        let mut qemu = self.rig.qemu.clone();
         if words == Words::Few {
             qemu.xen_cmdline = "loglvl=none guest_loglvl=none".into();
             // Counting instructions for the sake of a clock costs a third of the speed.
@@ -119,8 +103,8 @@ impl Target {
     }
 
     fn executor(&self) -> Result<&TestMeta> {
-        self.image.tests.iter().find(|test| test.name == EXECUTOR).ok_or_else(|| {
-            let path = self.image.path.display();
+        self.rig.image.tests.iter().find(|test| test.name == EXECUTOR).ok_or_else(|| {
+            let path = self.rig.image.path.display();
             Error::Data(format!(
                 "the image {path} has no test {EXECUTOR}; build it with `make build`"
             ))

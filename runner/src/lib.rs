@@ -44,6 +44,7 @@ mod queue;
 mod replay;
 mod report;
 mod results;
+mod rig;
 mod run;
 mod select;
 mod session;

@@ -9,10 +9,10 @@ use livepatch::abi::Revision;
 use livepatch::payload::{Function, Payload, Target, code};
 
 use crate::cli::{FuncLayout, PayloadArgs};
-use crate::config::Config;
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::{self, Cache, sha256};
-use crate::xen_symbols::{BootXen, in_file, the_xen};
+use crate::hypervisor::sha256;
+use crate::rig::OneXen;
+use crate::xen_symbols::{BootXen, in_file};
 
 /// The function that says what `xl info` shows as xen_extra,
 const FUNCTION: &str = "xen_extra_version";
@@ -50,10 +50,7 @@ fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {
 }
 
 fn build_id_of_xen(args: &PayloadArgs) -> Result<Vec<u8>> {
-    let config = Config::load(args.config.as_deref())?;
-    let xen = the_xen(args.xen.as_deref(), &config)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
-    let ready = hypervisor::obtain(&xen, &cache, &mut |text| eprintln!("note: {text}"))?;
+    let ready = OneXen::of(args.config.as_deref(), args.xen.as_deref())?.obtain()?;
     let bytes = fs::read(&ready.elf).io("read", &ready.elf)?;
     let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.elf, &why))?;
     Ok(xen.build_id().to_vec())

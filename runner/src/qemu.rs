@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::accel::Kvm;
 use crate::cli::{BootMode, Environment};
+use crate::config::Config;
 use crate::debug::Debug;
 use crate::exit::{Error, Result};
 use crate::machine::join;
@@ -56,6 +57,18 @@ pub struct Invocation {
 }
 
 impl Qemu {
+    /// The program at `path`, or the configured one, for fast boots that nobody looks at.
+    pub fn of(path: Option<&Path>, config: &Config) -> Qemu {
+        Qemu {
+            binary: path.unwrap_or(&config.qemu.binary).to_owned(),
+            kvm: Kvm::Never,
+            mode: BootMode::Fast,
+            debug: Debug::No,
+            guest_cmdline: String::new(),
+            xen_cmdline: String::new(),
+        }
+    }
+
     /// Checks that QEMU is there and new enough; returns its own description.
     pub fn probe(&self) -> Result<String> {
         let text = Tool::new(&self.binary).arg("--version").run().map_err(|e| {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::accel::{self, Kvm, Oracle};
 use crate::backend::{self, AsDom0, FromSnapshot, as_it_is};
-use crate::cli::{Accel, BackendKind, Environment, FlakyResult, Places, ReportArgs, RunArgs};
+use crate::cli::{
+    Accel, BackendKind, Environment, FlakyResult, Places, ReportArgs, RunArgs, SnapshotUse,
+};
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
@@ -82,13 +84,13 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         )));
     }
     let mut qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         // Until it is known better.
         kvm: if args.accel == Accel::Kvm { Kvm::Always } else { Kvm::Never },
         mode: args.boot,
         debug,
         guest_cmdline: args.cmdline.clone().unwrap_or_default(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+        ..Qemu::of(args.qemu.as_deref(), &config)
     };
     if args.dry_run {
         return dry_run(&boots, &xens, &cache, &image, qemu, args.accel, &obtain);
@@ -176,6 +178,9 @@ fn check(args: &RunArgs) -> Result<()> {
         }
         BackendKind::Qemu | BackendKind::QemuXl if args.host.is_some() => {
             "--host is for --backend xl"
+        }
+        BackendKind::Xl | BackendKind::QemuXl if args.snapshot == SnapshotUse::Always => {
+            "--snapshot always is for --backend qemu"
         }
         BackendKind::Xl | BackendKind::QemuXl if args.gdb || args.keep => {
             "--gdb and --keep look at the machine of --backend qemu"

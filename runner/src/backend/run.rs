@@ -57,13 +57,11 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     }
 
     let qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
         // Whether a Xen boots under KVM is not asked for the sake of one boot.
         kvm: if args.accel == Accel::Kvm { Kvm::Always } else { Kvm::Never },
         mode: args.boot,
-        debug: Debug::No,
-        guest_cmdline: String::new(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+        ..Qemu::of(args.qemu.as_deref(), config)
     };
     let version = if booting { qemu.probe()? } else { String::new() };
     if let (true, Accel::Kvm, Some(why)) = (booting, args.accel, accel::unusable()) {

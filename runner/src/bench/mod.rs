@@ -14,24 +14,22 @@ use std::time::{Duration, Instant};
 use figures::{Figures, Quantity};
 use stopwatch::Stopwatch;
 
-use crate::accel::Kvm;
-use crate::backend::{AsDom0, FromSnapshot, as_it_is};
+use crate::backend::{AsDom0, FromSnapshot};
 use crate::cli::{BenchArgs, BootMode, Environment, Selection, SnapshotUse};
-use crate::config::{Config, Hypervisor};
-use crate::debug::Debug;
+use crate::config::Hypervisor;
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::{self, Cache, Ready};
+use crate::hypervisor::Ready;
 use crate::image::{Image, TestMeta};
 use crate::logs::RunLogs;
 use crate::machine::Machine;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::qemu::Qemu;
-use crate::run::{cpus, find_image, write_out};
+use crate::rig::{OneXen, Rig};
+use crate::run::{cpus, write_out};
 use crate::select::Selected;
 use crate::session::{Policy, Session};
 use crate::signals::Stop;
-use crate::xen_symbols::the_xen;
 
 /// The test that is as small as one of upstream's.
 const SMALL_TEST: &str = "example";
@@ -53,36 +51,15 @@ const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SU
 
 /// Runs the command.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
-    let config = Config::load(args.places.config.as_deref())?;
-    let xen = the_xen(args.xen.as_deref(), &config)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
-    let ready = hypervisor::obtain(&xen, &cache, &mut |text| eprintln!("note: {text}"))?;
-    let image = find_image(&args.places, &config)?;
-    config.check_tests(&image)?;
-    let qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        kvm: Kvm::Never,
-        mode: BootMode::Fast,
-        debug: Debug::No,
-        guest_cmdline: String::new(),
-        xen_cmdline: String::new(),
-    };
-    let version = qemu.probe()?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let ready = on.obtain()?;
+    let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
     let jobs = args.jobs.unwrap_or_else(cpus);
-    let suite = plan::choose(&image, &args.selection, &args.env)?;
+    let suite = plan::choose(&rig.image, &args.selection, &args.env)?;
     let upstream = args.against.as_deref().map(upstream_image).transpose()?;
-    let bench = Bench {
-        config: &config,
-        xen: &xen,
-        ready: &ready,
-        image: &image,
-        qemu: &qemu,
-        version: &version,
-        jobs,
-        stop: &Stop::install()?,
-    };
+    let bench = Bench { rig: &rig, ready: &ready, jobs, stop: &Stop::install()? };
 
-    let mut figures = Figures::new(&ready.provenance, &version, cpus().get(), jobs.get());
+    let mut figures = Figures::new(&ready.provenance, &rig.version, cpus().get(), jobs.get());
     let mut worst = Exit::Success;
     for round in 1..=args.rounds.get() {
         eprintln!("round {round} of {}", args.rounds);
@@ -116,12 +93,8 @@ fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
 }
 
 struct Bench<'a> {
-    config: &'a Config,
-    xen: &'a Hypervisor,
+    rig: &'a Rig,
     ready: &'a Ready,
-    image: &'a Image,
-    qemu: &'a Qemu,
-    version: &'a str,
     jobs: NonZeroUsize,
     stop: &'a Stop,
 }
@@ -135,10 +108,10 @@ impl Bench<'_> {
         figures: &mut Figures,
     ) -> Result<()> {
         let place = Some(environment);
-        let none = self.boot(self.image, environment, BootMode::Fast, &[])?;
-        let plain = self.boot(self.image, environment, BootMode::Plain, &[])?;
+        let none = self.boot(&self.rig.image, environment, BootMode::Fast, &[])?;
+        let plain = self.boot(&self.rig.image, environment, BootMode::Plain, &[])?;
         let example = self.named(SMALL_TEST)?;
-        let small = self.boot(self.image, environment, BootMode::Fast, &example)?;
+        let small = self.boot(&self.rig.image, environment, BootMode::Fast, &example)?;
         let continued = self.second_boot(environment, &example)?;
         for (quantity, sample) in [
             (&FLOOR, none.whole()),
@@ -156,7 +129,7 @@ impl Bench<'_> {
         }
         // In real time: in a fast boot the guest's clock counts instructions.
         let inside = self.named(INSIDE)?;
-        let inside = self.boot(self.image, environment, BootMode::Plain, &inside)?;
+        let inside = self.boot(&self.rig.image, environment, BootMode::Plain, &inside)?;
         for (what, time) in &inside.figures {
             figures.add_named(&format!("hypercall {what}"), None, place, *time);
         }
@@ -181,11 +154,11 @@ impl Bench<'_> {
             (&ISOLATED, Isolated, Auto, one),
             (&ISOLATED_JOBS, Isolated, Auto, self.jobs),
         ] {
-            let machine = |xen: &Hypervisor, test: &TestMeta| self.config.machine(xen, test);
+            let machine = |xen: &Hypervisor, test: &TestMeta| self.rig.on.config.machine(xen, test);
             let how = How { sharing, partition: None, machine: &machine };
-            let boots = plan::boots(tests, slice::from_ref(self.xen), environments, &how);
+            let boots = plan::boots(tests, slice::from_ref(&self.rig.on.xen), environments, &how);
             let start = Instant::now();
-            let how = Way { image: self.image, mode: BootMode::Fast, snapshot, jobs };
+            let how = Way { image: &self.rig.image, mode: BootMode::Fast, snapshot, jobs };
             let exit = self.run(&how, boots, &mut Failures)?;
             if self.stop.requested().is_some() {
                 return Ok(worst);
@@ -222,7 +195,7 @@ impl Bench<'_> {
         let words = vec![name.to_owned()];
         let selection = Selection { words, ..Default::default() };
         let everywhere = [Environment::Pv64, Environment::Pvh64];
-        plan::choose(self.image, &selection, &everywhere)
+        plan::choose(&self.rig.image, &selection, &everywhere)
     }
 
     /// A boot of `image` for `tests`.
@@ -245,7 +218,7 @@ impl Bench<'_> {
         let boot = small_boot(environment, tests);
         let mut watch = Stopwatch::default();
         let (mode, jobs) = (BootMode::Fast, NonZeroUsize::MIN);
-        let how = Way { image: self.image, mode, snapshot: SnapshotUse::Always, jobs };
+        let how = Way { image: &self.rig.image, mode, snapshot: SnapshotUse::Always, jobs };
         self.run(&how, vec![boot.clone(), boot], &mut watch)?;
         Ok(watch)
     }
@@ -261,26 +234,14 @@ impl Bench<'_> {
             source,
         })?;
         let &Way { image, mode, snapshot, jobs } = how;
-        let qemu = Qemu { mode, ..self.qemu.clone() };
-        let dom0 = AsDom0 {
-            xens: slice::from_ref(self.xen),
-            ready: slice::from_ref(self.ready),
-            qemu: &qemu,
-            version: self.version,
-            prepare: &as_it_is,
-        };
+        let qemu = Qemu { mode, ..self.rig.qemu.clone() };
+        let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0(self.ready) };
         let backend = FromSnapshot::new(dom0, &boots, snapshot);
+        let (logs, test_time) = (RunLogs::create(dir.path())?, self.rig.test_time(None));
         let session = Session {
-            backend: &backend,
-            debug: Debug::No,
             image,
-            logs: RunLogs::create(dir.path())?,
-            stop: self.stop,
-            jobs,
             policy: Policy::declared(image),
-            test_time: &|test| self.config.test_time(test),
-            boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
-            xen_syms: &[],
+            ..self.rig.session(&backend, logs, self.stop, jobs, &test_time)
         };
         session.run(boots, listener)
     }

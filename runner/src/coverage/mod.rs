@@ -12,57 +12,35 @@ mod text;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use lcov::Lines;
 use model::Coverage;
 
-use crate::accel::Kvm;
 use crate::backend::AsDom0;
-use crate::cli::{BootMode, CoverageArgs};
-use crate::config::{Config, Hypervisor};
-use crate::debug::Debug;
+use crate::cli::CoverageArgs;
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::Cache;
-use crate::image::TestMeta;
 use crate::logs::RunLogs;
-use crate::plan::{self, How};
+use crate::plan;
 use crate::plugin::{Counts, Plugin};
-use crate::qemu::Qemu;
 use crate::report::without_files;
-use crate::run::{cpus, find_image, write_out};
-use crate::session::{Policy, Session};
+use crate::rig::{OneXen, Rig};
+use crate::run::{cpus, write_out};
 use crate::signals::Stop;
-use crate::xen_symbols::{self, Build};
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
-    let config = Config::load(args.places.config.as_deref())?;
-    let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
-    let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let build = on.build(args.symbols.as_deref())?;
     let functions = build.functions(&args.functions)?;
     // What can't be written in the end is better refused in the beginning.
     let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &functions)).transpose()?;
-    let mut coverage = Coverage::new(&xen.name, &build, functions)?;
+    let name = on.xen.name.clone();
+    let mut coverage = Coverage::new(&name, &build, functions)?;
 
-    let image = find_image(&args.places, &config)?;
-    config.check_tests(&image)?;
-    let tests = plan::choose(&image, &args.selection, &args.env)?;
-    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
-    let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
-    let qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        kvm: Kvm::Never,
-        mode: BootMode::Fast,
-        debug: Debug::No,
-        guest_cmdline: String::new(),
-        xen_cmdline: String::new(),
-    };
-    let version = qemu.probe()?;
-    let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
+    let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
+    let tests = plan::choose(&rig.image, &args.selection, &args.env)?;
+    let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
 
     let addresses = coverage.addresses();
     let folders: Mutex<Vec<PathBuf>> = Mutex::default();
@@ -70,27 +48,13 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         folders.lock().unwrap_or_else(PoisonError::into_inner).push(dir.to_owned());
         plugin.prepare(dir, &addresses)
     };
-    let backend = AsDom0 {
-        xens: slice::from_ref(&xen),
-        ready: slice::from_ref(&build.ready),
-        qemu: &qemu,
-        version: &version,
-        prepare: &prepare,
-    };
-    let session = Session {
-        backend: &backend,
-        debug: Debug::No,
-        image: &image,
-        xen_syms: &[],
-        logs: RunLogs::create(&config.workspace.join("logs"))?,
-        stop: &Stop::install()?,
-        jobs: args.jobs.unwrap_or_else(cpus),
-        policy: Policy::declared(&image),
-        test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
-        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
-    };
-    let mut display = without_files(&image, &version)?;
-    let exit = session.run(boots, &mut display)?;
+    let backend = AsDom0 { prepare: &prepare, ..rig.dom0(&build.ready) };
+    let logs = RunLogs::create(&rig.on.config.workspace.join("logs"))?;
+    let (stop, jobs) = (Stop::install()?, args.jobs.unwrap_or_else(cpus));
+    let test_time = rig.test_time(args.timeout);
+    let session = rig.session(&backend, logs, &stop, jobs, &test_time);
+    let mut display = without_files(&rig.image, &rig.version)?;
+    let exit = session.run(rig.boots(&tests, &args.env), &mut display)?;
     drop(session);
 
     for folder in folders.into_inner().unwrap_or_else(PoisonError::into_inner) {

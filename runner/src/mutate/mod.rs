@@ -11,7 +11,6 @@ mod sites;
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::slice;
 use std::time::{Duration, Instant};
 
 use campaign::{Baseline, Campaign};
@@ -19,30 +18,22 @@ use journal::{Finding, Journal, Subject};
 use report::Progress;
 use sites::Site;
 
-use crate::accel::Kvm;
-use crate::backend::{AsDom0, as_it_is};
-use crate::cli::{BootMode, MutateArgs};
-use crate::config::{Config, Hypervisor};
-use crate::debug::Debug;
+use crate::cli::MutateArgs;
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::{self, Cache, Ready};
-use crate::image::{Image, TestMeta};
+use crate::hypervisor::{self, Ready};
 use crate::logs::RunLogs;
-use crate::plan::{self, Boot, How};
-use crate::qemu::Qemu;
+use crate::plan::{self, Boot};
 use crate::report::without_files;
-use crate::run::{cpus, find_image, write_out};
-use crate::session::{Policy, Session};
+use crate::rig::{OneXen, Rig};
+use crate::run::{cpus, write_out};
 use crate::signals::Stop;
-use crate::xen_symbols::{self, BootXen, Build, Symbols};
+use crate::xen_symbols::{self, Build};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
-    let config = Config::load(args.places.config.as_deref())?;
-    let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
-    let build = Build::obtain(&xen, args.symbols.as_deref(), &cache)?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let build = on.build(args.symbols.as_deref())?;
     let mut sites = Vec::new();
     for function in build.functions(&args.functions)? {
         sites.extend(sites::find(function)?);
@@ -60,32 +51,14 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         return Ok(Exit::Success);
     }
 
-    let image = find_image(&args.places, &config)?;
-    config.check_tests(&image)?;
-    let tests = plan::choose(&image, &args.selection, &args.env)?;
-    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
-    let boots = plan::boots(&tests, slice::from_ref(&xen), &args.env, &How::plain(&machine));
-    let qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        kvm: Kvm::Never,
-        mode: BootMode::Fast,
-        debug: Debug::No,
-        guest_cmdline: String::new(),
-        xen_cmdline: String::new(),
-    };
-    let version = qemu.probe()?;
+    let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
+    let tests = plan::choose(&rig.image, &args.selection, &args.env)?;
     let measure = Measure {
         args,
-        config: &config,
-        xen: &xen,
-        ready: &build.ready,
-        binary: &build.binary,
-        symbols: &build.symbols,
+        build: &build,
         sites: &sites,
-        image: &image,
-        boots: &boots,
-        qemu: &qemu,
-        version: &version,
+        boots: &rig.boots(&tests, &args.env),
+        rig: &rig,
         stop: &Stop::install()?,
     };
     if args.only.is_some() { measure.one() } else { measure.all() }
@@ -94,16 +67,10 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
 /// What is measured, and with what.
 struct Measure<'a> {
     args: &'a MutateArgs,
-    config: &'a Config,
-    xen: &'a Hypervisor,
-    ready: &'a Ready,
-    binary: &'a BootXen,
-    symbols: &'a Symbols,
+    build: &'a Build,
     sites: &'a [Site<'a>],
-    image: &'a Image,
     boots: &'a [Boot<'a>],
-    qemu: &'a Qemu,
-    version: &'a str,
+    rig: &'a Rig,
     stop: &'a Stop,
 }
 
@@ -111,19 +78,14 @@ impl Measure<'_> {
     /// The only site, as `run` would run it.
     fn one(&self) -> Result<Exit> {
         let site = &self.sites[0];
-        let logs = RunLogs::create(&self.config.workspace.join("logs"))?;
+        let logs = self.logs()?;
         let elf = logs.dir().join("mutant");
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
-        let what = format!("{} with {} inverted", self.ready.provenance, site.name());
+        let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
         let mutant = Ready { elf, provenance: what };
-        let time = |test: &TestMeta| {
-            let own = || self.config.test_time(test);
-            self.args.timeout.map_or_else(own, Duration::from_secs)
-        };
-        let mut reporter = without_files(self.image, self.version)?;
-        let backend = self.backend(&mutant);
-        let exit = self.session(&backend, logs, &time).run(self.boots.to_vec(), &mut reporter)?;
+        let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
+        let exit = self.run(&mutant, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -149,15 +111,11 @@ impl Measure<'_> {
 
         let start = Instant::now();
         if !todo.is_empty() {
-            let logs = RunLogs::create(&self.config.workspace.join("logs"))?;
             let mut witness = Witness {
-                reporter: without_files(self.image, self.version)?,
+                reporter: without_files(&self.rig.image, &self.rig.version)?,
                 baseline: Baseline::default(),
             };
-            let time = |test: &TestMeta| self.config.test_time(test);
-            let backend = self.backend(self.ready);
-            let session = self.session(&backend, logs, &time);
-            let exit = session.run(self.boots.to_vec(), &mut witness)?;
+            let exit = self.run(&self.build.ready, self.logs()?, None, &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
                 return Ok(exit);
@@ -169,7 +127,7 @@ impl Measure<'_> {
                 &mut findings,
             )?;
         }
-        write_out(&report::summary(self.symbols, self.sites, &findings, start.elapsed()))?;
+        write_out(&report::summary(&self.build.symbols, self.sites, &findings, start.elapsed()))?;
         if let Some(stopped) = self.stop.requested() {
             return Ok(stopped);
         }
@@ -186,11 +144,11 @@ impl Measure<'_> {
     ) -> Result<()> {
         let timeout = self.args.timeout.map_or_else(|| baseline.timeout(), Duration::from_secs);
         let campaign = Campaign {
-            xen: self.xen,
-            binary: self.binary,
-            image: self.image,
+            xen: &self.rig.on.xen,
+            binary: &self.build.binary,
+            image: &self.rig.image,
             boots: self.boots,
-            qemu: self.qemu,
+            qemu: &self.rig.qemu,
             baseline,
             timeout,
             stop: self.stop,
@@ -211,49 +169,37 @@ impl Measure<'_> {
     }
 
     fn mutant(&self, site: &Site<'_>) -> Result<Vec<u8>> {
-        self.binary
+        self.build
+            .binary
             .inverted(site.opcode)
-            .ok_or_else(|| xen_symbols::in_file(&self.ready.elf, "is too short"))
+            .ok_or_else(|| xen_symbols::in_file(&self.build.ready.elf, "is too short"))
     }
 
-    /// Xen itself or a mutant, as what the tests run on.
-    fn backend<'s>(&'s self, ready: &'s Ready) -> AsDom0<'s> {
-        AsDom0 {
-            xens: slice::from_ref(self.xen),
-            ready: slice::from_ref(ready),
-            qemu: self.qemu,
-            version: self.version,
-            prepare: &as_it_is,
-        }
-    }
-
-    fn session<'s>(
-        &'s self,
-        backend: &'s AsDom0<'s>,
+    /// The tests on Xen itself, or on a mutant.
+    fn run(
+        &self,
+        ready: &Ready,
         logs: RunLogs,
-        test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
-    ) -> Session<'s> {
-        Session {
-            backend,
-            image: self.image,
-            debug: Debug::No,
-            xen_syms: &[],
-            logs,
-            stop: self.stop,
-            // The mutants' time is measured by what Xen itself takes, undisturbed.
-            jobs: NonZeroUsize::MIN,
-            policy: Policy::declared(self.image),
-            test_time,
-            boot_timeout: Duration::from_secs(self.config.qemu.boot_timeout_s),
-        }
+        limit: Option<u64>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        // The mutants' time is measured by what Xen itself takes, undisturbed.
+        let jobs = NonZeroUsize::MIN;
+        let (backend, test_time) = (self.rig.dom0(ready), self.rig.test_time(limit));
+        let session = self.rig.session(&backend, logs, self.stop, jobs, &test_time);
+        session.run(self.boots.to_vec(), listener)
+    }
+
+    fn logs(&self) -> Result<RunLogs> {
+        RunLogs::create(&self.rig.on.config.workspace.join("logs"))
     }
 
     fn subject(&self) -> Result<Subject> {
-        let image = fs::read(&self.image.path).io("read", &self.image.path)?;
+        let image = fs::read(&self.rig.image.path).io("read", &self.rig.image.path)?;
         // The arguments alone: with another QEMU the findings are the same.
-        let boots = self.boots.iter().map(|boot| self.qemu.invocation(boot).args.join(" "));
+        let boots = self.boots.iter().map(|boot| self.rig.qemu.invocation(boot).args.join(" "));
         Ok(Subject {
-            xen: hypervisor::sha256(self.binary.bytes()),
+            xen: hypervisor::sha256(self.build.binary.bytes()),
             image: hypervisor::sha256(&image),
             boots: boots.collect(),
         })

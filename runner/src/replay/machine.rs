@@ -9,24 +9,18 @@ use livepatch::program::{Program, encode};
 use tempfile::TempDir;
 
 use super::verdict::{Observer, Replayed};
-use crate::accel::Kvm;
 use crate::boot::{self, Limits};
 use crate::cli::{Environment, ReplayOn};
-use crate::config::{Config, Hypervisor};
 use crate::console::Source;
 use crate::debug::Debug;
 use crate::exit::{Error, IoContext, Result};
-use crate::hypervisor::{self, Cache, Ready};
-use crate::image::TestMeta;
+use crate::hypervisor::Ready;
 use crate::judge::Event;
 use crate::logs::BootLogs;
-use crate::plan::{self, How};
-use crate::qemu::Qemu;
-use crate::run::find_image;
+use crate::rig::{OneXen, Rig};
 use crate::select::Selected;
 use crate::signals::Stop;
 use crate::stamp;
-use crate::xen_symbols;
 
 /// The test in the image that replays.
 const TEST: &str = "livepatch-replay";
@@ -35,13 +29,12 @@ const QUIET: &str = "loglvl=warning guest_loglvl=error";
 
 /// A Xen and all that it takes to boot it.
 pub struct Machine {
-    xen: Hypervisor,
+    rig: Rig,
     ready: Ready,
+    /// The image's content.
     image: Vec<u8>,
     test: Selected,
-    config: Config,
     environment: Environment,
-    qemu: Qemu,
     timeout: Option<Duration>,
     stop: Stop,
     /// Where logs go; each boot's in a folder of its own.
@@ -51,39 +44,29 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(on: &ReplayOn) -> Result<Self> {
-        let config = Config::load(on.places.config.as_deref())?;
-        let xen = xen_symbols::the_xen(on.xen.as_deref(), &config)?;
-        let cache = Cache::of_workspace(&config.workspace)?;
-        let ready = hypervisor::obtain(&xen, &cache, &mut |note| eprintln!("{note}"))?;
-        let image = find_image(&on.places, &config)?;
+        let one = OneXen::of(on.places.config.as_deref(), on.xen.as_deref())?;
+        let ready = one.obtain()?;
+        let mut rig = Rig::of(one, &on.places, on.qemu.as_deref())?;
+        rig.qemu.mode = on.boot;
+        rig.qemu.xen_cmdline = QUIET.into();
+        let image = &rig.image;
         let bytes = fs::read(&image.path).io("read", &image.path)?;
         let test = image.tests.iter().find(|test| test.name == TEST).cloned();
         let test = test.map(Selected::from).ok_or_else(|| {
             let image = image.path.display();
             Error::Data(format!("the image {image} has no test {TEST}; build it anew"))
         })?;
-        let qemu = Qemu {
-            binary: on.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-            kvm: Kvm::Never,
-            mode: on.boot,
-            guest_cmdline: String::new(),
-            xen_cmdline: QUIET.into(),
-            debug: Debug::No,
-        };
-        qemu.probe()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for the boots' logs".into(),
             source,
         })?;
         Ok(Self {
-            xen,
+            rig,
             ready,
             image: bytes,
             test,
             environment: on.env,
             timeout: on.timeout.map(Duration::from_secs),
-            config,
-            qemu,
             stop: Stop::install()?,
             dir,
             count: AtomicUsize::new(0),
@@ -97,21 +80,19 @@ impl Machine {
         let stamped = stamp::stamp_input(&self.image, &encode(program))?;
         fs::write(&image, stamped).io("write", &image)?;
 
-        let machine = |xen: &Hypervisor, test: &TestMeta| self.config.machine(xen, test);
-        let tests = slice::from_ref(&self.test);
-        let xens = slice::from_ref(&self.xen);
-        let boots = plan::boots(tests, xens, &[self.environment], &How::plain(&machine));
+        let boots = self.rig.boots(slice::from_ref(&self.test), &[self.environment]);
         let Some(boot) = boots.first() else {
             let environment = self.environment.name();
             return Err(Error::EmptySelection(format!("{TEST} does not run as {environment}")));
         };
         let folder = self.dir.path().join(number.to_string());
         let mut logs = BootLogs::create(folder.clone(), Some(&self.ready.elf), &image)?;
-        let time = self.timeout.unwrap_or_else(|| self.config.test_time(&self.test));
-        let boot_time = Duration::from_secs(self.config.qemu.boot_timeout_s);
+        let config = &self.rig.on.config;
+        let time = self.timeout.unwrap_or_else(|| config.test_time(&self.test));
+        let boot_time = Duration::from_secs(config.qemu.boot_timeout_s);
         let limits =
             Limits { boot: boot_time, test: &|_| time, until_failure: false, debug: Debug::No };
-        let invocation = self.qemu.invocation(boot);
+        let invocation = self.rig.qemu.invocation(boot);
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
         let mut observer = Observer::default();
         let outcome =

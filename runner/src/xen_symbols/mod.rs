@@ -16,7 +16,7 @@ use std::path::Path;
 pub use files::{BootXen, Function, Symbols};
 
 use crate::cli::FunctionArgs;
-use crate::config::{Config, Hypervisor, Origin};
+use crate::config::{Hypervisor, Origin};
 use crate::exit::{Error, IoContext, Result};
 use crate::hypervisor::{self, Cache, Ready};
 
@@ -71,16 +71,6 @@ impl Build {
             self.binary.check_code(function).map_err(|why| in_file(&self.ready.elf, &why))?;
         }
         Ok(functions)
-    }
-}
-
-/// The one Xen that the user named, or the one default.
-pub fn the_xen(wanted: Option<&str>, config: &Config) -> Result<Hypervisor> {
-    let wanted: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
-    let mut xens = config.select(&wanted)?;
-    match (xens.pop(), xens.is_empty()) {
-        (Some(xen), true) => Ok(xen),
-        _ => Err(Error::Usage("default-xen names several Xens; choose one with --xen".into())),
     }
 }
 

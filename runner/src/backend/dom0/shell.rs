@@ -4,32 +4,23 @@ use std::fs;
 use std::slice;
 
 use super::machine::Machine;
-use crate::accel::Kvm;
 use crate::backend::place::{Place, quote};
 use crate::backend::run::booted_xens;
 use crate::cli::{BootMode, Dom0Args};
-use crate::config::Config;
-use crate::debug::Debug;
 use crate::exit::{Error, Exit, IoContext, Result};
-use crate::hypervisor::Cache;
 use crate::logs::RunLogs;
 use crate::qemu::Qemu;
+use crate::rig::OneXen;
 use crate::run::note;
 use crate::signals::Stop;
-use crate::xen_symbols::the_xen;
 
 /// Runs the command.
 pub fn shell(args: &Dom0Args) -> Result<Exit> {
-    let config = Config::load(args.config.as_deref())?;
-    let xen = the_xen(args.xen.as_deref(), &config)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
+    let OneXen { config, xen, cache } = OneXen::of(args.config.as_deref(), args.xen.as_deref())?;
     let qemu = Qemu {
-        binary: args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone()),
-        kvm: Kvm::Never,
-        debug: Debug::No,
         mode: BootMode::Plain,
-        guest_cmdline: String::new(),
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+        ..Qemu::of(args.qemu.as_deref(), &config)
     };
     qemu.probe()?;
     let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
