@@ -6,12 +6,14 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use lzma_rust2::XzReader;
 use object::{Object, ObjectSection};
+use ruzstd::decoding::StreamingDecoder;
 
 /// No kernel or module is larger when unpacked; what claims more is broken.
 const MAX_KERNEL: u64 = 512 * 1024 * 1024;
 
 const XZ: &[u8] = b"\xfd7zXZ\0";
 const GZIP: &[u8] = b"\x1f\x8b";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
 /// Fields of a bzImage's header (Linux, Documentation/arch/x86/boot.rst).
 mod header {
@@ -67,6 +69,9 @@ fn unpacked(packed: &[u8]) -> Result<Vec<u8>, String> {
         XzReader::new(packed, false).take(MAX_KERNEL).read_to_end(&mut plain)
     } else if packed.starts_with(GZIP) {
         GzDecoder::new(packed).take(MAX_KERNEL).read_to_end(&mut plain)
+    } else if packed.starts_with(ZSTD) {
+        let reader = StreamingDecoder::new(packed).map_err(|e| format!("is damaged: {e}"))?;
+        reader.take(MAX_KERNEL).read_to_end(&mut plain)
     } else {
         let start = &packed[..packed.len().min(6)];
         return Err(format!("is packed in an unknown way (it begins with {start:02x?})"));
@@ -95,11 +100,15 @@ mod tests {
 
     #[test]
     fn a_kernel_is_unpacked() {
+        const KERNEL: &[u8] = b"\x7fELF kernel";
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(b"\x7fELF kernel").unwrap();
-        let mut payload = gzip.finish().unwrap();
-        payload.extend(11_u32.to_le_bytes());
-        assert_eq!(vmlinux(&bzimage(&payload)).unwrap(), b"\x7fELF kernel");
+        gzip.write_all(KERNEL).unwrap();
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let zstd = ruzstd::encoding::compress_to_vec(KERNEL, level);
+        for mut payload in [gzip.finish().unwrap(), zstd] {
+            payload.extend(11_u32.to_le_bytes());
+            assert_eq!(vmlinux(&bzimage(&payload)).unwrap(), KERNEL);
+        }
     }
 
     #[test]
@@ -109,8 +118,9 @@ mod tests {
         for (image, why) in [
             (b"\x7fELF".to_vec(), "no bzImage"),
             (short, "cut short"),
-            (bzimage(b"(\xb5/\xfd zstd"), "unknown way (it begins with [28, b5, 2f, fd"),
+            (bzimage(b"LZ4 or so"), "unknown way (it begins with [4c, 5a, 34"),
             (bzimage(b"\x1f\x8b\x08"), "damaged"),
+            (bzimage(ZSTD), "damaged"),
         ] {
             assert!(vmlinux(&image).unwrap_err().contains(why), "{why}");
         }
