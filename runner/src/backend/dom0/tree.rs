@@ -25,6 +25,8 @@ const PROGRAMS: [&str; 9] = [
 /// Of them, those that people and scripts call by name.
 const COMMANDS: [&str; 6] =
     ["xl", "xenstored", "xenconsoled", "xen-init-dom0", "xen-livepatch", "xenctx"];
+/// Where they are: bullseye's dropbear looks in no sbin.
+const COMMAND_FOLDER: &str = "usr/bin";
 /// The device model of hvm domains, where a release's libxl looks for it.
 const DEVICE_MODELS: [&str; 2] = ["usr/libexec/xen-qemu-system-i386", "usr/bin/qemu-system-i386"];
 /// Files that the device model and hvmloader want; those of a release that has them.
@@ -37,6 +39,8 @@ const FIRMWARE: [&str; 5] = [
 ];
 /// Loaded by name at run time, when a thread ends.
 const LIBGCC: &str = "libgcc_s.so.1";
+/// Loaded by name when a user is looked up, by a libc before 2.34; a part of later ones.
+const LIBNSS: &str = "libnss_files.so.2";
 /// Modules of the kernel: Xen's devices, and QEMU's network card.
 const MODULES: [&str; 6] =
     ["xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "e1000"];
@@ -76,7 +80,7 @@ pub struct Sources<'a> {
 /// The text by which two recipes differ, for the cache.
 pub fn recipe() -> String {
     format!(
-        "{PROGRAMS:?}{COMMANDS:?}{DEVICE_MODELS:?}{FIRMWARE:?}{MODULES:?}{FOLDERS:?}{TEXTS:?}{INIT}"
+        "{PROGRAMS:?}{COMMANDS:?}{COMMAND_FOLDER}{DEVICE_MODELS:?}{FIRMWARE:?}{MODULES:?}{FOLDERS:?}{TEXTS:?}{LIBNSS}{INIT}"
     )
 }
 
@@ -100,6 +104,9 @@ pub fn build(sources: &Sources<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
         }
     }
     tree.library(LIBGCC)?;
+    if tree.libraries.contains_key(LIBNSS) {
+        tree.library(LIBNSS)?;
+    }
     tree.modules(sources.kernel)?;
 
     let image = one_of(&sources.kernel.join("boot"), |name| name.starts_with("vmlinuz-"))?;
@@ -219,7 +226,8 @@ impl<'a> Tree<'a> {
             self.program(&path, &[&path])?;
         }
         for command in COMMANDS {
-            self.link(&format!("usr/sbin/{command}"), &format!("../lib/{name}/bin/{command}"));
+            let path = format!("{COMMAND_FOLDER}/{command}");
+            self.link(&path, &format!("../lib/{name}/bin/{command}"));
         }
         let loader = format!("usr/lib/{name}/boot/hvmloader");
         let file = self.original(&loader);
