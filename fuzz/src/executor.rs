@@ -1,6 +1,5 @@
 //! LibAFL's executor: performs an input on a machine, and gets another one when that is gone.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -97,8 +96,10 @@ impl<'t> Xen<'t> {
             self.observers.0.as_mut().fill(0);
             return Ok(ExitKind::Ok);
         }
-        if self.findings.judge(program)? {
-            (self.report)(&format!("{program}"));
+        if let Some(finding) = self.findings.judge(program)?
+            && finding.expected.is_none()
+        {
+            (self.report)(&format!("{}: {}\n{program}", finding.name(), finding.how));
         }
         Ok(if outcome == Outcome::Hung { ExitKind::Timeout } else { ExitKind::Crash })
     }
@@ -108,15 +109,6 @@ impl<'t> Xen<'t> {
             xtf_runner::exit::Error::Tool("the thread that boots machines is gone".into())
         })??;
         self.machines += 1;
-        Ok(())
-    }
-
-    /// Makes all findings small, and writes them down below `dir`.
-    pub fn keep(&mut self, dir: &Path) -> Result<()> {
-        let keys: Vec<String> = self.findings.all().map(|finding| finding.key.clone()).collect();
-        for key in keys {
-            self.findings.keep(&key, dir)?;
-        }
         Ok(())
     }
 }

@@ -1,4 +1,7 @@
-//! The seam to `xtf-fuzz`: finds that program, and gets a machine ready for it.
+//! `fuzz`: the seam to `xtf-fuzz`, for which this finds that program and gets a machine ready, and
+//! the target that needs no coverage, [`hypercall`].
+
+mod hypercall;
 
 use std::env;
 use std::os::unix::fs::symlink;
@@ -7,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::accel::Kvm;
-use crate::cli::{BootMode, FuzzArgs};
+use crate::cli::{BootMode, FuzzArgs, FuzzTarget, GuidedArgs};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, IoContext, Result};
+use crate::expect::{Expectations, Subject};
 use crate::hypervisor::Cache;
 use crate::image::{Image, TestMeta};
 use crate::plan::Boot;
@@ -23,6 +27,9 @@ use crate::xen_symbols::{self, Build, Function};
 
 pub use crate::judge::xen::{Vitals, Watch};
 pub use crate::plugin::MAP;
+pub use crate::results::Known;
+pub use crate::signals::Stop;
+pub use crate::status::Status;
 
 /// Name of the fuzzer's program.
 const PROGRAM: &str = "xtf-fuzz";
@@ -31,8 +38,16 @@ const EXECUTOR: &str = "fuzz-executor";
 /// Name of the mailbox in a boot's folder.
 pub const MAILBOX: &str = "mailbox";
 
+/// Runs the command.
+pub fn fuzz(args: &FuzzArgs) -> Result<Exit> {
+    match &args.target {
+        FuzzTarget::Guided(_) => start(),
+        FuzzTarget::Hypercall(args) => hypercall::fuzz(args),
+    }
+}
+
 /// Becomes `xtf-fuzz`, with the arguments of this program.
-pub fn start() -> Result<Exit> {
+fn start() -> Result<Exit> {
     let exe = env::current_exe().io("find", Path::new("this program"))?;
     let program = exe.with_file_name(PROGRAM);
     if !program.is_file() {
@@ -67,12 +82,13 @@ pub struct Target {
     image: Image,
     qemu: Qemu,
     plugin: Plugin,
-    args: FuzzArgs,
+    args: GuidedArgs,
+    expectations: Expectations,
 }
 
 impl Target {
     /// Gets everything that `args` name.
-    pub fn of(args: &FuzzArgs) -> Result<Target> {
+    pub fn of(args: &GuidedArgs) -> Result<Target> {
         let config = Config::load(args.places.config.as_deref())?;
         let xen = xen_symbols::the_xen(args.xen.as_deref(), &config)?;
         let cache = Cache::of_workspace(&config.workspace)?;
@@ -89,7 +105,23 @@ impl Target {
         };
         qemu.probe()?;
         let plugin = Plugin::find(args.plugin.as_deref(), &config, &qemu.binary)?;
-        Ok(Target { build, blocks, config, xen, image, qemu, plugin, args: args.clone() })
+        let expectations = Expectations::load(args.expect.as_deref(), &config, &image.tests)?;
+        let args = args.clone();
+        Ok(Target { build, blocks, config, xen, image, qemu, plugin, args, expectations })
+    }
+
+    /// What is known of the finding `name`, in which a Xen that calls itself `version` said
+    /// `evidence`.
+    pub fn known(
+        &self,
+        name: &str,
+        status: Status,
+        evidence: &[String],
+        version: Option<&str>,
+    ) -> Option<Known> {
+        let (xen, environment) = (self.xen.name.as_str(), self.args.env);
+        let subject = Subject { xen, version, environment };
+        self.expectations.of_finding(name, status, evidence, subject)
     }
 
     /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that

@@ -13,5 +13,7 @@ mod qemu;
 mod run;
 mod site;
 
+pub use domains::{Domains, Source};
+pub use place::Remote;
 pub use qemu::{AsDom0, as_it_is};
-pub use run::run;
+pub use run::{booted_xens, run};
