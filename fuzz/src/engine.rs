@@ -277,16 +277,21 @@ fn write_blocks(xen: &Xen<'_>, target: &Target, dir: &Path) -> Result<()> {
 
 fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let covered = xen.covered.iter().filter(|covered| **covered).count();
+    // What was left out has cost no time, and is no performance either.
+    let programs = state.executions() - xen.left_out;
+    let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited.as_secs_f64());
+    let busy = seconds - waited;
     println!(
-        "\n{} programs in {:.0} s, {:.0}/s; {} left out as known; corpus {}; {covered} of {} blocks; \
-         {} machines; {} unconfirmed",
-        state.executions(),
-        elapsed.as_secs_f64(),
-        *state.executions() as f64 / elapsed.as_secs_f64(),
+        "\n{programs} programs of {} calls in {seconds:.0} s, of which {waited:.0} s waiting for {} \
+         machines; otherwise {:.0} programs/s, {:.0} calls/s; {} left out as known; corpus {}; \
+         {covered} of {} blocks; {} unconfirmed",
+        xen.calls,
+        xen.machines,
+        programs as f64 / busy,
+        xen.calls as f64 / busy,
         xen.left_out,
         state.corpus().count(),
         xen.covered.len(),
-        xen.machines,
         xen.findings.unconfirmed,
     );
     for finding in xen.findings.all() {
