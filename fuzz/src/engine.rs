@@ -20,7 +20,7 @@ use libafl::monitors::stats::{AggregatorOps, UserStats, UserStatsValue};
 use libafl::observers::{CanTrack, TimeObserver};
 use libafl::schedulers::{IndexesLenTimeMinimizerScheduler, QueueScheduler};
 use libafl::stages::StdMutationalStage;
-use libafl::state::{HasCorpus, HasExecutions, StdState};
+use libafl::state::{HasCorpus, HasExecutions, HasImported, StdState};
 use libafl::{feedback_or, feedback_or_fast};
 use libafl_bolts::core_affinity::Cores;
 use libafl_bolts::rands::StdRand;
@@ -37,6 +37,8 @@ use crate::status::{BLOCKS, FINDINGS, Status};
 
 /// How often the others, and the status line, are told.
 const REPORT: Duration = Duration::from_millis(500);
+/// Where several fuzzers meet unless told otherwise.
+const PORT: u16 = 1337;
 /// Programs that are made up to begin with.
 const SEEDS: u64 = 64;
 
@@ -56,7 +58,7 @@ pub fn fuzz(what: &Guided) -> Result<Exit> {
         Guided::Payload(args) => (Programs::Payloads, args),
     };
     let task = Task { args, programs, target: Arc::new(Target::of(args)?) };
-    if args.cores.get() == 1 && args.join.is_none() {
+    if args.cores.get() == 1 && args.join.is_none() && args.port.is_none() {
         let mut manager = SimpleEventManager::new(Status::new());
         return client(&task, args.seed, &mut manager);
     }
@@ -90,7 +92,7 @@ fn together(task: &Task<'_>) -> Result<Exit> {
         .configuration(EventConfig::from_name("xtf-fuzz"))
         .monitor(Status::new())
         .cores(&cores)
-        .broker_port(args.port)
+        .broker_port(args.port.unwrap_or(PORT))
         .remote_broker_addr(args.join)
         .run_client(run)
         .build()
@@ -166,18 +168,19 @@ where
         Xen::new(target, blocks, time, Box::new(|text| eprintln!("\nnew finding:\n{text}")))?;
 
     let start = Instant::now();
+    let mut told = start;
     let over = || {
         args.seconds.is_some_and(|seconds| start.elapsed().as_secs() >= seconds)
             || stop.requested().is_some()
     };
     for input in begin(task, seed)? {
         fuzzer.evaluate_input(&mut state, &mut xen, manager, &input).map_err(engine)?;
-        tell(&xen, &mut state, manager).map_err(engine)?;
+        tell(&xen, &mut state, manager, &mut told).map_err(engine)?;
     }
     let mut written = 0;
     while !over() {
         fuzzer.fuzz_one(&mut stages, &mut xen, &mut state, manager).map_err(engine)?;
-        tell(&xen, &mut state, manager).map_err(engine)?;
+        tell(&xen, &mut state, manager, &mut told).map_err(engine)?;
         if let Some(dir) = &args.corpus {
             written = write_corpus(&state, written, dir)?;
         }
@@ -219,10 +222,15 @@ fn tell<EM>(
     xen: &Xen<'_>,
     state: &mut State,
     manager: &mut EM,
+    told: &mut Instant,
 ) -> std::result::Result<(), libafl::Error>
 where
     EM: EventFirer<BytesInput, State> + ProgressReporter<State>,
 {
+    if told.elapsed() < REPORT {
+        return Ok(());
+    }
+    *told = Instant::now();
     let covered = xen.covered.iter().filter(|covered| **covered).count() as u64;
     let blocks = UserStatsValue::Ratio(covered, xen.covered.len() as u64);
     let findings = UserStatsValue::Number(xen.findings.all().count() as u64);
@@ -283,7 +291,7 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let busy = seconds - waited;
     println!(
         "\n{programs} programs of {} calls in {seconds:.0} s, of which {waited:.0} s waiting for {} \
-         machines; otherwise {:.0} programs/s, {:.0} calls/s; {} left out as known; corpus {}; \
+         machines; otherwise {:.0} programs/s, {:.0} calls/s; {} left out as known; corpus {}, {} from others; \
          {covered} of {} blocks; {} unconfirmed",
         xen.calls,
         xen.machines,
@@ -291,6 +299,7 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
         xen.calls as f64 / busy,
         xen.left_out,
         state.corpus().count(),
+        state.imported(),
         xen.covered.len(),
         xen.findings.unconfirmed,
     );

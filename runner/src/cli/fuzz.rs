@@ -100,11 +100,12 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Port by which several fuzzers on this machine meet
-    #[arg(long, value_name = "PORT", default_value_t = 1337)]
-    pub port: u16,
+    /// Port of this machine, and of it alone, by which fuzzers meet; given with --cores 1, others
+    /// can --join it [default: 1337]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
 
-    /// Exchange what is found with the fuzzers of another machine
+    /// Exchange what is found with other fuzzers; those of another machine through a tunnel of ssh
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub join: Option<SocketAddr>,
 }
