@@ -1,17 +1,21 @@
 //! The fuzzing loop, alone or with others.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Seek, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use libafl::corpus::{Corpus, InMemoryCorpus};
 use libafl::events::{
     ClientDescription, Event, EventConfig, EventFirer, EventReceiver, EventWithStats, Launcher,
-    LlmpRestartingEventManager, ProgressReporter, SendExiting, SimpleEventManager,
+    LlmpRestartingEventManager, ManagerKind, ProgressReporter, SendExiting, ShouldSaveState,
+    SimpleEventManager, StdLlmpEventHook, setup_restarting_mgr_llmp,
 };
 use libafl::feedbacks::{CrashFeedback, MaxMapFeedback, TimeFeedback, TimeoutFeedback};
 use libafl::fuzzer::{Evaluator, Fuzzer, StdFuzzer};
@@ -23,6 +27,7 @@ use libafl::stages::StdMutationalStage;
 use libafl::state::{HasCorpus, HasExecutions, HasImported, StdState};
 use libafl::{feedback_or, feedback_or_fast};
 use libafl_bolts::core_affinity::Cores;
+use libafl_bolts::llmp::{Broker as _, LlmpBroker};
 use libafl_bolts::rands::StdRand;
 use libafl_bolts::shmem::{ShMemProvider, StdShMemProvider};
 use libafl_bolts::tuples::tuple_list;
@@ -39,6 +44,10 @@ use crate::status::{BLOCKS, FINDINGS, Status};
 const REPORT: Duration = Duration::from_millis(500);
 /// Where several fuzzers meet unless told otherwise.
 const PORT: u16 = 1337;
+/// How often the broker looks for messages,
+const BREATH: Duration = Duration::from_millis(5);
+/// and how long it stays for the last ones.
+const LINGER: Duration = Duration::from_secs(1);
 /// Programs that are made up to begin with.
 const SEEDS: u64 = 64;
 
@@ -68,6 +77,13 @@ pub fn fuzz(what: &Guided) -> Result<Exit> {
 /// Several fuzzers, each a process, which tell each other what they find through a broker.
 fn together(task: &Task<'_>) -> Result<Exit> {
     let args = task.args;
+    let available = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if args.cores.get() > available {
+        return Err(Error::Usage(format!(
+            "--cores {}: this machine has {available}, and each fuzzer gets one of its own",
+            args.cores
+        )));
+    }
     let numbers: Vec<String> = (0..args.cores.get()).map(|number| number.to_string()).collect();
     let cores = Cores::from_cmdline(&numbers.join(",")).map_err(engine)?;
     let here = std::process::id();
@@ -87,16 +103,33 @@ fn together(task: &Task<'_>) -> Result<Exit> {
         fs::write(path, [exit as u8]).map_err(|e| libafl::Error::unknown(e.to_string()))?;
         manager.send_exiting()
     };
+    let memory = StdShMemProvider::new().map_err(engine)?;
+    let configuration = EventConfig::from_name("xtf-fuzz");
+    let port = args.port.unwrap_or(PORT);
+    // What the launcher would do by itself, but for --join, which version 0.16 of it forgets.
+    let fault = Cell::new(None);
+    let manager = |_: &_, fuzzer: Option<ClientDescription>, monitor: Option<Status>| {
+        let kind = match fuzzer {
+            Some(client_description) => ManagerKind::Client { client_description },
+            None => {
+                let monitor = monitor.unwrap_or_else(Status::new);
+                // Nobody looks at what comes of the broker.
+                fault.set(broker(&memory, port, monitor, args, verdicts.path()).err());
+                return Err(libafl::Error::shutting_down());
+            }
+        };
+        let (memory, save) = (memory.clone(), ShouldSaveState::OnRestart);
+        setup_restarting_mgr_llmp(memory, configuration, None::<Status>, port, kind, None, save, ())
+    };
     let launched = Launcher::builder()
-        .shmem_provider(StdShMemProvider::new().map_err(engine)?)
-        .configuration(EventConfig::from_name("xtf-fuzz"))
+        .shmem_provider(memory.clone())
+        .configuration(configuration)
         .monitor(Status::new())
         .cores(&cores)
-        .broker_port(args.port.unwrap_or(PORT))
-        .remote_broker_addr(args.join)
+        .broker_port(port)
         .run_client(run)
         .build()
-        .launch::<BytesInput, State>();
+        .launch_with_manager(manager);
     match launched {
         Ok(()) | Err(libafl::Error::ShuttingDown) => {}
         Err(e) => return Err(engine(e)),
@@ -106,6 +139,9 @@ fn together(task: &Task<'_>) -> Result<Exit> {
         // are this process's.
         std::process::exit(Exit::Success as i32);
     }
+    if let Some(fault) = fault.take() {
+        return Err(fault);
+    }
     let mut worst = Exit::Success;
     for entry in fs::read_dir(verdicts.path()).io("read", verdicts.path())? {
         let path = entry.io("read", verdicts.path())?.path();
@@ -113,6 +149,46 @@ fn together(task: &Task<'_>) -> Result<Exit> {
         worst = ENDS.into_iter().filter(|exit| code == [*exit as u8]).fold(worst, Ord::max);
     }
     Ok(worst)
+}
+
+/// Passes on what the fuzzers tell each other, until the last of them has left.
+fn broker(
+    memory: &StdShMemProvider,
+    port: u16,
+    monitor: Status,
+    args: &GuidedArgs,
+    verdicts: &Path,
+) -> Result<()> {
+    let hook = StdLlmpEventHook::<BytesInput, Status>::new(monitor).map_err(engine)?;
+    let mut broker = LlmpBroker::create_attach_to_tcp(memory.clone(), tuple_list!(hook), port)
+        .map_err(|e| Error::Tool(format!("--port {port} of this machine is not to be had: {e}")))?;
+    let mut join = args.join;
+    let mut rest = LINGER;
+    while !broker.is_shutting_down() && !rest.is_zero() {
+        let busy = broker.broker_once().map_err(engine)?;
+        // Brokers that are joined count as fuzzers, so that these say themselves when they end.
+        let ended = fs::read_dir(verdicts).map_or(0, Iterator::count);
+        if ended >= args.cores.get() {
+            rest = rest.saturating_sub(BREATH);
+        }
+        // Only then is the number free by which the other one is to be known here: whoever gets the
+        // same hears nothing of it.
+        let seen = broker.num_clients_seen() - broker.nb_listeners();
+        if seen >= args.cores.get()
+            && let Some(other) = join.take()
+        {
+            broker.inner_mut().connect_b2b(other).map_err(|e| {
+                Error::Tool(format!(
+                    "--join {other}: {e}; is a fuzzer there, with --port {} or more than one core?",
+                    other.port()
+                ))
+            })?;
+        }
+        if !busy {
+            thread::sleep(BREATH);
+        }
+    }
+    Ok(())
 }
 
 /// How a fuzzer can end.
