@@ -10,7 +10,7 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz check check-fuzzer docs unit-test e2e-test test-upstream clean
+.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz test-fuzz check check-fuzzer docs unit-test e2e-test test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -53,6 +53,10 @@ fuzzer: build
 ## fuzz: a minute of fuzzing livepatch calls on Debian's Xen 4.17, guided by coverage
 fuzz: fuzzer
 	$(RUNNER) fuzz livepatch --seconds 60
+
+## test-fuzz: the fuzzer's own tests, then some fuzzing under real Xen; takes minutes
+test-fuzz: fuzzer check-fuzzer
+	cargo test -p xtf-runner --test fuzz_real -- --ignored --test-threads 1
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
 ## which XEN_HOST='ssh root@box' reaches

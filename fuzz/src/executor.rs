@@ -1,10 +1,9 @@
 //! LibAFL's executor: performs an input on a machine, and gets another one when that is gone.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libafl::executors::{Executor, ExitKind, HasObservers};
 use libafl::inputs::{BytesInput, HasMutatorBytes};
@@ -46,6 +45,10 @@ pub struct Xen<'t> {
     pub covered: Vec<bool>,
     /// How many machines it took.
     pub machines: usize,
+    /// Calls in the programs that were performed.
+    pub calls: u64,
+    /// How long it waited for machines: for the next one, and for what failed to fail again.
+    pub waited: Duration,
     /// Programs that were left out, since they do what is known.
     pub left_out: u64,
     report: Box<dyn FnMut(&str) + 't>,
@@ -71,6 +74,8 @@ impl<'t> Xen<'t> {
             findings: Findings::new(target),
             covered: vec![false; target.blocks.len()],
             machines: 1,
+            calls: 0,
+            waited: Duration::ZERO,
             left_out: 0,
             report,
         })
@@ -83,6 +88,7 @@ impl<'t> Xen<'t> {
             self.left_out += 1;
             return Ok(ExitKind::Ok);
         }
+        self.calls += program.steps.len() as u64;
         let outcome = self.machine.perform(input, TIME);
         self.machine.counts(map);
         for (covered, count) in self.covered.iter_mut().zip(map.iter()) {
@@ -91,14 +97,24 @@ impl<'t> Xen<'t> {
         if matches!(outcome, Outcome::Done | Outcome::Unable) {
             return Ok(ExitKind::Ok);
         }
+        let start = Instant::now();
+        let done = self.failed(program, outcome);
+        self.waited += start.elapsed();
+        done
+    }
+
+    /// The machine is of no more use.
+    fn failed(&mut self, program: &Program, outcome: Outcome) -> Result<ExitKind> {
         self.renew()?;
         if outcome == Outcome::Dirty {
             // What it reached counts, but nothing is to be bred from it.
             self.observers.0.as_mut().fill(0);
             return Ok(ExitKind::Ok);
         }
-        if self.findings.judge(program)? {
-            (self.report)(&format!("{program}"));
+        if let Some(finding) = self.findings.judge(program)?
+            && finding.expected.is_none()
+        {
+            (self.report)(&format!("{}: {}\n{program}", finding.name(), finding.how));
         }
         Ok(if outcome == Outcome::Hung { ExitKind::Timeout } else { ExitKind::Crash })
     }
@@ -108,15 +124,6 @@ impl<'t> Xen<'t> {
             xtf_runner::exit::Error::Tool("the thread that boots machines is gone".into())
         })??;
         self.machines += 1;
-        Ok(())
-    }
-
-    /// Makes all findings small, and writes them down below `dir`.
-    pub fn keep(&mut self, dir: &Path) -> Result<()> {
-        let keys: Vec<String> = self.findings.all().map(|finding| finding.key.clone()).collect();
-        for key in keys {
-            self.findings.keep(&key, dir)?;
-        }
         Ok(())
     }
 }

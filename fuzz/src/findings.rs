@@ -1,14 +1,17 @@
-//! What kills Xen: tried again on a fresh boot, told apart, named, made small, and kept.
+//! What goes wrong: tried again on a fresh boot, told apart, named, weighed, made small, and kept.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs;
+use std::iter;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use livepatch::program::{Op, Program, encode};
 use xtf_runner::exit::{IoContext, Result};
-use xtf_runner::fuzz::{Target, Words};
+use xtf_runner::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
 use crate::machine::{Death, Machine, Outcome};
@@ -16,7 +19,7 @@ use crate::machine::{Death, Machine, Outcome};
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);
 /// The longest name of a file, without its ending.
-const NAME_MAX: usize = 80;
+const NAME_MAX: usize = 200;
 /// Boots that making a finding small may take.
 const BOOTS: usize = 20;
 
@@ -39,8 +42,8 @@ impl Failure {
         }
     }
 
-    /// What tells it from others: Xen's words, and the place.
-    fn key(&self, target: &Target) -> String {
+    /// Xen's words, and the place.
+    fn in_a_line(&self, target: &Target) -> String {
         match self {
             Failure::Hung => "hang".into(),
             Failure::Diverged(words) => format!("diverges: {}", words.join(" ")),
@@ -59,24 +62,58 @@ impl Failure {
     }
 }
 
-/// Something that kills Xen, or hangs it.
+/// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What tells it from others.
-    pub key: String,
-    /// The name under which it is known, if it is.
-    pub known: Option<Lethal>,
+    shape: Option<Lethal>,
+    failure: Failure,
+    /// How it fails, in a line.
+    pub how: String,
+    /// What Xen calls itself.
+    version: Option<String>,
+    /// Why it is no news, if it is none.
+    pub expected: Option<Known>,
     /// What does it.
     pub program: Program,
-    failure: Failure,
     /// How often it came up.
     pub times: usize,
+    /// Where it is kept, if it is.
+    pub path: PathBuf,
 }
 
 impl Finding {
-    /// Whether Xen hangs, and lives.
-    pub fn is_hang(&self) -> bool {
-        self.failure == Failure::Hung
+    /// How a test would count of which this came.
+    pub fn status(&self) -> Status {
+        match self.failure {
+            Failure::Died(_) => Status::Crash,
+            Failure::Diverged(_) => Status::Failure,
+            Failure::Hung => Status::Timeout,
+        }
+    }
+
+    /// What tells it from others: the shape of what is in the program, else how it fails. The
+    /// former has many faces: an address that is not mapped is a different one each time.
+    pub fn name(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '-' };
+        match self.shape {
+            Some(shape) => shape.name().into(),
+            None => self.how.chars().map(plain).take(NAME_MAX).collect(),
+        }
+    }
+
+    /// What was said.
+    fn words(&self) -> &[String] {
+        match &self.failure {
+            Failure::Died(death) => &death.words,
+            Failure::Diverged(words) => words,
+            Failure::Hung => &[],
+        }
+    }
+
+    fn weigh(&mut self, target: &Target) {
+        let evidence: Vec<String> = iter::once(&self.how).chain(self.words()).cloned().collect();
+        let (name, status) = (self.name(), self.status());
+        self.expected = target.known(&name, status, &evidence, self.version.as_deref());
     }
 }
 
@@ -112,33 +149,72 @@ impl<'t> Findings<'t> {
         }
     }
 
-    /// `program` has failed: tries it again. Returns whether that is new.
-    pub fn judge(&mut self, program: &Program) -> Result<bool> {
-        let Some(failure) = attempt(self.target, program)? else {
+    /// `program` has failed: tries it again. Returns what came of it, if that is new.
+    pub fn judge(&mut self, program: &Program) -> Result<Option<&Finding>> {
+        let mut machine = Machine::boot(self.target, Words::All)?;
+        let Some(failure) = Failure::of(machine.perform(&encode(program), TIME)) else {
             self.unconfirmed += 1;
-            return Ok(false);
+            return Ok(None);
         };
-        let known = lethal::in_program(program, &self.payloads).first().copied();
-        // What is known by name has many faces: an address that is not mapped is a different one
-        // each time.
-        let key = known.map_or_else(|| failure.key(self.target), |known| known.name().to_owned());
-        let new = !self.found.contains_key(&key);
-        let program = program.clone();
-        let finding = Finding { key: key.clone(), known, program, failure, times: 0 };
-        self.found.entry(key).or_insert(finding).times += 1;
-        Ok(new)
+        let mut finding = Finding {
+            shape: lethal::in_program(program, &self.payloads).first().copied(),
+            how: failure.in_a_line(self.target),
+            failure,
+            version: machine.version(),
+            expected: None,
+            program: program.clone(),
+            times: 1,
+            path: PathBuf::new(),
+        };
+        finding.weigh(self.target);
+        match self.found.entry(finding.name()) {
+            Entry::Occupied(mut known) => {
+                known.get_mut().times += 1;
+                Ok(None)
+            }
+            Entry::Vacant(place) => Ok(Some(place.insert(finding))),
+        }
     }
 
-    /// Makes the finding `key` small, and writes it down below `dir`.
-    ///
-    /// It is there as it was found while that goes on. What was there before stays as it is.
-    pub fn keep(&mut self, key: &str, dir: &Path) -> Result<()> {
-        let Some(finding) = self.found.get_mut(key) else { return Ok(()) };
-        let path = path(finding, self.target, dir)?;
-        if path.exists() {
+    /// Makes the findings small, and writes them down below `dir`. What was there before stays as
+    /// it is.
+    pub fn keep(&mut self, dir: &Path) -> Result<()> {
+        let dir = dir.join(build_id(self.target));
+        fs::create_dir_all(&dir).io("create", &dir)?;
+        for mut finding in mem::take(&mut self.found).into_values() {
+            self.keep_one(&mut finding, &dir)?;
+            match self.found.entry(finding.name()) {
+                Entry::Occupied(mut same) => same.get_mut().times += finding.times,
+                Entry::Vacant(place) => drop(place.insert(finding)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The finding is there as it was found while it is made small.
+    fn keep_one(&self, finding: &mut Finding, dir: &Path) -> Result<()> {
+        let path = |finding: &Finding| dir.join(format!("{}.txt", finding.name()));
+        finding.path = path(finding);
+        if finding.path.exists() {
             return Ok(());
         }
-        write(finding, self.target, &path)?;
+        write(finding, self.target)?;
+        finding.program = self.minimise(finding)?;
+        // What was in it beside the cause is gone now.
+        finding.shape = lethal::in_program(&finding.program, &self.payloads).first().copied();
+        if path(finding) != finding.path {
+            fs::remove_file(&finding.path).io("remove", &finding.path)?;
+            finding.path = path(finding);
+            finding.weigh(self.target);
+            if finding.path.exists() {
+                return Ok(());
+            }
+        }
+        write(finding, self.target)
+    }
+
+    /// The smallest program that fails like `finding`.
+    fn minimise(&self, finding: &Finding) -> Result<Program> {
         let same = |failure: &Failure| match (&finding.failure, failure) {
             (Failure::Hung, Failure::Hung) => true,
             (Failure::Diverged(_), Failure::Diverged(_)) => true,
@@ -148,7 +224,7 @@ impl<'t> Findings<'t> {
         // A machine that has survived one attempt is good for the next.
         let mut machine = None;
         let mut boots = 0;
-        let small = minimise(&finding.program, &mut |program| {
+        minimise(&finding.program, &mut |program| {
             let mut ready = match machine.take() {
                 Some(ready) => ready,
                 None if boots == BOOTS => return Ok(false),
@@ -162,18 +238,8 @@ impl<'t> Findings<'t> {
                 machine = Some(ready);
             }
             Ok(Failure::of(outcome).is_some_and(|failure| same(&failure)))
-        })?;
-        finding.program = small;
-        // What was in it beside the cause is gone now.
-        finding.known = lethal::in_program(&finding.program, &self.payloads).first().copied();
-        write(finding, self.target, &path)
+        })
     }
-}
-
-/// Performs `program` on a fresh boot that tells everything.
-fn attempt(target: &Target, program: &Program) -> Result<Option<Failure>> {
-    let mut machine = Machine::boot(target, Words::All)?;
-    Ok(Failure::of(machine.perform(&encode(program), TIME)))
 }
 
 /// The smallest program that `fails` in the same way, by leaving out one thing after the other.
@@ -246,38 +312,24 @@ fn on_payload(
     }
 }
 
-/// The file of `finding` in the folder of its Xen below `dir`.
-fn path(finding: &Finding, target: &Target, dir: &Path) -> Result<PathBuf> {
-    let dir = dir.join(build_id(target));
-    fs::create_dir_all(&dir).io("create", &dir)?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '-' };
-    let name: String = finding.key.chars().map(plain).take(NAME_MAX).collect();
-    Ok(dir.join(format!("{name}.txt")))
-}
-
 fn build_id(target: &Target) -> String {
     target.build.symbols.build_id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes `finding` to `path`, as a text that `replay` runs.
-fn write(finding: &Finding, target: &Target, path: &Path) -> Result<()> {
+/// Writes `finding` down, as a text that `replay` runs.
+fn write(finding: &Finding, target: &Target) -> Result<()> {
     let mut text = format!(
         "# {}\n# Xen: {}, build-id {}\n",
-        finding.failure.key(target),
+        finding.how,
         target.build.ready.provenance,
         build_id(target)
     );
-    if let Some(known) = finding.known {
-        let _ = writeln!(text, "# known as {}", known.name());
+    if let Some(known) = &finding.expected {
+        let _ = writeln!(text, "# expected by {}: {}", known.source, known.reason);
     }
     text += &finding.program.to_string();
-    let words = match &finding.failure {
-        Failure::Died(death) => &death.words,
-        Failure::Diverged(words) => words,
-        Failure::Hung => &Vec::new(),
-    };
-    for line in words {
+    for line in finding.words() {
         let _ = writeln!(text, "# | {line}");
     }
-    fs::write(path, text).io("write", path)
+    fs::write(&finding.path, text).io("write", &finding.path)
 }

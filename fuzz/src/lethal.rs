@@ -2,6 +2,7 @@
 //!
 //! All of it needs the control domain. A fuzzer that does not know these finds nothing else: it
 //! would spend its time booting. So each is tried once in a run, under its name, and then left out.
+//! Whether it is tolerated is up to the expectations file.
 
 use livepatch::abi::ActionCmd;
 use livepatch::payload::{Hook, Target};
@@ -41,6 +42,24 @@ pub enum Lethal {
 }
 
 impl Lethal {
+    /// All of them.
+    #[cfg(test)]
+    const ALL: [Lethal; 13] = [
+        Lethal::AlignZero,
+        Lethal::CodeWild,
+        Lethal::EmptyModinfo,
+        Lethal::FunctionTwice,
+        Lethal::IdleAction,
+        Lethal::NameWild,
+        Lethal::NotLoaded,
+        Lethal::NullHook,
+        Lethal::OldAddressWild,
+        Lethal::RelocationsOfNothing,
+        Lethal::ShortNop,
+        Lethal::SizeWraps,
+        Lethal::SymbolsWithoutNames,
+    ];
+
     /// What it is called in reports and in the names of files.
     pub fn name(self) -> &'static str {
         match self {
@@ -288,6 +307,8 @@ enum Address {
 mod tests {
     use super::*;
 
+    use std::collections::BTreeSet;
+
     use livepatch::abi::Revision;
     use livepatch::program::parse;
 
@@ -340,6 +361,15 @@ mod tests {
         ] {
             assert_eq!(lethal(text), Vec::from_iter(expected), "{text}");
         }
+    }
+
+    /// The file can't know what this file calls them otherwise.
+    #[test]
+    fn each_is_expected_by_the_project() {
+        let text = include_str!("../../expectations.toml");
+        let names = text.lines().filter_map(|line| line.strip_prefix("test = \"fuzz/"));
+        let names: BTreeSet<&str> = names.map(|rest| rest.trim_end_matches('"')).collect();
+        assert_eq!(names, Lethal::ALL.iter().map(|lethal| lethal.name()).collect());
     }
 
     #[test]

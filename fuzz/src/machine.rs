@@ -55,6 +55,8 @@ pub struct Death {
 
 /// What was said so far.
 struct Said {
+    /// What Xen calls itself, as the guest found it.
+    version: Option<String>,
     watch: Watch,
     guest: Vec<String>,
     last: Instant,
@@ -90,6 +92,7 @@ impl Machine {
         let console = qemu.child().stdout.take();
         let console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
         let said = Arc::new(Mutex::new(Said {
+            version: None,
             watch: Watch::new(),
             guest: Vec::new(),
             last: Instant::now(),
@@ -130,6 +133,11 @@ impl Machine {
             3 => Outcome::Diverged(self.last_words()),
             _ => Outcome::Unable,
         }
+    }
+
+    /// What Xen calls itself.
+    pub fn version(&self) -> Option<String> {
+        self.said().version.clone()
     }
 
     /// What the guest just said, which arrives a little later than its answer.
@@ -215,6 +223,9 @@ fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
         splitter.feed(&buffer[..count], |line| match line.source {
             Source::Xen => said.watch.line(&line.text),
             Source::Guest => {
+                if let Some(version) = line.text.trim_start().strip_prefix("# xen: ") {
+                    said.version = version.split(' ').next().map(str::to_owned);
+                }
                 if said.guest.len() == GUEST_LINES {
                     said.guest.remove(0);
                 }

@@ -15,15 +15,15 @@ mod shared;
 mod status;
 
 use clap::Parser;
-use xtf_runner::cli::FuzzArgs;
+use xtf_runner::cli::Guided;
 use xtf_runner::exit::Exit;
 
-/// Looks for inputs that kill Xen or hang it, guided by what they execute.
+/// Looks for livepatch calls that Xen dies of or answers wrongly, guided by what they execute.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
-    #[command(flatten)]
-    fuzz: FuzzArgs,
+    #[command(subcommand)]
+    target: Guided,
 }
 
 fn main() -> Exit {
@@ -35,7 +35,7 @@ fn main() -> Exit {
             return if e.use_stderr() { Exit::Usage } else { Exit::Success };
         }
     };
-    engine::fuzz(&cli.fuzz).unwrap_or_else(|e| {
+    engine::fuzz(&cli.target).unwrap_or_else(|e| {
         eprintln!("error: {e}");
         e.exit()
     })

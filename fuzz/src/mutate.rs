@@ -14,7 +14,6 @@ use livepatch::program::{
     ActionArg, Fault, Generator, Mix, NameArg, Op, PayloadSpec, Program, RelaField, Rng,
     SectionName, ShdrField, Source, Step, SymField, UploadArg, Word, decode, encode,
 };
-use xtf_runner::cli::FuzzTarget;
 
 use crate::shared::INPUT_MAX;
 
@@ -25,22 +24,31 @@ const STEPS_USUAL: usize = 16;
 /// The most steps that are made up at once.
 const NEW_STEPS: u32 = 4;
 
+/// What is made up and changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// Sequences of calls.
+    Calls,
+    /// The life of one payload.
+    Payloads,
+}
+
 /// What is made up for a target.
-pub fn mix(target: FuzzTarget) -> Mix {
+pub fn mix(target: Programs) -> Mix {
     match target {
-        FuzzTarget::Livepatch => Mix { lethal: true, faulty: 96, ..Mix::DEFAULT },
-        FuzzTarget::Payload => Mix { lethal: true, faulty: 224, ..Mix::PAYLOADS },
+        Programs::Calls => Mix { lethal: true, faulty: 96, ..Mix::DEFAULT },
+        Programs::Payloads => Mix { lethal: true, faulty: 224, ..Mix::PAYLOADS },
     }
 }
 
 /// A program to begin with.
-pub fn seed(target: FuzzTarget, seed: u64) -> Program {
+pub fn seed(target: Programs, seed: u64) -> Program {
     // Nothing is wrong with these: what they reach is the way to everything else.
     let right = Mix { wrong: 0, faulty: 0, ..mix(target) };
     let mut generator = Generator::new(seed, right);
     match target {
-        FuzzTarget::Livepatch => generator.program(8),
-        FuzzTarget::Payload => life(made_up_payload(&mut generator)),
+        Programs::Calls => generator.program(8),
+        Programs::Payloads => life(made_up_payload(&mut generator)),
     }
 }
 
@@ -65,18 +73,18 @@ fn made_up_payload(generator: &mut Generator) -> PayloadSpec {
 
 /// See the module.
 pub struct Changes {
-    target: FuzzTarget,
+    target: Programs,
 }
 
 impl Changes {
     /// For that target.
-    pub fn new(target: FuzzTarget) -> Self {
+    pub fn new(target: Programs) -> Self {
         Changes { target }
     }
 
     fn change(&self, program: &mut Program, other: &Program, rng: &mut Rng) {
         let mut generator = Generator::new(rng.next_u64(), mix(self.target));
-        if self.target == FuzzTarget::Payload {
+        if self.target == Programs::Payloads {
             if let Some(payload) = payload(program, rng) {
                 change_payload(payload, &made_up_payload(&mut generator), rng);
             }
@@ -302,7 +310,7 @@ mod tests {
 
     #[test]
     fn changed_programs_are_still_programs() {
-        for target in [FuzzTarget::Livepatch, FuzzTarget::Payload] {
+        for target in [Programs::Calls, Programs::Payloads] {
             let changes = Changes::new(target);
             let mut rng = Rng::new(7);
             let mut program = seed(target, 1);
@@ -321,9 +329,9 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_its_life() {
-        let changes = Changes::new(FuzzTarget::Payload);
+        let changes = Changes::new(Programs::Payloads);
         let mut rng = Rng::new(7);
-        let mut program = seed(FuzzTarget::Payload, 1);
+        let mut program = seed(Programs::Payloads, 1);
         for _ in 0..200 {
             changes.change(&mut program, &Program::default(), &mut rng);
         }

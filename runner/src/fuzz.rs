@@ -1,4 +1,7 @@
-//! The seam to `xtf-fuzz`: finds that program, and gets a machine ready for it.
+//! `fuzz`: the seam to `xtf-fuzz`, for which this finds that program and gets a machine ready, and
+//! the target that needs no coverage, [`hypercall`].
+
+mod hypercall;
 
 use std::env;
 use std::os::unix::fs::symlink;
@@ -6,8 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::cli::{BootMode, FuzzArgs};
+use crate::cli::{BootMode, FuzzArgs, FuzzTarget, GuidedArgs};
 use crate::exit::{Error, Exit, IoContext, Result};
+use crate::expect::{Expectations, Subject};
 use crate::image::TestMeta;
 use crate::plan::Boot;
 use crate::plugin::Plugin;
@@ -19,6 +23,9 @@ use crate::xen_symbols::{Build, Function};
 
 pub use crate::judge::xen::{Vitals, Watch};
 pub use crate::plugin::MAP;
+pub use crate::results::Known;
+pub use crate::signals::Stop;
+pub use crate::status::Status;
 
 /// Name of the fuzzer's program.
 const PROGRAM: &str = "xtf-fuzz";
@@ -27,8 +34,16 @@ const EXECUTOR: &str = "fuzz-executor";
 /// Name of the mailbox in a boot's folder.
 pub const MAILBOX: &str = "mailbox";
 
+/// Runs the command.
+pub fn fuzz(args: &FuzzArgs) -> Result<Exit> {
+    match &args.target {
+        FuzzTarget::Guided(_) => start(),
+        FuzzTarget::Hypercall(args) => hypercall::fuzz(args),
+    }
+}
+
 /// Becomes `xtf-fuzz`, with the arguments of this program.
-pub fn start() -> Result<Exit> {
+fn start() -> Result<Exit> {
     let exe = env::current_exe().io("find", Path::new("this program"))?;
     let program = exe.with_file_name(PROGRAM);
     if !program.is_file() {
@@ -60,18 +75,35 @@ pub struct Target {
     pub blocks: Vec<u64>,
     rig: Rig,
     plugin: Plugin,
-    args: FuzzArgs,
+    args: GuidedArgs,
+    expectations: Expectations,
 }
 
 impl Target {
     /// Gets everything that `args` name.
-    pub fn of(args: &FuzzArgs) -> Result<Target> {
+    pub fn of(args: &GuidedArgs) -> Result<Target> {
         let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
         let build = on.build(args.symbols.as_deref())?;
         let blocks = starts(&build.functions(&args.functions)?);
         let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
-        let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
-        Ok(Target { build, blocks, rig, plugin, args: args.clone() })
+        let config = &rig.on.config;
+        let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
+        let expectations = Expectations::load(args.expect.as_deref(), config, &rig.image.tests)?;
+        Ok(Target { build, blocks, rig, plugin, args: args.clone(), expectations })
+    }
+
+    /// What is known of the finding `name`, in which a Xen that calls itself `version` said
+    /// `evidence`.
+    pub fn known(
+        &self,
+        name: &str,
+        status: Status,
+        evidence: &[String],
+        version: Option<&str>,
+    ) -> Option<Known> {
+        let (xen, environment) = (self.rig.on.xen.name.as_str(), self.args.env);
+        let subject = Subject { xen, version, environment };
+        self.expectations.of_finding(name, status, evidence, subject)
     }
 
     /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that

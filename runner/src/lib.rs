@@ -83,7 +83,7 @@ pub fn main() -> Exit {
         Command::Replay(args) => replay::replay(args),
         Command::Minimize(args) => replay::minimize(args),
         Command::Coverage(args) => coverage::coverage(args),
-        Command::Fuzz(_) => fuzz::start(),
+        Command::Fuzz(args) => fuzz::fuzz(args),
         Command::Bench(args) => bench::bench(args),
         Command::New(args) => new::new(args),
         Command::Doctor(args) => doctor::doctor(args),

@@ -36,12 +36,7 @@ impl OneXen {
     /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
     pub fn of(path: Option<&Path>, wanted: Option<&str>) -> Result<OneXen> {
         let config = Config::load(path)?;
-        let wanted: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
-        let mut xens = config.select(&wanted)?;
-        let (Some(xen), true) = (xens.pop(), xens.is_empty()) else {
-            let why = "default-xen names several Xens; choose one with --xen";
-            return Err(Error::Usage(why.into()));
-        };
+        let xen = the_xen(&config, wanted)?;
         let cache = Cache::of_workspace(&config.workspace)?;
         Ok(OneXen { config, xen, cache })
     }
@@ -54,6 +49,16 @@ impl OneXen {
     /// Gets it with its symbols: those at `symbols`, or those that the configuration names.
     pub fn build(&self, symbols: Option<&Path>) -> Result<Build> {
         Build::obtain(&self.xen, symbols, &self.cache)
+    }
+}
+
+/// The one Xen that is `wanted`, or the one default.
+pub fn the_xen(config: &Config, wanted: Option<&str>) -> Result<Hypervisor> {
+    let wanted: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
+    let mut xens = config.select(&wanted)?;
+    match (xens.pop(), xens.is_empty()) {
+        (Some(xen), true) => Ok(xen),
+        _ => Err(Error::Usage("default-xen names several Xens; choose one with --xen".into())),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::cli::{
 use crate::config::{Config, Hypervisor, Origin};
 use crate::debug::Debug;
 use crate::exit::{Error, Exit, Result};
-use crate::expect::{self, Expectations};
+use crate::expect::Expectations;
 use crate::hypervisor::{self, Cache, Ready};
 use crate::image::Image;
 use crate::logs::RunLogs;
@@ -192,12 +192,8 @@ fn check(args: &RunArgs) -> Result<()> {
 
 /// What counts as a success, from all that have a say in it.
 pub fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
-    let mut expectations = Expectations::declared(&image.tests);
+    let mut expectations = Expectations::load(args.expect.as_deref(), config, &image.tests)?;
     expectations.strict = args.strict_news;
-    match args.expect.as_ref().or(config.expectations.as_ref()) {
-        Some(path) => expectations.read(path, true)?,
-        None => expectations.read(&config.workspace.join(expect::FILE), false)?,
-    }
     let flaky_fails = args.flaky_result == FlakyResult::Fail;
     Ok(Policy { expectations, retries: args.retries, flaky_fails })
 }

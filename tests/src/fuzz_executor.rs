@@ -5,13 +5,10 @@
 //! the model, and says how it went. Without a fuzzer on the other side it has nothing to do.
 #![forbid(unsafe_code)]
 
-use alloc::string::String;
-
-use kernel::hypercall::version;
 use kernel::{Case, Category, Context, Environment, Need, Outcome, Stop, Test, letterbox, println};
 use livepatch::program::{self, Program};
 
-use crate::program::{Session, Went, failure};
+use crate::program::{Session, Went, failure, what_it_says};
 
 /// The test.
 pub const TEST: Test = Test {
@@ -94,11 +91,4 @@ fn clean_up(session: &mut Session<'_>, went: Verdict) -> Result<(), Stop> {
         }
     }
     session.begin_anew()
-}
-
-/// What the functions return that payloads replace. Should one of them still lead into a payload
-/// that is gone, asking is what shows it.
-fn what_it_says() -> (u16, u16, String) {
-    let (major, minor) = version::version();
-    (major, minor, version::text(version::Text::Extraversion).unwrap_or_default())
 }

@@ -117,5 +117,6 @@ fi
 # shellcheck disable=SC2086 # two numbers
 kill $watchers 2>/dev/null
 wait
-rm -rf "$dir"
+# With the image that was made for this domain alone, if one was.
+rm -rf "$dir" "$cfg" "${cfg%.cfg}.image"
 exit $status

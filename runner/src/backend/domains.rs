@@ -184,6 +184,30 @@ impl<'a> Domains<'a> {
         text
     }
 
+    /// Whether the machine below this Xen runs, if that is ours.
+    pub fn is_powered(&self, xen: usize) -> bool {
+        let slot = self.sites[xen].lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().is_some_and(|site| site.is_ours() && site.is_alive())
+    }
+
+    /// Whether xl still works there. A host that is silent takes a minute to be given up.
+    pub fn answers(&self, xen: usize) -> bool {
+        let slot = self.sites[xen].lock().unwrap_or_else(PoisonError::into_inner);
+        let works = |site: &Arc<Site>| {
+            let listed = site.place.run("xl list");
+            site.is_alive() && listed.is_ok_and(|output| output.status.success())
+        };
+        slot.as_ref().is_some_and(works)
+    }
+
+    /// Ends the machines that are ours: the next domain gets a fresh one.
+    pub fn power_off(&self) {
+        for slot in &self.sites {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take_if(|site| site.is_ours());
+        }
+    }
+
     /// Destroys what is left of our domains; returns their names.
     pub fn sweep(&self) -> Vec<String> {
         let mut left = Vec::new();

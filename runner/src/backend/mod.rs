@@ -14,6 +14,8 @@ mod run;
 mod site;
 mod snapshot;
 
+pub use domains::{Domains, Source};
+pub use place::Remote;
 pub use qemu::{AsDom0, as_it_is};
-pub use run::run;
+pub use run::{booted_xens, run};
 pub use snapshot::FromSnapshot;

@@ -4,23 +4,49 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Environment, FunctionArgs, Places};
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
-Exit codes: 0 nothing new was found, 6 something that is not known kills Xen, 7 or hangs it; 64 and \
-above as of `run`.";
+Exit codes: 0 nothing was found that is not expected, 5 Xen answers otherwise than it should, 6 \
+something kills it, 7 or hangs it (the worst wins); 64 and above as of `run`.";
 
 /// Options of `fuzz`.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 #[command(after_help = FUZZ_EXIT_CODES)]
 pub struct FuzzArgs {
-    /// What to fuzz
-    #[arg(value_enum)]
+    /// What to fuzz.
+    #[command(subcommand)]
     pub target: FuzzTarget,
+}
 
+/// Targets of `fuzz`.
+#[derive(Debug, Subcommand)]
+pub enum FuzzTarget {
+    /// From the control domain, guided by coverage.
+    #[command(flatten)]
+    Guided(Guided),
+    /// Every hypercall from unprivileged domains of the real xl, which may die; Xen must not
+    #[command(after_help = FUZZ_EXIT_CODES)]
+    Hypercall(HypercallArgs),
+}
+
+/// Targets that `xtf-fuzz` fuzzes.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Guided {
+    /// Sequences of livepatch calls from the control domain, right and wrong ones
+    #[command(after_help = FUZZ_EXIT_CODES)]
+    Livepatch(GuidedArgs),
+    /// One payload with faults, from the control domain: loaded, applied, reverted, unloaded
+    #[command(after_help = FUZZ_EXIT_CODES)]
+    Payload(GuidedArgs),
+}
+
+/// Options of a [`Guided`] target.
+#[derive(Clone, Debug, Args)]
+pub struct GuidedArgs {
     /// Where things are.
     #[command(flatten)]
     pub places: Places,
@@ -62,6 +88,10 @@ pub struct FuzzArgs {
     #[arg(long, value_name = "DIR", default_value = "findings")]
     pub findings: PathBuf,
 
+    /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+
     /// The plugin for QEMU [default: the workspace's build, else beside the runner]
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
@@ -70,20 +100,77 @@ pub struct FuzzArgs {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Port by which several fuzzers on this machine meet
-    #[arg(long, value_name = "PORT", default_value_t = 1337)]
-    pub port: u16,
+    /// Port of this machine, and of it alone, by which fuzzers meet; given with --cores 1, others
+    /// can --join it [default: 1337]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
 
-    /// Exchange what is found with the fuzzers of another machine
+    /// Exchange what is found with other fuzzers; those of another machine through a tunnel of ssh
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub join: Option<SocketAddr>,
 }
 
-/// Targets of `fuzz`.
+/// Options of `fuzz hypercall`.
+#[derive(Debug, Args)]
+pub struct HypercallArgs {
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
+
+    /// Kinds of domain, which take turns
+    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
+    pub env: Vec<Environment>,
+
+    /// Where the domains run: in a Linux dom0 under QEMU, or on a Xen host
+    #[arg(long, value_enum, default_value_t = DomainBackend::QemuXl)]
+    pub backend: DomainBackend,
+
+    /// The Xen host of --backend xl, through ssh; root there [default: this machine]
+    #[arg(long, value_name = "USER@BOX")]
+    pub host: Option<String>,
+
+    /// Configuration for ssh [default: the user's]
+    #[arg(long, value_name = "FILE", requires = "host")]
+    pub ssh_config: Option<PathBuf>,
+
+    /// Stop after this time, once the domain that runs has ended [default: never]
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+
+    /// Seed of the first domain; each has the next one
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Calls of a domain, unless it dies of one before
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub steps: u64,
+
+    /// Folder for what Xen dies of or should have refused
+    #[arg(long, value_name = "DIR", default_value = "findings")]
+    pub findings: PathBuf,
+
+    /// Folder for the domains' logs [default: logs/ in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+
+    /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+}
+
+/// Backends of `fuzz hypercall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FuzzTarget {
-    /// Sequences of livepatch calls, right and wrong ones
-    Livepatch,
-    /// One payload with faults: loaded, applied, reverted, unloaded
-    Payload,
+pub enum DomainBackend {
+    /// Domains on a Xen host
+    Xl,
+    /// Domains in a Linux dom0 that runs under Xen in QEMU
+    QemuXl,
 }

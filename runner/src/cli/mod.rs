@@ -28,7 +28,7 @@ pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use dom0::Dom0Args;
 pub use export::ExportArgs;
-pub use fuzz::{FuzzArgs, FuzzTarget};
+pub use fuzz::{DomainBackend, FuzzArgs, FuzzTarget, Guided, GuidedArgs, HypercallArgs};
 pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
@@ -104,12 +104,13 @@ pub enum Command {
     /// Generate documentation and completions
     #[command(hide = true)]
     Generate(GenerateArgs),
-    /// Look for inputs that kill Xen or hang it, guided by what they execute
+    /// Look for inputs that kill Xen, hang it, or that it answers otherwise than it should
     ///
-    /// A guest performs one program of livepatch calls after the other, thousands in a second,
-    /// while a plugin in QEMU tells which code of the unmodified Xen each reaches. What kills Xen is
-    /// tried again on a fresh boot before it counts, made small, and written down as text that
-    /// `replay` runs. Needs `make fuzzer`.
+    /// For `livepatch` and `payload`, which need `make fuzzer`, a guest performs one program of
+    /// livepatch calls after the other, thousands in a second, while a plugin in QEMU tells which
+    /// code of the unmodified Xen each reaches. For `hypercall`, one domain after the other makes
+    /// random calls. What is found is tried again on a fresh boot before it counts, and written down
+    /// as text that replays. What is expected (docs/results.md) is shown as KNOWN.
     Fuzz(FuzzArgs),
 }
 

@@ -1,6 +1,7 @@
 //! Known outcomes: what is expected to go wrong on which Xen, why, and where to read more.
 //!
-//! They come from a file, and from the tests that declare which Xens they kill. An outcome that is
+//! They come from a file, and from the tests that declare which Xens they kill. What `fuzz` finds
+//! is known in the same way: `fuzz/NAME` stands where a test and its case would. An outcome that is
 //! as expected is tolerated and shown as KNOWN; a success in its place is NEWS. Nothing else is
 //! excused: another status, another panic, a failed case beside the expected one, a boot that never
 //! reached the test, or a QEMU that died by itself.
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::cli::Environment;
+use crate::config::Config;
 use crate::exit::{Error, IoContext, Result};
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
@@ -23,6 +25,8 @@ use crate::suggest;
 
 /// The file's name where the configuration gives no other.
 pub const FILE: &str = "expectations.toml";
+/// Stands for a test in what is known of the fuzzer's findings.
+const FINDINGS: &str = "fuzz";
 /// What can be expected.
 const STATUSES: [Status; 4] = [Status::Failure, Status::Error, Status::Crash, Status::Timeout];
 
@@ -104,6 +108,17 @@ pub struct Expectations {
 }
 
 impl Expectations {
+    /// What the tests declare of themselves, and what the file says that was `named`, or else the
+    /// configuration's.
+    pub fn load(named: Option<&Path>, config: &Config, tests: &[TestMeta]) -> Result<Expectations> {
+        let mut expectations = Expectations::declared(tests);
+        match named.or(config.expectations.as_deref()) {
+            Some(path) => expectations.read(path, true)?,
+            None => expectations.read(&config.workspace.join(FILE), false)?,
+        }
+        Ok(expectations)
+    }
+
     /// What the tests declare of themselves.
     pub fn declared(tests: &[TestMeta]) -> Expectations {
         let literal = |text: &str| Pattern::new(&Pattern::escape(text)).unwrap_or_default();
@@ -267,11 +282,30 @@ impl Expectations {
         weighed
     }
 
+    /// What is known of the finding `name` of a fuzzer, in which Xen said `evidence`.
+    pub fn of_finding(
+        &self,
+        name: &str,
+        status: Status,
+        evidence: &[String],
+        subject: Subject<'_>,
+    ) -> Option<Known> {
+        let known = self.entries.iter().find(|entry| {
+            entry.is_about(subject, subject.environment.name())
+                && entry.is_of_finding()
+                && entry.case.as_ref().is_some_and(|pattern| pattern.matches(name))
+                && entry.status == status
+                && entry.is_like(evidence.iter().map(String::as_str))
+        });
+        known.map(|entry| entry.known(KnownVerdict::Known))
+    }
+
     /// What came of each known outcome in `document`; `whole` if that is of every Xen and
     /// environment there is. `tests` are all that the image has.
     pub fn applied(&self, document: &Document, tests: &[TestMeta], whole: bool) -> Vec<Expected> {
         let mut applied = Vec::new();
-        for entry in &self.entries {
+        // Nothing is looked for by chance in a run.
+        for entry in self.entries.iter().filter(|entry| !entry.is_of_finding()) {
             // What is said of a whole test and of cases in it came once.
             let came = |test: &Test, verdict| {
                 let is = |known: &Option<Known>| {
@@ -341,6 +375,10 @@ impl Expectation {
         self.environment.matches(environment)
             && (self.xen.matches(subject.xen)
                 || version.is_some_and(|v| self.xen.matches(v) || self.xen.matches(&branch(v))))
+    }
+
+    fn is_of_finding(&self) -> bool {
+        self.test.as_str() == FINDINGS
     }
 
     fn is_of_test(&self, name: &str, tests: &[TestMeta]) -> bool {

@@ -212,6 +212,25 @@ fn what_is_about_nothing_is_stale() {
 }
 
 #[test]
+fn findings_of_the_fuzzer_are_known_by_name_status_and_words() {
+    let all = entry("test = 'fuzz/align-*'\nstatus = 'CRASH'\nxen = '4.17'\npanic = 'FATAL *'");
+    let known = |name: &str, status, words: &str, subject| {
+        all.of_finding(name, status, &["x".into(), words.into()], subject).is_some()
+    };
+    let on_4_20 = Subject { version: Some("4.20.1"), ..ON_4_17 };
+    assert!(known("align-0", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("size-wraps", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("align-0", Status::Timeout, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("align-0", Status::Crash, "Assertion failed", ON_4_17));
+    assert!(!known("align-0", Status::Crash, "FATAL PAGE FAULT", on_4_20));
+    // What is said of every test is not said of them.
+    let every = entry("test = '*'\nstatus = 'CRASH'");
+    assert!(every.of_finding("align-0", Status::Crash, &[], ON_4_17).is_none());
+    // A run does not look for them, so that it can't miss them either.
+    assert!(all.applied(&sample::whole(), &sample::tests(), true).is_empty());
+}
+
+#[test]
 fn mistakes_are_placed_and_explained() {
     for (text, line, why) in [
         ("[[expect]]\ntest = 't'\nresaon = 'x'", 3, "did you mean reason?"),

@@ -44,18 +44,12 @@ fn cli() -> String {
     );
     let mut command = Cli::command().term_width(WIDTH);
     command.build();
-    section(&mut text, &mut command);
-    // What only `make docs` calls is hidden; `help` goes without saying.
-    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
-        if sub.get_name() == "help" {
-            continue;
-        }
-        section(&mut text, sub);
-    }
+    sections(&mut text, &mut command);
     text
 }
 
-fn section(text: &mut String, command: &mut Command) {
+/// A section for the command, and each of its subcommands.
+fn sections(text: &mut String, command: &mut Command) {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
     let _ = write!(text, "\n## {name}\n\n```\n");
@@ -63,4 +57,9 @@ fn section(text: &mut String, command: &mut Command) {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text.push_str("```\n");
+    // What only `make docs` calls is hidden; `help` goes without saying.
+    let shown = |sub: &&mut Command| !sub.is_hide_set() && sub.get_name() != "help";
+    for sub in command.get_subcommands_mut().filter(shown) {
+        sections(text, sub);
+    }
 }

@@ -6,7 +6,7 @@ mod perform;
 
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use files::Files;
@@ -162,6 +162,7 @@ impl<'c> Session<'c> {
         }
         // What is left is the framework's to complain of.
         let _ = self.remove_all();
+        what_it_says();
         Ok(())
     }
 
@@ -172,6 +173,12 @@ impl<'c> Session<'c> {
     pub fn remove_all(&self) -> Result<Vec<alloc::string::String>, Stop> {
         self.context.livepatch().remove_all()
     }
+}
+
+/// What the functions return that payloads replace. Should one of them still lead into a payload
+/// that is gone, asking is what shows it.
+pub fn what_it_says() -> (u32, Option<String>) {
+    (support::packed_version(), support::extra_version().ok())
 }
 
 /// What went wrong at a step, for people and for the runner.

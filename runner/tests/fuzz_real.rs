@@ -1,0 +1,51 @@
+//! `fuzz livepatch` under real Xen. Needs the image, the plugin, xtf-fuzz and QEMU, and a Xen in the
+//! cache. Release builds only: `make test-fuzz`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn runner(words: &[&str]) -> Output {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(workspace.join("target/release/xtf-runner"));
+    command.current_dir(workspace).args(words).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The texts that a run has left in `findings`.
+fn kept(findings: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(findings).unwrap().map(|entry| entry.unwrap().path());
+    let entries = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+#[ignore = "fuzzes Xen"]
+fn what_is_known_is_no_news_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, findings) = (dir.path().join("corpus"), dir.path().join("findings"));
+    let common = ["fuzz", "livepatch", "--xen", "4.17", "--seconds", "20", "--findings"];
+    let fuzz = |more: &[&str]| {
+        let findings = findings.to_str().unwrap();
+        runner(&[&common[..], &[findings, "--corpus", corpus.to_str().unwrap()], more].concat())
+    };
+    let output = fuzz(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains(" KNOWN "), "{}", said(&output));
+    let blocks = fs::read_to_string(corpus.join("blocks.lst")).unwrap();
+    assert!(blocks.lines().count() > 500, "{} blocks", blocks.lines().count());
+    for finding in kept(&findings) {
+        let path = finding.to_str().unwrap();
+        let output = runner(&["replay", path, "--xen", "4.17", "--times", "3"]);
+        assert_eq!(output.status.code(), Some(6), "{path}: {}", said(&output));
+    }
+    // The same without the file that knows them.
+    let nothing = dir.path().join("nothing.toml");
+    fs::write(&nothing, "").unwrap();
+    let output = fuzz(&["--expect", nothing.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+    assert!(said(&output).contains(" CRASH "), "{}", said(&output));
+}
