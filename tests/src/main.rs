@@ -64,6 +64,7 @@ kernel::registry![
     dangerous::alternative_too_long,
     dangerous::empty_modinfo,
     dangerous::function_twice,
+    dangerous::idle_action_hook,
     dangerous::name_null,
     dangerous::nonalloc_funcs,
     dangerous::nonalloc_note,

@@ -11,6 +11,7 @@ pub mod align_0;
 pub mod alternative_too_long;
 pub mod empty_modinfo;
 pub mod function_twice;
+pub mod idle_action_hook;
 pub mod name_null;
 pub mod nonalloc_funcs;
 pub mod nonalloc_note;

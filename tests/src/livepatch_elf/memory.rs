@@ -7,15 +7,21 @@ use kernel::hypercall::physinfo;
 use kernel::livepatch::Livepatch;
 use kernel::{Case, Context, Environment, Errno, Outcome, Stop, expect};
 use livepatch::abi::{Call, In, Name, Upload};
-use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, Sym};
-use livepatch::payload::{Elf, Symbol};
+use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, SHT_NOBITS, Sym};
+use livepatch::payload::{Data, Elf, Section, Symbol};
 
 use super::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing),
     Case::new("memory/uploads_refused_unread_leak_nothing", uploads_refused_unread_leak_nothing),
+    Case::new("memory/more_than_there_is_is_enomem", more_than_there_is_is_enomem),
 ];
+
+/// The largest section without contents that Xen takes (`LIVEPATCH_MAX_SIZE`).
+const ROOM: u64 = 2 << 20;
+/// So many of them are more than the part of the address space that payloads are loaded to, 1 GiB.
+const ROOMS: usize = 600;
 
 /// How often each kind is refused. A hypercall takes about a hundred times as long in PVH.
 fn rounds(c: &Context) -> usize {
@@ -49,6 +55,23 @@ fn uploads_refused_unread_leak_nothing(c: &Context) -> Outcome {
         refuse()?;
     }
     expect("free pages", free_pages(c)?, before)
+}
+
+/// `move_payload` finds no room, and everything is as it was.
+fn more_than_there_is_is_enomem(c: &Context) -> Outcome {
+    let livepatch = c.livepatch();
+    let mut elf = base(c)?.elf();
+    for _ in 0..ROOMS {
+        let flags = SHF_ALLOC | SHF_WRITE;
+        elf.push(Section::new(".room", SHT_NOBITS, flags, 1, Data::NoBits(ROOM)));
+    }
+    let file = elf.to_bytes();
+    let refuse = || livepatch.upload(NAME, &file).must_be(Errno::ENOMEM);
+    refuse()?;
+    let before = free_pages(c)?;
+    refuse()?;
+    expect("free pages", free_pages(c)?, before)?;
+    livepatch.load(NAME, &base(c)?.to_bytes()).map(drop)
 }
 
 fn refuse(livepatch: &Livepatch, kinds: &[(Vec<u8>, Errno)]) -> Outcome {

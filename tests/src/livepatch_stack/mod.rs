@@ -50,6 +50,7 @@ pub const TEST: Test = Test {
         Case::new("replace/own_apply_hook_may_fail", replace::apply_hook_fails),
         Case::new("replace/a_failed_revert_stops_it", replace::failed_revert),
         Case::new("replace/failed_expectation_leaves_nothing", replace::failed_expectation),
+        Case::new("replace/malformed_expectation_leaves_nothing", replace::malformed_expectation),
         Case::new("replace/expectations_see_the_original", replace::expectations_see_the_original),
         Case::new("reapply/functions_alone_may", reapply::functions_alone),
         Case::new("reapply/data_forbids", reapply::data),

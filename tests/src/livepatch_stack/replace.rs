@@ -3,7 +3,7 @@
 use kernel::livepatch::Loaded;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, ActionCmd, State};
-use livepatch::payload::{Chunk, Function, Hook, HookBody, Payload, code};
+use livepatch::payload::{Chunk, Expectation, Function, Hook, HookBody, Payload, code};
 
 use super::chain::{load_above, three};
 use crate::support::{
@@ -300,6 +300,28 @@ pub fn failed_expectation(context: &Context) -> Outcome {
         reverted.must_be(State::Checked, Answer::SUCCESS)?;
     }
     reads(&original)
+}
+
+/// What is wrong with the expectation itself is found just as late.
+pub fn malformed_expectation(context: &Context) -> Outcome {
+    needs_4_14(context)?;
+    let original = extra_version()?;
+    let ten_bytes = Expectation::of(&[0xff; 10]);
+    let reserved = Expectation { head: Expectation::head(true, 5, 1), ..ten_bytes };
+    for (expectation, old_size, errno) in
+        [(ten_bytes, 9, Errno::ERANGE), (reserved, 16, Errno::EINVAL)]
+    {
+        let function = Function::named("xen_extra_version", code::return_str("-x"));
+        let function = Function { expectation, ..function.old_size(old_size) };
+        let a = load_marker(context, "-a")?;
+        let x = load(context, "x", &payload(context, "x")?.function(function))?;
+        apply(&a)?;
+        x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
+        becomes(&x, State::Checked, errno)?;
+        a.must_be(State::Checked, Answer::SUCCESS)?;
+        reads(&original)?;
+    }
+    Ok(())
 }
 
 /// They are checked when everything has been reverted: APPLY on top of a patched function needs
