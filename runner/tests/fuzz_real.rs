@@ -49,3 +49,41 @@ fn what_is_known_is_no_news_and_replays() {
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
     assert!(said(&output).contains(" CRASH "), "{}", said(&output));
 }
+
+/// Xen with the check of a name's last byte inverted: right names are refused.
+#[test]
+#[ignore = "fuzzes Xen"]
+fn a_flaw_put_in_on_purpose_is_found_and_replays() {
+    let branch = ["--functions", "get_name", "--only", "get_name+0x3e", "livepatch-name"];
+    let output = runner(&[&["mutate", "--xen", "4.17"], &branch[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mutant, findings) = (dir.path().join("mutant"), dir.path().join("findings"));
+    fs::copy(workspace.join("logs/latest/mutant"), &mutant).unwrap();
+    let symbols = workspace.join(".cache/debian-bookworm-xen-hypervisor-4.17-amd64-dbg/xen");
+    let (mutant, symbols) = (mutant.to_str().unwrap(), symbols.to_str().unwrap());
+    // The function that was changed is not what the symbols say, and so can't guide.
+    let output = runner(&[
+        "fuzz",
+        "livepatch",
+        "--xen",
+        mutant,
+        "--symbols",
+        symbols,
+        "--functions",
+        "livepatch_op",
+        "--seconds",
+        "10",
+        "--findings",
+        findings.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let found = kept(&findings);
+    let path = found.iter().find(|path| path.to_string_lossy().contains("diverges"));
+    let path = path.unwrap_or_else(|| panic!("{found:?}")).to_str().unwrap();
+    let output = runner(&["replay", path, "--xen", mutant, "--times", "3"]);
+    assert_eq!(output.status.code(), Some(5), "{path}: {}", said(&output));
+    let output = runner(&["replay", path, "--xen", "4.17"]);
+    assert_eq!(output.status.code(), Some(0), "{path}: {}", said(&output));
+}

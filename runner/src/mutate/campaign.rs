@@ -29,23 +29,32 @@ use crate::signals::Stop;
 use crate::status::Status;
 use crate::xen_symbols::BootXen;
 
-/// How many times as long as on Xen itself a mutant's test may take.
+/// How many times as long as on Xen itself a mutant may take for something.
 const PATIENCE: u32 = 10;
-/// A mutant's test may take this long in any case: the machine has other things to do, too.
+/// It may take this long in any case: the machine has other things to do, too.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the tests say of a Xen that nobody broke.
 #[derive(Debug, Default)]
 pub struct Baseline {
     statuses: HashMap<String, Status>,
-    slowest: Duration,
-    under_way: HashMap<usize, Instant>,
+    /// By environment and name.
+    tests: HashMap<(Environment, String), Duration>,
+    slowest_start: Duration,
+    /// When each boot began that has not come to its first test.
+    starting: HashMap<usize, Instant>,
 }
 
 impl Baseline {
-    /// Time for a mutant to reach its first test, and for each test.
-    pub fn timeout(&self) -> Duration {
-        (self.slowest * PATIENCE).max(LEAST_TIMEOUT)
+    /// Time for a mutant to reach its first test.
+    fn start_timeout(&self) -> Duration {
+        patience(self.slowest_start)
+    }
+
+    /// Time for the test `name` on a mutant.
+    fn test_timeout(&self, environment: Environment, name: &str) -> Duration {
+        let known = self.tests.get(&(environment, name.to_owned()));
+        patience(known.copied().unwrap_or_default())
     }
 
     /// What `report` says that was not so before; nothing of it bad.
@@ -63,18 +72,25 @@ impl Listener for Baseline {
     fn event(&mut self, event: &RunEvent<'_>) {
         match event {
             RunEvent::BootStarted { boot, .. } => {
-                self.under_way.insert(*boot, Instant::now());
+                self.starting.insert(*boot, Instant::now());
             }
-            RunEvent::BootEnded { boot, .. } => {
-                let start = self.under_way.remove(boot);
-                self.slowest = self.slowest.max(start.map_or(Duration::ZERO, |s| s.elapsed()));
+            RunEvent::TestStarted { boot, .. } => {
+                let start = self.starting.remove(boot).map_or(Duration::ZERO, |s| s.elapsed());
+                self.slowest_start = self.slowest_start.max(start);
             }
             RunEvent::TestSettled { outcome, .. } => {
+                let test = (outcome.environment, outcome.report.name.clone());
+                self.tests.insert(test, outcome.report.elapsed);
                 self.statuses.extend(statements(outcome.environment, &outcome.report));
             }
             _ => {}
         }
     }
+}
+
+/// How long a mutant may take for what takes Xen itself `time`.
+fn patience(time: Duration) -> Duration {
+    (time * PATIENCE).max(LEAST_TIMEOUT)
 }
 
 /// Everything that a test said, each with its status.
@@ -103,8 +119,8 @@ pub struct Campaign<'a> {
     pub qemu: &'a Qemu,
     /// What the tests say of Xen itself.
     pub baseline: &'a Baseline,
-    /// Time for a mutant to reach its first test, and for each test.
-    pub timeout: Duration,
+    /// Time for each test, instead of what the baseline says.
+    pub timeout: Option<Duration>,
     /// Whether the user wants it to end.
     pub stop: &'a Stop,
 }
@@ -163,9 +179,13 @@ impl Campaign<'_> {
             let boot = &self.boots[index];
             let mut logs =
                 BootLogs::create(dir.path().join(index.to_string()), Some(&xen), &self.image.path)?;
+            let of_test = |name: &str| {
+                let usual = || self.baseline.test_timeout(boot.environment, name);
+                self.timeout.unwrap_or_else(usual)
+            };
             let limits = Limits {
-                boot: self.timeout,
-                test: &|_| self.timeout,
+                boot: self.timeout.unwrap_or_else(|| self.baseline.start_timeout()),
+                test: &of_test,
                 until_failure: true,
                 debug: Debug::No,
             };

@@ -142,7 +142,6 @@ impl Measure<'_> {
         mut journal: Option<Journal>,
         findings: &mut BTreeMap<u64, Finding>,
     ) -> Result<()> {
-        let timeout = self.args.timeout.map_or_else(|| baseline.timeout(), Duration::from_secs);
         let campaign = Campaign {
             xen: &self.rig.on.xen,
             binary: &self.build.binary,
@@ -150,7 +149,7 @@ impl Measure<'_> {
             boots: self.boots,
             qemu: &self.rig.qemu,
             baseline,
-            timeout,
+            timeout: self.args.timeout.map(Duration::from_secs),
             stop: self.stop,
         };
         let jobs = self.args.jobs.unwrap_or_else(cpus);
