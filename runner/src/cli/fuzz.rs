@@ -146,7 +146,7 @@ pub struct HypercallArgs {
     pub seed: u64,
 
     /// Calls of a domain, unless it dies of one before
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 5000)]
     pub steps: u64,
 
     /// Folder for what Xen dies of or should have refused

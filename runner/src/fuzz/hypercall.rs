@@ -6,6 +6,7 @@
 //! not in `xtf-fuzz`, since nothing guides it: the plugin counts what a dom0 under QEMU executes, and
 //! a domain's calls are few beside what it takes to make the domain.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -43,8 +44,8 @@ const CALL: &str = "#> ";
 const STILLBORN: usize = 3;
 /// How many calls before the last one are tried first when a finding comes again.
 const BEFORE: [u64; 2] = [0, 9];
-/// Waiting for the console takes longer than a call: it is done once for so many. What they were is
-/// known again when a finding is confirmed.
+/// A line on the console takes longer than a call: there is one for so many. Which call it was comes
+/// out when they are made again, one by one.
 const EVERY: u64 = 32;
 /// The status line changes this often on a terminal,
 const LIVE: Duration = Duration::from_millis(500);
@@ -152,6 +153,8 @@ struct Campaign<'a> {
     logs: RunLogs,
     stop: &'a Stop,
     start: Instant,
+    /// The number of the next domain's folder, those of second attempts among them.
+    rounds: Cell<usize>,
     domains: usize,
     calls: u64,
     /// Deaths by the call that was the last one, and one example of each.
@@ -208,6 +211,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         logs,
         stop: &Stop::install()?,
         start: Instant::now(),
+        rounds: Cell::new(1),
         domains: 0,
         calls: 0,
         deaths: BTreeMap::new(),
@@ -277,7 +281,8 @@ impl Campaign<'_> {
         };
         let title = format!("{}-{seed}", environment.name());
         let elf = self.backend.xen_file(0);
-        let mut logs = self.logs.boot(self.domains + 1, &title, elf, &self.image)?;
+        let mut logs =
+            self.logs.boot(self.rounds.replace(self.rounds.get() + 1), &title, elf, &self.image)?;
         let prepared = self.backend.prepare(&boot, &limits, self.stop, &mut logs)?;
         let Prepared { provenance, start, .. } = prepared;
         let (carrier, judge) = start.map_err(|why| {
@@ -320,6 +325,22 @@ impl Campaign<'_> {
     }
 
     fn died(&mut self, calls: Calls, round: &Round, how: &str) -> Result<()> {
+        let again = match &round.last {
+            Some((from, _)) => {
+                let steps = calls.steps.min(from + EVERY);
+                Some(self.round(Calls { from: *from, steps, every: 1, ..calls })?)
+            }
+            None => None,
+        };
+        let round = match &again {
+            Some(again) => match &again.went {
+                Went::Wrong(flaw) => return self.found(calls, again, flaw),
+                Went::Died(_) => again,
+                // It took what came before.
+                Went::Well => round,
+            },
+            None => round,
+        };
         let path = self.logs.dir().join("deaths.txt");
         let mut file = File::options().append(true).create(true).open(&path).io("open", &path)?;
         let environment = calls.environment.name();
@@ -346,21 +367,25 @@ impl Campaign<'_> {
             return Ok(());
         }
         let step = round.last.as_ref().map_or(0, |(step, _)| *step);
-        let mut shortest = None;
+        let mut shortest: Option<(Calls, Round)> = None;
         let mut froms: Vec<u64> = BEFORE.iter().map(|count| step.saturating_sub(*count)).collect();
         froms.push(0);
         froms.dedup();
-        for from in froms {
+        // The first one that shows it again tells the last call, which is then tried alone.
+        while let Some(from) = (!froms.is_empty()).then(|| froms.remove(0)) {
             self.backend.power_off();
-            // The last ones may not have come through.
-            let steps = calls.steps.min(step + 1 + EVERY);
+            // The last calls may not have come through.
+            let steps = match &shortest {
+                Some((shortest, _)) => shortest.steps,
+                None => calls.steps.min(step + 1 + EVERY),
+            };
             let fewer = Calls { from, steps, every: 1, ..calls };
             let again = self.round(fewer)?;
-            match again.went {
+            match &again.went {
                 Went::Wrong(same) if same.name == flaw.name => {
-                    let last = again.last.map_or(step, |(step, _)| step);
-                    shortest = Some(Calls { steps: last + 1, ..fewer });
-                    break;
+                    let last = again.last.as_ref().map_or(step, |(step, _)| *step);
+                    let known = shortest.replace((Calls { steps: last + 1, ..fewer }, again));
+                    froms = if known.is_none() && last > from { vec![last] } else { Vec::new() };
                 }
                 // Of another boot there is no more to learn where the host is not ours.
                 _ if !self.backend.is_powered(0) && self.host() != Host::Alive => break,
@@ -371,7 +396,7 @@ impl Campaign<'_> {
         if self.stop.requested().is_some() {
             return Ok(());
         }
-        let Some(calls) = shortest else {
+        let Some((calls, round)) = shortest else {
             self.unconfirmed += 1;
             note(&format!("not confirmed: {} ({})", flaw.how, calls.words()));
             return Ok(());
@@ -379,7 +404,7 @@ impl Campaign<'_> {
         let mut evidence = vec![flaw.how.clone()];
         evidence.extend(flaw.words.iter().cloned());
         let expected = self.expectations.of_finding(&flaw.name, flaw.status, &evidence, subject);
-        let path = self.keep(calls, round, flaw)?;
+        let path = self.keep(calls, &round, flaw)?;
         if expected.is_none() {
             note(&format!("new finding: {}: {}\n{}", flaw.name, flaw.how, path.display()));
         }

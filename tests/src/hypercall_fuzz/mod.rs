@@ -7,7 +7,8 @@
 //!
 //! The same seed makes the same calls in the same kind of domain. Words of the command line:
 //! `seed=`, `steps=` how many, `from=` the first that is made (those before are only counted),
-//! `every=` after how many the console is waited for: 1, or a death of Xen's takes the last ones along.
+//! `every=` how many are made for each that is on the console before: 1, since that takes longer than
+//! the call.
 //! What is never made is listed, with the reason, in `LEFT_OUT` and on the console.
 #![forbid(unsafe_code)]
 
@@ -66,8 +67,8 @@ fn fuzz(context: &Context) -> Outcome {
             continue;
         }
         let name = CALLS[number as usize].0;
-        println!("  #> seed={seed} step={step} {name} {args:x?}");
-        if step % every == 0 {
+        if step == from || step % every == 0 {
+            println!("  #> seed={seed} step={step} {name} {args:x?}");
             console::drain();
         }
         let answer = source.arena.perform(number, args);
