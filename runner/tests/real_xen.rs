@@ -430,6 +430,7 @@ fn where_a_snapshot_does_not_work_boots_do() {
     assert_eq!(run.code, 0, "{}", run.stdout);
     run.says("no snapshot to start from: the saved machine does not go on: ");
     run.says("no thanks");
+    assert!(!walk(&run.logs).iter().any(|path| path.ends_with("state")), "a file was left behind");
 
     let run = Run::of("pv64", &[&args[..], &["--snapshot", "always"]].concat());
     assert_eq!(run.code, 69, "{}", run.stdout);

@@ -100,8 +100,11 @@ impl<'a> FromSnapshot<'a> {
             let link = logs.dir().join(IMAGE_LINK);
             let image = fs::read_link(&link).io("read", &link);
             image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
+                let _ = fs::remove_file(dir.join(STATE));
                 let why = format!("no snapshot to start from: {why}; see {}", dir.display());
-                *self.note() = Some(why.clone());
+                if stop.requested().is_none() {
+                    *self.note() = Some(why.clone());
+                }
                 why
             })
         });
