@@ -1,5 +1,5 @@
 //! `fuzz`: the seam to `xtf-fuzz`, for which this finds that program and gets a machine ready, and
-//! the target that needs no coverage, [`hypercall`].
+//! the target that needs no coverage, `hypercall`.
 
 mod hypercall;
 
