@@ -281,14 +281,14 @@ impl File<'_> {
         let symtab = sections.iter().find(|section| section.kind == SHT_SYMTAB)?;
         let symbol = symtab.offset.checked_add(self.number::<4>(rela + 12)? * 24)?;
         let place = self.number::<2>(symbol + 6)?;
-        let value = self.number::<8>(symbol + 8)?.wrapping_add(self.number::<8>(rela + 16)?);
+        let addend = self.number::<8>(rela + 16)?;
         // Xen resolves what is undefined, or refuses; what is elsewhere has to be in its section.
-        let section = sections.get(usize::try_from(place).ok()?);
-        Some(match section {
-            _ if place == 0 => Address::Good,
-            Some(section) if value < section.size => Address::Good,
-            _ => Address::Wild,
-        })
+        let good = match sections.get(usize::try_from(place).ok()?) {
+            _ if place == 0 => addend == 0,
+            Some(section) => self.number::<8>(symbol + 8)?.wrapping_add(addend) < section.size,
+            None => false,
+        };
+        Some(if good { Address::Good } else { Address::Wild })
     }
 }
 
@@ -335,6 +335,10 @@ mod tests {
             ("upload \"p\" id=0 func=extra remove=.rela.livepatch.funcs", Some(Lethal::NameWild)),
             (
                 "upload \"p\" id=0 func=own set=.rela.livepatch.funcs[5].offset:12",
+                Some(Lethal::OldAddressWild),
+            ),
+            (
+                "upload \"p\" id=0 func=major/symbol set=.rela.livepatch.funcs[1].addend:0xfa5f779cb52503ec",
                 Some(Lethal::OldAddressWild),
             ),
             ("upload \"p\" id=0 func=extra byte=100:1\naction apply \"p\"", Some(Lethal::CodeWild)),

@@ -292,9 +292,12 @@ impl Refused {
             }
             let _ = act(ActionCmd::Revert);
         }
-        // Not to leave it applied; the one that was applied later goes first.
-        while livepatch.get(name).is_ok_and(|status| status.state == STATE_APPLIED) {
+        // Not to leave it applied; the one that was applied later goes first. The last action may
+        // still be under way, but not longer than its timeout, which is much less than the pause.
+        while {
             let _ = pause();
+            livepatch.get(name).is_ok_and(|status| status.state == STATE_APPLIED)
+        } {
             let _ = act(ActionCmd::Revert);
         }
     }

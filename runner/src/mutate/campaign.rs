@@ -1,9 +1,10 @@
 //! Runs the tests on mutant after mutant, several at a time.
 //!
-//! Each worker is a thread that starts its own QEMUs, which die with it. A mutant's boots are tried
-//! in the order in which they are likely to kill, and the first failing case line ends it. Mutants
-//! leave no logs: `--only` repeats one with all of them.
+//! Each worker is a thread that starts its own QEMUs, which die with it. What killed the last mutants
+//! of a function goes first on the next, boots as well as the tests in them, and the first failing case
+//! line ends a mutant. Mutants leave no logs: `--only` repeats one with all of them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -30,9 +31,9 @@ use crate::status::Status;
 use crate::xen_symbols::BootXen;
 
 /// How many times as long as on Xen itself a mutant may take for something.
-const PATIENCE: u32 = 10;
+const PATIENCE: u32 = 5;
 /// It may take this long in any case: the machine has other things to do, too.
-const LEAST_TIMEOUT: Duration = Duration::from_secs(10);
+const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the tests say of a Xen that nobody broke.
 #[derive(Debug, Default)]
@@ -175,8 +176,7 @@ impl Campaign<'_> {
         let mut verdict = None;
         let mut boots = 0;
         let order = experience.order(self.boots, site.function.address);
-        for index in order {
-            let boot = &self.boots[index];
+        for (index, boot) in order {
             let mut logs =
                 BootLogs::create(dir.path().join(index.to_string()), Some(&xen), &self.image.path)?;
             let of_test = |name: &str| {
@@ -189,7 +189,7 @@ impl Campaign<'_> {
                 until_failure: true,
                 debug: Debug::No,
             };
-            let invocation = self.qemu.invocation(boot);
+            let invocation = self.qemu.invocation(&boot);
             let judge = boot.judge().demand_options(&invocation.xen_cmdline);
             let outcome =
                 boot::run(&invocation, judge, &limits, self.stop, &mut logs, &mut |_| {})?;
@@ -204,7 +204,7 @@ impl Campaign<'_> {
             boots += 1;
             let reports = &outcome.judgement.settled;
             if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
-                experience.killed_by(site.function.address, index);
+                experience.killed_by(site.function.address, index, &report.name);
                 verdict = Some(Verdict::Killed { killer: killer(boot.environment, report) });
                 break;
             }
@@ -239,33 +239,39 @@ fn killer(environment: Environment, report: &TestReport) -> Killer {
     }
 }
 
-/// Which boots have killed mutants of which function so far.
+/// What has killed mutants of which function so far.
 ///
-/// What notices one broken branch of a function is likely to notice the next.
+/// What notices one broken branch is likely to notice the next one.
 #[derive(Debug, Default)]
 struct Experience {
-    kills: Mutex<HashMap<(u64, usize), usize>>,
+    /// By function: tests with the index of their boot, the last killer first.
+    killers: Mutex<HashMap<u64, Vec<(usize, String)>>>,
 }
 
 impl Experience {
-    fn killed_by(&self, function: u64, boot: usize) {
-        let mut kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
-        *kills.entry((function, boot)).or_default() += 1;
+    fn killed_by(&self, function: u64, boot: usize, test: &str) {
+        let mut killers = self.killers.lock().unwrap_or_else(PoisonError::into_inner);
+        let killers = killers.entry(function).or_default();
+        killers.retain(|(other, name)| (*other, name.as_str()) != (boot, test));
+        killers.insert(0, (boot, test.to_owned()));
     }
 
-    /// Indices of `boots`: environments as they come, and in each the likeliest killers first.
-    fn order(&self, boots: &[Boot<'_>], function: u64) -> Vec<usize> {
-        let kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
-        let environment = |index: usize| {
-            boots.iter().position(|boot| boot.environment == boots[index].environment)
+    /// `boots` with their indices: environments as they come, and in each the likeliest killers first.
+    fn order<'a>(&self, boots: &[Boot<'a>], function: u64) -> Vec<(usize, Boot<'a>)> {
+        let killers = self.killers.lock().unwrap_or_else(PoisonError::into_inner);
+        let killers = killers.get(&function).map(Vec::as_slice).unwrap_or_default();
+        let rank = |fits: &dyn Fn(&(usize, String)) -> bool| {
+            killers.iter().position(fits).unwrap_or(usize::MAX)
         };
-        let likelihood = |index: usize| {
-            let cases: usize = boots[index].tests.iter().map(|test| test.cases.len()).sum();
-            (kills.get(&(function, index)).copied().unwrap_or(0), cases)
-        };
-        let mut order: Vec<usize> = (0..boots.len()).collect();
-        order.sort_by(|&a, &b| {
-            environment(a).cmp(&environment(b)).then(likelihood(b).cmp(&likelihood(a)))
+        let mut order: Vec<(usize, Boot<'a>)> = boots.iter().cloned().enumerate().collect();
+        for (index, boot) in &mut order {
+            boot.tests
+                .sort_by_key(|test| rank(&|(other, name)| (*other, name) == (*index, &test.name)));
+        }
+        order.sort_by_key(|(index, boot)| {
+            let environment = boots.iter().position(|other| other.environment == boot.environment);
+            let cases: usize = boot.tests.iter().map(|test| test.cases.len()).sum();
+            (environment, rank(&|(other, _)| other == index), Reverse(cases))
         });
         order
     }
@@ -273,6 +279,8 @@ impl Experience {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
     use crate::event::TestOutcome;
     use crate::expect::{Expectations, Subject};
@@ -341,22 +349,39 @@ mod tests {
 
     #[test]
     fn likely_killers_come_first_but_environments_stay_in_order() {
-        let test = |cases| TestMeta { cases: vec!["c".into(); cases], ..TestMeta::named("t") };
-        let tests = [test(1), test(9)].map(Selected::from);
+        let tests = ["a", "b", "c", "d"];
+        let test = |name| TestMeta { cases: vec!["c".into()], ..TestMeta::named(name) };
+        let tests = tests.map(test).map(Selected::from);
         let machine = Machine::default;
-        let boot =
-            |environment, test| Boot { xen: 0, environment, machine: machine(), tests: vec![test] };
+        let boot = |environment, range: Range<usize>| Boot {
+            xen: 0,
+            environment,
+            machine: machine(),
+            tests: tests[range].iter().collect(),
+        };
         let boots = [
-            boot(Environment::Pv64, &tests[0]),
-            boot(Environment::Pv64, &tests[1]),
-            boot(Environment::Pvh64, &tests[1]),
+            boot(Environment::Pv64, 0..1),
+            boot(Environment::Pv64, 1..4),
+            boot(Environment::Pvh64, 1..4),
         ];
         let experience = Experience::default();
-        assert_eq!(experience.order(&boots, 7), [1, 0, 2]);
-        experience.killed_by(7, 0);
-        experience.killed_by(7, 2);
-        experience.killed_by(7, 2);
-        assert_eq!(experience.order(&boots, 7), [0, 1, 2]);
-        assert_eq!(experience.order(&boots, 8), [1, 0, 2]);
+        let order = |function| {
+            let order = experience.order(&boots, function).into_iter();
+            let names = |(index, boot): (usize, Boot<'_>)| {
+                let names = boot.tests.iter().map(|test| test.name.as_str());
+                format!("{index} {}", names.collect::<String>())
+            };
+            order.map(names).collect::<Vec<_>>()
+        };
+        assert_eq!(order(7), ["1 bcd", "0 a", "2 bcd"]);
+        experience.killed_by(7, 1, "b");
+        experience.killed_by(7, 0, "a");
+        experience.killed_by(7, 2, "d");
+        assert_eq!(order(7), ["0 a", "1 bcd", "2 dbc"]);
+        experience.killed_by(7, 1, "c");
+        assert_eq!(order(7), ["1 cbd", "0 a", "2 dbc"]);
+        experience.killed_by(7, 1, "b");
+        assert_eq!(order(7), ["1 bcd", "0 a", "2 dbc"]);
+        assert_eq!(order(8), ["1 bcd", "0 a", "2 bcd"]);
     }
 }
