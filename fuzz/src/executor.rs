@@ -1,8 +1,6 @@
 //! LibAFL's executor: performs an input on a machine, and gets another one when that is gone.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use libafl::executors::{Executor, ExitKind, HasObservers};
@@ -15,7 +13,7 @@ use xtf_runner::exit::Result;
 use xtf_runner::fuzz::{Target, Words};
 
 use crate::findings::Findings;
-use crate::machine::{Machine, Outcome};
+use crate::machine::{Machine, Outcome, Spares};
 use crate::mutate::STEPS_MAX;
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
@@ -36,8 +34,7 @@ pub fn blocks(count: usize) -> Counted {
 /// See the module.
 pub struct Xen<'t> {
     machine: Machine,
-    /// Machines that are ready before they are needed.
-    spare: Receiver<Result<Machine>>,
+    spares: Spares,
     observers: Observed,
     /// What was found.
     pub findings: Findings<'t>,
@@ -62,14 +59,11 @@ impl<'t> Xen<'t> {
         time: TimeObserver,
         report: Box<dyn FnMut(&str) + 't>,
     ) -> Result<Self> {
-        // A machine dies with the thread that booted it, so this one never ends.
-        let (sender, spare) = sync_channel(0);
-        let source = Arc::clone(target);
-        thread::spawn(move || while sender.send(Machine::boot(&source, Words::Few)).is_ok() {});
-        let machine = spare.recv().unwrap_or_else(|_| Machine::boot(target, Words::Few))?;
+        let spares = Spares::new(target, Words::Few);
+        let machine = spares.take()?;
         Ok(Xen {
             machine,
-            spare,
+            spares,
             observers: tuple_list!(blocks, time),
             findings: Findings::new(target),
             covered: vec![false; target.blocks.len()],
@@ -120,9 +114,7 @@ impl<'t> Xen<'t> {
     }
 
     fn renew(&mut self) -> Result<()> {
-        self.machine = self.spare.recv().map_err(|_| {
-            xtf_runner::exit::Error::Tool("the thread that boots machines is gone".into())
-        })??;
+        self.machine = self.spares.take()?;
         self.machines += 1;
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::iter;
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use livepatch::program::{Op, Program, encode};
@@ -14,7 +15,7 @@ use xtf_runner::exit::{IoContext, Result};
 use xtf_runner::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
-use crate::machine::{Death, Machine, Outcome};
+use crate::machine::{Death, Outcome, Spares};
 
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);
@@ -121,6 +122,8 @@ impl Finding {
 pub struct Findings<'t> {
     target: &'t Target,
     payloads: livepatch::payload::Target,
+    /// Fresh boots, with all that Xen has to say.
+    fresh: Spares,
     found: BTreeMap<String, Finding>,
     /// What could not be repeated on a fresh boot.
     pub unconfirmed: usize,
@@ -128,10 +131,11 @@ pub struct Findings<'t> {
 
 impl<'t> Findings<'t> {
     /// None yet.
-    pub fn new(target: &'t Target) -> Self {
+    pub fn new(target: &'t Arc<Target>) -> Self {
         let id = target.build.symbols.build_id.clone();
         let payloads = livepatch::payload::Target::new(livepatch::abi::Revision::V2, id);
-        Findings { target, payloads, found: BTreeMap::new(), unconfirmed: 0 }
+        let fresh = Spares::new(target, Words::All);
+        Findings { target, payloads, fresh, found: BTreeMap::new(), unconfirmed: 0 }
     }
 
     /// All of them.
@@ -151,7 +155,7 @@ impl<'t> Findings<'t> {
 
     /// `program` has failed: tries it again. Returns what came of it, if that is new.
     pub fn judge(&mut self, program: &Program) -> Result<Option<&Finding>> {
-        let mut machine = Machine::boot(self.target, Words::All)?;
+        let mut machine = self.fresh.take()?;
         let Some(failure) = Failure::of(machine.perform(&encode(program), TIME)) else {
             self.unconfirmed += 1;
             return Ok(None);
@@ -230,7 +234,7 @@ impl<'t> Findings<'t> {
                 None if boots == BOOTS => return Ok(false),
                 None => {
                     boots += 1;
-                    Machine::boot(self.target, Words::All)?
+                    self.fresh.take()?
                 }
             };
             let outcome = ready.perform(&encode(program), TIME);

@@ -7,7 +7,8 @@
 use livepatch::abi::ActionCmd;
 use livepatch::payload::{Hook, Target};
 use livepatch::program::{
-    Fault, FuncField, HookDoes, Op, PayloadSpec, Program, SectionName, Step, SymField,
+    Fault, FuncField, FunctionSpec, FunctionTarget, HookDoes, Op, PayloadSpec, Program,
+    SectionName, Step, SymField,
 };
 
 /// A way to kill Xen.
@@ -25,6 +26,8 @@ pub enum Lethal {
     IdleAction,
     /// A function without an address, whose name is no text of the payload's.
     NameWild,
+    /// NOPs over a part of a function of Xen's, which is then run.
+    NopWild,
     /// A section that Xen reads is not loaded.
     NotLoaded,
     /// A null pointer among the load or unload hooks.
@@ -44,13 +47,14 @@ pub enum Lethal {
 impl Lethal {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Lethal; 13] = [
+    const ALL: [Lethal; 14] = [
         Lethal::AlignZero,
         Lethal::CodeWild,
         Lethal::EmptyModinfo,
         Lethal::FunctionTwice,
         Lethal::IdleAction,
         Lethal::NameWild,
+        Lethal::NopWild,
         Lethal::NotLoaded,
         Lethal::NullHook,
         Lethal::OldAddressWild,
@@ -69,6 +73,7 @@ impl Lethal {
             Lethal::FunctionTwice => "function-twice",
             Lethal::IdleAction => "idle-action-hook",
             Lethal::NameWild => "name-wild",
+            Lethal::NopWild => "nop-wild",
             Lethal::NotLoaded => "not-loaded",
             Lethal::NullHook => "null-load-hook",
             Lethal::OldAddressWild => "old-addr-wild",
@@ -91,6 +96,9 @@ pub fn in_program(program: &Program, target: &Target) -> Vec<Lethal> {
     for step in &program.steps {
         if let Op::Upload(upload) = &step.op {
             in_recipe(&upload.payload, &mut found);
+            if applied && upload.payload.functions.iter().any(covers_xen) {
+                found.push(Lethal::NopWild);
+            }
             if applied && upload.payload.faults.iter().any(damages_code) {
                 found.push(Lethal::CodeWild);
             }
@@ -110,7 +118,7 @@ fn in_recipe(payload: &PayloadSpec, found: &mut Vec<Lethal>) {
         if payload.functions[..index].iter().any(|other| other.target == function.target) {
             found.push(Lethal::FunctionTwice);
         }
-        if function.nop.is_some_and(|bytes| bytes < 4) {
+        if function.nop.is_some_and(|bytes| u64::from(bytes) < ENDBR64) {
             found.push(Lethal::ShortNop);
         }
     }
@@ -122,6 +130,12 @@ fn in_recipe(payload: &PayloadSpec, found: &mut Vec<Lethal>) {
             _ => {}
         }
     }
+}
+
+/// Whether a function of Xen's gets NOPs, which may end anywhere in it or behind it.
+fn covers_xen(function: &FunctionSpec) -> bool {
+    let own = matches!(function.target, FunctionTarget::Own | FunctionTarget::OwnEndbr);
+    function.nop.is_some() && !own
 }
 
 /// Whether code may no longer be what it was, or no longer where it is looked for.
@@ -158,10 +172,15 @@ const SHT_NOBITS: u32 = 8;
 const SHT_REL: u32 = 9;
 const SHF_ALLOC: u64 = 2;
 const R_X86_64_64: u64 = 1;
-/// Bytes of an element of `.livepatch.funcs`, and where in it the name and the address are.
+/// Bytes of an element of `.livepatch.funcs`, and where in it the name, the addresses and the new
+/// size are.
 const FUNC: u64 = 104;
 const FUNC_NAME: u64 = 0;
+const FUNC_NEW: u64 = 8;
 const FUNC_OLD: u64 = 16;
+const FUNC_NEW_SIZE: u64 = 24;
+/// Bytes of that instruction.
+const ENDBR64: u64 = 4;
 
 impl File<'_> {
     fn number<const N: usize>(&self, at: u64) -> Option<u64> {
@@ -241,7 +260,11 @@ impl File<'_> {
         let funcs = &sections[index];
         for func in 0..funcs.size.min(4096) / FUNC {
             let field = |field: u64| self.field(&sections, index, func * FUNC + field);
-            let (name, old) = (field(FUNC_NAME)?, field(FUNC_OLD)?);
+            let (name, new, old) = (field(FUNC_NAME)?, field(FUNC_NEW)?, field(FUNC_OLD)?);
+            let size = self.number::<4>(funcs.offset.checked_add(func * FUNC + FUNC_NEW_SIZE)?)?;
+            if new == Address::Null && size < ENDBR64 {
+                found.push(Lethal::ShortNop);
+            }
             match old {
                 Address::Wild => found.push(Lethal::OldAddressWild),
                 Address::Null if name != Address::Good => found.push(Lethal::NameWild),
@@ -338,7 +361,7 @@ mod tests {
                 Some(Lethal::OldAddressWild),
             ),
             (
-                "upload \"p\" id=0 func=major/symbol set=.rela.livepatch.funcs[1].addend:0xfa5f779cb52503ec",
+                "upload \"p\" id=0 func=major/symbol set=.rela.livepatch.funcs[2].addend:0xfa5f779cb52503ec",
                 Some(Lethal::OldAddressWild),
             ),
             ("upload \"p\" id=0 func=extra byte=100:1\naction apply \"p\"", Some(Lethal::CodeWild)),
@@ -347,6 +370,8 @@ mod tests {
                 Some(Lethal::NameWild),
             ),
             ("upload \"p\" id=0 func=extra set=.livepatch.funcs.flags:0", Some(Lethal::NotLoaded)),
+            ("upload \"p\" id=0 func=extra/nop:11\naction apply \"p\"", Some(Lethal::NopWild)),
+            ("upload \"p\" id=0 func=extra/nop:11\naction revert \"p\"", None),
             ("upload \"p\" id=0 func=extra hook=load/null", Some(Lethal::NullHook)),
             (
                 "upload \"p\" id=0 func=extra set=funcs[0].old_addr:0x1000",
@@ -357,6 +382,10 @@ mod tests {
                 Some(Lethal::RelocationsOfNothing),
             ),
             ("upload \"p\" id=0 func=own-endbr/nop:3", Some(Lethal::ShortNop)),
+            (
+                "upload \"p\" id=0 func=own-endbr/nop:9 set=funcs[0].new_size:0x100000002",
+                Some(Lethal::ShortNop),
+            ),
             (
                 "upload \"p\" id=0 func=extra set=.strtab.size:0xffffffffffffffff",
                 Some(Lethal::SizeWraps),

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +41,26 @@ pub enum Outcome {
     Died(Death),
     /// There was no end within the time.
     Hung,
+}
+
+/// Machines that are ready before they are needed.
+pub struct Spares(Receiver<Result<Machine>>);
+
+impl Spares {
+    /// Boots one after the other, as they are taken.
+    pub fn new(target: &Arc<Target>, words: Words) -> Spares {
+        // A machine dies with the thread that booted it, so this one never ends.
+        let (sender, spares) = sync_channel(0);
+        let target = Arc::clone(target);
+        thread::spawn(move || while sender.send(Machine::boot(&target, words)).is_ok() {});
+        Spares(spares)
+    }
+
+    /// The next one.
+    pub fn take(&self) -> Result<Machine> {
+        let gone = |_| Error::Tool("the thread that boots machines is gone".into());
+        self.0.recv().map_err(gone)?
+    }
 }
 
 /// What was said in the end.

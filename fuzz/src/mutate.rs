@@ -20,7 +20,7 @@ use crate::shared::INPUT_MAX;
 /// The most steps of a program; the guest performs no more.
 pub const STEPS_MAX: usize = 64;
 /// The most steps after a change.
-const STEPS_USUAL: usize = 16;
+const STEPS_USUAL: usize = 6;
 /// The most steps that are made up at once.
 const NEW_STEPS: u32 = 4;
 
@@ -47,7 +47,7 @@ pub fn seed(target: Programs, seed: u64) -> Program {
     let right = Mix { wrong: 0, faulty: 0, ..mix(target) };
     let mut generator = Generator::new(seed, right);
     match target {
-        Programs::Calls => generator.program(8),
+        Programs::Calls => generator.program(4),
         Programs::Payloads => life(made_up_payload(&mut generator)),
     }
 }

@@ -22,6 +22,13 @@ fn kept(findings: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
+/// How many machines a run used, and how many of its findings cost it one.
+fn machines_and_findings(text: &str) -> (usize, usize) {
+    let (_, rest) = text.split_once("waiting for ").unwrap();
+    let (machines, _) = rest.split_once(" machines").unwrap();
+    (machines.parse().unwrap(), text.matches(" KNOWN ").count())
+}
+
 #[test]
 #[ignore = "fuzzes Xen"]
 fn what_is_known_is_no_news_and_replays() {
@@ -34,7 +41,11 @@ fn what_is_known_is_no_news_and_replays() {
     };
     let output = fuzz(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains(" KNOWN "), "{}", said(&output));
+    // One at first, one for each finding, a few for what nobody could foresee; more if programs got
+    // into each other's way.
+    let (machines, findings_known) = machines_and_findings(&said(&output));
+    assert!(findings_known > 0, "{}", said(&output));
+    assert!(machines <= findings_known + 3, "{}", said(&output));
     let blocks = fs::read_to_string(corpus.join("blocks.lst")).unwrap();
     assert!(blocks.lines().count() > 500, "{} blocks", blocks.lines().count());
     for finding in kept(&findings) {

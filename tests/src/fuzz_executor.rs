@@ -75,19 +75,15 @@ fn perform(session: &mut Session<'_>, program: &Program) -> Result<Verdict, Stop
     Ok(Verdict::Done)
 }
 
-/// Empties the list.
+/// Empties the list: by what the model says is loaded, as long as it knows.
 fn clean_up(session: &mut Session<'_>, went: Verdict) -> Result<(), Stop> {
-    if matches!(went, Verdict::Done) {
-        for _ in 0..TIDY_STEPS_MAX {
-            match session.tidy_step() {
-                Some(step) if !session.is_lost() => {
-                    if !matches!(session.step(&step)?, Went::Well(_)) {
-                        break;
-                    }
-                }
-                Some(_) => break,
-                None => return Ok(()),
-            }
+    for _ in 0..TIDY_STEPS_MAX {
+        if session.is_lost() || !matches!(went, Verdict::Done) {
+            break;
+        }
+        let Some(step) = session.tidy_step() else { return Ok(()) };
+        if !matches!(session.step(&step)?, Went::Well(_)) {
+            break;
         }
     }
     session.begin_anew()

@@ -192,6 +192,19 @@ fn vitals_follow_a_panic() {
 }
 
 #[test]
+fn a_xen_that_repeats_itself_while_it_dies_is_dead() {
+    let after = |line: &str, times: usize| {
+        let mut judge = Judge::new("PV 64bit", three());
+        judge.feed(line.repeat(times).as_bytes(), Duration::ZERO, |_| {});
+        judge.vitals()
+    };
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n", 3), Vitals::Dying);
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n", 30), Vitals::Dead);
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n(XEN) RIP\r\n", 30), Vitals::Dying);
+    assert_eq!(after("(XEN) one and the same\r\n", 30), Vitals::Alive);
+}
+
+#[test]
 fn the_guest_panics_in_a_test() {
     let log = include_bytes!("../../tests/fixtures/guest-panic.log");
     let got = judge_as("PVH 64bit", three(), log, End::Exited);

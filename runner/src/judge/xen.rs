@@ -22,6 +22,10 @@ const DYING: &[&str] = &[
     "halting machine",
 ];
 
+/// A dying Xen that says the same so often in a row will not say anything else: each attempt to tell
+/// of a fault runs into the next one.
+const REPEATS: usize = 8;
+
 /// The last line that Xen prints before it waits.
 const DEAD: &[&str] = &["Reboot in five seconds", "Manual reset required"];
 
@@ -53,7 +57,7 @@ pub enum Vitals {
     Alive,
     /// Fatal words were seen; a dump may follow.
     Dying,
-    /// Its last line was seen.
+    /// Its last line was seen, or it does nothing but repeat itself.
     Dead,
 }
 
@@ -61,6 +65,8 @@ pub enum Vitals {
 #[derive(Debug)]
 pub struct Watch {
     lines: VecDeque<String>,
+    /// How often the last line came in a row, beside the first time.
+    repeats: usize,
     vitals: Vitals,
     headline: Option<String>,
     headline_follows: bool,
@@ -77,6 +83,7 @@ impl Watch {
     pub fn new() -> Self {
         Watch {
             lines: VecDeque::new(),
+            repeats: 0,
             vitals: Vitals::Alive,
             headline: None,
             headline_follows: false,
@@ -90,6 +97,11 @@ impl Watch {
             self.vitals = Vitals::Dead;
         } else if has(DYING) {
             self.vitals = self.vitals.max(Vitals::Dying);
+        }
+        let again = self.lines.back().is_some_and(|last| last == line);
+        self.repeats = if again { self.repeats + 1 } else { 0 };
+        if self.vitals == Vitals::Dying && self.repeats >= REPEATS {
+            self.vitals = Vitals::Dead;
         }
 
         let said = line.trim_start_matches("(XEN)").trim();
