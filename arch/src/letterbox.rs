@@ -24,6 +24,7 @@ struct Letterbox(UnsafeCell<[u64; WORDS]>);
 // SAFETY: only `Host` touches it, of which there is one at a time.
 unsafe impl Sync for Letterbox {}
 
+#[unsafe(link_section = ".bss.letterbox")]
 static LETTERBOX_MEMORY: Letterbox = Letterbox(UnsafeCell::new([0; WORDS]));
 
 /// The host, which answered the first call.
@@ -70,7 +71,9 @@ impl Host {
         unsafe { LETTERBOX_MEMORY.0.get().cast::<u64>().add(index).read_volatile() }
     }
 
-    /// Calls; true if there is a new input.
+    /// Calls; true if there is a new input. Only here, near the letterbox: see linker.ld.
+    #[inline(never)]
+    #[unsafe(link_section = ".letterbox.text")]
     fn exchange(&mut self) -> bool {
         // SAFETY: two NOPs, whose bytes the host looks at; it writes to the letterbox before they
         // are over, which the compiler has to expect of this block: it is given the address and

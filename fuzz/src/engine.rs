@@ -250,6 +250,9 @@ where
             || stop.requested().is_some()
     };
     for input in begin(task, seed)? {
+        if over() {
+            break;
+        }
         fuzzer.evaluate_input(&mut state, &mut xen, manager, &input).map_err(engine)?;
         tell(&xen, &mut state, manager, &mut told).map_err(engine)?;
     }

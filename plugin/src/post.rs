@@ -37,7 +37,12 @@ impl Mailbox {
 
     /// Hands over what is in the letterbox, and puts in what comes back.
     fn exchange(&self, letterbox: &[AtomicU64]) {
-        if letterbox[NUMBER_AT].load(Ordering::Relaxed) == SIGN && !signed(letterbox) {
+        // Where it is not, anything may be.
+        let there = match letterbox[NUMBER_AT].load(Ordering::Relaxed) {
+            SIGN => signed(letterbox),
+            number => number == self.copy[NUMBER_AT].load(Ordering::Relaxed),
+        };
+        if !there {
             return shared::set_and_wake(self.turn, LOST);
         }
         copy(&letterbox[ANSWER_AT..][..ANSWER_WORDS], &self.copy[ANSWER_AT..]);

@@ -61,6 +61,19 @@ fn what_is_known_is_no_news_and_replays() {
     assert!(said(&output).contains(" CRASH "), "{}", said(&output));
 }
 
+#[test]
+#[ignore = "fuzzes Xen"]
+fn a_pvh_control_domain_gets_its_programs_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, findings) = (dir.path().join("corpus"), dir.path().join("findings"));
+    let (corpus, findings) = (corpus.to_str().unwrap(), findings.to_str().unwrap());
+    let common = ["fuzz", "livepatch", "--xen", "4.17", "--env", "pvh64", "--seconds", "10"];
+    let output = runner(&[&common[..], &["--findings", findings, "--corpus", corpus]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let blocks = fs::read_to_string(dir.path().join("corpus/blocks.lst")).unwrap();
+    assert!(blocks.lines().count() > 400, "{} blocks", blocks.lines().count());
+}
+
 /// Xen with the check of a name's last byte inverted: right names are refused.
 #[test]
 #[ignore = "fuzzes Xen"]

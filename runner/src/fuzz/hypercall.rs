@@ -366,32 +366,7 @@ impl Campaign<'_> {
             self.backend.power_off();
             return Ok(());
         }
-        let step = round.last.as_ref().map_or(0, |(step, _)| *step);
-        let mut shortest: Option<(Calls, Round)> = None;
-        let mut froms: Vec<u64> = BEFORE.iter().map(|count| step.saturating_sub(*count)).collect();
-        froms.push(0);
-        froms.dedup();
-        // The first one that shows it again tells the last call, which is then tried alone.
-        while let Some(from) = (!froms.is_empty()).then(|| froms.remove(0)) {
-            self.backend.power_off();
-            // The last calls may not have come through.
-            let steps = match &shortest {
-                Some((shortest, _)) => shortest.steps,
-                None => calls.steps.min(step + 1 + EVERY),
-            };
-            let fewer = Calls { from, steps, every: 1, ..calls };
-            let again = self.round(fewer)?;
-            match &again.went {
-                Went::Wrong(same) if same.name == flaw.name => {
-                    let last = again.last.as_ref().map_or(step, |(step, _)| *step);
-                    let known = shortest.replace((Calls { steps: last + 1, ..fewer }, again));
-                    froms = if known.is_none() && last > from { vec![last] } else { Vec::new() };
-                }
-                // Of another boot there is no more to learn where the host is not ours.
-                _ if !self.backend.is_powered(0) && self.host() != Host::Alive => break,
-                _ => {}
-            }
-        }
+        let shortest = self.again(calls, round, flaw)?;
         self.backend.power_off();
         if self.stop.requested().is_some() {
             return Ok(());
@@ -411,6 +386,39 @@ impl Campaign<'_> {
         let finding = Finding { flaw: flaw.clone(), expected, path, times: 1 };
         self.findings.insert(flaw.name.clone(), finding);
         Ok(())
+    }
+
+    /// The fewest calls that show `flaw` again, and how they went; `round` is how it showed first.
+    fn again(&self, calls: Calls, round: &Round, flaw: &Flaw) -> Result<Option<(Calls, Round)>> {
+        let step = round.last.as_ref().map_or(0, |(step, _)| *step);
+        // The last calls may not have come through.
+        let steps = calls.steps.min(step + 1 + EVERY);
+        let mut froms: Vec<u64> = BEFORE.iter().map(|count| step.saturating_sub(*count)).collect();
+        froms.push(0);
+        froms.dedup();
+        for from in froms {
+            let Some(shown) = self.shows(Calls { from, steps, every: 1, ..calls }, flaw)? else {
+                // Of another boot there is no more to learn where the host is not ours.
+                if !self.backend.is_powered(0) && self.host() != Host::Alive {
+                    break;
+                }
+                continue;
+            };
+            // Now it is known which call was the last one.
+            let alone = Calls { from: shown.0.steps - 1, ..shown.0 };
+            let alone = if alone.from > from { self.shows(alone, flaw)? } else { None };
+            return Ok(Some(alone.unwrap_or(shown)));
+        }
+        Ok(None)
+    }
+
+    /// Makes `calls` on a fresh boot; if they show `flaw`, those up to the last one.
+    fn shows(&self, calls: Calls, flaw: &Flaw) -> Result<Option<(Calls, Round)>> {
+        self.backend.power_off();
+        let round = self.round(calls)?;
+        let same = matches!(&round.went, Went::Wrong(same) if same.name == flaw.name);
+        let steps = round.last.as_ref().map_or(calls.steps, |(step, _)| step + 1);
+        Ok(same.then_some((Calls { steps, ..calls }, round)))
     }
 
     /// Writes a finding down as a script that replays it.
@@ -443,7 +451,10 @@ impl Campaign<'_> {
                 words.extend([name.to_owned(), value]);
             }
         };
-        let text = |path: &PathBuf| path.display().to_string();
+        // Who replays it may stand elsewhere.
+        let text = |path: &PathBuf| {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+        };
         match args.backend {
             DomainBackend::Xl => option("--backend", Some("xl".into())),
             DomainBackend::QemuXl => {
@@ -522,4 +533,82 @@ impl Campaign<'_> {
 /// The step of a call as it is on the console.
 fn step(call: &str) -> Option<u64> {
     call.split(' ').find_map(|word| word.strip_prefix("step=")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{CaseReport, Verdict};
+
+    /// A report of the test: why it did not end, and what was said with its case.
+    fn report(reason: Option<&str>, verdict: Verdict, said: &str) -> TestReport {
+        let case = CaseReport {
+            name: "xen_lives_on_and_grants_nothing".into(),
+            verdict,
+            diagnostics: vec![said.into()],
+            elapsed: Duration::ZERO,
+        };
+        TestReport {
+            name: TEST.into(),
+            status: Status::Crash,
+            cases: if reason.is_none() { vec![case] } else { Vec::new() },
+            reasons: reason.map(str::to_owned).into_iter().collect(),
+            at_case: None,
+            diagnostics: Vec::new(),
+            backtrace: Vec::new(),
+            xen_words: vec!["(XEN) words".into()],
+            began: true,
+            cause: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    fn flaw(report: &TestReport, host: Host) -> Option<(Status, String, String)> {
+        Flaw::of(report, host).map(|flaw| (flaw.status, flaw.name, flaw.how))
+    }
+
+    #[test]
+    fn what_is_left_of_the_host_decides() {
+        let died = report(Some("Xen panicked: FATAL PAGE FAULT at f+0x1"), Verdict::Success, "");
+        assert_eq!(
+            flaw(&died, Host::Gone),
+            Some((
+                Status::Crash,
+                "hypercall-Xen-panicked--FATAL-PAGE-FAULT".into(),
+                "Xen panicked: FATAL PAGE FAULT at f+0x1".into()
+            ))
+        );
+        assert_eq!(
+            flaw(&died, Host::Silent),
+            Some((Status::Timeout, "hypercall-hang".into(), "the host no longer answers".into()))
+        );
+        // The domain's own affair.
+        assert_eq!(flaw(&died, Host::Alive), None);
+    }
+
+    #[test]
+    fn a_broken_claim_is_named_by_the_call_or_by_what_changed() {
+        let said = "# step 264: kexec_op: answers success, not an error";
+        let granted = report(None, Verdict::Failure, said);
+        assert_eq!(
+            flaw(&granted, Host::Alive),
+            Some((
+                Status::Failure,
+                "hypercall-grants-kexec-op".into(),
+                "step 264: kexec_op: answers success, not an error".into()
+            ))
+        );
+        let changed = report(None, Verdict::Failure, "should have been: memory as it was");
+        let (status, name, _) = flaw(&changed, Host::Alive).unwrap();
+        assert_eq!((status, name.as_str()), (Status::Failure, "hypercall-memory"));
+        let well = report(None, Verdict::Success, "");
+        assert_eq!(flaw(&well, Host::Alive), None);
+    }
+
+    #[test]
+    fn the_step_is_read_off_the_console() {
+        assert_eq!(step("seed=2 step=1302 event_channel_op [5, 3443e8]"), Some(1302));
+        assert_eq!(step("seed=2 step=x event_channel_op"), None);
+        assert_eq!(step("event_channel_op"), None);
+    }
 }
