@@ -124,6 +124,10 @@ pub fn case(number: usize, name: &str, outcome: &Outcome) {
 pub fn end(number: usize, test: &Test, status: Status, leftover: &Outcome) {
     let name = test.name;
     match (status, leftover) {
+        // A broken claim weighs more than what it left behind.
+        (Status::Failure, Err(Stop::Error(why))) => {
+            result("", number, name, &Err(Stop::Failure(why.clone())));
+        }
         (_, Err(stop)) => result("", number, name, &Err(stop.clone())),
         (Status::Success, _) => println!("ok {number} {name}"),
         (Status::Skip, _) => println!("ok {number} {name} # SKIP every case was skipped"),
