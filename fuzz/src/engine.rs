@@ -239,7 +239,8 @@ where
     // Of the programs that reach a block, the fast and short one is bred from.
     let scheduler = IndexesLenTimeMinimizerScheduler::new(&blocks, QueueScheduler::new());
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
-    let mut stages = tuple_list!(StdMutationalStage::new(Changes::new(*programs)));
+    let mut stages =
+        tuple_list!(StdMutationalStage::new(Changes::new(*programs, args.steps.into())));
     let mut xen =
         Xen::new(target, blocks, time, Box::new(|text| eprintln!("\nnew finding:\n{text}")))?;
 
@@ -292,7 +293,8 @@ fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
             }
         }
     }
-    programs.extend((0..SEEDS).map(|n| mutate::seed(task.programs, seed.wrapping_add(n))));
+    let steps = task.args.steps.into();
+    programs.extend((0..SEEDS).map(|n| mutate::seed(task.programs, seed.wrapping_add(n), steps)));
     Ok(programs.iter().map(|program| BytesInput::new(encode(program))).collect())
 }
 

@@ -19,8 +19,8 @@ use crate::shared::INPUT_MAX;
 
 /// The most steps of a program; the guest performs no more.
 pub const STEPS_MAX: usize = 64;
-/// The most steps after a change.
-const STEPS_USUAL: usize = 6;
+/// Steps of a program to begin with.
+const SEED_STEPS: usize = 4;
 /// The most steps that are made up at once.
 const NEW_STEPS: u32 = 4;
 
@@ -41,15 +41,17 @@ pub fn mix(target: Programs) -> Mix {
     }
 }
 
-/// A program to begin with.
-pub fn seed(target: Programs, seed: u64) -> Program {
+/// A program to begin with, of at most `steps`.
+pub fn seed(target: Programs, seed: u64, steps: usize) -> Program {
     // Nothing is wrong with these: what they reach is the way to everything else.
     let right = Mix { wrong: 0, faulty: 0, ..mix(target) };
     let mut generator = Generator::new(seed, right);
-    match target {
-        Programs::Calls => generator.program(4),
+    let mut program = match target {
+        Programs::Calls => generator.program(SEED_STEPS),
         Programs::Payloads => life(made_up_payload(&mut generator)),
-    }
+    };
+    program.steps.truncate(steps);
+    program
 }
 
 /// Loads, applies, reverts and unloads a payload.
@@ -74,12 +76,14 @@ fn made_up_payload(generator: &mut Generator) -> PayloadSpec {
 /// See the module.
 pub struct Changes {
     target: Programs,
+    /// The most steps of what comes out.
+    steps: usize,
 }
 
 impl Changes {
-    /// For that target.
-    pub fn new(target: Programs) -> Self {
-        Changes { target }
+    /// For that target; what comes out has at most so many steps.
+    pub fn new(target: Programs, steps: usize) -> Self {
+        Changes { target, steps }
     }
 
     fn change(&self, program: &mut Program, other: &Program, rng: &mut Rng) {
@@ -277,7 +281,7 @@ impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Changes {
             self.change(&mut program, &other, &mut rng);
         }
         // Long programs are slow, and what they do can mostly be done by shorter ones.
-        while program.steps.len() > STEPS_USUAL {
+        while program.steps.len() > self.steps {
             let at = rng.below(program.steps.len() as u32) as usize;
             program.steps.remove(at);
         }
@@ -311,10 +315,10 @@ mod tests {
     #[test]
     fn changed_programs_are_still_programs() {
         for target in [Programs::Calls, Programs::Payloads] {
-            let changes = Changes::new(target);
+            let changes = Changes::new(target, STEPS_MAX);
             let mut rng = Rng::new(7);
-            let mut program = seed(target, 1);
-            let other = seed(target, 2);
+            let mut program = seed(target, 1, STEPS_MAX);
+            let other = seed(target, 2, STEPS_MAX);
             let mut different = 0;
             for _ in 0..2000 {
                 let before = program.clone();
@@ -329,9 +333,9 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_its_life() {
-        let changes = Changes::new(Programs::Payloads);
+        let changes = Changes::new(Programs::Payloads, STEPS_MAX);
         let mut rng = Rng::new(7);
-        let mut program = seed(Programs::Payloads, 1);
+        let mut program = seed(Programs::Payloads, 1, STEPS_MAX);
         for _ in 0..200 {
             changes.change(&mut program, &Program::default(), &mut rng);
         }

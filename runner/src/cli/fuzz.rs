@@ -80,6 +80,11 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 
+    /// The most calls of a program that is made up or changed: shorter ones are faster, longer ones
+    /// reach what takes several payloads
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub steps: u8,
+
     /// Programs to begin with, and the folder for those that reach something new
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
