@@ -10,12 +10,11 @@ mod letterbox;
 mod mailbox;
 
 use std::fs::{self, File};
-use std::hint;
 use std::path::Path;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
@@ -29,8 +28,6 @@ pub use letterbox::{ANSWER_WORDS, INPUT_MAX};
 pub use mailbox::{GUEST, HOST, LOST};
 
 const WORD: usize = size_of::<u64>();
-/// For so long a wait is a busy one: to be woken from sleep takes as long as a short program.
-const BUSY: Duration = Duration::from_micros(100);
 
 /// A file as words that others change as well.
 #[derive(Debug)]
@@ -126,10 +123,7 @@ impl Mailbox {
 
     /// Waits a while for the guest to end its turn.
     pub fn wait(&self, time: Duration) {
-        let start = Instant::now();
-        while self.turn() == GUEST && start.elapsed() < BUSY {
-            hint::spin_loop();
-        }
+        mailbox::busy_wait(self.turn_word(), GUEST);
         let time = time.try_into().ok();
         let flags = futex::Flags::empty();
         // Whatever ends the wait, the caller looks at the turn.

@@ -8,6 +8,10 @@
 //!
 //! The fuzzer's crate includes this file too.
 
+use std::hint;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
 use super::letterbox::LETTERBOX;
 
 /// The first word; changes with the format.
@@ -25,3 +29,14 @@ pub const GUEST: u32 = 0;
 pub const HOST: u32 = 1;
 /// The guest called, but its letterbox is not where it should be.
 pub const LOST: u32 = 2;
+
+/// For so long a wait is a busy one: to be woken from sleep takes as long as a short program.
+const BUSY: Duration = Duration::from_micros(100);
+
+/// Waits for the end of `whose` turn, which may not have come when this returns.
+pub fn busy_wait(turn: &AtomicU32, whose: u32) {
+    let start = Instant::now();
+    while turn.load(Ordering::Acquire) == whose && start.elapsed() < BUSY {
+        hint::spin_loop();
+    }
+}

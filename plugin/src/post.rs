@@ -7,7 +7,7 @@ use crate::letterbox::{
     ANSWER_AT, ANSWER_WORDS, CALL, INPUT_MAX, INPUT_OFFSET, LETTERBOX, NOP, NUMBER_AT, SIGN,
     SIZE_AT,
 };
-use crate::mailbox::{COPY_AT, GUEST, HOST, LOST, MAGIC, SIZE, TURN_AT};
+use crate::mailbox::{self, COPY_AT, GUEST, HOST, LOST, MAGIC, SIZE, TURN_AT};
 use crate::shared;
 
 const WORD: usize = size_of::<u64>();
@@ -47,6 +47,7 @@ impl Mailbox {
         }
         copy(&letterbox[ANSWER_AT..][..ANSWER_WORDS], &self.copy[ANSWER_AT..]);
         shared::set_and_wake(self.turn, HOST);
+        mailbox::busy_wait(self.turn, HOST);
         shared::wait_while(self.turn, HOST);
         debug_assert_eq!(self.turn.load(Ordering::Relaxed), GUEST);
         let size = self.copy[SIZE_AT].load(Ordering::Relaxed);

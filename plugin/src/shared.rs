@@ -2,12 +2,10 @@
 
 use std::ffi::{c_int, c_long, c_void};
 use std::fs::File;
-use std::hint;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 const PROT_READ_WRITE: c_int = 1 | 2;
 const MAP_SHARED: c_int = 1;
@@ -52,15 +50,8 @@ pub fn map(path: &str) -> Result<&'static [AtomicU64], String> {
     Ok(unsafe { slice::from_raw_parts(at.cast(), size / size_of::<u64>()) })
 }
 
-/// For so long a wait is a busy one: to be woken from sleep takes as long as a short program.
-const BUSY: Duration = Duration::from_micros(100);
-
 /// Waits while `word` is `value`.
 pub fn wait_while(word: &AtomicU32, value: u32) {
-    let start = Instant::now();
-    while word.load(Ordering::Acquire) == value && start.elapsed() < BUSY {
-        hint::spin_loop();
-    }
     while word.load(Ordering::Acquire) == value {
         // SAFETY: the kernel reads the word, which is mapped, and nothing else; the null pointer
         // stands for no time limit.

@@ -44,8 +44,8 @@ pub struct MutateArgs {
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Time for a mutant to reach its first test, and for each test [default: 10 times what that
-    /// took on Xen itself, and no less than 10]
+    /// Time for a mutant to reach its first test, and for each test [default: 5 times what that
+    /// took on Xen itself, and no less than 5]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 

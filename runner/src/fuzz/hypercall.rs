@@ -404,9 +404,13 @@ impl Campaign<'_> {
                 }
                 continue;
             };
-            // Now it is known which call was the last one.
-            let alone = Calls { from: shown.0.steps - 1, ..shown.0 };
-            let alone = if alone.from > from { self.shows(alone, flaw)? } else { None };
+            // It tells the last call, which is then tried alone.
+            let alone = match &shown.1.last {
+                Some((last, _)) if *last > from => {
+                    self.shows(Calls { from: *last, ..shown.0 }, flaw)?
+                }
+                _ => None,
+            };
             return Ok(Some(alone.unwrap_or(shown)));
         }
         Ok(None)
