@@ -87,6 +87,7 @@ unsafe extern "Rust" {
 /// Records what was found and runs the image.
 fn start(boot: Boot) -> ! {
     BOOT.call_once(|| boot);
+    trap::probe_fault_addresses();
     xtf_main()
 }
 

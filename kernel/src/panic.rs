@@ -34,12 +34,12 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// A trap that no exception table entry was waiting for.
 #[unsafe(no_mangle)]
 fn xtf_unexpected_trap(frame: &TrapFrame) -> ! {
-    let address = trap::fault_address();
     println!(
-        "# TRAP {} error {:04x} at {:#x}, cr2 {address:#x}",
+        "# TRAP {} error {:04x} at {:#x}, {}",
         trap::vector_name(frame.vector as u8),
         frame.error,
         frame.rip,
+        trap::Cr2(trap::fault_address()),
     );
     let f = frame;
     println!(

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use arch::trap;
+
 use crate::println;
 use crate::test::{Outcome, Stop, Test};
 use crate::xen::{CommandLine, LivepatchSupport, Xen};
@@ -97,6 +99,9 @@ pub fn header(
         LivepatchSupport::UnknownVersion => {
             println!("# livepatch: no known sysctl interface version, or all denied (FLASK)");
         }
+    }
+    if !trap::fault_addresses_hold() {
+        println!("# page faults: addresses unknown, CR2 reads as something else");
     }
     if let Some(command_line) = command_line {
         println!("# xen command line: {}", command_line.text);

@@ -3,6 +3,7 @@
 use core::arch::global_asm;
 use core::ptr;
 
+use super::vcpu::{CR0, CR4};
 use super::{descriptors, devices, memory, xen};
 use crate::memory::Protection;
 use crate::{Boot, Environment, copy_cmdline, layout, start};
@@ -52,7 +53,9 @@ impl StartInfo {
     }
 }
 
-// Xen enters with paging off, flat segments and ebx = start_info; everything else is undefined.
+// Xen enters with paging off, flat segments and ebx = start_info; everything else is undefined. The
+// control registers are written, never read: what a read of them gives is not certain everywhere
+// (see `trap`).
 global_asm!(
     ".pushsection .text",
     ".code32",
@@ -61,15 +64,13 @@ global_asm!(
     "    cld",
     "    mov eax, offset boot_pml4",
     "    mov cr3, eax",
-    "    mov eax, cr4",
-    "    or eax, 1 << 5", // PAE
+    "    mov eax, {cr4}",
     "    mov cr4, eax",
     "    mov ecx, 0xc0000080", // EFER
     "    rdmsr",
     "    or eax, 1 << 8", // LME
     "    wrmsr",
-    "    mov eax, cr0",
-    "    or eax, (1 << 31) | (1 << 16)", // PG, and WP: a read-only page is read-only for us too
+    "    mov eax, {cr0}",
     "    mov cr0, eax",
     "    lgdt [pvh_gdt_pointer]",
     "    .byte 0xea", // far jump, which LLVM cannot spell in this syntax
@@ -90,6 +91,8 @@ global_asm!(
     "pvh_gdt_pointer: .word 15",
     "    .long pvh_gdt",
     ".popsection",
+    cr0 = const CR0,
+    cr4 = const CR4,
     start = sym pvh_start,
 );
 

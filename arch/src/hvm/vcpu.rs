@@ -1,12 +1,15 @@
-//! How a PVH or HVM guest describes a CPU that is to come up.
+//! The control registers of a PVH or HVM guest's CPUs, and how the guest describes one that is to
+//! come up.
 
 use super::memory;
 use crate::smp::Start;
 
 const VCPU_HVM_MODE_64B: u32 = 1;
-/// PE, WP and PG; PAE; LME and LMA: as the entry code leaves them on the first CPU.
-const CR0: u64 = 1 << 31 | 1 << 16 | 1;
-const CR4: u64 = 1 << 5;
+/// PG, WP (a read-only page is read-only for us too) and PE.
+pub const CR0: u64 = 1 << 31 | 1 << 16 | 1;
+/// PAE.
+pub const CR4: u64 = 1 << 5;
+/// LMA and LME: as the entry code leaves it on the first CPU.
 const EFER: u64 = 1 << 10 | 1 << 8;
 /// Reserved, always set.
 const RFLAGS: u64 = 1 << 1;
