@@ -24,9 +24,13 @@ pub use protocol::Verdict;
 use protocol::{Depth, Token};
 pub use xen::Vitals;
 
-/// A boot that prints more bytes than this without a result line is out of control. An emulated
-/// UART takes seconds for it, so that a flood is told from a hang before the time is up.
-pub const FLOOD_LIMIT: u64 = 2 * 1024 * 1024;
+/// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+/// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
+/// payloads. An emulated UART seldom gets so far before the test's time is up.
+pub const FLOOD_LIMIT: u64 = 64 << 20;
+/// The guest itself never has so many bytes to say without a result line. A boot that has said so much
+/// when its time is up, whoever said it, did not hang.
+pub const GUEST_FLOOD_LIMIT: u64 = 2 << 20;
 /// Diagnostics kept for each result.
 const MAX_DIAGNOSTICS: usize = 100;
 /// Protocol faults kept for each test.
@@ -125,7 +129,7 @@ pub enum End {
     XenDied,
     /// Stopped because time was up.
     TimedOut(String),
-    /// Stopped because of [`FLOOD_LIMIT`].
+    /// Stopped because of [`Judge::is_flooded`].
     Flooded,
     /// QEMU itself failed.
     ToolDied(String),
@@ -201,8 +205,10 @@ pub struct Judge {
     splitter: Splitter,
     xen: xen::Watch,
     options: Options,
-    /// Bytes since the last result line.
+    /// Bytes since the last result line,
     bytes: u64,
+    /// and those of them in lines of the guest's.
+    guest_bytes: u64,
     version: Option<String>,
     banner: bool,
     environment_seen: bool,
@@ -232,6 +238,7 @@ impl Judge {
             xen: xen::Watch::new(),
             options: Options::default(),
             bytes: 0,
+            guest_bytes: 0,
             version: None,
             banner: false,
             environment_seen: false,
@@ -269,7 +276,7 @@ impl Judge {
 
     /// Whether the console is out of control.
     pub fn is_flooded(&self) -> bool {
-        self.bytes > FLOOD_LIMIT
+        self.bytes > FLOOD_LIMIT || self.guest_bytes > GUEST_FLOOD_LIMIT
     }
 
     /// How far Xen is on its way out.
@@ -292,6 +299,7 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Source::Guest => {
+                self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
                 let settled = self.last_reported;
                 let event = self.guest_line(&line.text, now);
                 // Whatever happens from here on is the next test's aftermath.
@@ -444,6 +452,7 @@ impl Judge {
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
+            self.guest_bytes = 0;
         }
         if planned.is_none() {
             self.fault(format!("case `{name}` before the case plan"));
@@ -723,15 +732,22 @@ impl Judge {
                 }
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
-            End::TimedOut(what) => (Status::Timeout, Cause::Time, what.clone()),
-            End::Flooded => (
-                Status::Crash,
-                Cause::Flood,
-                format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
-            ),
+            End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
+                (Status::Timeout, Cause::Time, what.clone())
+            }
+            End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
+            End::Flooded => {
+                let what = "a console without an end was cut off";
+                (Status::Crash, Cause::Flood, self.flood(what))
+            }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
             End::Interrupted | End::Enough => return None,
         })
+    }
+
+    /// What came instead of a result until the end that `what` tells.
+    fn flood(&self, what: &str) -> String {
+        format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
     }
 
     /// Settles an early end; see the module's page for who is to blame.
