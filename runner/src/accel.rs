@@ -172,8 +172,12 @@ impl Oracle<'_> {
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
         let mut logs =
             BootLogs::create(dir.path().join("boot"), Some(&ready.elf), &self.image.path)?;
-        let limits =
-            Limits { boot: PATIENCE, test: &|_| PATIENCE, until_failure: false, debug: Debug::No };
+        let limits = Limits {
+            boot: PATIENCE,
+            test: &|_| PATIENCE,
+            enough: &boot::never_enough,
+            debug: Debug::No,
+        };
         // Somebody has to be blamed, so that there is a report of what happened.
         let blamed = Expected { name: "KVM".into(), cases: Vec::new() };
         let judge = Judge::new(environment.banner(), vec![blamed]);

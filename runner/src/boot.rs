@@ -37,11 +37,16 @@ pub struct Limits<'a> {
     pub boot: Duration,
     /// From a test's subtest line to its result.
     pub test: &'a dyn Fn(&str) -> Duration,
-    /// The first failure is the end: nobody wants the rest.
-    pub until_failure: bool,
+    /// Whether nobody wants the rest; asked after each piece of the console.
+    pub enough: &'a dyn Fn(&Judge) -> bool,
     /// Whether somebody looks at the machine: under a debugger time does not count, and a machine
     /// that may be kept is stopped, not killed.
     pub debug: Debug,
+}
+
+/// For [`Limits::enough`]: every boot goes on to its end.
+pub fn never_enough(_: &Judge) -> bool {
+    false
 }
 
 /// What a boot is started with: a process whose standard output is the console, and which leaves
@@ -307,7 +312,7 @@ impl<'a> Watch<'a> {
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(e).io("read", here),
                 }
-                if self.limits.until_failure && judge.is_failing() {
+                if (self.limits.enough)(judge) {
                     return Ok(Ended::Stopped(End::Enough));
                 }
                 if judge.is_flooded() {

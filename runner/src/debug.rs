@@ -1,31 +1,24 @@
 //! Looking at a machine: `--gdb` stops it before its first instruction, `--keep` after its failure.
 //!
-//! Either way QEMU offers two sockets in the boot's folder. They go by names relative to it, which
-//! are short enough for a socket's address wherever the folder is. A kept machine lives as long as
-//! the runner waits for it, and not longer.
+//! Either way QEMU offers a debugger's and a monitor's socket in the boot's folder, for people, and
+//! QMP's for the runner. A kept machine lives as long as the runner waits for it, and not longer.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::json;
 
 use crate::exit::{IoContext, Result};
 use crate::process::Guarded;
 use crate::qemu::{IMAGE_LINK, quote};
+use crate::qmp::{self, Qmp};
 use crate::signals::Stop;
 
 /// QEMU's gdb server.
 const GDB_SOCKET: &str = "gdb.sock";
 /// QEMU's monitor.
 const MONITOR_SOCKET: &str = "monitor.sock";
-/// Ends every answer of the monitor.
-const PROMPT: &[u8] = b"(qemu) ";
-/// The monitor answers at once or never.
-const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
 /// The first function that the debugger stops in.
 const FIRST_BREAKPOINT: &str = "xtf_main";
 
@@ -47,7 +40,8 @@ impl Debug {
         if self == Debug::No {
             return vec!["-monitor".into(), "none".into()];
         }
-        let mut args = monitor_args().to_vec();
+        let mut args = vec!["-monitor".into(), server(MONITOR_SOCKET)];
+        args.extend(qmp::args());
         args.extend(["-gdb".into(), server(GDB_SOCKET)]);
         // A machine that was reset is worth a look, too.
         args.push(if self == Debug::Gdb { "-S" } else { "-no-shutdown" }.into());
@@ -83,7 +77,7 @@ pub struct Kept {
 impl Kept {
     /// Stops the machine of `qemu`, whose sockets are in `dir`.
     pub fn pause(qemu: Guarded, dir: &Path) -> io::Result<Kept> {
-        monitor(dir, "stop")?;
+        Qmp::connect(dir)?.execute("stop", json!({}))?;
         Ok(Kept { qemu, dir: dir.to_owned() })
     }
 
@@ -116,42 +110,14 @@ impl Kept {
     }
 }
 
-/// QEMU's arguments for a monitor that [`monitor`] talks to.
-pub fn monitor_args() -> [String; 2] {
-    ["-monitor".into(), server(MONITOR_SOCKET)]
-}
-
 fn server(socket: &str) -> String {
     format!("unix:{socket},server=on,wait=off")
 }
 
 /// Whether the machine in `dir` came to its end, although its QEMU did not.
 pub fn has_shut_down(dir: &Path) -> bool {
-    monitor(dir, "info status").is_ok_and(|answer| answer.contains("(shutdown)"))
-}
-
-/// What the monitor in `dir` answers to `command`.
-pub fn monitor(dir: &Path, command: &str) -> io::Result<String> {
-    let folder = File::open(dir)?;
-    // The way through the open folder fits into a socket's address, its own name may not.
-    let path = format!("/proc/self/fd/{}/{MONITOR_SOCKET}", folder.as_raw_fd());
-    let mut socket = UnixStream::connect(path)?;
-    socket.set_read_timeout(Some(MONITOR_PATIENCE))?;
-    until_prompt(&mut socket)?;
-    socket.write_all(format!("{command}\n").as_bytes())?;
-    until_prompt(&mut socket)
-}
-
-fn until_prompt(socket: &mut UnixStream) -> io::Result<String> {
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while !answer.ends_with(PROMPT) {
-        match socket.read(&mut buffer)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => answer.extend_from_slice(&buffer[..count]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let status = Qmp::connect(dir).and_then(|mut qmp| qmp.execute("query-status", json!({})));
+    status.is_ok_and(|status| status["status"] == "shutdown")
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod plan;
 mod plugin;
 pub mod process;
 mod qemu;
+mod qmp;
 mod queue;
 mod replay;
 mod report;

@@ -235,7 +235,7 @@ impl Session<'_> {
         let limits = Limits {
             boot: self.boot_timeout,
             test: &time_of,
-            until_failure: false,
+            enough: &boot::never_enough,
             debug: self.debug,
         };
         let Prepared { provenance, backend, mode, note, start: ready } =

@@ -6,6 +6,7 @@
 //! of it, and cannot tell the difference. A snapshot is tried before it is used, and lives as long as
 //! the run: what it was made of can't be something else by then.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -14,16 +15,18 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::AsDom0;
 use crate::boot::{self, Carrier, Limits};
 use crate::cli::{Environment, SnapshotUse};
-use crate::debug;
 use crate::exit::{Error, IoContext, Result};
 use crate::judge::{Event, Expected, Judge};
 use crate::logs::{BootLogs, CONSOLE};
 use crate::plan::Boot;
 use crate::process::Guarded;
 use crate::qemu::{IMAGE_LINK, Invocation, WORDS_FILE, WORDS_MAX, quote};
+use crate::qmp::{self, Qmp};
 use crate::session::{Backend, Prepared};
 use crate::signals::Stop;
 
@@ -33,13 +36,10 @@ const WAITING: &str = "# waiting for words";
 const FOLDER: &str = "snapshot";
 /// The file with the machine's state.
 const STATE: &str = "state";
-/// In the monitor's words: the CPU has nothing to do. QEMU takes no CPU back that was saved while
-/// it ran a guest of Xen's on emulated hardware.
-const HALTED: &str = "HLT=1";
-/// In the monitor's words: the state was written.
-const SAVED: &str = "Migration status: completed";
-/// A guest that waits leaves the CPU alone every other moment.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The same while it is written: who finds [`STATE`] finds all of it.
+const UNFINISHED: &str = "state.unfinished";
+/// Bytes a second, more than any disk takes: the machine is saved as fast as possible.
+const BANDWIDTH: u64 = 10 << 30;
 /// Between two looks.
 const BREATH: Duration = Duration::from_millis(1);
 /// The guest goes on waiting.
@@ -100,7 +100,9 @@ impl<'a> FromSnapshot<'a> {
             let link = logs.dir().join(IMAGE_LINK);
             let image = fs::read_link(&link).io("read", &link);
             image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
+                // Whatever there is of it.
                 let _ = fs::remove_file(dir.join(STATE));
+                let _ = fs::remove_file(dir.join(UNFINISHED));
                 let why = format!("no snapshot to start from: {why}; see {}", dir.display());
                 if stop.requested().is_none() {
                     *self.note() = Some(why.clone());
@@ -111,7 +113,7 @@ impl<'a> FromSnapshot<'a> {
         match made {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(why) if self.wish == SnapshotUse::Always && stop.requested().is_none() => {
-                Err(Error::Tool(format!("{why}; without --snapshot always it goes without")))
+                Err(Error::Tool(format!("{why}; omit --snapshot always to boot without one")))
             }
             Err(why) => {
                 logs.decision(why)?;
@@ -137,18 +139,23 @@ impl<'a> FromSnapshot<'a> {
             limits: &Limits { test: &|_| limits.boot, ..*limits },
             stop,
         };
+        let patience = limits.boot;
         let state = dir.join(STATE);
-        let mut saved = None;
+        let saved = OnceCell::new();
         let mut saving = waiting.clone();
-        saving.args.extend(debug::monitor_args());
+        saving.args.extend(qmp::args());
         // The machine stands still while it is saved, and shall run when it goes on.
         saving.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
-        let why = attempt.run(dir, NO_WORDS, &saving, &mut |event| {
+        // A machine that could not be saved may not have ended either.
+        let failed = |_: &Judge| saved.get().is_some_and(io::Result::is_err);
+        let limits = Limits { enough: &failed, ..*attempt.limits };
+        let saver = Attempt { limits: &limits, ..attempt };
+        let why = saver.run(dir, NO_WORDS, &saving, &mut |event| {
             if matches!(event, Event::Line(line) if line.text == WAITING) {
-                saved = Some(save(dir));
+                saved.get_or_init(|| save(dir, patience));
             }
         })?;
-        match saved {
+        match saved.into_inner() {
             Some(saved) => saved.io("save the machine to", &state)?,
             None => return Err(Error::Tool(format!("the guest did not come to wait: {why}"))),
         }
@@ -295,27 +302,44 @@ fn write_words(dir: &Path, words: &str) -> Result<()> {
     fs::write(&path, bytes).io("write", &path)
 }
 
-/// Saves the machine in `dir`, whose guest waits, and ends it.
-fn save(dir: &Path) -> io::Result<()> {
-    let monitor = |command: &str| debug::monitor(dir, command);
-    let deadline = Instant::now() + PATIENCE;
+/// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the state
+/// to its file, within `patience`.
+fn save(dir: &Path, patience: Duration) -> io::Result<()> {
+    let mut qmp = Qmp::connect(dir)?;
+    let deadline = Instant::now() + patience;
+    let in_time = |why: &str| {
+        thread::sleep(BREATH);
+        if Instant::now() < deadline { Ok(()) } else { Err(io::Error::other(why.to_owned())) }
+    };
+    // A guest that waits leaves the CPU alone every other moment. QEMU takes no CPU back that was
+    // saved while it ran a guest of Xen's on emulated hardware.
     loop {
-        monitor("stop")?;
-        if monitor("info registers")?.contains(HALTED) {
+        qmp.execute("stop", json!({}))?;
+        if qmp.is_halted()? {
             break;
         }
-        if Instant::now() > deadline {
-            return Err(io::Error::other("its CPU is never idle"));
-        }
-        monitor("cont")?;
-        thread::sleep(BREATH);
+        qmp.execute("cont", json!({}))?;
+        in_time("its CPU is never idle")?;
     }
-    monitor("migrate_set_parameter max-bandwidth 10G")?;
-    let said = monitor(&format!("migrate \"exec:cat > {STATE}\""))?;
-    if !monitor("info migrate")?.contains(SAVED) {
-        return Err(io::Error::other(format!("QEMU says: {}", said.trim())));
+    qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
+    // The command outlives QEMU's word that it is done.
+    let command = format!("exec:cat > {UNFINISHED} && mv {UNFINISHED} {STATE}");
+    qmp.execute("migrate", json!({ "uri": command }))?;
+    loop {
+        let migration = qmp.execute("query-migrate", json!({}))?;
+        match migration["status"].as_str() {
+            Some("completed") => break,
+            Some(status @ ("failed" | "cancelled")) => {
+                let why = migration["error-desc"].as_str().unwrap_or("QEMU does not say why");
+                return Err(io::Error::other(format!("the save has {status}: {why}")));
+            }
+            _ => in_time("the save does not end")?,
+        }
+    }
+    while !dir.join(STATE).exists() {
+        in_time("its state does not come to the file")?;
     }
     // It does not live to answer.
-    let _ = monitor("quit");
+    let _ = qmp.execute("quit", json!({}));
     Ok(())
 }

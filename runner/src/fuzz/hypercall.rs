@@ -276,7 +276,7 @@ impl Campaign<'_> {
         let limits = Limits {
             boot: Duration::from_secs(self.config.qemu.boot_timeout_s),
             test: &|_| time,
-            until_failure: false,
+            enough: &boot::never_enough,
             debug: Debug::No,
         };
         let title = format!("{}-{seed}", environment.name());

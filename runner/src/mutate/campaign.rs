@@ -22,7 +22,7 @@ use crate::debug::Debug;
 use crate::event::{Listener, RunEvent};
 use crate::exit::{Error, IoContext, Result};
 use crate::image::Image;
-use crate::judge::{TestReport, Verdict as CaseVerdict};
+use crate::judge::{Judge, TestReport, Verdict as CaseVerdict};
 use crate::logs::BootLogs;
 use crate::plan::Boot;
 use crate::qemu::Qemu;
@@ -186,7 +186,7 @@ impl Campaign<'_> {
             let limits = Limits {
                 boot: self.timeout.unwrap_or_else(|| self.baseline.start_timeout()),
                 test: &of_test,
-                until_failure: true,
+                enough: &Judge::is_failing,
                 debug: Debug::No,
             };
             let invocation = self.qemu.invocation(&boot);

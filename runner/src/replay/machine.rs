@@ -90,8 +90,12 @@ impl Machine {
         let config = &self.rig.on.config;
         let time = self.timeout.unwrap_or_else(|| config.test_time(&self.test));
         let boot_time = Duration::from_secs(config.qemu.boot_timeout_s);
-        let limits =
-            Limits { boot: boot_time, test: &|_| time, until_failure: false, debug: Debug::No };
+        let limits = Limits {
+            boot: boot_time,
+            test: &|_| time,
+            enough: &boot::never_enough,
+            debug: Debug::No,
+        };
         let invocation = self.rig.qemu.invocation(boot);
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
         let mut observer = Observer::default();

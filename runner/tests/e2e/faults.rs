@@ -80,7 +80,7 @@ fn a_snapshot_that_cannot_be_made_is_not_missed() {
 
     let out = world.script(&[&args[..], &["--snapshot", "always"]].concat(), script, "success.log");
     assert_eq!(out.code, 69, "{out:?}");
-    assert!(out.stderr.contains("without --snapshot always it goes without"), "{out:?}");
+    assert!(out.stderr.contains("omit --snapshot always to boot without one"), "{out:?}");
 
     let out = world.script(&[&args[..], &["--snapshot", "never"]].concat(), script, "success.log");
     assert_eq!(out.code, 0, "{out:?}");
