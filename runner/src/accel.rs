@@ -26,8 +26,9 @@ use crate::signals::Stop;
 
 /// The device.
 const DEVICE: &str = "/dev/kvm";
-/// Where KVM boots Xen, it takes about a second.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Where KVM boots Xen, it takes about a second; the answer is remembered, so better wait too long
+/// once than go without KVM from then on.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// For which boots to use KVM.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,16 +14,19 @@ use crate::debug::{self, Debug, Kept};
 use crate::exit::{Error, IoContext, Result};
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
 use crate::logs::BootLogs;
-use crate::process::Guarded;
+use crate::process::{Guarded, Waits};
 use crate::qemu::Invocation;
 use crate::signals::Stop;
 
 /// Time to leave by itself after the guest's last line.
-const GRACE: Duration = Duration::from_secs(2);
-/// A dying Xen has finished speaking after this much silence,
-const QUIET: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_secs(5);
+/// A dying Xen has finished speaking after this much silence, unless its last line or QEMU's end
+/// says so before,
+const QUIET: Duration = Duration::from_secs(1);
 /// or after this time, whatever it still prints.
-const DEATH_SPEECH: Duration = Duration::from_secs(5);
+const DEATH_SPEECH: Duration = Duration::from_secs(10);
+/// Between two looks at whether a machine that may be kept has come to its end: its QEMU stays.
+const LOOK: Duration = Duration::from_millis(100);
 /// Whoever looks on sees the logs this late: QEMU hands over single bytes, too many to flush each.
 const LOG_DELAY: Duration = Duration::from_millis(50);
 /// A debugger's user has as much time as he likes.
@@ -31,7 +34,8 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Lines of QEMU's complaints that are worth a quotation.
 const QUOTED: usize = 8;
 
-/// How long things may take.
+/// How long things may take, on a machine that has the time: while QEMU waits for a CPU that others
+/// use, none of these passes.
 pub struct Limits<'a> {
     /// From power on to the first test, and between two tests.
     pub boot: Duration,
@@ -142,7 +146,7 @@ pub fn run(
         .start(logs.dir(), stderr)
         .map_err(|e| Error::Tool(format!("cannot start {}: {e}", carrier.shell())))?;
 
-    let mut watch = Watch::new(start, limits, carrier.grace());
+    let mut watch = Watch::new(start, limits, carrier.grace(), process.waits());
     watch.bytes(carrier.before(), &mut judge, logs, on_event)?;
     let ended = watch.supervise(&mut process, &mut judge, stop, logs, on_event)?;
     let elapsed = start.elapsed();
@@ -222,27 +226,41 @@ enum Ended {
     Stopped(End),
 }
 
+/// A moment, and for how long until then the process had waited for a CPU.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    waited: Duration,
+}
+
 /// The clock side of a boot.
 struct Watch<'a> {
     start: Instant,
     limits: &'a Limits<'a>,
     grace: Duration,
-    deadline: Instant,
+    waits: Waits,
+    /// Where the time for what is under way began,
+    since: Mark,
+    /// and how much that is.
+    time: Duration,
+    /// What is said when it is over.
     deadline_reason: String,
     last_output: Instant,
     /// Whether it said anything at all.
     heard: bool,
-    dying_since: Option<Instant>,
+    dying_since: Option<Mark>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(start: Instant, limits: &'a Limits<'a>, grace: Duration) -> Self {
+    fn new(start: Instant, limits: &'a Limits<'a>, grace: Duration, waits: Waits) -> Self {
         let seconds = limits.boot.as_secs();
         Watch {
             start,
             limits,
             grace,
-            deadline: start + limits.boot,
+            waits,
+            since: Mark { at: start, waited: Duration::ZERO },
+            time: limits.boot,
             deadline_reason: format!("no test began within {seconds} s of power on"),
             last_output: start,
             heard: false,
@@ -274,9 +292,23 @@ impl<'a> Watch<'a> {
                 return Ok(Ended::Stopped(End::Interrupted));
             }
             let until = self.until(judge);
-            let left = until.saturating_duration_since(Instant::now());
+            let mut left = until.at.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                let lost = self.waits.so_far().saturating_sub(until.waited);
+                left = (until.at + lost).saturating_duration_since(Instant::now());
+            }
+            if left.is_zero() {
+                let lost = self.waits.so_far().as_secs_f64();
+                let at = self.start.elapsed().as_secs_f64();
+                logs.decision(&format!("{at:.3} s: {lost:.3} s of it without a CPU"))?;
                 return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
+            }
+            let keep = self.limits.debug == Debug::Keep && judge.has_result();
+            if keep && debug::has_shut_down(logs.dir()) {
+                return Ok(Ended::Stopped(End::Exited));
+            }
+            if keep {
+                left = left.min(LOOK);
             }
             let now = Instant::now();
             if flush_due.is_some_and(|due| due <= now) {
@@ -346,18 +378,16 @@ impl<'a> Watch<'a> {
                 Event::Line(line) => logs.line(line)?,
                 Event::TestStarted(name) => {
                     let time = (self.limits.test)(name);
-                    self.deadline = now + time;
+                    self.begin(now, time);
                     self.deadline_reason = format!("no result within {} s", time.as_secs());
                 }
                 Event::TestEnded => {
-                    self.deadline = now + self.limits.boot;
+                    self.begin(now, self.limits.boot);
                     let seconds = self.limits.boot.as_secs();
                     self.deadline_reason =
                         format!("neither a test nor the end within {seconds} s of the last result");
                 }
-                // A machine that may be kept stays anyway.
-                Event::Final if self.limits.debug == Debug::Keep => self.deadline = now + QUIET,
-                Event::Final => self.deadline = now + self.grace,
+                Event::Final => self.begin(now, self.grace),
                 Event::Xen(_) | Event::TestSettled(_) => {}
             }
             let at = (now - self.start).as_secs_f64();
@@ -368,25 +398,37 @@ impl<'a> Watch<'a> {
             on_event(event);
         }
         if judge.vitals() > Vitals::Alive && self.dying_since.is_none() {
-            self.dying_since = Some(now);
+            self.dying_since = Some(self.mark(now));
             let at = (now - self.start).as_secs_f64();
             logs.decision(&format!("{at:.3} s: Xen is dying"))?;
         }
         Ok(())
     }
 
-    /// When to stop if nothing more happens.
-    fn until(&self, judge: &Judge) -> Instant {
+    fn mark(&self, at: Instant) -> Mark {
+        Mark { at, waited: self.waits.so_far() }
+    }
+
+    /// Something begins that may take so long.
+    fn begin(&mut self, now: Instant, time: Duration) {
+        (self.since, self.time) = (self.mark(now), time);
+    }
+
+    /// When to stop if nothing more happens, and the process had its CPU from a moment on until
+    /// which it had waited so long.
+    fn until(&self, judge: &Judge) -> Mark {
+        let deadline = Mark { at: self.since.at + self.time, ..self.since };
         if self.limits.debug == Debug::Gdb {
-            return self.start + FOR_EVER;
+            return Mark { at: self.start + FOR_EVER, ..self.since };
         }
         match (judge.vitals(), self.dying_since) {
-            (Vitals::Dead, Some(since)) => since,
+            // There is nothing to wait for.
+            (Vitals::Dead, Some(since)) => Mark { waited: Duration::MAX, ..since },
             (_, Some(since)) => {
-                let end = (self.last_output + QUIET).min(since + DEATH_SPEECH);
-                end.min(self.deadline)
+                let end = (self.last_output + QUIET).min(since.at + DEATH_SPEECH);
+                if end < deadline.at { Mark { at: end, ..since } } else { deadline }
             }
-            _ => self.deadline,
+            _ => deadline,
         }
     }
 

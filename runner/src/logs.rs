@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::console::{Line, Source};
 use crate::exit::{Error, IoContext, Result};
 use crate::qemu::{IMAGE_LINK, XEN_LINK};
+use crate::signals::Stop;
 
 /// What the console said, byte for byte.
 pub const CONSOLE: &str = "console.log";
@@ -25,7 +26,9 @@ pub struct RunLogs {
 
 impl RunLogs {
     /// A new folder below `base`, with `latest` pointing to it.
-    pub fn create(base: &Path) -> Result<RunLogs> {
+    ///
+    /// Whoever sees the folder may send a signal: `_heard` is there to hear it.
+    pub fn create(base: &Path, _heard: &Stop) -> Result<RunLogs> {
         fs::create_dir_all(base).io("create", base)?;
         let base = base.canonicalize().io("resolve", base)?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();

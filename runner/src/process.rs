@@ -4,6 +4,7 @@
 //! runner included (PR_SET_PDEATHSIG). So the thread that spawns a child has to be the one that waits for it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -68,6 +69,11 @@ impl Guarded {
         pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("a child process"))
     }
 
+    /// How long it has to wait for a CPU.
+    pub fn waits(&self) -> Waits {
+        Waits(self.child.id())
+    }
+
     /// Ends it, in the way it was started for; harmless when it is gone.
     pub fn stop(&mut self) {
         drop(self.child.stdin.take());
@@ -93,6 +99,24 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         self.stop();
         let _ = self.child.wait();
+    }
+}
+
+/// How long a process waits, being ready to run, for a CPU that others use.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits(u32);
+
+impl Waits {
+    /// How long its threads have waited until now: the one that waited longest, since a sum would
+    /// grow faster than time. Nothing where the kernel does not tell (`CONFIG_SCHED_INFO`).
+    pub fn so_far(self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten();
+        let waited = threads.filter_map(|thread| {
+            // In ns: time on a CPU, time in the queue for one; how often it ran.
+            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse().ok()
+        });
+        Duration::from_nanos(waited.max().unwrap_or(0))
     }
 }
 
@@ -152,5 +176,34 @@ impl Tool {
             self.name,
             arguments.join(" ")
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    use super::*;
+
+    #[test]
+    fn who_shares_a_cpu_waits() {
+        let busy = || {
+            let mut command = Command::new("sh");
+            Guarded::spawn(command.args(["-c", "while :; do :; done"])).unwrap()
+        };
+        let pair = [busy(), busy()];
+        let allowed = sched_getaffinity(None).unwrap();
+        let cpu = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).unwrap();
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        for process in &pair {
+            let pid = Pid::from_raw(process.child.id().cast_signed());
+            sched_setaffinity(pid, &one).unwrap();
+        }
+        // However long that takes.
+        while pair.iter().any(|process| process.waits().so_far() < Duration::from_millis(100)) {
+            thread::sleep(BREATH);
+        }
+        drop(pair);
     }
 }

@@ -134,7 +134,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         image: &image,
         debug,
         xen_syms: &xen_syms,
-        logs: RunLogs::create(&base)?,
+        logs: RunLogs::create(&base, &stop)?,
         stop: &stop,
         jobs: match debug {
             Debug::Keep => NonZeroUsize::MIN,

@@ -66,12 +66,17 @@ created=$status
 console=
 if [ $status = 0 ] && [ -z "$stopped" ]; then
     # A console whose input ends leaves; this one's never does.
-    mkfifo "$dir/input"
-    watch ALRM xl console -t pv "$name" <>"$dir/input" 2>"$dir/console" &
+    mkfifo "$dir/input" "$dir/output"
+    # What came is known here, too.
+    : >"$dir/heard"
+    tee "$dir/heard" <"$dir/output" 2>/dev/null &
+    listener=$!
+    watch ALRM xl console -t pv "$name" <>"$dir/input" >"$dir/output" 2>"$dir/console" &
     console=$!
     xl unpause "$name" >"$dir/said" 2>&1 || { words; say "cannot unpause $name"; status=2; }
 fi
 
+looks=3
 while [ $status = 0 ] && [ -z "$stopped" ]; do
     if [ -n "$gone" ]; then
         grep -v "$boring" "$dir/console" >&2
@@ -85,12 +90,24 @@ while [ $status = 0 ] && [ -z "$stopped" ]; do
         xl domid "$name" >/dev/null 2>&1 || { say "$name is gone"; break; }
         ;;
     *c*) say "$name crashed"; break ;;
-    *s*) say "$name ended"; break ;;
+    *s*)
+        say "$name ended"
+        # It owes a last line.
+        looks=25
+        break
+        ;;
     esac
     sleep 0.2
 done
-# What the daemon has read from a domain that ended is on its way here.
-[ -n "$stopped" ] || sleep 0.5
+# What the daemon has read from a domain that ended is on its way here: up to the guest's last line,
+# or, where none comes, until nothing has come for some looks in a row.
+complete() { grep -q '^Test result: ' "$dir/heard" && [ -z "$(tail -c 1 "$dir/heard")" ]; }
+quiet=0 before=
+while [ -n "$console" ] && [ -z "$stopped" ] && [ $quiet -lt $looks ] && ! complete 2>/dev/null; do
+    sleep 0.2
+    now=$(wc -c <"$dir/heard")
+    if [ "$now" = "$before" ]; then quiet=$((quiet + 1)); else quiet=0 before=$now; fi
+done
 [ -z "$stopped" ] || status=1
 
 id=$(xl domid "$name" 2>/dev/null)
@@ -106,7 +123,7 @@ if [ "$created" = 0 ] || [ -n "$id" ]; then
 fi
 if [ -n "$console" ]; then
     kill $console 2>/dev/null
-    wait $console 2>/dev/null
+    wait $console $listener 2>/dev/null
 fi
 # Xen's own words, from the first one about this domain on; not those of every creation.
 if [ -n "$id" ]; then

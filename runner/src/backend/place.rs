@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::exit::{Error, IoContext, Result};
 use crate::process::Guarded;
 
-/// Time for the folder to be removed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the folder to be removed, on a busy machine too: one that is gone keeps us waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes the folder, names it, and keeps it until nobody listens any more.
 const KEEPER: &str = "trap '' HUP INT PIPE; dir=$(mktemp -d /tmp/xtf-runner.XXXXXX) || exit; \

@@ -87,7 +87,8 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
     about.expectations = policy.expectations.clone();
-    let logs = RunLogs::create(&base)?;
+    let stop = Stop::install()?;
+    let logs = RunLogs::create(&base, &stop)?;
     let backend = Domains::new(source(logs.dir()), &image, words)?;
     let time =
         |test: &TestMeta| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs);
@@ -97,7 +98,7 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
         debug: Debug::No,
         xen_syms: &[],
         logs,
-        stop: &Stop::install()?,
+        stop: &stop,
         // A domain at a time, unless told otherwise: its Xen may be busy with other things.
         jobs: args.jobs.unwrap_or(NonZeroUsize::MIN),
         policy,

@@ -18,8 +18,8 @@ use crate::process::Guarded;
 /// Runs a domain, where xl is.
 const AGENT: &str = include_str!("agent.sh");
 
-/// Time for xl to destroy a domain, under emulation and load too.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Time for xl to destroy a domain, under emulation and load too; longer than the agent tries.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// See the module.
 pub struct Site {

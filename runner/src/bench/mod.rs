@@ -237,7 +237,8 @@ impl Bench<'_> {
         let qemu = Qemu { mode, ..self.rig.qemu.clone() };
         let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0(self.ready) };
         let backend = FromSnapshot::new(dom0, &boots, snapshot);
-        let (logs, test_time) = (RunLogs::create(dir.path())?, self.rig.test_time(None));
+        let logs = RunLogs::create(dir.path(), self.stop)?;
+        let test_time = self.rig.test_time(None);
         let session = Session {
             image,
             policy: Policy::declared(image),

@@ -49,8 +49,8 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         plugin.prepare(dir, &addresses)
     };
     let backend = AsDom0 { prepare: &prepare, ..rig.dom0(&build.ready) };
-    let logs = RunLogs::create(&rig.on.config.workspace.join("logs"))?;
     let (stop, jobs) = (Stop::install()?, args.jobs.unwrap_or_else(cpus));
+    let logs = RunLogs::create(&rig.on.config.workspace.join("logs"), &stop)?;
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
     let mut display = without_files(&rig.image, &rig.version)?;

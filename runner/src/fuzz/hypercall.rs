@@ -184,16 +184,21 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         Error::Data(format!("the image {path} has no test {TEST}; build it with `make build`"))
     })?;
     let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.qemu.as_deref(), &config) };
-    let logs = RunLogs::create(&args.logs.clone().unwrap_or(config.workspace.join("logs")))?;
     let xen = if booting {
         the_xen(&config, args.xen.as_deref())?
     } else {
         Hypervisor::elsewhere(args.host.as_deref().unwrap_or("xl"))
     };
-    let source = if booting {
+    let mut xens = Vec::new();
+    if booting {
         qemu.probe()?;
         let cache = Cache::of_workspace(&config.workspace)?;
-        let xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
+        xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
+    }
+    let stop = Stop::install()?;
+    let base = args.logs.clone().unwrap_or(config.workspace.join("logs"));
+    let logs = RunLogs::create(&base, &stop)?;
+    let source = if booting {
         Source::Booted { qemu: &qemu, xens, logs: logs.dir().to_owned() }
     } else {
         let remote = args.host.as_ref().map(|host| Remote::of(host, args.ssh_config.as_deref()));
@@ -209,7 +214,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         backend: &backend,
         expectations: Expectations::load(args.expect.as_deref(), &config, &image.tests)?,
         logs,
-        stop: &Stop::install()?,
+        stop: &stop,
         start: Instant::now(),
         rounds: Cell::new(1),
         domains: 0,

@@ -190,7 +190,7 @@ impl Measure<'_> {
     }
 
     fn logs(&self) -> Result<RunLogs> {
-        RunLogs::create(&self.rig.on.config.workspace.join("logs"))
+        RunLogs::create(&self.rig.on.config.workspace.join("logs"), self.stop)
     }
 
     fn subject(&self) -> Result<Subject> {

@@ -56,6 +56,7 @@ impl Machine {
             let image = image.path.display();
             Error::Data(format!("the image {image} has no test {TEST}; build it anew"))
         })?;
+        let stop = Stop::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for the boots' logs".into(),
             source,
@@ -67,7 +68,7 @@ impl Machine {
             test,
             environment: on.env,
             timeout: on.timeout.map(Duration::from_secs),
-            stop: Stop::install()?,
+            stop,
             dir,
             count: AtomicUsize::new(0),
         })

@@ -7,11 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use crate::world::{Output, World};
+use crate::world::{Output, PATIENCE, World};
 
 fn finish(mut command: Command) -> Output {
     command.output().unwrap().into()
@@ -75,7 +74,7 @@ fn a_second_runner_waits_for_the_first() {
     let reader = thread::spawn(move || {
         second_said.lines().map_while(Result::ok).for_each(|line| lines.send(line).unwrap());
     });
-    let line = said.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
+    let line = said.recv_timeout(PATIENCE).unwrap_or_default();
 
     let mut gate = OpenOptions::new().write(true).open(world.path("pipe.never")).unwrap();
     writeln!(gate, "go on").unwrap();

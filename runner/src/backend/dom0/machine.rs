@@ -26,12 +26,12 @@ const INITRAMFS_LINK: &str = "initramfs";
 /// What the dom0 says of itself on its console.
 const READY: &str = "xtf-dom0: ready";
 const FAILED: &str = "xtf-dom0: failed: ";
-/// From power on to a working toolstack, with room for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// From power on to a working toolstack, which takes half a minute, with room for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two looks at whether the user wants an end.
 const BREATH: Duration = Duration::from_millis(100);
-/// Between Xen's last words and the reset that it waits five seconds for.
-const DEATH: Duration = Duration::from_secs(8);
+/// Between Xen's last words and the reset that it waits five seconds for, after which QEMU leaves.
+const DEATH: Duration = Duration::from_secs(30);
 /// What the machine is called in the configuration for ssh.
 const ALIAS: &str = "xtf-dom0";
 /// What QEMU says where somebody else has the port.

@@ -1,7 +1,11 @@
 //! `xtf-runner dom0`: the Linux dom0 of `qemu-xl` for people and scripts.
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
 use std::slice;
+
+use tempfile::NamedTempFile;
 
 use super::machine::Machine;
 use crate::backend::place::{Place, quote};
@@ -24,9 +28,9 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
     };
     qemu.probe()?;
     let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
-    let logs = RunLogs::create(&config.workspace.join("logs"))?;
-    note(&format!("booting; logs in {}", logs.dir().display()));
     let stop = Stop::install()?;
+    let logs = RunLogs::create(&config.workspace.join("logs"), &stop)?;
+    note(&format!("booting; logs in {}", logs.dir().display()));
     let folder = logs.dir().join(format!("dom0-{}", xen.name));
     let machine = Machine::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
     let place = Place::beyond(machine.remote())?;
@@ -35,7 +39,12 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
         place.put(&name, &fs::read(file).io("read", file)?)?;
     }
     if let Some(path) = &args.ssh_config {
-        fs::write(path, machine.ssh_config()?).io("write", path)?;
+        // In one step: as soon as it is there, it can be used.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(folder).io("write to", folder)?;
+        file.write_all(machine.ssh_config()?.as_bytes()).io("write", path)?;
+        file.persist(path).map_err(|e| e.error).io("write", path)?;
     }
     let folder = quote(place.folder());
     let mut command = if args.command.is_empty() {
