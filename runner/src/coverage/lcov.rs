@@ -27,10 +27,12 @@ impl Lines {
         let loader = Loader::new(syms)
             .map_err(|e| in_file(syms, &format!("has damaged debug information: {e}")))?;
         let mut lines = BTreeMap::new();
-        for instruction in functions.iter().flat_map(|function| body(function)) {
-            let place = loader.find_location(instruction.ip()).ok().flatten();
-            if let Some(place) = place.and_then(|at| Some((at.file?.to_owned(), at.line?))) {
-                lines.insert(instruction.ip(), place);
+        for function in functions {
+            for instruction in body(function)? {
+                let place = loader.find_location(instruction.ip()).ok().flatten();
+                if let Some(place) = place.and_then(|at| Some((at.file?.to_owned(), at.line?))) {
+                    lines.insert(instruction.ip(), place);
+                }
             }
         }
         if lines.is_empty() {
@@ -129,7 +131,7 @@ mod tests {
 
         let lines = Lines::of(&exe, &[&function]).unwrap();
         let symbols = Symbols { build_id: Vec::new(), functions: Vec::new(), names: Vec::new() };
-        let mut covered = Covered::new(&function);
+        let mut covered = Covered::new(&function).unwrap();
         covered.counts[0] = 5;
         let coverage =
             Coverage { xen: "x", provenance: "here", symbols: &symbols, functions: vec![covered] };

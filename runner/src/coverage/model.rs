@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use iced_x86::Instruction;
 
-use crate::exit::{Error, Result};
+use crate::exit::Result;
 use crate::plugin::Counts;
 use crate::xen_symbols::code::{self, Block};
 use crate::xen_symbols::{Build, Function, Symbols};
@@ -53,10 +53,10 @@ pub struct Covered<'a> {
 
 impl<'a> Covered<'a> {
     /// Not executed yet.
-    pub fn new(function: &'a Function) -> Covered<'a> {
-        let instructions = code::body(function);
+    pub fn new(function: &'a Function) -> Result<Covered<'a>> {
+        let instructions = code::body(function)?;
         let blocks = code::blocks(&instructions);
-        Covered { function, counts: vec![0; instructions.len()], instructions, blocks }
+        Ok(Covered { function, counts: vec![0; instructions.len()], instructions, blocks })
     }
 
     /// How often the function was entered: executions of its first instruction.
@@ -97,16 +97,7 @@ pub struct Coverage<'a> {
 impl<'a> Coverage<'a> {
     /// Nothing was executed yet.
     pub fn new(xen: &'a str, build: &'a Build, functions: Vec<&'a Function>) -> Result<Self> {
-        let functions: Vec<Covered<'_>> = functions.into_iter().map(Covered::new).collect();
-        for covered in &functions {
-            if let Some(bad) = covered.instructions.iter().find(|i| i.is_invalid()) {
-                return Err(Error::Data(format!(
-                    "the code of {} can't be decoded at {:#x}; leave it out of --functions",
-                    covered.function.name,
-                    bad.ip()
-                )));
-            }
-        }
+        let functions = functions.into_iter().map(Covered::new).collect::<Result<_>>()?;
         let provenance = &build.ready.provenance;
         Ok(Coverage { xen, provenance, symbols: &build.symbols, functions })
     }
