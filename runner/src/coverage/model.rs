@@ -6,7 +6,7 @@ use iced_x86::Instruction;
 
 use crate::exit::Result;
 use crate::plugin::Counts;
-use crate::xen_symbols::code::{self, Block};
+use crate::xen_symbols::code::{self, Block, Targets};
 use crate::xen_symbols::{Build, Function, Symbols};
 
 /// How much of something was executed.
@@ -53,9 +53,9 @@ pub struct Covered<'a> {
 
 impl<'a> Covered<'a> {
     /// Not executed yet.
-    pub fn new(function: &'a Function) -> Result<Covered<'a>> {
-        let instructions = code::body(function)?;
-        let blocks = code::blocks(&instructions);
+    pub fn new(function: &'a Function, targets: &Targets) -> Result<Covered<'a>> {
+        let instructions = code::body(function, targets)?;
+        let blocks = code::blocks(&instructions, targets);
         Ok(Covered { function, counts: vec![0; instructions.len()], instructions, blocks })
     }
 
@@ -97,7 +97,9 @@ pub struct Coverage<'a> {
 impl<'a> Coverage<'a> {
     /// Nothing was executed yet.
     pub fn new(xen: &'a str, build: &'a Build, functions: Vec<&'a Function>) -> Result<Self> {
-        let functions = functions.into_iter().map(Covered::new).collect::<Result<_>>()?;
+        let targets = Targets::of(&build.symbols);
+        let covered = functions.into_iter().map(|function| Covered::new(function, &targets));
+        let functions = covered.collect::<Result<_>>()?;
         let provenance = &build.ready.provenance;
         Ok(Coverage { xen, provenance, symbols: &build.symbols, functions })
     }

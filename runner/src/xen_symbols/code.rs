@@ -50,17 +50,38 @@ fn udb(code: &[u8]) -> Option<usize> {
     (prefixes < LONGEST && code.get(prefixes) == Some(&UDB)).then_some(prefixes + 1)
 }
 
+/// Where the direct branches of a Xen lead.
+///
+/// Those of all its functions: the compiler splits what is rarely executed off a function
+/// (`.cold`), and each of the two jumps into the midst of the other.
+#[derive(Debug)]
+pub struct Targets(BTreeSet<u64>);
+
+impl Targets {
+    /// Those of `symbols`; of a function that can't be decoded, nothing is known.
+    pub fn of(symbols: &Symbols) -> Targets {
+        let functions = symbols.functions.iter().filter_map(|function| instructions(function).ok());
+        let branches = functions.flatten().filter(|instruction| !goes_on(instruction));
+        let direct = branches.filter(|branch| branch.op0_kind() == OpKind::NearBranch64);
+        Targets(direct.map(|branch| branch.near_branch_target()).collect())
+    }
+
+    fn contains(&self, instruction: &Instruction) -> bool {
+        self.0.contains(&instruction.ip())
+    }
+}
+
 /// The instructions of `function` without those that only fill up space: basic blocks of nothing
 /// but NOPs, to which no branch leads.
-pub fn body(function: &Function) -> Result<Vec<Instruction>> {
+pub fn body(function: &Function, targets: &Targets) -> Result<Vec<Instruction>> {
     let all = instructions(function)?;
-    let targets = targets(&all);
     let fills = |instruction: &Instruction| {
         // An INT3 stops processors that speculate past a return.
         matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3)
     };
-    let useful = blocks(&all).into_iter().filter(|block| {
-        targets.contains(&block.address) || !all[block.instructions.clone()].iter().all(fills)
+    let useful = blocks(&all, targets).into_iter().filter(|block| {
+        let instructions = &all[block.instructions.clone()];
+        targets.contains(&instructions[0]) || !instructions.iter().all(fills)
     });
     Ok(useful.flat_map(|block| all[block.instructions].to_vec()).collect())
 }
@@ -76,16 +97,15 @@ pub struct Block {
 
 /// The basic blocks of a function's [`body`].
 ///
-/// A block ends before whatever a branch of the function leads to, and after whatever does not
+/// A block ends before whatever a branch leads to, and after whatever does not
 /// simply go on. A call goes on. Where an indirect jump leads is not known, but a compiler begins
 /// what it leads to after something that does not go on.
-pub fn blocks(body: &[Instruction]) -> Vec<Block> {
-    let targets = targets(body);
+pub fn blocks(body: &[Instruction], targets: &Targets) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut open = false;
     for (index, instruction) in body.iter().enumerate() {
         match blocks.last_mut() {
-            Some(block) if open && !targets.contains(&instruction.ip()) => {
+            Some(block) if open && !targets.contains(instruction) => {
                 block.instructions.end += 1;
             }
             _ => blocks.push(Block { address: instruction.ip(), instructions: index..index + 1 }),
@@ -103,13 +123,6 @@ pub fn blocks(body: &[Instruction]) -> Vec<Block> {
 fn goes_on(instruction: &Instruction) -> bool {
     let flow = instruction.flow_control();
     matches!(flow, FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall)
-}
-
-/// Where direct branches lead.
-fn targets(instructions: &[Instruction]) -> BTreeSet<u64> {
-    let branches = instructions.iter().filter(|instruction| !goes_on(instruction));
-    let direct = branches.filter(|branch| branch.op0_kind() == OpKind::NearBranch64);
-    direct.map(Instruction::near_branch_target).collect()
 }
 
 /// The instruction, one of [`instructions`], in words.
@@ -145,21 +158,28 @@ pub fn assembly(symbols: &Symbols, instruction: &Instruction) -> String {
 mod tests {
     use super::*;
 
-    fn function(code: &[&[u8]]) -> Function {
+    fn function(address: u64, code: &[&[u8]]) -> Function {
         Function {
             name: "f".into(),
             file: None,
             label: "f".into(),
-            address: 0x2000,
-            physical: 0x1000,
+            address,
+            physical: address - 0x1000,
             code: code.concat(),
         }
     }
 
-    fn shape(code: &[&[u8]]) -> Vec<(u64, Range<usize>)> {
-        let body = body(&function(code)).unwrap();
-        let blocks = blocks(&body).into_iter();
-        blocks.map(|block| (block.address - 0x2000, block.instructions)).collect()
+    fn symbols(functions: Vec<Function>) -> Symbols {
+        Symbols { build_id: Vec::new(), functions, names: Vec::new() }
+    }
+
+    /// The blocks of the first of `functions`.
+    fn shape(functions: Vec<Function>) -> Vec<(u64, Range<usize>)> {
+        let symbols = symbols(functions);
+        let (function, targets) = (&symbols.functions[0], Targets::of(&symbols));
+        let body = body(function, &targets).unwrap();
+        let blocks = blocks(&body, &targets).into_iter();
+        blocks.map(|block| (block.address - function.address, block.instructions)).collect()
     }
 
     #[test]
@@ -188,10 +208,10 @@ mod tests {
             (&[0xc3], "ret"),
             (&[0xd6], "udb"),
         ];
-        let function = function(&expected.map(|(bytes, _)| bytes));
+        let function = function(0x2000, &expected.map(|(bytes, _)| bytes));
         let found = instructions(&function).unwrap();
         assert_eq!(found.len(), expected.len());
-        let symbols = Symbols { build_id: Vec::new(), functions: Vec::new(), names: Vec::new() };
+        let symbols = symbols(Vec::new());
         let mut address = function.address;
         for (instruction, (bytes, words)) in found.iter().zip(expected) {
             let (start, size) = (instruction.ip(), instruction.len());
@@ -210,7 +230,7 @@ mod tests {
             &[0x90, 0x62, 0xd6],           // too short
             &[0x90, 0x66],                 // nothing behind a prefix
         ] {
-            let error = body(&function(&[code])).unwrap_err().to_string();
+            let error = instructions(&function(0x2000, &[code])).unwrap_err().to_string();
             assert!(error.contains("f can't be decoded at 0x2001"), "{error}");
         }
     }
@@ -219,7 +239,8 @@ mod tests {
     fn a_udb_ends_a_block_as_ud2_does() {
         for (bug, size) in [(&[0xd6][..], 1), (&[0x0f, 0x0b], 2)] {
             let code = [&[0x85, 0xc0][..], bug, &[0x48, 0x89, 0xc3], &[0xc3]];
-            assert_eq!(shape(&code), [(0, 0..2), (2 + size, 2..4)]);
+            let shape = shape(vec![function(0x2000, &code)]);
+            assert_eq!(shape, [(0, 0..2), (2 + size, 2..4)]);
         }
     }
 
@@ -247,6 +268,29 @@ mod tests {
             (0x14, 7..8),
             (0x16, 8..9),
         ];
-        assert_eq!(shape(&code), expected);
+        assert_eq!(shape(vec![function(0x2000, &code)]), expected);
+    }
+
+    #[test]
+    fn a_block_begins_where_another_function_jumps_to() {
+        let cold = function(
+            0x3000,
+            &[
+                &[0x89, 0xc3], // 0: mov
+                &[0x89, 0xc1], // 2: mov, where f comes to
+                &[0xc3],       // 4
+            ],
+        );
+        let hot = function(
+            0x2000,
+            &[
+                &[0x0f, 0x84, 0xfc, 0x0f, 0x00, 0x00], // 0: je cold+2
+                &[0xe8, 0xf9, 0x0f, 0x00, 0x00],       // 6: call cold+4: no jump
+                &[0xc3],                               // b
+            ],
+        );
+        // One that can't be decoded is none of theirs.
+        let other = function(0x4000, &[&[0x06]]);
+        assert_eq!(shape(vec![cold, hot, other]), [(0, 0..1), (2, 1..3)]);
     }
 }
