@@ -18,7 +18,7 @@ use crate::plugin::Plugin;
 use crate::qemu::{IMAGE_LINK, Invocation, XEN_LINK};
 use crate::rig::{OneXen, Rig};
 use crate::select::Selected;
-use crate::xen_symbols::code::{blocks, body};
+use crate::xen_symbols::code::{Targets, blocks, body};
 use crate::xen_symbols::{Build, Function};
 
 pub use crate::judge::xen::{Vitals, Watch};
@@ -84,7 +84,7 @@ impl Target {
     pub fn of(args: &GuidedArgs) -> Result<Target> {
         let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
         let build = on.build(args.symbols.as_deref())?;
-        let blocks = starts(&build.functions(&args.functions)?);
+        let blocks = starts(&build.functions(&args.functions)?, &Targets::of(&build.symbols))?;
         let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
         let config = &rig.on.config;
         let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
@@ -146,10 +146,12 @@ impl Target {
 }
 
 /// Where the basic blocks of `functions` begin.
-fn starts(functions: &[&Function]) -> Vec<u64> {
-    let blocks = functions.iter().flat_map(|function| blocks(&body(function)));
-    let mut starts: Vec<u64> = blocks.map(|block| block.address).collect();
+fn starts(functions: &[&Function], targets: &Targets) -> Result<Vec<u64>> {
+    let mut starts = Vec::new();
+    for function in functions {
+        starts.extend(blocks(&body(function, targets)?, targets).iter().map(|block| block.address));
+    }
     starts.sort_unstable();
     starts.dedup();
-    starts
+    Ok(starts)
 }

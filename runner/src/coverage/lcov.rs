@@ -11,8 +11,7 @@ use addr2line::Loader;
 
 use super::model::Coverage;
 use crate::exit::Result;
-use crate::xen_symbols::code::body;
-use crate::xen_symbols::{Function, in_file};
+use crate::xen_symbols::in_file;
 
 /// A line of a source file.
 type Place = (String, u32);
@@ -22,15 +21,15 @@ type Place = (String, u32);
 pub struct Lines(BTreeMap<u64, Place>);
 
 impl Lines {
-    /// The lines of `functions` in the xen-syms `syms`.
-    pub fn of(syms: &Path, functions: &[&Function]) -> Result<Lines> {
+    /// The lines of the functions of `coverage` in the xen-syms `syms`.
+    pub fn of(syms: &Path, coverage: &Coverage<'_>) -> Result<Lines> {
         let loader = Loader::new(syms)
             .map_err(|e| in_file(syms, &format!("has damaged debug information: {e}")))?;
         let mut lines = BTreeMap::new();
-        for instruction in functions.iter().flat_map(|function| body(function)) {
-            let place = loader.find_location(instruction.ip()).ok().flatten();
+        for address in coverage.addresses() {
+            let place = loader.find_location(address).ok().flatten();
             if let Some(place) = place.and_then(|at| Some((at.file?.to_owned(), at.line?))) {
-                lines.insert(instruction.ip(), place);
+                lines.insert(address, place);
             }
         }
         if lines.is_empty() {
@@ -97,7 +96,8 @@ mod tests {
     use object::{Object, ObjectSection, ObjectSymbol};
 
     use crate::coverage::model::Covered;
-    use crate::xen_symbols::Symbols;
+    use crate::xen_symbols::code::Targets;
+    use crate::xen_symbols::{Function, Symbols};
 
     /// The line of the function that follows.
     const START: u32 = line!() + 4;
@@ -127,12 +127,13 @@ mod tests {
             code: text.data_range(address, size).unwrap().unwrap().to_vec(),
         };
 
-        let lines = Lines::of(&exe, &[&function]).unwrap();
-        let symbols = Symbols { build_id: Vec::new(), functions: Vec::new(), names: Vec::new() };
-        let mut covered = Covered::new(&function);
+        let symbols =
+            Symbols { build_id: Vec::new(), functions: vec![function], names: Vec::new() };
+        let mut covered = Covered::new(&symbols.functions[0], &Targets::of(&symbols)).unwrap();
         covered.counts[0] = 5;
         let coverage =
             Coverage { xen: "x", provenance: "here", symbols: &symbols, functions: vec![covered] };
+        let lines = Lines::of(&exe, &coverage).unwrap();
         let text = tracefile(&coverage, &lines);
         assert!(text.lines().any(|line| line.ends_with("coverage/lcov.rs")), "{text}");
         for line in [

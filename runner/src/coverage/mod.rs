@@ -33,10 +33,10 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
     let build = on.build(args.symbols.as_deref())?;
     let functions = build.functions(&args.functions)?;
-    // What can't be written in the end is better refused in the beginning.
-    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &functions)).transpose()?;
     let name = on.xen.name.clone();
     let mut coverage = Coverage::new(&name, &build, functions)?;
+    // What can't be written in the end is better refused in the beginning.
+    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &coverage)).transpose()?;
 
     let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;
     let tests = plan::choose(&rig.image, &args.selection, &args.env)?;

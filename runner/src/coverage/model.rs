@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use iced_x86::Instruction;
 
-use crate::exit::{Error, Result};
+use crate::exit::Result;
 use crate::plugin::Counts;
-use crate::xen_symbols::code::{self, Block};
+use crate::xen_symbols::code::{self, Block, Targets};
 use crate::xen_symbols::{Build, Function, Symbols};
 
 /// How much of something was executed.
@@ -53,10 +53,10 @@ pub struct Covered<'a> {
 
 impl<'a> Covered<'a> {
     /// Not executed yet.
-    pub fn new(function: &'a Function) -> Covered<'a> {
-        let instructions = code::body(function);
-        let blocks = code::blocks(&instructions);
-        Covered { function, counts: vec![0; instructions.len()], instructions, blocks }
+    pub fn new(function: &'a Function, targets: &Targets) -> Result<Covered<'a>> {
+        let instructions = code::body(function, targets)?;
+        let blocks = code::blocks(&instructions, targets);
+        Ok(Covered { function, counts: vec![0; instructions.len()], instructions, blocks })
     }
 
     /// How often the function was entered: executions of its first instruction.
@@ -97,16 +97,9 @@ pub struct Coverage<'a> {
 impl<'a> Coverage<'a> {
     /// Nothing was executed yet.
     pub fn new(xen: &'a str, build: &'a Build, functions: Vec<&'a Function>) -> Result<Self> {
-        let functions: Vec<Covered<'_>> = functions.into_iter().map(Covered::new).collect();
-        for covered in &functions {
-            if let Some(bad) = covered.instructions.iter().find(|i| i.is_invalid()) {
-                return Err(Error::Data(format!(
-                    "the code of {} can't be decoded at {:#x}; leave it out of --functions",
-                    covered.function.name,
-                    bad.ip()
-                )));
-            }
-        }
+        let targets = Targets::of(&build.symbols);
+        let covered = functions.into_iter().map(|function| Covered::new(function, &targets));
+        let functions = covered.collect::<Result<_>>()?;
         let provenance = &build.ready.provenance;
         Ok(Coverage { xen, provenance, symbols: &build.symbols, functions })
     }

@@ -47,7 +47,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         ));
     }
     if args.list {
-        write_out(&report::listing(&build.symbols, &sites))?;
+        write_out(&report::listing(&build.symbols, &sites)?)?;
         return Ok(Exit::Success);
     }
 
@@ -127,7 +127,8 @@ impl Measure<'_> {
                 &mut findings,
             )?;
         }
-        write_out(&report::summary(&self.build.symbols, self.sites, &findings, start.elapsed()))?;
+        let symbols = &self.build.symbols;
+        write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
         if let Some(stopped) = self.stop.requested() {
             return Ok(stopped);
         }

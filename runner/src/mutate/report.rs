@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Finding, Verdict};
 use super::sites::Site;
+use crate::exit::Result;
 use crate::xen_symbols::code::{assembly, instructions};
 use crate::xen_symbols::{Function, Symbols};
 
@@ -79,17 +80,17 @@ fn clock(time: Duration) -> String {
 }
 
 /// The places where Xen would be broken, one line each.
-pub fn listing(symbols: &Symbols, sites: &[Site<'_>]) -> String {
+pub fn listing(symbols: &Symbols, sites: &[Site<'_>]) -> Result<String> {
     let mut text = String::new();
     for site in sites {
-        let instruction = instructions(site.function)
+        let instruction = instructions(site.function)?
             .into_iter()
             .find(|instruction| instruction.ip() == site.address)
             .map(|instruction| assembly(symbols, &instruction))
             .unwrap_or_default();
         let _ = writeln!(text, "{:#x}  {:<44} {instruction}", site.address, site.name());
     }
-    text
+    Ok(text)
 }
 
 /// The final word: the table, the survivors, and who killed.
@@ -100,15 +101,15 @@ pub fn summary(
     sites: &[Site<'_>],
     findings: &BTreeMap<u64, Finding>,
     elapsed: Duration,
-) -> String {
+) -> Result<String> {
     let settled: Vec<(&Site<'_>, &Finding)> =
         sites.iter().filter_map(|site| Some((site, findings.get(&site.address)?))).collect();
-    let mut text = survivors(symbols, &settled);
+    let mut text = survivors(symbols, &settled)?;
     text += &table(sites, &settled);
     text += &killers(&settled);
     let boots: usize = settled.iter().map(|(_, finding)| finding.boots).sum();
     let _ = writeln!(text, "{boots} boots; {} min this time", clock(elapsed));
-    text
+    Ok(text)
 }
 
 fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &Finding)]) -> String {
@@ -159,12 +160,12 @@ fn killers(settled: &[(&Site<'_>, &Finding)]) -> String {
     text
 }
 
-fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> String {
+fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> Result<String> {
     let mut text = String::new();
     for (site, finding) in settled {
         let Verdict::Survived { differences } = &finding.verdict else { continue };
         let _ = writeln!(text, "\nsurvived: {} at {:#x}", site.name(), site.address);
-        let instructions = instructions(site.function);
+        let instructions = instructions(site.function)?;
         let at = instructions.iter().position(|i| i.ip() == site.address).unwrap_or(0);
         let end = (at + AFTER + 1).min(instructions.len());
         for instruction in &instructions[at.saturating_sub(BEFORE)..end] {
@@ -180,5 +181,5 @@ fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> String {
     if !text.is_empty() {
         text.push('\n');
     }
-    text
+    Ok(text)
 }

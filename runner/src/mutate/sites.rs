@@ -28,14 +28,7 @@ impl Site<'_> {
 /// of an operand is taken for a branch.
 pub fn find(function: &Function) -> Result<Vec<Site<'_>>> {
     let mut sites = Vec::new();
-    for instruction in instructions(function) {
-        if instruction.is_invalid() {
-            return Err(Error::Data(format!(
-                "the code of {} can't be decoded at {:#x}; leave it out of --functions",
-                function.name,
-                instruction.ip()
-            )));
-        }
+    for instruction in instructions(function)? {
         if instruction.is_jcc_short_or_near() {
             // Counted from the end, for the sake of prefixes: the opcode is right before the
             // distance, of which a short branch has one byte and a near one four.
@@ -104,8 +97,24 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_none_is_an_error() {
-        let function = function("f", None, 0x2000, &[0x90, 0x06, 0x74, 0x00]);
-        assert!(find(&function).unwrap_err().to_string().contains("f can't be decoded at 0x2001"));
+    fn branches_around_a_udb_are_sites() {
+        let code = [
+            &[0x74, 0x01][..],                     // 0: je
+            &[0xd6],                               // 2: udb
+            &[0x75, 0xfb],                         // 3: jne
+            &[0xd6],                               // 5: udb
+            &[0x2e, 0x7d, 0xf7],                   // 6: jge with a prefix
+            &[0x66, 0xd6],                         // 9: udb with one
+            &[0x0f, 0x84, 0xef, 0xff, 0xff, 0xff], // b: je, near
+            &[0xd6],                               // 11: udb
+            &[0x48, 0xc7, 0xc0, 0x74, 0x75, 0, 0], // 12: mov $0x7574,%rax: no branch in there
+            &[0x72, 0xe5],                         // 19: jb
+            &[0xd6],                               // 1b: udb
+        ]
+        .concat();
+        let function = function("f", None, 0x2000, &code);
+        let sites = find(&function).unwrap();
+        let places = sites.iter().map(|site| (site.address - 0x2000, site.opcode - 0x1000));
+        assert!(places.eq([(0, 0), (3, 3), (6, 7), (0xb, 0xc), (0x19, 0x19)]));
     }
 }
