@@ -41,6 +41,15 @@ impl OneXen {
         Ok(OneXen { config, xen, cache })
     }
 
+    /// The first of the default Xens that is `fit`.
+    pub fn first(path: Option<&Path>, fit: fn(&Hypervisor, &Cache) -> bool) -> Result<OneXen> {
+        let config = Config::load(path)?;
+        let cache = Cache::of_workspace(&config.workspace)?;
+        let xen = config.select(&[])?.into_iter().find(|xen| fit(xen, &cache));
+        let xen = xen.ok_or_else(|| Error::Tool("no default Xen is at hand".into()))?;
+        Ok(OneXen { config, xen, cache })
+    }
+
     /// Gets it. Notes go where they don't end up in anybody's output.
     pub fn obtain(&self) -> Result<Ready> {
         hypervisor::obtain(&self.xen, &self.cache, &mut |text| eprintln!("note: {text}"))

@@ -1,5 +1,7 @@
 //! `xtf-runner doctor`: what this machine lacks for a run, and the remedy, before a run finds out.
 
+mod trial;
+
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use crate::plugin::Plugin;
 use crate::process::Tool;
 use crate::qemu::Qemu;
 use crate::run::{find_image, write_out};
+use trial::{Trial, trial};
 
 /// What the image is built for.
 const TARGET: &str = "x86_64-unknown-none";
@@ -68,9 +71,11 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         ("KVM", kvm()),
         ("Rust", rust(&config.workspace)),
     ];
+    let in_the_way = findings.iter().any(|(_, finding)| matches!(finding, Missing(_)));
+    let tried = if in_the_way { Vec::new() } else { tried(args) };
     let mut text = String::new();
     let mut exit = Exit::Success;
-    for (what, finding) in findings {
+    for (what, finding) in findings.into_iter().chain(tried) {
         let (word, colour, said) = match finding {
             Good(said) => ("ok", AnsiColor::Green, said),
             Optional(said) => ("note", AnsiColor::Yellow, said),
@@ -80,13 +85,29 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
             }
         };
         let style = Style::new().fg_color(Some(colour.into())).bold();
-        let said = said.lines().collect::<Vec<_>>().join("\n                ");
-        text += &format!("{style}{word:>7}{style:#} {what:<7} {said}\n");
+        let said = said.lines().collect::<Vec<_>>().join("\n                 ");
+        text += &format!("{style}{word:>7}{style:#} {what:<8} {said}\n");
     }
     let colours = anstream::AutoStream::choice(&std::io::stdout());
     let plain = colours == anstream::ColorChoice::Never;
     write_out(&if plain { anstream::adapter::strip_str(&text).to_string() } else { text })?;
     Ok(exit)
+}
+
+/// What a boot shows, where nothing is in the way of one.
+fn tried(args: &DoctorArgs) -> Vec<(&'static str, Finding)> {
+    match trial(args) {
+        Ok(Trial { snapshot, cr2 }) => {
+            let cr2 = match cr2 {
+                Ok(Ok(right)) => Good(right),
+                Ok(Err(wrong)) => Optional(wrong),
+                Err(why) => Missing(why.to_string()),
+            };
+            let otherwise = "for `run --isolate`, which is slower without";
+            vec![("snapshot", Finding::optional(snapshot, otherwise)), ("CR2", cr2)]
+        }
+        Err(why) => vec![("boot", Optional(format!("not tried: {why}")))],
+    }
 }
 
 /// Which of the configured Xens are there, and whether the others can be got.
