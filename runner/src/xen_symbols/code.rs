@@ -40,7 +40,8 @@ pub fn instructions(function: &Function) -> Result<Vec<Instruction>> {
 /// The size of the UDB, with its prefixes, that `code` begins with, if it does.
 ///
 /// Since 4.22, BUG, WARN and ASSERT of Xen are this byte (asm/bug.h). The decoder knows it as
-/// invalid only, and takes the byte behind it along as if it were an operand.
+/// invalid only, and takes the byte behind it along as if it were an operand
+/// (findings/decoders-and-udb.sh).
 fn udb(code: &[u8]) -> Option<usize> {
     const UDB: u8 = 0xd6;
     /// No instruction of any processor is longer.
