@@ -4,7 +4,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 IMAGE_TARGET := x86_64-unknown-none
 IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
-HOST_CRATES  := -p xtf-livepatch -p xtf-runner -p xtf-plugin
+HOST_CRATES  := -p xtf-protocol -p xtf-livepatch -p xtf-runner -p xtf-plugin
 RUNNER       := target/release/xtf-runner
 
 # Every form of the results; `make test` writes them all.

@@ -18,7 +18,6 @@
 
 pub mod clock;
 pub mod console;
-mod environment;
 pub mod fw_cfg;
 pub mod hvm;
 pub mod hypercall;
@@ -32,14 +31,11 @@ pub mod shutdown;
 pub mod smp;
 pub mod trap;
 
+use protocol::cmdline::CMDLINE_MAX;
+use protocol::metadata::Environment;
 use spin::Once;
 
-pub use environment::Environment;
 use memory::Region;
-
-/// The longest command line that any of Xen's loaders passes on, in bytes
-/// (`MAX_GUEST_CMDLINE`, xen/include/public/xen.h).
-pub const CMDLINE_MAX: usize = 1024;
 
 /// What the entry code found out about the machine it woke up on.
 #[derive(Debug)]

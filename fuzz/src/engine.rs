@@ -37,7 +37,7 @@ use xtf_runner::exit::{Error, Exit, IoContext, Result};
 use xtf_runner::fuzz::{Known, Stop, Target};
 
 use crate::executor::{self, Xen};
-use crate::mutate::{self, Changes, Programs, STEPS_MAX};
+use crate::mutate::{self, Changes, Programs};
 use crate::status::{BLOCKS, FINDINGS, Status};
 
 /// How often the others, and the status line, are told.

@@ -4,61 +4,11 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use arch::Environment;
+use protocol::metadata::{Category, Environment, Need};
 
 use crate::cmdline;
 use crate::livepatch::Livepatch;
 use crate::xen::{Release, Xen};
-
-/// What a test is for, in XTF's terms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Category {
-    /// Checks an interface; expected to pass everywhere.
-    Functional,
-    /// Checks that a security advisory is fixed.
-    Xsa,
-    /// Tells something about the machine or the framework.
-    Utility,
-    /// Runs only when named.
-    Special,
-    /// Not finished, or known to harm some hypervisors.
-    InDevelopment,
-}
-
-impl Category {
-    /// XTF's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Functional => "functional",
-            Self::Xsa => "xsa",
-            Self::Utility => "utility",
-            Self::Special => "special",
-            Self::InDevelopment => "in-development",
-        }
-    }
-}
-
-/// What a test cannot do without; where it is missing the test is skipped, and says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Need {
-    /// Being the control domain.
-    Privileged,
-    /// Not being it: what Xen refuses everybody else.
-    Unprivileged,
-    /// A Xen built with livepatching, whose sysctl interface version was found.
-    Livepatch,
-}
-
-impl Need {
-    /// The name in the image's metadata.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Privileged => "privileged",
-            Self::Unprivileged => "unprivileged",
-            Self::Livepatch => "livepatch",
-        }
-    }
-}
 
 /// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
 #[derive(Clone, Copy)]

@@ -9,6 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use protocol::plugin as options;
+use protocol::programs::FUZZ_EXECUTOR;
+
 use crate::cli::{BootMode, FuzzArgs, FuzzTarget, GuidedArgs};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::expect::{Expectations, Subject};
@@ -29,8 +32,6 @@ pub use crate::status::Status;
 
 /// Name of the fuzzer's program.
 const PROGRAM: &str = "xtf-fuzz";
-/// The test that performs the fuzzer's programs.
-const EXECUTOR: &str = "fuzz-executor";
 /// Name of the mailbox in a boot's folder.
 pub const MAILBOX: &str = "mailbox";
 
@@ -128,18 +129,17 @@ impl Target {
         let mut invocation = qemu.invocation(&boot);
         let mut more = self.plugin.prepare(dir, &self.blocks)?;
         if let Some(plugin) = more.last_mut() {
-            plugin.push_str(",mailbox=");
-            plugin.push_str(MAILBOX);
+            *plugin += &format!(",{}={MAILBOX}", options::MAILBOX);
         }
         invocation.args.extend(more);
         Ok(invocation)
     }
 
     fn executor(&self) -> Result<&TestMeta> {
-        self.rig.image.tests.iter().find(|test| test.name == EXECUTOR).ok_or_else(|| {
+        self.rig.image.tests.iter().find(|test| test.name == FUZZ_EXECUTOR).ok_or_else(|| {
             let path = self.rig.image.path.display();
             Error::Data(format!(
-                "the image {path} has no test {EXECUTOR}; build it with `make build`"
+                "the image {path} has no test {FUZZ_EXECUTOR}; build it with `make build`"
             ))
         })
     }

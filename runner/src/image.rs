@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use object::{Object, ObjectSection};
+use protocol::image::META;
+use protocol::metadata::{self, Need, is_test_name};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Error, IoContext, Result};
-
-/// Section with one JSON object per line for each test.
-const SECTION: &str = ".xtf.meta";
 
 /// What the image says about one of its tests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -53,10 +52,10 @@ impl TestMeta {
     /// there is not.
     pub fn runs_unnamed(&self, role: Role) -> bool {
         let impossible = match role {
-            Role::ControlDomain => "unprivileged",
-            Role::Unprivileged => "privileged",
+            Role::ControlDomain => Need::Unprivileged,
+            Role::Unprivileged => Need::Privileged,
         };
-        self.default && !self.needs.iter().any(|need| need == impossible)
+        self.default && !self.needs.iter().any(|need| need == impossible.name())
     }
 }
 
@@ -104,12 +103,13 @@ impl Category {
     /// XTF's name for it.
     pub fn name(self) -> &'static str {
         match self {
-            Category::Functional => "functional",
-            Category::Xsa => "xsa",
-            Category::Utility => "utility",
-            Category::Special => "special",
-            Category::InDevelopment => "in-development",
+            Category::Functional => metadata::Category::Functional,
+            Category::Xsa => metadata::Category::Xsa,
+            Category::Utility => metadata::Category::Utility,
+            Category::Special => metadata::Category::Special,
+            Category::InDevelopment => metadata::Category::InDevelopment,
         }
+        .name()
     }
 }
 
@@ -142,10 +142,10 @@ impl Image {
 fn read_metadata(bytes: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
     let elf = object::File::parse(bytes).map_err(|e| format!("not an ELF file: {e}"))?;
     let section = elf
-        .section_by_name(SECTION)
-        .ok_or_else(|| format!("no section {SECTION}; is this an xtf-rs image?"))?;
-    let data = section.data().map_err(|e| format!("section {SECTION}: {e}"))?;
-    parse_metadata(data).map_err(|why| format!("section {SECTION}: {why}"))
+        .section_by_name(META)
+        .ok_or_else(|| format!("no section {META}; is this an xtf-rs image?"))?;
+    let data = section.data().map_err(|e| format!("section {META}: {e}"))?;
+    parse_metadata(data).map_err(|why| format!("section {META}: {why}"))
 }
 
 fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
@@ -175,10 +175,8 @@ fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
     Ok(tests)
 }
 
-/// A name ends up in comma-separated lists, boot command lines and file names.
 fn check(test: &TestMeta) -> std::result::Result<(), String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.~+".contains(c);
-    if test.name.is_empty() || !test.name.chars().all(good) {
+    if !is_test_name(&test.name) {
         return Err(format!("`{}` is no test name (letters, digits and -_.~+)", test.name));
     }
     if test.vcpus == 0 {

@@ -35,6 +35,7 @@ mod machine;
 mod mutate;
 mod new;
 mod partition;
+mod pattern;
 mod payload;
 mod plan;
 mod plugin;
@@ -54,8 +55,6 @@ mod stamp;
 mod status;
 mod suggest;
 mod symbols;
-#[path = "../../kernel/src/wildcard.rs"]
-mod wildcard;
 pub mod xen_symbols;
 
 use clap::Parser;

@@ -6,9 +6,8 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use glob::Pattern;
-
 use crate::image::TestMeta;
+use crate::pattern::Pattern;
 
 /// Settings that a table of the configuration may make. A number that is not set leaves things as
 /// they are.
@@ -99,7 +98,7 @@ mod tests {
     }
 
     fn test_settings(tests: &str, machine: Settings) -> TestSettings {
-        let tests = Pattern::new(tests).unwrap();
+        let tests = Pattern::new(tests);
         TestSettings { tests, machine, timeout_s: None, origin: String::new() }
     }
 

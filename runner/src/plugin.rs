@@ -1,14 +1,11 @@
 //! The plugin that lets QEMU count what Xen executes, and the file that both sides share.
 
-#[path = "../../plugin/src/layout.rs"]
-mod layout;
-
 use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, words};
+use protocol::plugin::{self, ATTACHED, COUNT_AT, HEADER, LEAVE_NOW, MAGIC, STATE_AT, words};
 
 use crate::config::Config;
 use crate::exit::{Error, IoContext, Result};
@@ -66,7 +63,7 @@ impl Plugin {
         args.extend(self.prepare(dir.path(), &[])?);
         // A plugin that refuses to go on is the one way to make QEMU leave.
         if let Some(last) = args.last_mut() {
-            last.push_str(",leave=now");
+            *last += &format!(",{LEAVE_NOW}");
         }
         let said = Tool::new(qemu).args(&args).cwd(dir.path()).run();
         let attached = Counts::read(dir.path())?.is_some();
@@ -95,7 +92,7 @@ impl Plugin {
         let path = dir.join(MAP);
         fs::write(&path, bytes).io("write", &path)?;
         // A name without a slash would be looked for among the system's libraries.
-        Ok(vec!["-plugin".into(), format!("./{LINK},map={MAP}")])
+        Ok(vec!["-plugin".into(), format!("./{LINK},{}={MAP}", plugin::MAP)])
     }
 }
 

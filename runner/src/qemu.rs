@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, TESTS, WAIT};
+
 use crate::accel::Kvm;
 use crate::cli::{BootMode, Environment};
 use crate::config::Config;
@@ -22,8 +24,6 @@ pub const IMAGE_LINK: &str = "xtf";
 /// Name of the file in a boot's folder with the words that a guest waits for: so many bytes, the
 /// first of them NUL as long as there are none.
 pub const WORDS_FILE: &str = "words";
-/// The longest command line of the guest's, `CMDLINE_MAX`.
-pub const WORDS_MAX: usize = 1024;
 
 /// The oldest QEMU that can do what is asked of it.
 const OLDEST: (u32, u32) = (3, 1);
@@ -95,7 +95,7 @@ impl Qemu {
     /// Whether `boot` may go on from a snapshot: with time that does not pass meanwhile, and with
     /// nobody who looks at what was before.
     pub fn can_snapshot(&self, boot: &Boot<'_>) -> bool {
-        self.is_fast(boot) && self.debug == Debug::No && self.words(boot).len() < WORDS_MAX
+        self.is_fast(boot) && self.debug == Debug::No && self.words(boot).len() < CMDLINE_MAX
     }
 
     /// The command for `boot`.
@@ -106,8 +106,8 @@ impl Qemu {
     /// The command for all boots that differ from `boot` in the guest's words only, which are in
     /// [`WORDS_FILE`].
     pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
-        let mut invocation = self.with_guest(boot, "wait=fw_cfg exit=reboot");
-        let file = format!("name=opt/xtf/words,file={WORDS_FILE}");
+        let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"));
+        let file = format!("name={},file={WORDS_FILE}", cmdline::WORDS_FILE);
         invocation.args.extend(["-fw_cfg".into(), file]);
         invocation
     }
@@ -115,7 +115,7 @@ impl Qemu {
     /// The guest's command line.
     pub fn words(&self, boot: &Boot<'_>) -> String {
         let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
-        let own = format!("tests={} exit=reboot", tests.join(","));
+        let own = format!("{TESTS}={} {EXIT}={REBOOT}", tests.join(","));
         join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
     }
 

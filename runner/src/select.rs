@@ -11,11 +11,12 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
+use protocol::wildcard::{SPECIAL, fits};
+
 use crate::exit::{Error, Result};
 use crate::image::{Category, Role, TestMeta};
-use crate::wildcard::fits;
 
-/// A PV guest's command line holds 1024 bytes; this much of it may be the list of tests.
+/// Of the bytes of a guest's command line (`CMDLINE_MAX`) so many may be the list of tests.
 pub const MAX_TEST_LIST: usize = 800;
 /// How alike a name must be to be offered instead of an unknown one.
 const ALIKE: f64 = 0.7;
@@ -133,7 +134,7 @@ impl Word {
             }
             return Ok(Word::Category(category));
         }
-        if !text.contains(['*', '?']) && environment(text) {
+        if !text.contains(SPECIAL) && environment(text) {
             return Ok(Word::Environment(text.to_owned()));
         }
         let (test, cases) = match text.split_once('/') {
@@ -168,7 +169,7 @@ impl Name {
 
     /// Whether it names one test, without leaving anything to a pattern.
     fn is_exact(&self) -> bool {
-        !self.test.contains(['*', '?'])
+        !self.test.contains(SPECIAL)
     }
 
     /// The remedy where nothing is meant.
@@ -217,7 +218,7 @@ impl Name {
 
 /// The names most like `name`, best first.
 pub fn nearest(name: &str, known: &[&str]) -> Vec<String> {
-    let plain = name.replace(['*', '?'], "");
+    let plain = name.replace(SPECIAL, "");
     let known: BTreeSet<&str> = known.iter().copied().collect();
     let mut near: Vec<(f64, &str)> = known
         .into_iter()

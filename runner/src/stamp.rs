@@ -5,17 +5,13 @@
 //! loader, so that a loader that does pass some has the last word.
 
 use object::{Object, ObjectSection};
+use protocol::image::{CMDLINE, INPUT, INPUT_HEADER};
 
 use crate::exit::{Error, Result};
 
-/// Section that holds the command line, padded with NULs.
-const SECTION: &str = ".xtf.cmdline";
-/// Section that holds the bytes: their number in four of them, little-endian, then they themselves.
-const INPUT_SECTION: &str = ".xtf.input";
-
 /// A copy of `image` with `text` in place of what was stamped into it before.
 pub fn stamp(image: &[u8], text: &str) -> Result<Vec<u8>> {
-    let (start, size) = place(image, SECTION).map_err(Error::Data)?;
+    let (start, size) = place(image, CMDLINE).map_err(Error::Data)?;
     if let Some(bad) = text.chars().find(|c| !(' '..='~').contains(c)) {
         let why = format!("a stamped command line is printable ASCII, not {bad:?}: `{text}`");
         return Err(Error::Usage(why));
@@ -35,8 +31,8 @@ pub fn stamp(image: &[u8], text: &str) -> Result<Vec<u8>> {
 
 /// A copy of `image` with `input` for its tests.
 pub fn stamp_input(image: &[u8], input: &[u8]) -> Result<Vec<u8>> {
-    let (start, size) = place(image, INPUT_SECTION).map_err(Error::Data)?;
-    let room = size.saturating_sub(size_of::<u32>());
+    let (start, size) = place(image, INPUT).map_err(Error::Data)?;
+    let room = size.saturating_sub(INPUT_HEADER);
     let Some(length) = u32::try_from(input.len()).ok().filter(|_| input.len() <= room) else {
         return Err(Error::Usage(format!(
             "the image has room for {room} bytes of input, not {}; leave out some steps",
@@ -46,7 +42,7 @@ pub fn stamp_input(image: &[u8], input: &[u8]) -> Result<Vec<u8>> {
     let mut stamped = image.to_vec();
     let section = &mut stamped[start..start + size];
     section.fill(0);
-    let (head, body) = section.split_at_mut(size_of::<u32>());
+    let (head, body) = section.split_at_mut(INPUT_HEADER);
     head.copy_from_slice(&length.to_le_bytes());
     body[..input.len()].copy_from_slice(input);
     Ok(stamped)
@@ -93,19 +89,19 @@ mod tests {
 
     #[test]
     fn the_text_is_found_where_the_guest_looks() {
-        let stamped = stamp(&image(SECTION), "tests=example linger=500").unwrap();
+        let stamped = stamp(&image(CMDLINE), "tests=example linger=500").unwrap();
         let mut expected = b"tests=example linger=500".to_vec();
         expected.resize(SIZE, 0);
-        assert_eq!(read(&stamped, SECTION), expected);
+        assert_eq!(read(&stamped, CMDLINE), expected);
         assert_eq!(read(&stamped, ".before"), [0xaa; SIZE]);
         assert_eq!(read(&stamped, ".after"), [0xbb; SIZE]);
     }
 
     #[test]
     fn nothing_else_changes_and_a_stamp_can_be_replaced() {
-        let plain = image(SECTION);
+        let plain = image(CMDLINE);
         let long = stamp(&plain, &"x".repeat(SIZE)).unwrap();
-        assert_eq!(read(&long, SECTION), [b'x'; SIZE]);
+        assert_eq!(read(&long, CMDLINE), [b'x'; SIZE]);
         let short = stamp(&long, "tests=a").unwrap();
         assert_eq!(short, stamp(&plain, "tests=a").unwrap());
         assert_eq!(stamp(&short, "").unwrap(), plain);
@@ -114,24 +110,24 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let error = |image: &[u8], text: &str| stamp(image, text).unwrap_err();
-        let long = error(&image(SECTION), &"x".repeat(SIZE + 1));
+        let long = error(&image(CMDLINE), &"x".repeat(SIZE + 1));
         assert_eq!((long.exit(), long.to_string().contains("64 bytes")), (Exit::Usage, true));
         for text in ["tests=\u{e4}", "a\nb", "a\0b"] {
-            assert_eq!(error(&image(SECTION), text).exit(), Exit::Usage, "{text:?}");
+            assert_eq!(error(&image(CMDLINE), text).exit(), Exit::Usage, "{text:?}");
         }
         let bare = error(&image(".other"), "");
-        assert_eq!((bare.exit(), bare.to_string().contains(SECTION)), (Exit::Data, true));
+        assert_eq!((bare.exit(), bare.to_string().contains(CMDLINE)), (Exit::Data, true));
         assert_eq!(error(b"#!/bin/sh", "").exit(), Exit::Data);
     }
 
     #[test]
     fn input_has_its_length_in_front() {
-        let stamped = stamp_input(&image(INPUT_SECTION), b"abc").unwrap();
+        let stamped = stamp_input(&image(INPUT), b"abc").unwrap();
         let mut expected = b"\x03\0\0\0abc".to_vec();
         expected.resize(SIZE, 0);
-        assert_eq!(read(&stamped, INPUT_SECTION), expected);
+        assert_eq!(read(&stamped, INPUT), expected);
         let again = stamp_input(&stamped, b"").unwrap();
-        assert_eq!(again, image(INPUT_SECTION).as_slice());
+        assert_eq!(again, image(INPUT).as_slice());
         let most = vec![1; SIZE - 4];
         assert!(stamp_input(&stamped, &most).is_ok());
         let error = stamp_input(&stamped, &[1; SIZE - 3]).unwrap_err();
@@ -140,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_truncated_image_is_an_error() {
-        let image = image(SECTION);
+        let image = image(CMDLINE);
         for end in [0, 10, 64, image.len() / 2] {
             assert_eq!(stamp(&image[..end], "").unwrap_err().exit(), Exit::Data, "{end}");
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
+use protocol::console;
 use serde::{Deserialize, Serialize};
 
 /// Outcome of a case or test. Ordered by severity; a test's status only ever worsens.
@@ -62,13 +63,12 @@ impl Status {
 
     /// The statuses that the guest itself can print.
     pub fn from_guest(word: &str) -> Option<Status> {
-        match word {
-            "SUCCESS" => Some(Status::Success),
-            "SKIP" => Some(Status::Skip),
-            "ERROR" => Some(Status::Error),
-            "FAILURE" => Some(Status::Failure),
-            _ => None,
-        }
+        Some(match console::Status::from_word(word)? {
+            console::Status::Success => Status::Success,
+            console::Status::Skip => Status::Skip,
+            console::Status::Error => Status::Error,
+            console::Status::Failure => Status::Failure,
+        })
     }
 
     /// Whether this belongs among the failed ones of a summary.
@@ -80,10 +80,10 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Status::Success => "SUCCESS",
-            Status::Skip => "SKIP",
-            Status::Error => "ERROR",
-            Status::Failure => "FAILURE",
+            Status::Success => console::Status::Success.word(),
+            Status::Skip => console::Status::Skip.word(),
+            Status::Error => console::Status::Error.word(),
+            Status::Failure => console::Status::Failure.word(),
             Status::Crash => "CRASH",
             Status::Timeout => "TIMEOUT",
         })

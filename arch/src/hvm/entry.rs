@@ -3,10 +3,12 @@
 use core::arch::global_asm;
 use core::ptr;
 
+use protocol::metadata::Environment;
+
 use super::vcpu::{CR0, CR4};
 use super::{descriptors, devices, memory, xen};
 use crate::memory::Protection;
-use crate::{Boot, Environment, copy_cmdline, layout, start};
+use crate::{Boot, copy_cmdline, layout, start};
 
 /// The domain may use privileged hypercalls (`SIF_PRIVILEGED`, the same as for PV).
 const SIF_PRIVILEGED: u32 = 1 << 0;

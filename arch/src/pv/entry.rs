@@ -2,10 +2,12 @@
 
 use core::arch::global_asm;
 
+use protocol::metadata::Environment;
+
 use super::start_info::{SIF_PRIVILEGED, StartInfo};
 use super::{install_traps, memory};
 use crate::memory::Protection;
-use crate::{Boot, Environment, console, copy_cmdline, layout, shared_info, start};
+use crate::{Boot, console, copy_cmdline, layout, shared_info, start};
 
 // The builder's notes (xen/include/public/elfnote.h). VIRT_BASE 0 makes virtual addresses
 // equal to pseudo-physical ones, which is what the PVH page tables do as well.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use protocol::cmdline::TESTS;
+
 use super::dom0::Dom0;
 use super::dom0::machine::Machine;
 use super::domain::Domain;
@@ -136,7 +138,7 @@ impl<'a> Domains<'a> {
 
     fn domain_of(&self, boot: &Boot<'_>, number: usize, image: String) -> Domain {
         let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
-        let tests = format!("tests={}", tests.join(","));
+        let tests = format!("{TESTS}={}", tests.join(","));
         let machine = &boot.machine;
         Domain {
             name: format!("{}-{number}", self.prefix),

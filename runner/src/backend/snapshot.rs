@@ -15,6 +15,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use protocol::cmdline::{CMDLINE_MAX, EXIT, REBOOT, TESTS};
+use protocol::console::WAITING;
 use serde_json::json;
 
 use super::AsDom0;
@@ -25,13 +27,11 @@ use crate::judge::{Event, Expected, Judge};
 use crate::logs::{BootLogs, CONSOLE};
 use crate::plan::Boot;
 use crate::process::Guarded;
-use crate::qemu::{IMAGE_LINK, Invocation, WORDS_FILE, WORDS_MAX, quote};
+use crate::qemu::{IMAGE_LINK, Invocation, WORDS_FILE, quote};
 use crate::qmp::{self, Qmp};
 use crate::session::{Backend, Prepared};
 use crate::signals::Stop;
 
-/// What the guest says when it waits.
-const WAITING: &str = "# waiting for words";
 /// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
 const FOLDER: &str = "snapshot";
 /// The file with the machine's state.
@@ -44,8 +44,6 @@ const BANDWIDTH: u64 = 10 << 30;
 const BREATH: Duration = Duration::from_millis(1);
 /// The guest goes on waiting.
 const NO_WORDS: &str = "";
-/// Words that are for no test: the guest says who it is, and leaves.
-const TRIAL: &str = "tests= exit=reboot";
 
 /// Which boots are alike: the Xen, and QEMU's arguments but for the words.
 type Key = (usize, Vec<String>);
@@ -165,7 +163,9 @@ impl<'a> FromSnapshot<'a> {
         go_on(&mut waiting, &state);
         let continued = Continued { invocation: waiting.clone(), plain: waiting, before: &console };
         let mut works = false;
-        let why = attempt.run(&dir.join("trial"), TRIAL, &continued, &mut |event| {
+        // For no test: the guest says who it is, and leaves.
+        let trial = format!("{TESTS}= {EXIT}={REBOOT}");
+        let why = attempt.run(&dir.join("trial"), &trial, &continued, &mut |event| {
             works |= *event == Event::Final;
         })?;
         if works {
@@ -297,7 +297,7 @@ fn go_on(invocation: &mut Invocation, state: &Path) {
 /// Writes the file in `dir` that QEMU shows to the guest.
 fn write_words(dir: &Path, words: &str) -> Result<()> {
     let mut bytes = words.as_bytes().to_vec();
-    bytes.resize(WORDS_MAX, 0);
+    bytes.resize(CMDLINE_MAX, 0);
     let path = dir.join(WORDS_FILE);
     fs::write(&path, bytes).io("write", &path)
 }

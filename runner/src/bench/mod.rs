@@ -12,6 +12,7 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use figures::{Figures, Quantity};
+use protocol::programs::BENCH_HYPERCALL;
 use stopwatch::Stopwatch;
 
 use crate::backend::{AsDom0, FromSnapshot};
@@ -33,8 +34,6 @@ use crate::signals::Stop;
 
 /// The test that is as small as one of upstream's.
 const SMALL_TEST: &str = "example";
-/// The test that measures from inside.
-const INSIDE: &str = "bench-hypercall";
 
 const FLOOR: Quantity = Quantity { name: "boot, no test", base: None };
 const TO_GUEST: Quantity = Quantity { name: "  up to the guest's first line", base: None };
@@ -128,7 +127,7 @@ impl Bench<'_> {
             self.add(figures, &UPSTREAM, environment, theirs.to_result())?;
         }
         // In real time: in a fast boot the guest's clock counts instructions.
-        let inside = self.named(INSIDE)?;
+        let inside = self.named(BENCH_HYPERCALL)?;
         let inside = self.boot(&self.rig.image, environment, BootMode::Plain, &inside)?;
         for (what, time) in &inside.figures {
             figures.add_named(&format!("hypercall {what}"), None, place, *time);

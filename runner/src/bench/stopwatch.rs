@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::{Listener, RunEvent};
+use protocol::console::RESULT;
+use protocol::programs::FIGURE;
 
-/// How the guest's last line begins, upstream's as well as ours.
-const LAST_LINE: &str = "Test result: ";
-/// How the guest's own figures begin: what, and nanoseconds.
-const FIGURE: &str = "bench: ";
+use crate::event::{Listener, RunEvent};
 
 /// Follows one boot.
 #[derive(Debug, Default)]
@@ -48,7 +46,7 @@ impl Listener for Stopwatch {
             RunEvent::BootStarted { .. } => self.power_on = Some(Instant::now()),
             RunEvent::GuestLine { text, .. } => {
                 self.first_line.get_or_insert_with(Instant::now);
-                if text.starts_with(LAST_LINE) {
+                if text.starts_with(RESULT) {
                     self.last_line = Some(Instant::now());
                 }
             }

@@ -20,6 +20,7 @@ mod selection;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::metadata;
 use serde::{Deserialize, Serialize};
 
 pub use bench::BenchArgs;
@@ -177,21 +178,22 @@ impl Environment {
     /// Those in which the image can be dom0.
     pub const DOM0: [Environment; 2] = [Environment::Pv64, Environment::Pvh64];
 
-    /// The name in selections and metadata.
-    pub fn name(self) -> &'static str {
+    /// The same environment, as the guest knows it.
+    fn of_guest(self) -> metadata::Environment {
         match self {
-            Environment::Pv64 => "pv64",
-            Environment::Pvh64 => "pvh64",
-            Environment::Hvm64 => "hvm64",
+            Environment::Pv64 => metadata::Environment::Pv64,
+            Environment::Pvh64 => metadata::Environment::Pvh64,
+            Environment::Hvm64 => metadata::Environment::Hvm64,
         }
     }
 
-    /// How the guest calls it on its console.
+    /// The name in selections and metadata.
+    pub fn name(self) -> &'static str {
+        self.of_guest().name()
+    }
+
+    /// What the guest calls it on its console.
     pub fn banner(self) -> &'static str {
-        match self {
-            Environment::Pv64 => "PV 64bit",
-            Environment::Pvh64 => "PVH 64bit",
-            Environment::Hvm64 => "HVM 64bit",
-        }
+        self.of_guest().banner()
     }
 }

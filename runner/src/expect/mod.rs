@@ -10,7 +10,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use glob::Pattern;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -19,6 +18,7 @@ use crate::config::Config;
 use crate::exit::{Error, IoContext, Result};
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
+use crate::pattern::Pattern;
 use crate::results::{Document, Expected, Known, KnownVerdict, Test};
 use crate::status::Status;
 use crate::suggest;
@@ -40,11 +40,11 @@ struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    xen: Option<Spanned<String>>,
-    environment: Option<Spanned<String>>,
-    test: Spanned<String>,
+    xen: Option<String>,
+    environment: Option<String>,
+    test: String,
     status: Spanned<String>,
-    panic: Option<Spanned<String>>,
+    panic: Option<String>,
     reason: Spanned<String>,
     link: Option<String>,
 }
@@ -121,15 +121,13 @@ impl Expectations {
 
     /// What the tests declare of themselves.
     pub fn declared(tests: &[TestMeta]) -> Expectations {
-        let literal = |text: &str| Pattern::new(&Pattern::escape(text)).unwrap_or_default();
-        let every = Pattern::new("*").unwrap_or_default();
         let kills = tests.iter().flat_map(|test| test.kills.iter().map(move |xen| (test, xen)));
         let entries = kills.map(|(test, xen)| Expectation {
             source: format!("declared by {} for {xen}", test.name),
             declared: true,
-            xen: literal(xen),
-            environment: every.clone(),
-            test: literal(&test.name),
+            xen: Pattern::new(xen),
+            environment: Pattern::every(),
+            test: Pattern::new(&test.name),
             case: None,
             status: Status::Crash,
             panic: None,
@@ -166,15 +164,7 @@ impl Expectations {
         for entry in file.expect {
             let line = line_of(entry.span().start);
             let entry = entry.into_inner();
-            let pattern = |text: &Spanned<String>| {
-                let at = line_of(text.span().start);
-                Pattern::new(text.get_ref())
-                    .map_err(|e| (at, format!("`{}` is no pattern: {}", text.get_ref(), e.msg)))
-            };
-            let or_every = |text: &Option<Spanned<String>>| match text {
-                Some(text) => pattern(text),
-                None => Ok(Pattern::new("*").unwrap_or_default()),
-            };
+            let or_every = |text: Option<String>| text.map_or_else(Pattern::every, Pattern::new);
             let at = line_of(entry.status.span().start);
             let word = entry.status.get_ref();
             let status = STATUSES.into_iter().find(|status| status.to_string() == *word);
@@ -189,21 +179,19 @@ impl Expectations {
                 let at = line_of(entry.reason.span().start);
                 return Err((at, "an expectation needs a reason".into()));
             }
-            let span = entry.test.span();
-            let (test, case) = match entry.test.get_ref().split_once('/') {
-                Some((test, case)) => (test.to_owned(), Some(case.to_owned())),
-                None => (entry.test.get_ref().clone(), None),
+            let (test, case) = match entry.test.split_once('/') {
+                Some((test, case)) => (test, Some(Pattern::new(case))),
+                None => (entry.test.as_str(), None),
             };
-            let case = case.map(|case| pattern(&Spanned::new(span.clone(), case))).transpose()?;
             self.entries.push(Expectation {
                 source: format!("{name}:{line}"),
                 declared: false,
-                xen: or_every(&entry.xen)?,
-                environment: or_every(&entry.environment)?,
-                test: pattern(&Spanned::new(span, test))?,
+                xen: or_every(entry.xen),
+                environment: or_every(entry.environment),
+                test: Pattern::new(test),
                 case,
                 status,
-                panic: entry.panic.as_ref().map(pattern).transpose()?,
+                panic: entry.panic.map(Pattern::new),
                 reason: entry.reason.into_inner(),
                 link: entry.link,
             });

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use object::build::elf::Builder;
+use protocol::cmdline::{LINGER, TESTS};
 
 use self::domain::folders;
 use self::tree::Tree;
@@ -106,7 +107,7 @@ fn count(number: usize, what: &str) -> String {
 
 /// What is stamped into a test's image.
 fn words(test: &Selected, more: Option<&str>) -> String {
-    let mut words = format!("tests={} linger={LINGER_MS}", test.word);
+    let mut words = format!("{TESTS}={} {LINGER}={LINGER_MS}", test.word);
     for word in more.unwrap_or_default().split_ascii_whitespace() {
         words += " ";
         words += word;

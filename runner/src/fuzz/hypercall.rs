@@ -14,6 +14,8 @@ use std::io::{IsTerminal, Write as _, stderr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use protocol::programs::{EVERY as EVERY_WORD, FROM, HYPERCALL_FUZZ, PERFORMED, SEED, STEP, STEPS};
+
 use crate::backend::{Domains, Remote, Source, booted_xens};
 use crate::boot::{self, Limits};
 use crate::cli::{BootMode, DomainBackend, Environment, HypercallArgs};
@@ -36,10 +38,6 @@ use crate::session::{Backend as _, Prepared};
 use crate::signals::Stop;
 use crate::status::Status;
 
-/// The guest's half.
-const TEST: &str = "hypercall-fuzz";
-/// Begins the line with a call, on the console before it is made.
-const CALL: &str = "#> ";
 /// So many domains in a row without a call are no accident.
 const STILLBORN: usize = 3;
 /// How many calls before the last one are tried first when a finding comes again.
@@ -65,7 +63,7 @@ struct Calls {
 impl Calls {
     fn words(&self) -> String {
         let Calls { seed, from, steps, every, .. } = self;
-        format!("seed={seed} from={from} steps={steps} every={every}")
+        format!("{SEED}={seed} {FROM}={from} {STEPS}={steps} {EVERY_WORD}={every}")
     }
 }
 
@@ -179,10 +177,13 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     }
     let config = Config::load(args.places.config.as_deref())?;
     let image = find_image(&args.places, &config)?;
-    let test = image.tests.iter().find(|test| test.name == TEST).cloned().ok_or_else(|| {
-        let path = image.path.display();
-        Error::Data(format!("the image {path} has no test {TEST}; build it with `make build`"))
-    })?;
+    let test =
+        image.tests.iter().find(|test| test.name == HYPERCALL_FUZZ).cloned().ok_or_else(|| {
+            let path = image.path.display();
+            Error::Data(format!(
+                "the image {path} has no test {HYPERCALL_FUZZ}; build it with `make build`"
+            ))
+        })?;
     let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.qemu.as_deref(), &config) };
     let xen = if booting {
         the_xen(&config, args.xen.as_deref())?
@@ -299,7 +300,7 @@ impl Campaign<'_> {
             boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut |event| {
                 if let Event::Line(line) = event
                     && line.source == console::Source::Guest
-                    && let Some((_, call)) = line.text.split_once(CALL)
+                    && let Some((_, call)) = line.text.split_once(PERFORMED)
                     && let Some(step) = step(call)
                 {
                     last = Some((step, call.to_owned()));
@@ -453,7 +454,7 @@ impl Campaign<'_> {
     /// The command that makes these calls again.
     fn command(&self, calls: Calls) -> String {
         let args = self.args;
-        let mut words = vec!["run".into(), TEST.into(), "--env".into()];
+        let mut words = vec!["run".into(), HYPERCALL_FUZZ.into(), "--env".into()];
         words.push(calls.environment.name().to_owned());
         let mut option = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -541,7 +542,8 @@ impl Campaign<'_> {
 
 /// The step of a call as it is on the console.
 fn step(call: &str) -> Option<u64> {
-    call.split(' ').find_map(|word| word.strip_prefix("step=")?.parse().ok())
+    let value = |word: &str| word.split_once('=').filter(|(key, _)| *key == STEP)?.1.parse().ok();
+    call.split(' ').find_map(value)
 }
 
 #[cfg(test)]
@@ -558,7 +560,7 @@ mod tests {
             elapsed: Duration::ZERO,
         };
         TestReport {
-            name: TEST.into(),
+            name: HYPERCALL_FUZZ.into(),
             status: Status::Crash,
             cases: if reason.is_none() { vec![case] } else { Vec::new() },
             reasons: reason.map(str::to_owned).into_iter().collect(),

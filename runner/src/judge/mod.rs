@@ -9,19 +9,20 @@
 //! the test that was running; else the last one that reported, whose aftermath it may be; else,
 //! when the plan was there but no test had begun, the first one expected; else, everybody.
 
+mod grammar;
 mod options;
-mod protocol;
 pub mod xen;
 
 use std::time::Duration;
 
+use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
 use serde::{Deserialize, Serialize};
 
 use crate::console::{Line, Source, Splitter};
 use crate::status::Status;
+pub use grammar::Verdict;
+use grammar::{Depth, Token};
 use options::Options;
-pub use protocol::Verdict;
-use protocol::{Depth, Token};
 pub use xen::Vitals;
 
 /// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
@@ -321,7 +322,7 @@ impl Judge {
     }
 
     fn guest_line(&mut self, text: &str, now: Duration) -> Option<Event> {
-        let token = protocol::parse(text);
+        let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
                 self.fault(format!("line after the final line: `{text}`"));
@@ -611,13 +612,13 @@ impl Judge {
         if self.plan.is_none() {
             self.options.guest_diagnostic(text);
         }
-        if let Some(version) = text.strip_prefix("xen: ")
+        if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()
         {
             self.version = version.split(' ').next().map(str::to_owned);
             return self.version.clone().map(Event::Xen);
         }
-        if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
+        if text.starts_with(PANIC) || text.starts_with(TRAP) {
             self.panic.get_or_insert_default();
         }
         let Some(panic) = &mut self.panic else {
@@ -626,7 +627,7 @@ impl Judge {
             }
             return None;
         };
-        if let Some(addresses) = text.strip_prefix("backtrace:") {
+        if let Some(addresses) = text.strip_prefix(BACKTRACE) {
             let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
             let addresses = addresses.split_whitespace().take(room).filter_map(|word| {
                 u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use livepatch::program::{Program, encode};
+use protocol::programs::LIVEPATCH_REPLAY;
 use tempfile::TempDir;
 
 use super::verdict::{Observer, Replayed};
@@ -22,8 +23,6 @@ use crate::select::Selected;
 use crate::signals::Stop;
 use crate::stamp;
 
-/// The test in the image that replays.
-const TEST: &str = "livepatch-replay";
 /// Xen says what it does as INFO, which costs more than the call; what it dies of as WARNING.
 const QUIET: &str = "loglvl=warning guest_loglvl=error";
 
@@ -51,10 +50,10 @@ impl Machine {
         rig.qemu.xen_cmdline = QUIET.into();
         let image = &rig.image;
         let bytes = fs::read(&image.path).io("read", &image.path)?;
-        let test = image.tests.iter().find(|test| test.name == TEST).cloned();
+        let test = image.tests.iter().find(|test| test.name == LIVEPATCH_REPLAY).cloned();
         let test = test.map(Selected::from).ok_or_else(|| {
             let image = image.path.display();
-            Error::Data(format!("the image {image} has no test {TEST}; build it anew"))
+            Error::Data(format!("the image {image} has no test {LIVEPATCH_REPLAY}; build it anew"))
         })?;
         let stop = Stop::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
@@ -84,7 +83,9 @@ impl Machine {
         let boots = self.rig.boots(slice::from_ref(&self.test), &[self.environment]);
         let Some(boot) = boots.first() else {
             let environment = self.environment.name();
-            return Err(Error::EmptySelection(format!("{TEST} does not run as {environment}")));
+            return Err(Error::EmptySelection(format!(
+                "{LIVEPATCH_REPLAY} does not run as {environment}"
+            )));
         };
         let folder = self.dir.path().join(number.to_string());
         let mut logs = BootLogs::create(folder.clone(), Some(&self.ready.elf), &image)?;

@@ -13,17 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use livepatch::program::{Program, parse};
+use protocol::programs::{PERFORMED, REPRODUCER};
 
 use crate::cli::{MinimizeArgs, ReplayArgs};
 use crate::exit::{Error, Exit, IoContext, Result};
 use crate::run::write_out;
 use machine::Machine;
 use verdict::{Replayed, Verdict};
-
-/// In front of each step of a reproducer on the guest's console.
-const REPRODUCER: &str = "#| ";
-/// In front of each step that the guest is going to perform.
-const PERFORMED: &str = "#> ";
 
 /// The program in a guest's log: the reproducer, or what was performed; another text is itself one.
 fn extract(text: &str) -> String {

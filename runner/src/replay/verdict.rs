@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use livepatch::program::Program;
+use protocol::console::DIAGNOSTIC;
+use protocol::programs::{ANSWERED, DIVERGED_AT, PERFORMED, UNPREDICTED};
 
 use crate::exit::Exit;
 use crate::judge::{TestReport, Verdict as CaseVerdict};
@@ -130,18 +132,18 @@ impl Observer {
     /// A line of the guest's.
     pub fn guest(&mut self, line: &str) {
         let line = line.trim_start();
-        if line.starts_with("#> ") {
+        if line.starts_with(PERFORMED) {
             self.begun += 1;
             // What Xen says before the last step does not belong to its end.
             self.xen.clear();
-        } else if let Some(answer) = line.strip_prefix("#= ") {
+        } else if let Some(answer) = line.strip_prefix(ANSWERED) {
             self.answers.push(answer.into());
-        } else if let Some(why) = line.strip_prefix("# not predicted from here on: ") {
-            self.lost.get_or_insert((self.begun, why.into()));
-        } else if let Some(words) = line.strip_prefix("# ")
-            && (words.starts_with("step ") || !self.failure.is_empty())
-        {
-            self.failure.push(words.into());
+        } else if let Some(words) = line.strip_prefix(DIAGNOSTIC) {
+            if let Some(why) = words.strip_prefix(UNPREDICTED) {
+                self.lost.get_or_insert((self.begun, why.into()));
+            } else if words.starts_with(DIVERGED_AT) || !self.failure.is_empty() {
+                self.failure.push(words.into());
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which functions of Xen are meant.
 
-use glob::Pattern;
+use protocol::wildcard::fits;
 
 use super::files::{Function, Symbols};
 use crate::cli::{FunctionArgs, Preset};
@@ -76,27 +76,20 @@ fn of_preset(symbols: &Symbols, preset: Preset) -> Result<Vec<&Function>> {
     Ok(chosen)
 }
 
-/// The functions that match one of `globs`, by name or by FILE#NAME.
-fn matching<'a>(symbols: &'a Symbols, globs: &[String]) -> Result<Vec<&'a Function>> {
-    let mut patterns = Vec::new();
-    for glob in globs {
-        let pattern = Pattern::new(glob)
-            .map_err(|e| Error::Usage(format!("--functions: `{glob}` is no pattern: {}", e.msg)))?;
-        let matches = |function: &Function| {
-            pattern.matches(&function.name) || pattern.matches(&function.full_name())
-        };
-        if !symbols.functions.iter().any(matches) {
+/// The functions that match one of `patterns`, by name or by FILE#NAME.
+fn matching<'a>(symbols: &'a Symbols, patterns: &[String]) -> Result<Vec<&'a Function>> {
+    let matches = |pattern: &str, function: &Function| {
+        fits(pattern, &function.name) || fits(pattern, &function.full_name())
+    };
+    for pattern in patterns {
+        if !symbols.functions.iter().any(|function| matches(pattern, function)) {
             return Err(Error::EmptySelection(format!(
-                "no function of this Xen matches `{glob}`; the compiler may have put it into its \
+                "no function of this Xen matches `{pattern}`; the compiler may have put it into its \
                  caller"
             )));
         }
-        patterns.push(pattern);
     }
-    Ok(distinct(symbols, |function| {
-        let full = function.full_name();
-        patterns.iter().any(|pattern| pattern.matches(&function.name) || pattern.matches(&full))
-    }))
+    Ok(distinct(symbols, |function| patterns.iter().any(|pattern| matches(pattern, function))))
 }
 
 /// The chosen functions by address; of several names of the same code, one.
@@ -139,19 +132,19 @@ mod tests {
         let names = |chosen: Vec<&Function>| {
             chosen.iter().map(|f| f.full_name()).collect::<Vec<_>>().join(" ")
         };
-        let globs = |globs: &[&str]| {
-            let globs: Vec<String> = globs.iter().map(|glob| (*glob).into()).collect();
-            matching(&symbols, &globs)
+        let patterns = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).into()).collect();
+            matching(&symbols, &patterns)
         };
         assert_eq!(
             names(of_preset(&symbols, Preset::Livepatch).unwrap()),
             "common/livepatch.c#get_name livepatch_op livepatch_elf.c#setup"
         );
         assert_eq!(
-            names(globs(&["get_*", "livepatch_op*"]).unwrap()),
+            names(patterns(&["get_*", "livepatch_op*"]).unwrap()),
             "common/livepatch.c#get_name common/other.c#get_name livepatch_op"
         );
-        assert_eq!(names(globs(&["*other.c#*"]).unwrap()), "common/other.c#get_name");
-        assert!(globs(&["get_*", "zz"]).unwrap_err().to_string().contains("matches `zz`"));
+        assert_eq!(names(patterns(&["*other.c#*"]).unwrap()), "common/other.c#get_name");
+        assert!(patterns(&["get_*", "zz"]).unwrap_err().to_string().contains("matches `zz`"));
     }
 }

@@ -1,6 +1,6 @@
-//! The file that a runner and the plugin share: what to count, and the counts.
+//! The plugin's arguments, and the file that it shares with the runner: what to count, and the counts.
 //!
-//! It is an array of 64-bit words in the machine's own order, mapped by both sides, so that the
+//! QEMU passes arguments on as `KEY=VALUE`. The file is an array of 64-bit words in the machine's own order, mapped by both sides, so that the
 //! counts are there to the last instruction however QEMU ends:
 //!
 //! | Words | Hold |
@@ -8,8 +8,13 @@
 //! | [`HEADER`] | [`MAGIC`], the [state](STATE_AT), the [count](COUNT_AT) of addresses, 0 |
 //! | count | the addresses of instructions, rising |
 //! | count | how often each was executed |
-//!
-//! The runner's crate includes this file too: it is the one description of the format.
+
+/// Argument: the file with what to count.
+pub const MAP: &str = "map";
+/// Argument: the [mailbox](crate::mailbox), where inputs come from.
+pub const MAILBOX: &str = "mailbox";
+/// Argument with its value: end QEMU once everything was found in order.
+pub const LEAVE_NOW: &str = "leave=now";
 
 /// The first word; changes with the format.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"xtf-cov1");

@@ -6,13 +6,19 @@
 //! memory the letterbox is. Whenever the NOP is executed, it takes the answer out of the letterbox,
 //! waits for the next input, and puts that in. To the guest no time passes.
 //!
-//! The guest, the plugin and the fuzzer include this file: it is the one description of the format.
+//! All of it is in the machine's own byte order.
 
 /// The first 4 bytes of both NOPs: `nopl disp32(%rax,%rax,1)`. The 4 that follow are free.
 pub const NOP: [u8; 4] = [0x0f, 0x1f, 0x84, 0x00];
+/// Bytes of each NOP.
+pub const NOP_SIZE: usize = NOP.len() + size_of::<u32>();
+/// Bytes of both, which lie at a multiple of that: so both are in one page.
+pub const PAIR: usize = 2 * NOP_SIZE;
 /// What the first NOP carries. Chosen by chance.
 pub const CALL: u32 = 0x6d9f_41c3;
 
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
 /// The letterbox in bytes: whole pages, which begins with words.
 pub const LETTERBOX: usize = 16 * 1024;
 /// Before the first call the guest writes [`SIGN`] plus the page's number into the first word of

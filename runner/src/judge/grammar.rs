@@ -1,5 +1,10 @@
 //! The grammar of the guest's console lines: one line to one token, without any memory.
 
+use protocol::console::{
+    BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
+    PLAN, RESULT, SKIP, SUBTEST, XFAIL,
+};
+
 use crate::status::Status;
 
 /// Where a KTAP line stands.
@@ -68,38 +73,42 @@ pub fn parse(line: &str) -> Token<'_> {
     let body = line.trim_start_matches(' ');
     let depth = match line.len() - body.len() {
         0 => Some(Depth::Test),
-        2 => Some(Depth::Case),
+        indent if indent == INDENT.len() => Some(Depth::Case),
         _ => None,
     };
     let body = body.trim_end();
 
-    if let Some(word) = body.strip_prefix("Test result:") {
+    if let Some(word) = body.strip_prefix(RESULT) {
         return match (depth, Status::from_guest(word.trim())) {
             (Some(Depth::Test), Some(status)) => Token::Final(status),
             (_, None) => Token::Malformed("unknown status"),
             _ => Token::Malformed("indented final line"),
         };
     }
-    if body == "#" || body.starts_with("# ") {
+    if body == DIAGNOSTIC.trim_end() || body.starts_with(DIAGNOSTIC) {
         let text = body[1..].trim_start();
-        return match text.strip_prefix("Subtest: ") {
+        return match text.strip_prefix(SUBTEST) {
             Some(name) if depth == Some(Depth::Case) => Token::Subtest(name.trim()),
             Some(_) => Token::Malformed("wrong indentation of a subtest"),
             None => Token::Diagnostic(text),
         };
     }
-    let token = if let Some(rest) = body.strip_prefix("ok ") {
+    let token = if let Some(rest) = body.strip_prefix(OK) {
         result(true, rest)
-    } else if let Some(rest) = body.strip_prefix("not ok ") {
+    } else if let Some(rest) = body.strip_prefix(NOT_OK) {
         result(false, rest)
-    } else if let Some(count) = body.strip_prefix("1..") {
+    } else if let Some(count) = body.strip_prefix(PLAN) {
         count.parse().map_or(Parsed::Malformed("bad plan"), Parsed::Plan)
-    } else if let Some(version) = body.strip_prefix("KTAP version ") {
-        if version == "1" { Parsed::Ktap } else { Parsed::Malformed("unknown KTAP version") }
+    } else if let Some(version) = body.strip_prefix(KTAP) {
+        if version == KTAP_VERSION {
+            Parsed::Ktap
+        } else {
+            Parsed::Malformed("unknown KTAP version")
+        }
     } else {
-        return match (depth, body.strip_prefix("Environment: ")) {
+        return match (depth, body.strip_prefix(ENVIRONMENT)) {
             (Some(Depth::Test), Some(name)) => Token::Environment(name.trim()),
-            (Some(Depth::Test), None) if body == "--- Xen Test Framework ---" => Token::Banner,
+            (Some(Depth::Test), None) if body == BANNER => Token::Banner,
             _ => Token::Text,
         };
     };
@@ -128,7 +137,7 @@ fn result(ok: bool, rest: &str) -> Parsed<'_> {
     let Ok(number) = number.parse() else {
         return Parsed::Malformed("result line without a number");
     };
-    let (name, directive) = match rest.split_once(" # ") {
+    let (name, directive) = match rest.split_once(DIRECTIVE) {
         Some((name, directive)) => (name, Some(directive.trim())),
         None => (rest, None),
     };
@@ -140,9 +149,9 @@ fn result(ok: bool, rest: &str) -> Parsed<'_> {
         (true, None) => Verdict::Success,
         (false, None) => Verdict::Failure,
         (_, Some((_, ""))) => return Parsed::Malformed("directive without a reason"),
-        (true, Some(("SKIP", why))) => Verdict::Skip(why.to_owned()),
-        (false, Some(("ERROR", why))) => Verdict::Error(why.to_owned()),
-        (false, Some(("XFAIL", why))) => Verdict::Deviation(why.to_owned()),
+        (true, Some((SKIP, why))) => Verdict::Skip(why.to_owned()),
+        (false, Some((ERROR, why))) => Verdict::Error(why.to_owned()),
+        (false, Some((XFAIL, why))) => Verdict::Deviation(why.to_owned()),
         _ => return Parsed::Malformed("unknown directive, or one that contradicts ok / not ok"),
     };
     Parsed::Result(number, name, verdict)

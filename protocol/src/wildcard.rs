@@ -1,6 +1,10 @@
-//! `*` and `?` in the names of tests and cases.
+//! Patterns: `*` and `?`, and nothing else.
 //!
-//! The runner compiles this file too: what it expects a pattern to select is what the guest runs.
+//! Guest and runner use the same, so that the runner can tell what a pattern on the guest's command
+//! line selects.
+
+/// The characters that make a text a pattern.
+pub const SPECIAL: [char; 2] = ['*', '?'];
 
 /// Whether `pattern` fits all of `text`: `*` stands for any text, `?` for one character.
 pub fn fits(pattern: &str, text: &str) -> bool {
@@ -32,6 +36,11 @@ pub fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::format;
+    use std::string::String;
+    use std::vec;
+    use std::vec::Vec;
+
     use super::fits;
 
     #[test]

@@ -1,18 +1,16 @@
-//! The other end of the letterbox: a file that plugin and fuzzer map, by which the two take turns.
+//! The other end of the letterbox: a file that plugin and fuzzer map and by which they take turns.
 //!
 //! | Words | Hold |
 //! |---|---|
 //! | 0 | [`MAGIC`] |
 //! | [`TURN_AT`] | in its lower half whose turn it is, a futex |
-//! | [`NUMBER_AT`](super::letterbox::NUMBER_AT) and so on, from [`COPY_AT`] on | a copy of the letterbox |
-//!
-//! The fuzzer's crate includes this file too.
+//! | [`NUMBER_AT`](crate::letterbox::NUMBER_AT) and so on, from [`COPY_AT`] on | a copy of the letterbox |
 
-use std::hint;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use core::hint;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
-use super::letterbox::LETTERBOX;
+use crate::letterbox::LETTERBOX;
 
 /// The first word; changes with the format.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"xtf-box1");
@@ -33,10 +31,10 @@ pub const LOST: u32 = 2;
 /// For so long a wait is a busy one: to be woken from sleep takes as long as a short program.
 const BUSY: Duration = Duration::from_micros(100);
 
-/// Waits for the end of `whose` turn, which may not have come when this returns.
-pub fn busy_wait(turn: &AtomicU32, whose: u32) {
-    let start = Instant::now();
-    while turn.load(Ordering::Acquire) == whose && start.elapsed() < BUSY {
+/// Waits for the end of `whose` turn, which may not have come when this returns. `elapsed` tells the
+/// time since the call.
+pub fn busy_wait(turn: &AtomicU32, whose: u32, elapsed: impl Fn() -> Duration) {
+    while turn.load(Ordering::Acquire) == whose && elapsed() < BUSY {
         hint::spin_loop();
     }
 }
