@@ -11,10 +11,10 @@ use protocol::console::{DIAGNOSTIC, XEN};
 use protocol::mailbox::{GUEST, HOST, LOST};
 use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
-use xtf_runner::console::{Source, Splitter};
-use xtf_runner::exit::{Error, Result};
-use xtf_runner::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
-use xtf_runner::process::Guarded;
+use xtf_runner::base::exit::{Error, Result};
+use xtf_runner::base::process::Guarded;
+use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
+use xtf_runner::judge::console::{Source, Splitter};
 
 use crate::shared::{Counts, Mailbox};
 

@@ -12,7 +12,7 @@ use protocol::mailbox::{self, COPY_AT, GUEST, MAGIC, SIZE, TURN_AT};
 use protocol::plugin::{COUNT_AT, HEADER};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
-use xtf_runner::exit::{IoContext, Result};
+use xtf_runner::base::exit::{IoContext, Result};
 
 const WORD: usize = size_of::<u64>();
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, FunctionArgs, Places, Selection};
+use super::{FunctionArgs, Places, Selection};
+use crate::base::environment::Environment;
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Environment, FunctionArgs, Places};
+use super::{FunctionArgs, Places};
+use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, FunctionArgs, Places, Selection};
+use super::{FunctionArgs, Places, Selection};
+use crate::base::environment::Environment;
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\

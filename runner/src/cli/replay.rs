@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BootMode, Environment, Places};
+use super::Places;
+use crate::base::environment::Environment;
+use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.
 const REPLAY_EXIT_CODES: &str = "\

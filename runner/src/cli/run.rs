@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Environment, Places, ReportArgs, Selection};
-use crate::partition::Partition;
+use super::{Places, ReportArgs, Selection};
+use crate::base::environment::Environment;
+use crate::machine::accel::Accel;
+use crate::machine::qemu::BootMode;
+use crate::machine::snapshot::SnapshotUse;
+use crate::plan::partition::Partition;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -135,35 +139,4 @@ pub enum BackendKind {
     Xl,
     /// Domains in a Linux dom0 that runs under each Xen in QEMU
     QemuXl,
-}
-
-/// Accelerators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Accel {
-    /// QEMU's own translator
-    Tcg,
-    /// /dev/kvm, with nested virtualisation for pvh64
-    Kvm,
-    /// KVM where Xen really boots under it, else TCG
-    Auto,
-}
-
-/// Which boots start from a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SnapshotUse {
-    /// None
-    Never,
-    /// Those that share one
-    Auto,
-    /// Every fast one; if that can't be done, it is an error
-    Always,
-}
-
-/// How time runs in the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BootMode {
-    /// Virtual time, driven by instructions
-    Fast,
-    /// Real time
-    Plain,
 }

@@ -5,7 +5,7 @@ use protocol::console::{
     PLAN, RESULT, SKIP, SUBTEST, XFAIL,
 };
 
-use crate::status::Status;
+use crate::base::status::Status;
 
 /// Where a KTAP line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

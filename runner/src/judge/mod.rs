@@ -9,6 +9,7 @@
 //! the test that was running; else the last one that reported, whose aftermath it may be; else,
 //! when the plan was there but no test had begun, the first one expected; else, everybody.
 
+pub mod console;
 mod grammar;
 mod options;
 pub mod xen;
@@ -18,8 +19,8 @@ use std::time::Duration;
 use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
 use serde::{Deserialize, Serialize};
 
-use crate::console::{Line, Source, Splitter};
-use crate::status::Status;
+use crate::base::status::Status;
+use crate::judge::console::{Line, Source, Splitter};
 pub use grammar::Verdict;
 use grammar::{Depth, Token};
 use options::Options;
