@@ -12,7 +12,7 @@ use livepatch::abi::{
 
 use crate::buffer::{self, Guarded};
 use crate::hypercall::sysctl;
-use crate::test::{Outcome, Stop, expect};
+use crate::outcome::{Outcome, Stop, expect};
 use crate::xen::{LivepatchSupport, Xen};
 use crate::{Answer, Errno};
 
