@@ -10,7 +10,7 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz test-fuzz check check-fuzzer docs unit-test e2e-test test-upstream clean
+.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz test-fuzz check check-fuzzer docs unit-test e2e-test test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -65,6 +65,11 @@ test-upstream: build
 	@test -n '$(XEN_HOST)' || { echo "XEN_HOST must be a command as 'ssh root@box'"; false; }
 	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
 		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
+
+## test-hosts: `make run` and e2e-test as a newcomer on each of HOSTS='bookworm trixie forky' (Debian
+## releases), or other STEPS='run coverage'; needs root and mmdebstrap, and takes an hour or more
+test-hosts: setup
+	@scripts/test-hosts
 
 ## bench: boots, hypercalls and the suite, measured and compared
 bench: build
