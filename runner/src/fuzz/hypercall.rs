@@ -192,7 +192,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     };
     let source = if booting {
         qemu.probe()?;
-        let cache = Cache::of_workspace(&config.workspace)?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
         let xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
         Source::Booted { qemu: &qemu, xens, logs: logs.dir().to_owned() }
     } else {
