@@ -206,14 +206,18 @@ fn renew<const N: usize>(
     make: impl Fn(&Archive, &[Package], &Path) -> Result<[Vec<u8>; N]>,
 ) -> Result<Found<N>> {
     let Product { title, suite, key, packages } = product;
-    let (archive, looked) = look(suite, cache, old.is_some(), note)?;
-    let packages = packages(&archive)?;
-    let entry = entry_name(key, &packages);
-    let (paths, provenance) = cache.get_or_make_files(&entry, names, note, |scratch, note| {
-        note(&format!("fetching {} from {suite}", in_words(&packages)));
-        let files = make(&archive, &packages, scratch)?;
-        Ok((files, format!("{} ({suite})", in_words(&packages))))
-    })?;
+    let made = |archive: &Archive, looked: Looked, note: &mut dyn FnMut(&str)| {
+        let packages = packages(archive)?;
+        let entry = entry_name(key, &packages);
+        let made = cache.get_or_make_files(&entry, names, note, |scratch, note| {
+            note(&format!("fetching {} from {suite}", in_words(&packages)));
+            let files = make(archive, &packages, scratch)?;
+            Ok((files, format!("{} ({suite})", in_words(&packages))))
+        })?;
+        Ok((packages, entry, made, looked.at))
+    };
+    let (packages, entry, (paths, provenance), look) =
+        with_lists(suite, cache, old.is_some(), note, made)?;
     let mut previous = old.and_then(|old| old.previous.clone());
     if let Some(old) = old.filter(|old| old.entry != entry) {
         note(&format!("{title}: {}", replaced(&old.packages, &packages)));
@@ -223,7 +227,7 @@ fn renew<const N: usize>(
             cache.remove(&outdated)?;
         }
     }
-    let record = Record { packages, entry, previous, look: looked.at, failure: None };
+    let record = Record { packages, entry, previous, look, failure: None };
     cache.write_record(&Record::path(cache, key), &record)?;
     Ok(Found { paths, provenance, packages: record.packages })
 }
@@ -258,14 +262,23 @@ fn entry_name(key: &str, packages: &[Package]) -> String {
     }
 }
 
-/// Fetches the lists of `suite`, whose lock is held. A `brief` attempt gives up soon.
-fn look(
+/// Does `work` with the lists of `suite`, whose lock is held, and fetches them where the last ones no
+/// longer count or are of no use: the archive may have moved on. A `brief` attempt gives up soon.
+fn with_lists<T>(
     suite: &str,
     cache: &Cache,
     brief: bool,
     note: &mut dyn FnMut(&str),
-) -> Result<(Archive, Looked)> {
+    work: impl Fn(&Archive, Looked, &mut dyn FnMut(&str)) -> Result<T>,
+) -> Result<T> {
     let archive = Archive::at(&lists(cache, suite), suite)?;
+    let last = Looked::read(cache, suite);
+    if let Some(last) = last.filter(|last| is_within(last.at, now(), LOOK_LASTS))
+        && cache.look() == Look::Daily
+        && let Ok(done) = work(&archive, last, note)
+    {
+        return Ok(done);
+    }
     let security = archive.update(brief)?;
     if !security && has_security(suite) {
         note(&format!(
@@ -276,7 +289,7 @@ fn look(
     }
     let looked = Looked { at: now(), security };
     cache.write_record(&Looked::path(cache, suite), &looked)?;
-    Ok((archive, looked))
+    work(&archive, looked, note)
 }
 
 /// A file of `package` in just the version that it has.
@@ -298,18 +311,20 @@ pub fn get_version(
         return Err(offline(&format!("{package} ({suite}) is not in the cache {root}")));
     }
     let _lock = cache.lock(&lock_name(suite), note).map_err(|source| cache.unwritable(source))?;
-    let ([path], provenance) = cache.get_or_make_files(&entry, name, note, |scratch, note| {
-        note(&format!("fetching {package} from {suite}"));
-        let (archive, _) = look(suite, cache, false, note)?;
-        let deb = archive.download(package, scratch).map_err(|e| {
-            Error::Tool(format!(
-                "{e}\nThe Xen in the cache is of that version; `xtf-runner run --fetch-only` with \
-                 the same --xen looks for a newer one"
-            ))
-        })?;
-        Ok(([make(&deb, scratch)?], format!("{package} ({suite})")))
-    })?;
-    Ok((path, provenance))
+    let make = |archive: &Archive, _: Looked, note: &mut dyn FnMut(&str)| {
+        cache.get_or_make_files(&entry, name, note, |scratch, note| {
+            note(&format!("fetching {package} from {suite}"));
+            let deb = archive.download(package, scratch)?;
+            Ok(([make(&deb, scratch)?], format!("{package} ({suite})")))
+        })
+    };
+    match with_lists(suite, cache, false, note, make) {
+        Ok(([path], provenance)) => Ok((path, provenance)),
+        Err(e) => Err(Error::Tool(format!(
+            "{e}\nThe Xen in the cache is of that version; `xtf-runner run --fetch-only` with the \
+             same --xen looks for a newer one"
+        ))),
+    }
 }
 
 /// The path of a product's file, if it was ever made.
