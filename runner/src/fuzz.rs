@@ -83,7 +83,7 @@ pub struct Target {
 impl Target {
     /// Gets everything that `args` name.
     pub fn of(args: &GuidedArgs) -> Result<Target> {
-        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), &args.fetch)?;
         let build = on.build(args.symbols.as_deref())?;
         let blocks = starts(&build.functions(&args.functions)?, &Targets::of(&build.symbols))?;
         let rig = Rig::of(on, &args.places, args.qemu.as_deref())?;

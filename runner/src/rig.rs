@@ -6,7 +6,7 @@ use std::slice;
 use std::time::Duration;
 
 use crate::backend::{AsDom0, as_it_is};
-use crate::cli::{Environment, Places};
+use crate::cli::{Environment, FetchArgs, Places};
 use crate::config::{Config, Hypervisor};
 use crate::debug::Debug;
 use crate::exit::{Error, Result};
@@ -34,10 +34,10 @@ pub struct OneXen {
 
 impl OneXen {
     /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
-    pub fn of(path: Option<&Path>, wanted: Option<&str>) -> Result<OneXen> {
+    pub fn of(path: Option<&Path>, wanted: Option<&str>, fetch: &FetchArgs) -> Result<OneXen> {
         let config = Config::load(path)?;
         let xen = the_xen(&config, wanted)?;
-        let cache = Cache::of_workspace(&config.workspace)?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(fetch.look());
         Ok(OneXen { config, xen, cache })
     }
 

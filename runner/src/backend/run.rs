@@ -25,7 +25,7 @@ use crate::signals::Stop;
 /// Runs the command.
 pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     let files = files(&args.reports)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
+    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
     let booting = args.backend == BackendKind::QemuXl;
     let xens = if booting {
         config.select(&args.xen)?
@@ -123,8 +123,8 @@ pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>>
                 xen.name
             ))
         })?;
-        let Ready { elf, provenance } = hypervisor::obtain(xen, cache, &mut note)?;
-        let dom0 = dom0::obtain(toolstack, &provenance, cache, &mut note)?;
+        let Ready { elf, provenance, .. } = hypervisor::obtain(xen, cache, &mut note)?;
+        let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
         let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
         Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
     });

@@ -23,6 +23,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::metadata;
 use serde::{Deserialize, Serialize};
 
+use crate::hypervisor::Look;
+
 pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
@@ -128,6 +130,22 @@ pub struct Places {
     /// Configuration [default: the nearest xtf-runner.toml, else built in]
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+}
+
+/// How packages of Debian's are got.
+#[derive(Clone, Debug, Args)]
+pub struct FetchArgs {
+    /// Don't use the network: take Debian's packages from the cache, and look for no newer ones
+    /// [default: look once a day]
+    #[arg(long)]
+    pub offline: bool,
+}
+
+impl FetchArgs {
+    /// When to look for newer versions of what is cached.
+    pub fn look(&self) -> Look {
+        if self.offline { Look::Never } else { Look::Daily }
+    }
 }
 
 /// Functions of Xen.

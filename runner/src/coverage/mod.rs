@@ -30,7 +30,7 @@ use crate::signals::Stop;
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), &args.fetch)?;
     let build = on.build(args.symbols.as_deref())?;
     let functions = build.functions(&args.functions)?;
     let name = on.xen.name.clone();
