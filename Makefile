@@ -12,7 +12,7 @@ REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
 .PHONY: run bench build setup test docs-test suites-test test-all test-danger test-xl coverage fuzzer \
 	fuzz test-fuzz check check-format check-lints check-docs check-fuzzer docs unit-test e2e-test \
-	test-upstream clean
+	test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -73,6 +73,11 @@ test-upstream: build
 	@test -n '$(XEN_HOST)' || { echo "XEN_HOST must be a command as 'ssh root@box'"; false; }
 	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
 		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
+
+## test-hosts: `make run` and e2e-test as a newcomer on each of HOSTS='bookworm trixie forky' (Debian
+## releases), or other STEPS='run coverage'; needs root and mmdebstrap, and takes an hour or more
+test-hosts: setup
+	@scripts/test-hosts
 
 ## bench: boots, hypercalls and the suite, measured and compared
 bench: build

@@ -4,7 +4,7 @@ use core::arch::global_asm;
 
 use protocol::image::BASE;
 
-use crate::memory::{PAGE_SIZE, Region};
+use crate::page::{PAGE_SIZE, Region};
 
 /// Size of the boot stack in bytes; the page below it is unmapped once paging is set up.
 const STACK_SIZE: usize = 64 * 1024;

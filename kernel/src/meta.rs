@@ -43,8 +43,8 @@ impl<const N: usize> Json<N> {
         let bytes = name.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
-            let special = matches!(bytes[i], b' ' | b',' | b'*' | b'?' | b'!');
-            assert!(!special, "a case's name has neither blanks nor any of , * ? !");
+            let special = matches!(bytes[i], b' ' | b',' | b'*' | b'?' | b'[' | b'!');
+            assert!(!special, "a case's name has neither blanks nor any of , * ? [ !");
             i += 1;
         }
         self.string(name)

@@ -10,8 +10,9 @@ use protocol::console::{
     PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
 };
 
+use crate::outcome::{Outcome, Stop};
 use crate::println;
-use crate::test::{Outcome, Stop, Test};
+use crate::test::Test;
 use crate::xen::{CommandLine, LivepatchSupport, Xen};
 
 /// What an outcome counts as.

@@ -9,9 +9,10 @@ use protocol::metadata::Need;
 
 use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
+use crate::outcome::{Outcome, Stop};
 use crate::report::{self, Tally};
 use crate::select::{self, Selected};
-use crate::test::{Context, Outcome, Stop, Test};
+use crate::test::{Context, Test};
 use crate::xen::{CommandLine, LivepatchSupport};
 use crate::{Answer, clock, heap, println};
 

@@ -1,36 +1,91 @@
-//! Patterns: `*` and `?`, and nothing else.
+//! Patterns for names: `*` stands for any text, `?` for one character, `[abc]` and `[a-c]` for one of
+//! those, `[!abc]` for one of all others. `[]]` is a closing bracket.
 //!
 //! Guest and runner use the same, so that the runner can tell what a pattern on the guest's command
-//! line selects.
+//! line selects. Names are ASCII; of any other text `?` and `[..]` mean one byte.
 
 /// The characters that make a text a pattern.
-pub const SPECIAL: [char; 2] = ['*', '?'];
+pub const SPECIAL: [char; 3] = ['*', '?', '['];
 
-/// Whether `pattern` fits all of `text`: `*` stands for any text, `?` for one character.
+/// Whether `text` is a pattern: each `[` is closed.
+pub fn is_pattern(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some((&first, others)) = rest.split_first() {
+        rest = match (first, Class::parse(rest)) {
+            (b'[', None) => return false,
+            (_, Some((_, behind))) => behind,
+            (_, None) => others,
+        };
+    }
+    true
+}
+
+/// Whether `pattern` fits all of `text`. A `[` that is never closed stands for itself.
 pub fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when what is behind the last star does not fit: there, one byte later.
-    let mut retry: Option<(usize, usize)> = None;
+    let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
+    // What to try when the rest does not fit: the pattern behind the last star, one byte later.
+    let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
-        match (pattern.get(p), text.get(t)) {
-            (Some(b'*'), _) => {
-                p += 1;
-                retry = Some((p, t));
-            }
-            (None, None) => return true,
-            (Some(wanted), Some(got)) if *wanted == b'?' || wanted == got => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((behind, from)) = retry.filter(|&(_, from)| from < text.len()) else {
-                    return false;
-                };
-                retry = Some((behind, from + 1));
-                (p, t) = (behind, from + 1);
-            }
+        if let [b'*', behind @ ..] = pattern {
+            pattern = behind;
+            retry = Some((pattern, text));
+        } else if pattern.is_empty() && text.is_empty() {
+            return true;
+        } else if let Some(rest) = text.split_first().and_then(|(&got, _)| one(pattern, got)) {
+            pattern = rest;
+            text = &text[1..];
+        } else {
+            let Some((behind, [_, later @ ..])) = retry else { return false };
+            retry = Some((behind, later));
+            (pattern, text) = (behind, later);
         }
+    }
+}
+
+/// The pattern's rest if its beginning, which is no star, fits the byte.
+fn one(pattern: &[u8], got: u8) -> Option<&[u8]> {
+    if let Some((class, behind)) = Class::parse(pattern) {
+        return class.has(got).then_some(behind);
+    }
+    let (&wanted, behind) = pattern.split_first()?;
+    (wanted == b'?' || wanted == got).then_some(behind)
+}
+
+/// What stands between brackets.
+struct Class<'p> {
+    negated: bool,
+    members: &'p [u8],
+}
+
+impl<'p> Class<'p> {
+    /// The class that `pattern` begins with, and what is behind it.
+    fn parse(pattern: &'p [u8]) -> Option<(Self, &'p [u8])> {
+        let inside = pattern.strip_prefix(b"[")?;
+        let (negated, inside) = match inside {
+            [b'!', rest @ ..] => (true, rest),
+            _ => (false, inside),
+        };
+        // A bracket that comes first is a member.
+        let end = 1 + inside.get(1..)?.iter().position(|&byte| byte == b']')?;
+        Some((Self { negated, members: &inside[..end] }, &inside[end + 1..]))
+    }
+
+    fn has(&self, got: u8) -> bool {
+        let mut rest = self.members;
+        let mut found = false;
+        while let [first, others @ ..] = rest {
+            rest = match others {
+                [b'-', last, behind @ ..] => {
+                    found |= (*first..=*last).contains(&got);
+                    behind
+                }
+                _ => {
+                    found |= *first == got;
+                    others
+                }
+            };
+        }
+        found != self.negated
     }
 }
 
@@ -41,10 +96,10 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use super::fits;
+    use super::{fits, is_pattern};
 
     #[test]
-    fn stars_and_question_marks() {
+    fn patterns_and_texts() {
         for (pattern, text) in [
             ("", ""),
             ("*", ""),
@@ -57,6 +112,13 @@ mod tests {
             ("list/*_is_*", "list/nr_1025_is_e2big"),
             ("*/nr_*", "list/nr_1025_is_e2big"),
             ("a*b*c", "abbcbc"),
+            ("4.1[47]*", "4.17.7"),
+            ("[a-c][!a-c]", "bx"),
+            ("x[]-]y", "x]y"),
+            ("x[]-]y", "x-y"),
+            ("[!]]", "a"),
+            ("*[0-9]", "a1b2"),
+            ("a[b", "a[b"),
         ] {
             assert!(fits(pattern, text), "{pattern} {text}");
         }
@@ -69,9 +131,26 @@ mod tests {
             ("a*b", "abc"),
             ("*a", "ab"),
             ("a*b*c", "abb"),
-            ("[ab]", "a"),
+            ("[ab]", "c"),
+            ("[ab]", "ab"),
+            ("[ab]", ""),
+            ("[!ab]", "b"),
+            ("[!ab]", ""),
+            ("[a-c]", "-"),
+            ("[!]]", "]"),
+            ("[", ""),
         ] {
             assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn brackets_are_closed() {
+        for good in ["", "a*?", "[a]", "[]]", "[!]]x[a-z]", "]"] {
+            assert!(is_pattern(good), "{good}");
+        }
+        for bad in ["[", "a[b", "[]", "[!]", "[a]["] {
+            assert!(!is_pattern(bad), "{bad}");
         }
     }
 

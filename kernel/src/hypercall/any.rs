@@ -12,7 +12,7 @@ use arch::memory::{NON_CANONICAL, PAGE_SIZE, Protection, Region, XEN_RANGE, prot
 use protocol::image::BASE;
 
 use crate::Answer;
-use crate::test::Stop;
+use crate::outcome::Stop;
 
 const PAGE: usize = PAGE_SIZE as usize;
 const WORD: usize = size_of::<u64>();

@@ -2,21 +2,30 @@
 
 use std::fmt;
 
-use protocol::wildcard::fits;
+use protocol::wildcard::{fits, is_pattern};
 
-/// `*` stands for any text, `?` for one character, everything else for itself.
+/// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// The pattern that `text` spells. Every text is one.
-    pub fn new(text: impl Into<String>) -> Pattern {
-        Pattern(text.into())
+    /// The pattern that `text` spells; else why it spells none.
+    pub fn new(text: &str) -> std::result::Result<Pattern, String> {
+        if is_pattern(text) {
+            Ok(Pattern(text.to_owned()))
+        } else {
+            Err(format!("`{text}` is no pattern: a `[` is never closed; `[[]` means the character"))
+        }
+    }
+
+    /// The pattern for a test or a Xen of that name, which holds nothing special.
+    pub fn of_name(name: &str) -> Pattern {
+        Pattern(name.to_owned())
     }
 
     /// The pattern for every text.
     pub fn every() -> Pattern {
-        Pattern::new("*")
+        Pattern::of_name("*")
     }
 
     /// Whether it is a pattern for `text`, as a whole.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FunctionArgs, Places};
+use super::{FetchArgs, FunctionArgs, Places};
 use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
@@ -55,6 +55,10 @@ pub struct GuidedArgs {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// xen-syms of the same build, or the .deb with it [default: from the configuration]
     #[arg(long, value_name = "PATH")]
@@ -126,6 +130,10 @@ pub struct HypercallArgs {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Kinds of domain, which take turns
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::xen::hypervisor::Look;
 use crate::xen::symbols::Preset;
 pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
@@ -130,6 +131,22 @@ pub struct Places {
     /// Configuration [default: the nearest xtf-runner.toml, else built in]
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+}
+
+/// How packages of Debian's are got.
+#[derive(Clone, Debug, Args)]
+pub struct FetchArgs {
+    /// Don't use the network: take Debian's packages from the cache, and look for no newer ones
+    /// [default: look once a day]
+    #[arg(long)]
+    pub offline: bool,
+}
+
+impl FetchArgs {
+    /// When to look for newer versions of what is cached.
+    pub fn look(&self) -> Look {
+        if self.offline { Look::Never } else { Look::Daily }
+    }
 }
 
 /// Functions of Xen.

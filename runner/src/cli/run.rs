@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Places, ReportArgs, Selection};
+use super::{FetchArgs, Places, ReportArgs, Selection};
 use crate::base::environment::Environment;
 use crate::machine::accel::Accel;
 use crate::machine::qemu::BootMode;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::partition::Partition;
+use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub struct RunArgs {
     /// repeatable
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Environments [default: pv64 and pvh64, for domains hvm64 too]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
@@ -93,8 +98,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
 
-    /// Get the selected Xens into the cache and stop
-    #[arg(long)]
+    /// Get the selected Xens into the cache, as they are current now, and stop
+    #[arg(long, conflicts_with = "offline")]
     pub fetch_only: bool,
 
     /// Show the guest's output as it comes
@@ -119,6 +124,11 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// When to look for newer versions of what is cached.
+    pub fn look(&self) -> Look {
+        if self.fetch_only { Look::Now } else { self.fetch.look() }
+    }
+
     /// The environments that are wanted.
     pub fn environments(&self) -> &[Environment] {
         use Environment::{Hvm64, Pv64, Pvh64};

@@ -22,7 +22,8 @@ use crate::machine::xl::place::Place;
 
 /// Runs the command.
 pub fn shell(args: &Dom0Args) -> Result<Exit> {
-    let OneXen { config, xen, cache } = OneXen::of(args.config.as_deref(), args.xen.as_deref())?;
+    let OneXen { config, xen, cache } =
+        OneXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let qemu = Qemu {
         mode: BootMode::Plain,
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),

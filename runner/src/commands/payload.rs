@@ -50,7 +50,8 @@ fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {
 }
 
 fn build_id_of_xen(args: &PayloadArgs) -> Result<Vec<u8>> {
-    let ready = OneXen::of(args.config.as_deref(), args.xen.as_deref())?.obtain()?;
+    let ready =
+        OneXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?.obtain()?;
     let bytes = fs::read(&ready.elf).io("read", &ready.elf)?;
     let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.elf, &why))?;
     Ok(xen.build_id().to_vec())

@@ -282,6 +282,8 @@ impl<'a> Watch<'a> {
 
         let mut open = true;
         let mut flush_due: Option<Instant> = None;
+        // What came in time counts, even if we come late ourselves: there is a last look.
+        let mut looked = false;
         let mut buffer = vec![0; 64 * 1024];
         loop {
             if stop.requested().is_some() {
@@ -293,12 +295,13 @@ impl<'a> Watch<'a> {
                 let lost = self.waits.so_far().saturating_sub(until.waited);
                 left = (until.at + lost).saturating_duration_since(Instant::now());
             }
-            if left.is_zero() {
+            if left.is_zero() && looked {
                 let lost = self.waits.so_far().as_secs_f64();
                 let at = self.start.elapsed().as_secs_f64();
                 logs.decision(&format!("{at:.3} s: {lost:.3} s of it without a CPU"))?;
                 return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
             }
+            looked = left.is_zero();
             let keep = self.limits.debug == Debug::Keep && judge.has_result();
             if keep && debug::has_shut_down(logs.dir()) {
                 return Ok(Ended::Stopped(End::Exited));

@@ -19,6 +19,7 @@ use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, Boot, How};
 use crate::results::policy::Policy;
+use crate::xen::hypervisor::Look;
 use crate::xen::hypervisor::{self, Cache, Ready};
 use crate::xen::symbols::Build;
 
@@ -35,10 +36,10 @@ pub struct OneXen {
 
 impl OneXen {
     /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
-    pub fn of(path: Option<&Path>, wanted: Option<&str>) -> Result<OneXen> {
+    pub fn of(path: Option<&Path>, wanted: Option<&str>, look: Look) -> Result<OneXen> {
         let config = Config::load(path)?;
         let xen = the_xen(&config, wanted)?;
-        let cache = Cache::of_workspace(&config.workspace)?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(look);
         Ok(OneXen { config, xen, cache })
     }
 

@@ -263,9 +263,10 @@ impl Config {
         let mut tests = Vec::new();
         for (pattern, entry) in entries {
             let offset = entry.span().start;
+            let pattern = Pattern::new(&pattern).map_err(|why| complain(offset, &why))?;
             let entry = entry.into_inner();
             tests.push(TestSettings {
-                tests: Pattern::new(pattern),
+                tests: pattern,
                 machine: Settings {
                     xen_cmdline: entry.xen_cmdline,
                     guest_cmdline: entry.guest_cmdline,
@@ -486,6 +487,7 @@ mod tests {
             ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
             ("[qemu", "x.toml:1: "),
             ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
+            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
             ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
             ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
         ] {

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn test_settings(tests: &str, machine: Settings) -> TestSettings {
-        let tests = Pattern::new(tests);
+        let tests = Pattern::new(tests).unwrap();
         TestSettings { tests, machine, timeout_s: None, origin: String::new() }
     }
 

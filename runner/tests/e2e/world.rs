@@ -210,6 +210,34 @@ impl World {
         fs::read_to_string(self.path("downloads")).unwrap_or_default().lines().count()
     }
 
+    /// How often the archive was looked at.
+    pub fn looks(&self) -> usize {
+        fs::read_to_string(self.path("downloads.looks")).unwrap_or_default().lines().count()
+    }
+
+    /// Lets so many hours go by for what the cache knows of the package.
+    pub fn let_hours_pass(&self, hours: u64) {
+        let mut edit = |name: &str, of: &mut dyn FnMut(&mut serde_json::Value)| {
+            let path = self.path(".cache").join(name);
+            let text = fs::read(&path).unwrap();
+            let mut json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            of(&mut json);
+            fs::write(&path, json.to_string()).unwrap();
+        };
+        let earlier = |time: &mut serde_json::Value| {
+            if let Some(then) = time.as_u64() {
+                *time = (then - hours * 3600).into();
+            }
+        };
+        edit("apt-sid/looked.json", &mut |json| earlier(&mut json["at"]));
+        edit("debian-sid-xen.json", &mut |json| {
+            earlier(&mut json["look"]);
+            if json["failure"].is_array() {
+                earlier(&mut json["failure"][0]);
+            }
+        });
+    }
+
     /// Waits for the announcement of a slow download.
     pub fn wait_for_apt(&self) -> FakeQemus {
         self.wait_for_qemus(1)

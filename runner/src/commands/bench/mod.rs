@@ -56,7 +56,7 @@ const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SU
 
 /// Runs the command.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let ready = on.obtain()?;
     let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let jobs = args.jobs.unwrap_or_else(cpus);

@@ -31,7 +31,7 @@ use crate::report::without_files;
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let build = on.build(args.symbols.as_deref())?;
     let functions = build.functions(&args.functions.functions, args.functions.preset)?;
     let name = on.xen.name.clone();

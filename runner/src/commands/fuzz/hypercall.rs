@@ -196,7 +196,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let mut xens = Vec::new();
     if booting {
         qemu.probe()?;
-        let cache = Cache::of_workspace(&config.workspace)?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
         xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
     }
     let stop = Stop::install()?;

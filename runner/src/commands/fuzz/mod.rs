@@ -85,7 +85,7 @@ pub struct Target {
 impl Target {
     /// Gets everything that `args` name.
     pub fn of(args: &GuidedArgs) -> Result<Target> {
-        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
         let build = on.build(args.symbols.as_deref())?;
         let blocks = starts(
             &build.functions(&args.functions.functions, args.functions.preset)?,

@@ -34,7 +34,7 @@ use crate::xen::symbols::{self as xen_symbols, Build};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref())?;
+    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let build = on.build(args.symbols.as_deref())?;
     let mut sites = Vec::new();
     for function in build.functions(&args.functions.functions, args.functions.preset)? {
@@ -85,7 +85,7 @@ impl Measure<'_> {
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
         let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
-        let mutant = Ready { elf, provenance: what };
+        let mutant = Ready::file(elf, what);
         let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
         let exit = self.run(&mutant, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {

@@ -44,7 +44,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(on: &ReplayOn) -> Result<Self> {
-        let one = OneXen::of(on.places.config.as_deref(), on.xen.as_deref())?;
+        let one = OneXen::of(on.places.config.as_deref(), on.xen.as_deref(), on.fetch.look())?;
         let ready = one.obtain()?;
         let mut rig = Rig::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
         rig.qemu.mode = on.boot;

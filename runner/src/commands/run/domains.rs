@@ -26,7 +26,7 @@ use crate::xen::hypervisor::Cache;
 /// Runs the command.
 pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     let files = files(&args.reports)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
+    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
     let booting = args.backend == BackendKind::QemuXl;
     let xens = if booting {
         config.select(&args.xen)?

@@ -40,14 +40,15 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         return domains::run(args, &config);
     }
     let xens = config.select(&args.xen)?;
-    let cache = Cache::of_workspace(&config.workspace)?;
+    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
 
     let files = files(&args.reports)?;
     let obtain = |xen: &Hypervisor| hypervisor::obtain(xen, &cache, &mut note);
     if args.fetch_only {
         for xen in &xens {
             let ready = obtain(xen)?;
-            note(&format!("{}: {} is {}", xen.name, ready.elf.display(), ready.provenance));
+            let known = hypervisor::describe_cached(xen, &cache)?.unwrap_or(ready.provenance);
+            note(&format!("{}: {} is {known}", xen.name, ready.elf.display()));
         }
         return Ok(Exit::Success);
     }
@@ -105,7 +106,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         Debug::No => {
             xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
         }
-        _ => xens.iter().map(|xen| find_symbols(xen, &cache)).collect(),
+        _ => xens.iter().zip(&ready).map(|(xen, ready)| find_symbols(xen, ready, &cache)).collect(),
     };
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let mut about = About::run_of(&image, &version)?;
@@ -204,7 +205,7 @@ pub fn files(args: &ReportArgs) -> Result<Files> {
 /// tables, and without them Xen's own words say as much.
 fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf> {
     let origin = xen.symbols.as_ref().filter(|origin| matches!(origin, Origin::Path(_)))?;
-    let syms = match hypervisor::obtain_symbols(origin, cache, &mut note) {
+    let syms = match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
         Ok(syms) => syms,
         Err(error) => {
             note(&format!("no lines in the words of Xen {}: {error}", xen.name));
@@ -223,10 +224,10 @@ fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf>
 }
 
 /// The xen-syms of `xen`, for a debugger, which works without.
-fn find_symbols(xen: &Hypervisor, cache: &Cache) -> Option<PathBuf> {
+fn find_symbols(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf> {
     let origin = xen.symbols.as_ref()?;
-    match hypervisor::obtain_symbols(origin, cache, &mut note) {
-        Ok(ready) => Some(ready.elf),
+    match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
+        Ok(syms) => Some(syms.elf),
         Err(e) => {
             note(&format!("without Xen's symbols: {e}"));
             None
@@ -256,9 +257,8 @@ fn dry_run(
     }
     let mut text = String::new();
     if accel == Accel::Auto && elves.iter().all(|elf| elf.is_file()) {
-        let provenance = String::new;
         let ready: Vec<Ready> =
-            elves.iter().map(|elf| Ready { elf: elf.clone(), provenance: provenance() }).collect();
+            elves.iter().map(|elf| Ready::file(elf.clone(), String::new())).collect();
         let version = qemu.probe()?;
         let oracle = Oracle { qemu: &qemu, version: &version, image, cache };
         qemu.kvm = oracle.ask(boots, xens, &ready, None, &mut |text| eprintln!("note: {text}"))?;

@@ -113,11 +113,11 @@ done
 id=$(xl domid "$name" 2>/dev/null)
 if [ "$created" = 0 ] || [ -n "$id" ]; then
     xl destroy "$name" >"$dir/said" 2>&1
-    tries=50
+    tries=25
     while xl list "$name" >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { words; say "cannot destroy $name"; status=3; break; }
-        sleep 0.2
+        sleep 0.4
     done
     [ $status != 1 ] || say "$name was destroyed"
 fi

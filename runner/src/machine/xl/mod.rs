@@ -31,8 +31,8 @@ pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>>
                 xen.name
             ))
         })?;
-        let Ready { elf, provenance } = hypervisor::obtain(xen, cache, &mut note)?;
-        let dom0 = dom0::obtain(toolstack, &provenance, cache, &mut note)?;
+        let Ready { elf, provenance, .. } = hypervisor::obtain(xen, cache, &mut note)?;
+        let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
         let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
         Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
     });

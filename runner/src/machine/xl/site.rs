@@ -20,7 +20,7 @@ use crate::machine::boot::{Carrier, describe};
 const AGENT: &str = include_str!("agent.sh");
 
 /// Time for xl to destroy a domain, under emulation and load too; longer than the agent tries.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// See the module.
 pub struct Site {

@@ -40,11 +40,11 @@ struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    xen: Option<String>,
-    environment: Option<String>,
-    test: String,
+    xen: Option<Spanned<String>>,
+    environment: Option<Spanned<String>>,
+    test: Spanned<String>,
     status: Spanned<String>,
-    panic: Option<String>,
+    panic: Option<Spanned<String>>,
     reason: Spanned<String>,
     link: Option<String>,
 }
@@ -125,9 +125,9 @@ impl Expectations {
         let entries = kills.map(|(test, xen)| Expectation {
             source: format!("declared by {} for {xen}", test.name),
             declared: true,
-            xen: Pattern::new(xen),
+            xen: Pattern::of_name(xen),
             environment: Pattern::every(),
-            test: Pattern::new(&test.name),
+            test: Pattern::of_name(&test.name),
             case: None,
             status: Status::Crash,
             panic: None,
@@ -164,7 +164,14 @@ impl Expectations {
         for entry in file.expect {
             let line = line_of(entry.span().start);
             let entry = entry.into_inner();
-            let or_every = |text: Option<String>| text.map_or_else(Pattern::every, Pattern::new);
+            let pattern = |text: &Spanned<String>| {
+                let at = line_of(text.span().start);
+                Pattern::new(text.get_ref()).map_err(|why| (at, why))
+            };
+            let or_every = |text: &Option<Spanned<String>>| match text {
+                Some(text) => pattern(text),
+                None => Ok(Pattern::every()),
+            };
             let at = line_of(entry.status.span().start);
             let word = entry.status.get_ref();
             let status = STATUSES.into_iter().find(|status| status.to_string() == *word);
@@ -179,19 +186,21 @@ impl Expectations {
                 let at = line_of(entry.reason.span().start);
                 return Err((at, "an expectation needs a reason".into()));
             }
-            let (test, case) = match entry.test.split_once('/') {
-                Some((test, case)) => (test, Some(Pattern::new(case))),
-                None => (entry.test.as_str(), None),
+            let span = entry.test.span();
+            let (test, case) = match entry.test.get_ref().split_once('/') {
+                Some((test, case)) => (test.to_owned(), Some(case.to_owned())),
+                None => (entry.test.get_ref().clone(), None),
             };
+            let case = case.map(|case| pattern(&Spanned::new(span.clone(), case))).transpose()?;
             self.entries.push(Expectation {
                 source: format!("{name}:{line}"),
                 declared: false,
-                xen: or_every(entry.xen),
-                environment: or_every(entry.environment),
-                test: Pattern::new(test),
+                xen: or_every(&entry.xen)?,
+                environment: or_every(&entry.environment)?,
+                test: pattern(&Spanned::new(span, test))?,
                 case,
                 status,
-                panic: entry.panic.map(Pattern::new),
+                panic: entry.panic.as_ref().map(pattern).transpose()?,
                 reason: entry.reason.into_inner(),
                 link: entry.link,
             });

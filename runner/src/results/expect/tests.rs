@@ -239,6 +239,8 @@ fn mistakes_are_placed_and_explained() {
         ("[[expect]]\ntest = 't'\nstatus = 'CRSAH'\nreason = 'x'", 3, "did you mean CRASH?"),
         ("[[expect]]\ntest = 't'\nstatus = 'SUCCESS'\nreason = 'x'", 3, "can't be expected; only"),
         ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = ' '", 4, "needs a reason"),
+        ("[[expect]]\ntest = '['\nstatus = 'CRASH'\nreason = 'x'", 2, "is no pattern"),
+        ("[[expect]]\ntest = 't'\nxen = '['\nstatus = 'CRASH'\nreason = 'x'", 3, "is no pattern"),
         ("[[expected]]", 1, "did you mean expect?"),
         ("[[expect", 1, ""),
     ] {

@@ -1,13 +1,14 @@
 //! The cache of unpacked hypervisors.
 //!
 //! An entry is a folder that appears whole, by one rename, so that an interrupted download leaves
-//! nothing that looks finished. A lock on a file for each entry makes a second runner wait for the
+//! nothing that looks finished, and that never changes. A lock on a file for each entry makes a second runner wait for the
 //! first; the kernel drops the lock of a runner that dies. What is in the cache is checked against
 //! its recorded hash before each use, so that one who may only read can still use it.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,16 +18,28 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256_of;
 
 /// Names in an entry's folder.
-const ELF: &str = "xen";
+pub const ELF: &str = "xen";
 const RECORD: &str = "origin.json";
 
 /// Overrides the cache's place.
 const VARIABLE: &str = "XTF_CACHE";
 
+/// When to look whether what is cached of Debian's is still current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Never: the network is not used at all.
+    Never,
+    /// When the last look is a day old.
+    Daily,
+    /// Now.
+    Now,
+}
+
 /// The cache's folder.
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
+    look: Look,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -43,7 +56,17 @@ impl Cache {
             _ => workspace.join(".cache"),
         };
         let root = std::path::absolute(&root).io("resolve", &root)?;
-        Ok(Cache { root })
+        Ok(Cache { root, look: Look::Daily })
+    }
+
+    /// The same cache, looked after so.
+    pub fn looking(self, look: Look) -> Cache {
+        Cache { look, ..self }
+    }
+
+    /// When to look for what is newer.
+    pub fn look(&self) -> Look {
+        self.look
     }
 
     /// The folder itself.
@@ -51,13 +74,52 @@ impl Cache {
         &self.root
     }
 
-    /// The file of an entry, present or not.
-    pub fn file_of(&self, key: &str) -> PathBuf {
-        self.root.join(key).join(ELF)
+    /// The files `names` of an entry and its provenance, or what is wrong with it.
+    pub fn find<const N: usize>(
+        &self,
+        key: &str,
+        names: [&str; N],
+    ) -> std::result::Result<([PathBuf; N], String), String> {
+        let entry = self.root.join(key);
+        let paths = names.map(|name| entry.join(name));
+        let provenance = check(&entry, &paths)?;
+        Ok((paths, provenance))
+    }
+
+    /// Removes an entry that nobody uses any more.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        let entry = self.root.join(key);
+        match fs::remove_dir_all(&entry) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).io("remove", &entry),
+            _ => {
+                // Whoever waits at the lock has the file open.
+                let _ = fs::remove_file(self.root.join(format!("{key}.lock")));
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a file for others to read, by one rename.
+    pub fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_vec_pretty(record).io("write", path)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(path.parent().unwrap_or(&self.root))
+            .io("write", path)?;
+        file.write_all(&json).io("write", path)?;
+        file.persist(path).map_err(|e| e.error).io("write", path)?;
+        Ok(())
+    }
+
+    /// Why nothing can be put here.
+    pub fn unwritable(&self, source: io::Error) -> Error {
+        let root = self.root.display();
+        let what = format!("cannot write to the cache {root} ({VARIABLE} names another)");
+        Error::Io { what, source }
     }
 
     /// Waits until nobody else is at `key`.
-    fn lock(&self, key: &str, note: &mut dyn FnMut(&str)) -> io::Result<File> {
+    pub fn lock(&self, key: &str, note: &mut dyn FnMut(&str)) -> io::Result<File> {
         fs::create_dir_all(&self.root)?;
         let lock = File::create(self.root.join(format!("{key}.lock")))?;
         match lock.try_lock() {
@@ -95,7 +157,7 @@ impl Cache {
             let (bytes, provenance) = make(scratch, note)?;
             Ok(([bytes], provenance))
         })?;
-        Ok(Ready { elf, provenance })
+        Ok(Ready::file(elf, provenance))
     }
 
     /// The same for an entry of several files; returns their paths.
@@ -114,9 +176,7 @@ impl Cache {
                 if let Ok(provenance) = check(&entry, &paths) {
                     return Ok((paths, provenance));
                 }
-                let root = self.root.display();
-                let what = format!("cannot write to the cache {root} ({VARIABLE} names another)");
-                return Err(Error::Io { what, source });
+                return Err(self.unwritable(source));
             }
         };
         self.sweep(key)?;
@@ -197,11 +257,11 @@ mod tests {
     #[test]
     fn made_once_checked_always() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache { root: dir.path().to_owned() };
+        let cache = Cache { root: dir.path().to_owned(), look: Look::Daily };
         assert_eq!(get(&cache, "one"), ("one".into(), vec![]));
         assert_eq!(get(&cache, "two"), ("one".into(), vec![]));
 
-        fs::write(cache.file_of("key"), "damage").unwrap();
+        fs::write(dir.path().join("key").join(ELF), "damage").unwrap();
         let (content, notes) = get(&cache, "three");
         assert_eq!(content, "three");
         assert!(notes[0].contains("does not match its recorded sha256"), "{notes:?}");
@@ -213,7 +273,7 @@ mod tests {
     #[test]
     fn a_failed_download_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache { root: dir.path().to_owned() };
+        let cache = Cache { root: dir.path().to_owned(), look: Look::Daily };
         let failed = cache.get_or_make("key", &mut |_| {}, |scratch, _| {
             fs::write(scratch.join("half"), "x").unwrap();
             Err(Error::Tool("no network".into()))

@@ -4,8 +4,11 @@
 //! machine's. apt runs on a private root, so that neither its state nor root is touched, and
 //! signatures are checked against Debian's keyring.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::plain_elf;
 use crate::base::exit::{Error, IoContext, Result};
@@ -18,7 +21,17 @@ const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.pgp",
 ];
 
-/// Name of this package's cache entry.
+/// Options with which apt gives up soon.
+const BRIEF: [&str; 6] = [
+    "-o",
+    "Acquire::Retries=0",
+    "-o",
+    "Acquire::http::Timeout=10",
+    "-o",
+    "Acquire::https::Timeout=10",
+];
+
+/// Under what name the cache knows this package.
 pub fn cache_key(package: &DebianPackage) -> Result<String> {
     for (what, word) in [("suite", &package.suite), ("package", &package.package)] {
         let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
@@ -29,7 +42,7 @@ pub fn cache_key(package: &DebianPackage) -> Result<String> {
     Ok(format!("debian-{}-{}", package.suite, package.package))
 }
 
-/// Whether there is all that [`download`] needs, without using the network; from where it would be.
+/// Whether there is all that fetching needs, without using the network; from where it would be.
 pub fn can_fetch() -> Result<String> {
     let dir = tempfile::tempdir().io("create", Path::new("a temporary folder"))?;
     Tool::new("dpkg-deb").arg("--version").run()?;
@@ -43,52 +56,80 @@ fn keyring() -> Result<&'static str> {
     })
 }
 
-/// Downloads the package into `dir`; returns the file and the package's version.
-pub fn download(package: &DebianPackage, dir: &Path) -> Result<(PathBuf, String)> {
-    let archive = Archive::open(&package.suite, dir)?;
-    let deb = archive.download(&package.package)?;
-    let version = version(&deb)?;
-    Ok((deb, version))
-}
-
-/// The version of the package `deb`.
-pub fn version(deb: &Path) -> Result<String> {
-    let version = Tool::new("dpkg-deb").arg("-f").arg(deb).arg("Version").run()?;
-    Ok(version.trim().to_owned())
-}
-
 /// Unpacks the files of the package `deb` below `root`.
 pub fn unpack_files(deb: &Path, root: &Path) -> Result<()> {
     Tool::new("dpkg-deb").arg("-x").arg(deb).arg(root).run().map(|_| ())
 }
 
+/// A package in one of its versions.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl fmt::Display for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// Whether Debian has security updates of `suite`.
+pub fn has_security(suite: &str) -> bool {
+    !["sid", "unstable", "experimental"].contains(&suite)
+}
+
 /// A release of Debian's, as this machine's mirrors have it.
 pub struct Archive {
     apt: Apt,
-    dir: PathBuf,
+    suite: String,
 }
 
 impl Archive {
-    /// The release `suite`; what is downloaded lands in `dir`.
-    pub fn open(suite: &str, dir: &Path) -> Result<Archive> {
-        let apt = Apt::new(dir)?;
-        let mirrors = apt.mirrors()?;
-        let keyring = keyring()?;
-        let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);
-        if let Some(security) = &mirrors.security {
-            sources += &format!("deb [signed-by={keyring}] {security} {suite}-security main\n");
-        }
-        let list = apt.sources();
-        fs::write(&list, sources).io("write", &list)?;
-        apt.own("apt-get").args(["update", "--error-on=any"]).run()?;
-        Ok(Archive { apt, dir: dir.to_owned() })
+    /// The release `suite`, whose lists are kept in `dir`.
+    pub fn at(dir: &Path, suite: &str) -> Result<Archive> {
+        Ok(Archive { apt: Apt::new(dir)?, suite: suite.to_owned() })
     }
 
-    /// Downloads one package.
-    pub fn download(&self, package: &str) -> Result<PathBuf> {
-        self.apt.own("apt-get").args(["download", package]).cwd(&self.dir).run()?;
-        let start = format!("{package}_");
-        packages_in(&self.dir)?
+    /// Fetches the lists of packages, as far as they have changed; returns whether security updates
+    /// are among them. A `brief` attempt gives up soon.
+    pub fn update(&self, brief: bool) -> Result<bool> {
+        let mirrors = self.apt.mirrors()?;
+        let (keyring, suite) = (keyring()?, &self.suite);
+        let mut sources = format!("deb [signed-by={keyring}] {} {suite} main\n", mirrors.main);
+        let security = mirrors.security.filter(|_| has_security(suite));
+        if let Some(security) = &security {
+            sources += &format!("deb [signed-by={keyring}] {security} {suite}-security main\n");
+        }
+        let list = self.apt.sources();
+        fs::write(&list, sources).io("write", &list)?;
+        let patience: &[&str] = if brief { &BRIEF } else { &[] };
+        self.apt.own("apt-get").args(["update", "--error-on=any"]).args(patience).run()?;
+        Ok(security.is_some())
+    }
+
+    /// The packages `names` in their current versions.
+    pub fn current(&self, names: &[&str]) -> Result<Vec<Package>> {
+        let show = self.apt.own("apt-cache").args(["show", "--no-all-versions"]).args(names);
+        let found = packages_of(&show.run()?);
+        let version = |name: &&str| {
+            let package = found.iter().find(|package| package.name == **name);
+            package.cloned().ok_or_else(|| {
+                Error::Tool(format!("Debian's {} has no package {name}", self.suite))
+            })
+        };
+        names.iter().map(version).collect()
+    }
+
+    /// Downloads one package into `dir`.
+    pub fn download(&self, package: &Package, dir: &Path) -> Result<PathBuf> {
+        let Package { name, version } = package;
+        let wanted = format!("{name}={version}");
+        self.apt.own("apt-get").args(["download", &wanted]).cwd(dir).run()?;
+        let start = format!("{name}_");
+        packages_in(dir)?
             .into_iter()
             .find(|path| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start))
@@ -96,14 +137,18 @@ impl Archive {
             .ok_or_else(|| Error::Tool(format!("apt downloaded no {package}")))
     }
 
-    /// Downloads packages and all that they depend on.
-    pub fn download_closure(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+    /// Downloads packages and all that they depend on into `dir`.
+    pub fn download_closure(&self, packages: &[Package], dir: &Path) -> Result<Vec<PathBuf>> {
+        let partial = dir.join("partial");
+        fs::create_dir_all(&partial).io("create", &partial)?;
+        let wanted = packages.iter().map(|Package { name, version }| format!("{name}={version}"));
         self.apt
             .own("apt-get")
             .args(["install", "-y", "--no-install-recommends", "--download-only"])
-            .args(packages)
+            .args(["-o", &format!("Dir::Cache::archives={}", dir.display())])
+            .args(wanted)
             .run()?;
-        packages_in(&self.apt.root.join("cache/archives"))
+        packages_in(dir)
     }
 
     /// Whether there is such a package.
@@ -118,6 +163,18 @@ impl Archive {
         let names = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
         Ok(names.map(str::to_owned).collect())
     }
+}
+
+/// Reads the paragraphs that `apt-cache show` prints.
+fn packages_of(text: &str) -> Vec<Package> {
+    let field = |paragraph: &str, name: &str| {
+        let mut lines = paragraph.lines();
+        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned()))
+    };
+    let packages = text.split("\n\n").filter_map(|paragraph| {
+        Some(Package { name: field(paragraph, "Package")?, version: field(paragraph, "Version")? })
+    });
+    packages.collect()
 }
 
 /// The packages in a folder, in the order of their names.
@@ -180,8 +237,8 @@ struct Apt {
 
 impl Apt {
     fn new(dir: &Path) -> Result<Apt> {
-        let root = dir.join("apt");
-        for part in ["state/lists/partial", "cache/archives/partial", "etc/sources.list.d"] {
+        let root = dir.to_owned();
+        for part in ["state/lists/partial", "cache", "etc/sources.list.d"] {
             let path = root.join(part);
             fs::create_dir_all(&path).io("create", &path)?;
         }
@@ -200,7 +257,10 @@ impl Apt {
             .args(["-o", &option("Dir::State", "state")])
             .args(["-o", &option("Dir::State::lists", "state/lists")])
             .args(["-o", &option("Dir::Cache", "cache")])
-            .args(["-o", &option("Dir::Cache::archives", "cache/archives")])
+            // Compressed lists are a tenth in size; what is made of them is rarely needed again.
+            .args(["-o", "Acquire::GzipIndexes=true"])
+            .args(["-o", "Dir::Cache::pkgcache="])
+            .args(["-o", "Dir::Cache::srcpkgcache="])
             .args(["-o", "Dir::State::status=/dev/null"])
             .args(["-o", "APT::Architecture=amd64"])
             .args(["-o", "APT::Architectures=amd64"])
@@ -321,6 +381,15 @@ mod tests {
             }
         );
         assert_eq!(mirrors_of_addresses("Reading package lists...\n"), None);
+    }
+
+    #[test]
+    fn versions_of_packages() {
+        let text =
+            "Package: a\nVersion: 1:2-3\nDescription: x\n Version: 9\n\nPackage: b\nVersion: 4\n";
+        let shown: Vec<String> = packages_of(text).iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["a 1:2-3", "b 4"]);
+        assert_eq!(packages_of("N: nothing\n"), []);
     }
 
     #[test]

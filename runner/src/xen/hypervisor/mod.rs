@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod debian;
+pub mod fresh;
 
 use std::fs;
 use std::io::Read;
@@ -10,12 +11,15 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use object::Object;
 
-pub use cache::Cache;
+pub use cache::{Cache, Look};
 pub use debian::can_fetch;
+
+use debian::Package;
+use fresh::{Found, Product};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
-use crate::plan::config::{Hypervisor, Origin};
+use crate::plan::config::{DebianPackage, Hypervisor, Origin};
 
 /// No Xen is larger when unpacked; a gzip that claims more is broken.
 const MAX_XEN: u64 = 256 * 1024 * 1024;
@@ -30,48 +34,83 @@ pub struct Ready {
     pub elf: PathBuf,
     /// Where it came from, for people.
     pub provenance: String,
+    /// The version of the package that it came from, if it did.
+    pub version: Option<String>,
 }
 
-/// Gets `xen` ready, from the cache where possible. `note` hears what takes time.
-pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
-    match &xen.origin {
-        Origin::Debian(package) => {
-            let key = debian::cache_key(package)?;
-            cache.get_or_make(&key, note, |dir, note| {
-                note(&format!("fetching {} from {}", package.package, package.suite));
-                let (deb, version) = debian::download(package, dir)?;
-                let bytes = debian::unpack(&deb, dir)?;
-                Ok((bytes, format!("{} {version} ({})", package.package, package.suite)))
-            })
-        }
-        Origin::Path(path) => from_path(path, cache, note),
+impl Ready {
+    /// A file that is no package of Debian's.
+    pub fn file(elf: PathBuf, provenance: String) -> Ready {
+        Ready { elf, provenance, version: None }
     }
 }
 
-/// Gets a xen-syms, from the cache where possible. `note` hears what takes time.
-pub fn obtain_symbols(origin: &Origin, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
-    match origin {
-        Origin::Debian(package) => {
+/// Gets `xen` ready, from the cache where possible. `note` hears what takes time, and what may not
+/// be current.
+pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
+    let package = match &xen.origin {
+        Origin::Debian(package) => package,
+        Origin::Path(path) => return from_path(path, cache, note),
+    };
+    let product = Product {
+        title: format!("Xen {}", xen.name),
+        suite: &package.suite,
+        key: debian::cache_key(package)?,
+        packages: &|archive| archive.current(&[&package.package]),
+    };
+    let found = fresh::get(&product, [cache::ELF], cache, note, |archive, packages, dir| {
+        Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir)?])
+    })?;
+    let Found { paths: [elf], provenance, packages } = found;
+    Ok(Ready { elf, provenance, version: Some(packages[0].version.clone()) })
+}
+
+/// Gets a xen-syms that goes with `xen`, from the cache where possible. `note` hears what takes
+/// time.
+pub fn obtain_symbols(
+    origin: &Origin,
+    xen: &Ready,
+    cache: &Cache,
+    note: &mut dyn FnMut(&str),
+) -> Result<Ready> {
+    match (origin, &xen.version) {
+        (Origin::Debian(package), Some(version)) => {
+            // Symbols of another version are of no use, be they newer.
+            let DebianPackage { suite, package: name } = package;
+            let wanted = Package { name: name.clone(), version: version.clone() };
             let key = debian::cache_key(package)?;
-            cache.get_or_make(&key, note, |dir, note| {
-                note(&format!("fetching {} from {}", package.package, package.suite));
-                let (deb, version) = debian::download(package, dir)?;
-                let bytes = debian::unpack_symbols(&deb, dir)?;
-                Ok((bytes, format!("{} {version} ({})", package.package, package.suite)))
-            })
+            let (elf, provenance) =
+                fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
+            Ok(Ready { elf, provenance, version: Some(wanted.version) })
         }
-        Origin::Path(path) => {
+        (Origin::Debian(package), None) => Err(Error::Usage(format!(
+            "the package {} has symbols for a Xen of Debian's, not for {}",
+            package.package,
+            xen.elf.display()
+        ))),
+        (Origin::Path(path), _) => {
             let path = path.canonicalize().io("find the symbols", path)?;
             let provenance = path.display().to_string();
             let bytes = fs::read(&path).io("read", &path)?;
             if !bytes.starts_with(DEB) {
-                return Ok(Ready { elf: path, provenance });
+                return Ok(Ready::file(path, provenance));
             }
             let key = format!("symbols-{}", sha256(&bytes));
             cache.get_or_make(&key, note, |dir, _| {
                 Ok((debian::unpack_symbols(&path, dir)?, provenance.clone()))
             })
         }
+    }
+}
+
+/// What the cache knows of `xen`, for people, without looking; nothing if it is no package of
+/// Debian's, or not cached.
+pub fn describe_cached(xen: &Hypervisor, cache: &Cache) -> Result<Option<String>> {
+    match &xen.origin {
+        Origin::Debian(package) => {
+            Ok(fresh::describe(&debian::cache_key(package)?, &package.suite, cache))
+        }
+        Origin::Path(_) => Ok(None),
     }
 }
 
@@ -86,7 +125,11 @@ pub fn build_id(elf: &Path) -> Option<String> {
 /// Where [`obtain`] would put or find `xen`, without doing it; `None` if the file has to be read.
 pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
     match &xen.origin {
-        Origin::Debian(package) => Ok(Some(cache.file_of(&debian::cache_key(package)?))),
+        Origin::Debian(package) => {
+            let key = debian::cache_key(package)?;
+            let known = fresh::path_of(&key, cache::ELF, cache);
+            Ok(Some(known.unwrap_or_else(|| cache.root().join(key).join(cache::ELF))))
+        }
         Origin::Path(_) => Ok(None),
     }
 }
@@ -98,7 +141,7 @@ fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<R
     let bytes = fs::read(&path).io("read", &path)?;
     if bytes.starts_with(b"\x7fELF") {
         check_bootable(&bytes).map_err(|why| bad_file(&path, &why))?;
-        return Ok(Ready { elf: path, provenance });
+        return Ok(Ready::file(path, provenance));
     }
     let key = format!("file-{}", sha256(&bytes));
     cache.get_or_make(&key, note, |dir, _| {

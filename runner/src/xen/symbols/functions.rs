@@ -1,11 +1,10 @@
 //! Which functions of Xen are meant.
 
-use protocol::wildcard::fits;
-
 use clap::ValueEnum;
 
 use super::files::{Function, Symbols};
 use crate::base::exit::{Error, Result};
+use crate::base::pattern::Pattern;
 
 /// Sets of functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,18 +83,22 @@ fn of_preset(symbols: &Symbols, preset: Preset) -> Result<Vec<&Function>> {
     Ok(chosen)
 }
 
-/// The functions that match one of `patterns`, by name or by FILE#NAME.
-fn matching<'a>(symbols: &'a Symbols, patterns: &[String]) -> Result<Vec<&'a Function>> {
-    let matches = |pattern: &str, function: &Function| {
-        fits(pattern, &function.name) || fits(pattern, &function.full_name())
+/// The functions that match one of the patterns, by name or by FILE#NAME.
+fn matching<'a>(symbols: &'a Symbols, texts: &[String]) -> Result<Vec<&'a Function>> {
+    let matches = |pattern: &Pattern, function: &Function| {
+        pattern.matches(&function.name) || pattern.matches(&function.full_name())
     };
-    for pattern in patterns {
-        if !symbols.functions.iter().any(|function| matches(pattern, function)) {
+    let mut patterns = Vec::new();
+    for text in texts {
+        let pattern =
+            Pattern::new(text).map_err(|why| Error::Usage(format!("--functions: {why}")))?;
+        if !symbols.functions.iter().any(|function| matches(&pattern, function)) {
             return Err(Error::EmptySelection(format!(
                 "no function of this Xen matches `{pattern}`; the compiler may have put it into its \
                  caller"
             )));
         }
+        patterns.push(pattern);
     }
     Ok(distinct(symbols, |function| patterns.iter().any(|pattern| matches(pattern, function))))
 }

@@ -48,12 +48,12 @@ impl Build {
                 xen.name
             ))
         })?;
-        let syms = hypervisor::obtain_symbols(&origin, cache, &mut note)?;
+        let syms = hypervisor::obtain_symbols(&origin, &ready, cache, &mut note)?;
         let bytes = |path: &Path| fs::read(path).io("read", path);
         let symbols = Symbols::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
         let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
         binary.check_build(&symbols).map_err(|why| {
-            let Ready { elf, provenance } = &syms;
+            let Ready { elf, provenance, .. } = &syms;
             let why = format!(
                 "{why}, {provenance}; get both of the same version, from the cache's folder remove \
                  the older of the two ({})",

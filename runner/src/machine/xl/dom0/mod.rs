@@ -12,7 +12,8 @@ use crate::base::exit::{IoContext, Result};
 use crate::base::hash::sha256;
 use crate::plan::config::DebianPackage;
 use crate::xen::hypervisor::Cache;
-use crate::xen::hypervisor::debian::{self, Archive};
+use crate::xen::hypervisor::debian::{self, Archive, Package};
+use crate::xen::hypervisor::fresh::{self, Found, Product};
 
 /// The kernel's package only refers to the one of the day.
 const KERNEL: &str = "linux-image-amd64";
@@ -32,61 +33,51 @@ pub struct Dom0 {
     pub provenance: String,
 }
 
-/// The dom0 for a toolstack's package, from the cache where possible. Another version of the Xen
-/// that it shall serve (`xen` says which that is) asks for another toolstack.
+/// The dom0 for a toolstack's package, from the cache where possible. `note` hears what takes time,
+/// and what may not be current.
 pub fn obtain(
     toolstack: &DebianPackage,
-    xen: &str,
     cache: &Cache,
     note: &mut dyn FnMut(&str),
 ) -> Result<Dom0> {
-    let recipe =
-        sha256(format!("{xen}\n{}{PACKAGES:?}{DEVICE_MODELS:?}", tree::recipe()).as_bytes());
-    let key = format!("dom0-{}-{}", debian::cache_key(toolstack)?, &recipe[..16]);
+    let recipe = sha256(format!("{}{PACKAGES:?}{DEVICE_MODELS:?}", tree::recipe()).as_bytes());
+    let product = Product {
+        title: format!("the dom0 with {}", toolstack.package),
+        suite: &toolstack.suite,
+        key: format!("dom0-{}-{}", debian::cache_key(toolstack)?, &recipe[..16]),
+        packages: &|archive| packages(&toolstack.package, archive),
+    };
     let names = ["vmlinux", "initramfs"];
-    let ([kernel, initramfs], provenance) =
-        cache.get_or_make_files(&key, names, note, |dir, note| make(toolstack, dir, note))?;
+    let Found { paths: [kernel, initramfs], provenance, .. } =
+        fresh::get(&product, names, cache, note, make)?;
     Ok(Dom0 { kernel, initramfs, provenance })
 }
 
-fn make(
-    toolstack: &DebianPackage,
-    dir: &Path,
-    note: &mut dyn FnMut(&str),
-) -> Result<([Vec<u8>; 2], String)> {
-    let DebianPackage { suite, package } = toolstack;
-    note(&format!("building a dom0 with {package} from {suite}"));
-    let archive = Archive::open(suite, dir)?;
-    let model = DEVICE_MODELS.into_iter().find(|name| archive.has(name));
-    let mut wanted = vec![package.as_str()];
-    wanted.extend(PACKAGES);
-    wanted.extend(model);
-    let debs = archive.download_closure(&wanted)?;
-    let (root, kernel_root) = (dir.join("root"), dir.join("kernel"));
-    for root in [&root, &kernel_root] {
-        fs::create_dir(root).io("create", root)?;
-    }
-    for deb in &debs {
-        debian::unpack_files(deb, &root)?;
-    }
-    // Not with all that it depends on: an initramfs of Debian's own is not needed.
+/// The packages that are asked for, and as the last one the kernel's. What they depend on counts
+/// when one of them changes.
+fn packages(toolstack: &str, archive: &Archive) -> Result<Vec<Package>> {
     let of_the_day = archive.dependencies(KERNEL)?;
     let of_the_day = of_the_day.first().map_or(KERNEL, String::as_str);
-    let kernel = archive.download(of_the_day)?;
-    debian::unpack_files(&kernel, &kernel_root)?;
+    let model = DEVICE_MODELS.into_iter().find(|name| archive.has(name));
+    let mut wanted = vec![toolstack];
+    wanted.extend(PACKAGES);
+    wanted.extend(model);
+    wanted.push(of_the_day);
+    archive.current(&wanted)
+}
 
-    let version = |name: &str| {
-        let start = format!("{name}_");
-        let deb = debs.iter().find(|deb| {
-            deb.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&start))
-        });
-        deb.map_or(Ok(String::new()), |deb| debian::version(deb))
+fn make(archive: &Archive, packages: &[Package], dir: &Path) -> Result<[Vec<u8>; 2]> {
+    let folder = |name: &str| {
+        let path = dir.join(name);
+        fs::create_dir(&path).io("create", &path).map(|()| path)
     };
-    let mut parts = Vec::new();
-    for name in wanted {
-        parts.push(format!("{name} {}", version(name)?));
+    let (root, kernel_root, debs) = (folder("root")?, folder("kernel")?, folder("debs")?);
+    let Some((kernel, others)) = packages.split_last() else { return Ok(Default::default()) };
+    for deb in archive.download_closure(others, &debs)? {
+        debian::unpack_files(&deb, &root)?;
     }
-    parts.push(format!("{of_the_day} {}", debian::version(&kernel)?));
+    // Not with all that it depends on: an initramfs of Debian's own is not needed.
+    debian::unpack_files(&archive.download(kernel, dir)?, &kernel_root)?;
     let (kernel, initramfs) = tree::build(&tree::Sources { root: &root, kernel: &kernel_root })?;
-    Ok(([kernel, initramfs], format!("{} ({suite})", parts.join(", "))))
+    Ok([kernel, initramfs])
 }
