@@ -95,7 +95,7 @@ pub struct GuidedArgs {
     pub corpus: Option<PathBuf>,
 
     /// Folder for what kills Xen
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
@@ -164,7 +164,7 @@ pub struct HypercallArgs {
     pub steps: u64,
 
     /// Folder for what Xen dies of or should have refused
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Folder for the domains' logs [default: logs/ in the workspace]
