@@ -19,7 +19,7 @@ use protocol::programs::{EVERY as EVERY_WORD, FROM, HYPERCALL_FUZZ, PERFORMED, S
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::cli::{DomainBackend, HypercallArgs};
 use crate::image;
@@ -152,7 +152,7 @@ struct Campaign<'a> {
     backend: &'a Domains<'a>,
     expectations: Expectations,
     logs: RunLogs,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
     start: Instant,
     /// The number of the next domain's folder, those of second attempts among them.
     rounds: Cell<usize>,
@@ -199,7 +199,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
         xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
     }
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let base = args.logs.clone().unwrap_or(config.workspace.join("logs"));
     let logs = RunLogs::create(&base, &stop)?;
     let source = if booting {
