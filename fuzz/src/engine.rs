@@ -32,6 +32,7 @@ use libafl_bolts::rands::StdRand;
 use libafl_bolts::shmem::{ShMemProvider, StdShMemProvider};
 use libafl_bolts::tuples::tuple_list;
 use livepatch::program::{decode, encode, parse};
+use protocol::programs::STEPS_MAX;
 use xtf_runner::cli::{Guided, GuidedArgs};
 use xtf_runner::exit::{Error, Exit, IoContext, Result};
 use xtf_runner::fuzz::{Known, Stop, Target};
