@@ -349,7 +349,7 @@ impl Judge {
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
             Token::Result(Depth::Case, number, name, verdict) => {
-                self.case(number, name, verdict, now)
+                self.case(number, name, verdict, now);
             }
             Token::Result(Depth::Test, number, name, verdict) => {
                 self.test(number, name, verdict, now);
