@@ -32,13 +32,13 @@ use libafl_bolts::rands::StdRand;
 use libafl_bolts::shmem::{ShMemProvider, StdShMemProvider};
 use libafl_bolts::tuples::tuple_list;
 use livepatch::program::{decode, encode, parse};
+use xtf_runner::base::exit::{Error, Exit, IoContext, Result};
 use xtf_runner::cli::{Guided, GuidedArgs};
-use xtf_runner::exit::{Error, Exit, IoContext, Result};
-use xtf_runner::fuzz::{Known, Stop, Target};
+use xtf_runner::commands::fuzz::{Known, Stop, Target};
 
+use crate::base::status::{BLOCKS, FINDINGS, Status};
+use crate::commands::mutate::{self, Changes, Programs};
 use crate::executor::{self, Xen};
-use crate::mutate::{self, Changes, Programs, STEPS_MAX};
-use crate::status::{BLOCKS, FINDINGS, Status};
 
 /// How often the others, and the status line, are told.
 const REPORT: Duration = Duration::from_millis(500);

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livepatch::program::{Op, Program, encode};
-use xtf_runner::exit::{IoContext, Result};
-use xtf_runner::fuzz::{Known, Status, Target, Words};
+use xtf_runner::base::exit::{IoContext, Result};
+use xtf_runner::commands::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
-use crate::machine::{Death, Outcome, Spares};
+use crate::plan::spec::{Death, Outcome, Spares};
 
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);

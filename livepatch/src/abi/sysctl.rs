@@ -222,18 +222,21 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
-pub(super) fn encode<'a>(call: &Call<'a>, revision: Revision) -> Sysctl<'a> {
-    let mut image = Image([0; SYSCTL_SIZE]);
-    let head = SysctlHead {
-        cmd: call.cmd,
-        interface_version: call.interface_version,
-        op: OpHead { cmd: call.sub_op, flags: call.flags },
-    };
-    put(&mut image.0, 0, &head);
-    let mut spans = [Span::default(); 5];
-    let union = encode_op(&call.op, revision, &mut spans);
-    image.0[UNION_OFFSET..].copy_from_slice(&union);
-    Sysctl { image, spans, memory: PhantomData }
+impl<'a> Call<'a> {
+    /// The bytes for Xen. Fields that `revision` lacks are not sent.
+    pub fn encode(&self, revision: Revision) -> Sysctl<'a> {
+        let mut image = Image([0; SYSCTL_SIZE]);
+        let head = SysctlHead {
+            cmd: self.cmd,
+            interface_version: self.interface_version,
+            op: OpHead { cmd: self.sub_op, flags: self.flags },
+        };
+        put(&mut image.0, 0, &head);
+        let mut spans = [Span::default(); 5];
+        let union = encode_op(&self.op, revision, &mut spans);
+        image.0[UNION_OFFSET..].copy_from_slice(&union);
+        Sysctl { image, spans, memory: PhantomData }
+    }
 }
 
 fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNION_ROOM] {

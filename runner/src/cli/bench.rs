@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, Places, Selection};
+use super::{FetchArgs, Places, Selection};
+use crate::base::environment::Environment;
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -21,6 +22,10 @@ pub struct BenchArgs {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Environments
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, FunctionArgs, Places, Selection};
+use super::{FetchArgs, FunctionArgs, Places, Selection};
+use crate::base::environment::Environment;
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
@@ -26,6 +27,10 @@ pub struct CoverageArgs {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// xen-syms of the same build, or the .deb with it [default: from the configuration]
     #[arg(long, value_name = "PATH")]

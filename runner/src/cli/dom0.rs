@@ -4,12 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::FetchArgs;
+
 /// Options of `dom0`.
 #[derive(Debug, Args)]
 pub struct Dom0Args {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// A file to copy to where the command runs; repeatable
     #[arg(long, value_name = "FILE")]

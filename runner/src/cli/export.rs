@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Environment, Places, Selection};
+use super::{Places, Selection};
+use crate::base::environment::Environment;
 
 /// Options of `export`.
 #[derive(Debug, Args)]

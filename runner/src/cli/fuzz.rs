@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Environment, FunctionArgs, Places};
+use super::{FetchArgs, FunctionArgs, Places};
+use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
@@ -55,6 +56,10 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
 
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
     /// xen-syms of the same build, or the .deb with it [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub symbols: Option<PathBuf>,
@@ -90,7 +95,7 @@ pub struct GuidedArgs {
     pub corpus: Option<PathBuf>,
 
     /// Folder for what kills Xen
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
@@ -126,6 +131,10 @@ pub struct HypercallArgs {
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
 
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
     /// Kinds of domain, which take turns
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
     pub env: Vec<Environment>,
@@ -155,7 +164,7 @@ pub struct HypercallArgs {
     pub steps: u64,
 
     /// Folder for what Xen dies of or should have refused
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Folder for the domains' logs [default: logs/ in the workspace]

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{Environment, Places, Selection};
-use crate::partition::Partition;
+use super::{Places, Selection};
+use crate::base::environment::Environment;
+use crate::plan::partition::Partition;
 
 /// Options of `list`.
 #[derive(Debug, Args)]

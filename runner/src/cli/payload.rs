@@ -4,12 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::FetchArgs;
+
 /// Options of `payload`.
 #[derive(Debug, Args)]
 pub struct PayloadArgs {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "build_id")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// The build-id instead of the Xen, as `xl info` prints it
     #[arg(long, value_name = "HEX")]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BootMode, Environment, Places};
+use super::{FetchArgs, Places};
+use crate::base::environment::Environment;
+use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.
 const REPLAY_EXIT_CODES: &str = "\
@@ -24,6 +26,10 @@ pub struct ReplayOn {
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Environment
     #[arg(long, value_name = "ENV", default_value = "pv64")]

@@ -5,8 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Environment, Places, ReportArgs, Selection};
-use crate::partition::Partition;
+use super::{FetchArgs, Places, ReportArgs, Selection};
+use crate::base::environment::Environment;
+use crate::machine::accel::Accel;
+use crate::machine::qemu::BootMode;
+use crate::machine::snapshot::SnapshotUse;
+use crate::plan::partition::Partition;
+use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -23,6 +28,10 @@ pub struct RunArgs {
     /// repeatable
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Environments [default: pv64 and pvh64, for domains hvm64 too]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
@@ -89,8 +98,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
 
-    /// Get the selected Xens into the cache and stop
-    #[arg(long)]
+    /// Get the selected Xens into the cache, as they are current now, and stop
+    #[arg(long, conflicts_with = "offline")]
     pub fetch_only: bool,
 
     /// Show the guest's output as it comes
@@ -115,6 +124,11 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// When to look for newer versions of what is cached.
+    pub fn look(&self) -> Look {
+        if self.fetch_only { Look::Now } else { self.fetch.look() }
+    }
+
     /// The environments that are wanted.
     pub fn environments(&self) -> &[Environment] {
         use Environment::{Hvm64, Pv64, Pvh64};
@@ -135,35 +149,4 @@ pub enum BackendKind {
     Xl,
     /// Domains in a Linux dom0 that runs under each Xen in QEMU
     QemuXl,
-}
-
-/// Accelerators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Accel {
-    /// QEMU's own translator
-    Tcg,
-    /// /dev/kvm, with nested virtualisation for pvh64
-    Kvm,
-    /// KVM where Xen really boots under it, else TCG
-    Auto,
-}
-
-/// Which boots start from a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SnapshotUse {
-    /// None
-    Never,
-    /// Those that share one
-    Auto,
-    /// Every fast one; if that can't be done, it is an error
-    Always,
-}
-
-/// How time runs in the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BootMode {
-    /// Virtual time, driven by instructions
-    Fast,
-    /// Real time
-    Plain,
 }

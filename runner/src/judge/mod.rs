@@ -9,24 +9,30 @@
 //! the test that was running; else the last one that reported, whose aftermath it may be; else,
 //! when the plan was there but no test had begun, the first one expected; else, everybody.
 
+pub mod console;
+mod grammar;
 mod options;
-mod protocol;
 pub mod xen;
 
 use std::time::Duration;
 
+use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
 use serde::{Deserialize, Serialize};
 
-use crate::console::{Line, Source, Splitter};
-use crate::status::Status;
+use crate::base::status::Status;
+use crate::judge::console::{Line, Source, Splitter};
+pub use grammar::Verdict;
+use grammar::{Depth, Token};
 use options::Options;
-pub use protocol::Verdict;
-use protocol::{Depth, Token};
 pub use xen::Vitals;
 
-/// A boot that prints more bytes than this without a result line is out of control. An emulated
-/// UART takes seconds for it, so that a flood is told from a hang before the time is up.
-pub const FLOOD_LIMIT: u64 = 2 * 1024 * 1024;
+/// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+/// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
+/// payloads. An emulated UART seldom gets so far before the test's time is up.
+pub const FLOOD_LIMIT: u64 = 64 << 20;
+/// The guest itself never has so many bytes to say without a result line. A boot that has said so much
+/// when its time is up, whoever said it, did not hang.
+pub const GUEST_FLOOD_LIMIT: u64 = 2 << 20;
 /// Diagnostics kept for each result.
 const MAX_DIAGNOSTICS: usize = 100;
 /// Protocol faults kept for each test.
@@ -125,7 +131,7 @@ pub enum End {
     XenDied,
     /// Stopped because time was up.
     TimedOut(String),
-    /// Stopped because of [`FLOOD_LIMIT`].
+    /// Stopped because of [`Judge::is_flooded`].
     Flooded,
     /// QEMU itself failed.
     ToolDied(String),
@@ -201,8 +207,10 @@ pub struct Judge {
     splitter: Splitter,
     xen: xen::Watch,
     options: Options,
-    /// Bytes since the last result line.
+    /// Bytes since the last result line,
     bytes: u64,
+    /// and those of them in lines of the guest's.
+    guest_bytes: u64,
     version: Option<String>,
     banner: bool,
     environment_seen: bool,
@@ -232,6 +240,7 @@ impl Judge {
             xen: xen::Watch::new(),
             options: Options::default(),
             bytes: 0,
+            guest_bytes: 0,
             version: None,
             banner: false,
             environment_seen: false,
@@ -269,7 +278,7 @@ impl Judge {
 
     /// Whether the console is out of control.
     pub fn is_flooded(&self) -> bool {
-        self.bytes > FLOOD_LIMIT
+        self.bytes > FLOOD_LIMIT || self.guest_bytes > GUEST_FLOOD_LIMIT
     }
 
     /// How far Xen is on its way out.
@@ -292,6 +301,7 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Source::Guest => {
+                self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
                 let settled = self.last_reported;
                 let event = self.guest_line(&line.text, now);
                 // Whatever happens from here on is the next test's aftermath.
@@ -313,7 +323,7 @@ impl Judge {
     }
 
     fn guest_line(&mut self, text: &str, now: Duration) -> Option<Event> {
-        let token = protocol::parse(text);
+        let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
                 self.fault(format!("line after the final line: `{text}`"));
@@ -444,6 +454,7 @@ impl Judge {
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
+            self.guest_bytes = 0;
         }
         if planned.is_none() {
             self.fault(format!("case `{name}` before the case plan"));
@@ -602,13 +613,13 @@ impl Judge {
         if self.plan.is_none() {
             self.options.guest_diagnostic(text);
         }
-        if let Some(version) = text.strip_prefix("xen: ")
+        if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()
         {
             self.version = version.split(' ').next().map(str::to_owned);
             return self.version.clone().map(Event::Xen);
         }
-        if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
+        if text.starts_with(PANIC) || text.starts_with(TRAP) {
             self.panic.get_or_insert_default();
         }
         let Some(panic) = &mut self.panic else {
@@ -617,7 +628,7 @@ impl Judge {
             }
             return None;
         };
-        if let Some(addresses) = text.strip_prefix("backtrace:") {
+        if let Some(addresses) = text.strip_prefix(BACKTRACE) {
             let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
             let addresses = addresses.split_whitespace().take(room).filter_map(|word| {
                 u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
@@ -723,15 +734,22 @@ impl Judge {
                 }
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
-            End::TimedOut(what) => (Status::Timeout, Cause::Time, what.clone()),
-            End::Flooded => (
-                Status::Crash,
-                Cause::Flood,
-                format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
-            ),
+            End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
+                (Status::Timeout, Cause::Time, what.clone())
+            }
+            End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
+            End::Flooded => {
+                let what = "a console without an end was cut off";
+                (Status::Crash, Cause::Flood, self.flood(what))
+            }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
             End::Interrupted | End::Enough => return None,
         })
+    }
+
+    /// What came instead of a result until the end that `what` tells.
+    fn flood(&self, what: &str) -> String {
+        format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
     }
 
     /// Settles an early end; see the module's page for who is to blame.

@@ -7,11 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use crate::world::{Output, World};
+use crate::world::{Output, PATIENCE, World};
 
 fn finish(mut command: Command) -> Output {
     command.output().unwrap().into()
@@ -21,7 +20,8 @@ fn finish(mut command: Command) -> Output {
 fn rests(world: &World) -> Vec<String> {
     let names = fs::read_dir(world.path(".cache")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| !name.starts_with("debian-sid-xen")).collect()
+    let known = |name: &String| name.starts_with("debian-sid-xen") || name.starts_with("apt-sid");
+    names.filter(|name| !known(name)).collect()
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_download_is_made_once() {
     let world = World::new();
     let out = finish(world.fetching("whole"));
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("fetching xen from sid"), "{out:?}");
+    assert!(out.stderr.contains("fetching xen 1.0 from sid"), "{out:?}");
     let out = finish(world.fetching("half"));
     assert_eq!(out.code, 0, "{out:?}");
     assert!(!out.stderr.contains("fetching"), "{out:?}");
@@ -55,18 +55,31 @@ fn a_download_that_breaks_leaves_nothing_and_is_made_again() {
 fn a_damaged_entry_is_told_and_made_again() {
     let world = World::new();
     assert_eq!(finish(world.fetching("whole")).code, 0);
-    let entry = world.path(".cache/debian-sid-xen");
+    let entry = world.path(".cache/debian-sid-xen_1.0");
     let xen = fs::read(entry.join("xen")).unwrap();
     fs::write(entry.join("xen"), &xen[..xen.len() - 1]).unwrap();
     let out = finish(world.fetching("whole"));
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("does not match its recorded sha256; getting it"), "{out:?}");
+    assert!(out.stderr.contains("does not match its recorded sha256; getting it again"), "{out:?}");
     assert_eq!(fs::read(entry.join("xen")).unwrap(), xen);
 }
 
 #[test]
 fn a_second_runner_waits_for_the_first() {
+    waits_for_the_first(&World::new());
+}
+
+#[test]
+fn a_second_runner_waits_while_the_first_gets_a_newer_one() {
     let world = World::new();
+    assert_eq!(at_version(&world, "0.9", "whole").code, 0);
+    world.let_hours_pass(25);
+    waits_for_the_first(&world);
+    assert_eq!(world.looks(), 2);
+}
+
+fn waits_for_the_first(world: &World) {
+    let before = world.downloads();
     let first = world.fetching("slow").spawn().unwrap();
     let apt = world.wait_for_apt();
     let mut second = world.fetching("whole").spawn().unwrap();
@@ -75,7 +88,7 @@ fn a_second_runner_waits_for_the_first() {
     let reader = thread::spawn(move || {
         second_said.lines().map_while(Result::ok).for_each(|line| lines.send(line).unwrap());
     });
-    let line = said.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
+    let line = said.recv_timeout(PATIENCE).unwrap_or_default();
 
     let mut gate = OpenOptions::new().write(true).open(world.path("pipe.never")).unwrap();
     writeln!(gate, "go on").unwrap();
@@ -84,10 +97,10 @@ fn a_second_runner_waits_for_the_first() {
     let second = Output::from(second.wait_with_output().unwrap());
     assert!(second.code == 0 && second.stdout.ends_with("1 skipped\n"), "{second:?}");
     reader.join().unwrap();
-    assert!(line.contains("waiting for another runner that is getting debian-sid-xen"), "{line}");
+    assert!(line.contains("waiting for another runner that is getting apt-sid"), "{line}");
     let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
-    assert_eq!(world.downloads(), 1);
+    assert_eq!(world.downloads(), before + 1);
     assert!(apt.die());
 }
 
@@ -123,12 +136,181 @@ fn a_read_only_cache_is_used_and_never_filled() {
 
     read_only(0o755);
     assert_eq!(finish(world.fetching("whole")).code, 0);
-    fs::remove_file(cache.join("debian-sid-xen.lock")).unwrap();
+    fs::remove_file(cache.join("apt-sid.lock")).unwrap();
     read_only(0o555);
     let out = finish(without_privileges(&world.fetching("half")));
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(!out.stderr.contains("current"), "{out:?}");
+
+    read_only(0o755);
+    world.let_hours_pass(25);
+    read_only(0o555);
+    let out = finish(without_privileges(&world.fetching("whole")));
     read_only(0o755);
     assert_eq!(out.code, 0, "{out:?}");
-    assert_eq!(world.downloads(), 1);
+    let why = "Xen deb: xen 1.0 may not be current: the cache can't be written: Permission denied";
+    assert!(out.stderr.contains(why), "{out:?}");
+    assert_eq!((world.looks(), world.downloads()), (1, 1));
+}
+
+/// What the world's cache has of the package.
+fn entries(world: &World) -> Vec<String> {
+    let entries = fs::read_dir(world.path(".cache")).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().join("xen").is_file());
+    let mut names: Vec<String> =
+        folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A runner while the archive has this version.
+fn at_version(world: &World, version: &str, download: &str) -> Output {
+    let mut command = world.fetching(download);
+    command.env("FAKE_VERSION", version).args(["--json", "results.json"]);
+    finish(command)
+}
+
+fn version_in_report(world: &World) -> String {
+    let text = fs::read_to_string(world.path("results.json")).unwrap();
+    let found = ["xen 1.0 (sid)", "xen 2.0 (sid)", "xen 3.0 (sid)"];
+    found.into_iter().filter(|version| text.contains(version)).collect()
+}
+
+#[test]
+fn the_archive_is_looked_at_once_a_day() {
+    let world = World::new();
+    assert_eq!(at_version(&world, "1.0", "whole").code, 0);
+    world.let_hours_pass(23);
+    let out = at_version(&world, "2.0", "whole");
+    assert_eq!((out.code, world.looks()), (0, 1), "{out:?}");
+    assert_eq!(version_in_report(&world), "xen 1.0 (sid)");
+
+    world.let_hours_pass(2);
+    let out = at_version(&world, "1.0", "whole");
+    assert_eq!((out.code, world.looks(), world.downloads()), (0, 2, 1), "{out:?}");
+    assert!(!out.stderr.contains("xen 1.0"), "nothing is new: {out:?}");
+
+    world.let_hours_pass(25);
+    let out = at_version(&world, "2.0", "whole");
+    assert_eq!((out.code, world.looks(), world.downloads()), (0, 3, 2), "{out:?}");
+    assert!(out.stderr.contains("Xen deb: xen 1.0 replaced by 2.0"), "{out:?}");
+    assert_eq!(version_in_report(&world), "xen 2.0 (sid)");
+    // Another runner may be at work with it.
+    assert_eq!(entries(&world), ["debian-sid-xen_1.0", "debian-sid-xen_2.0"]);
+
+    // Who fetches on purpose doesn't wait.
+    let mut command = world.fetching("whole");
+    command.env("FAKE_VERSION", "3.0").arg("--fetch-only");
+    let out = finish(command);
+    assert_eq!((out.code, world.looks(), world.downloads()), (0, 4, 3), "{out:?}");
+    assert!(out.stderr.contains("xen 3.0 (sid), current 0 h ago"), "{out:?}");
+    assert_eq!(entries(&world), ["debian-sid-xen_2.0", "debian-sid-xen_3.0"]);
+    assert_eq!(rests(&world), [""; 0]);
+}
+
+#[test]
+fn what_is_cached_is_used_when_looking_fails() {
+    for (how, why) in [
+        ("offline", "E: Failed to fetch: no route to host"),
+        ("half", "E: Failed to fetch: connection timed out"),
+        ("damaged", "dpkg-deb failed (exit status: 2)"),
+    ] {
+        let world = World::new();
+        assert_eq!(at_version(&world, "1.0", "whole").code, 0);
+        world.let_hours_pass(25);
+        let words = format!("Xen deb: xen 1.0 may not be current: {why}");
+        // The second one is soon behind the first, and doesn't try again.
+        for _ in 0..2 {
+            let out = at_version(&world, "2.0", how);
+            assert_eq!((out.code, world.looks()), (0, 2), "{out:?}");
+            assert!(out.stderr.contains(&words), "{out:?}");
+            assert_eq!(version_in_report(&world), "xen 1.0 (sid)");
+        }
+        assert_eq!(entries(&world), ["debian-sid-xen_1.0"]);
+        assert_eq!(rests(&world), [""; 0]);
+        world.let_hours_pass(2);
+        let out = at_version(&world, "2.0", "whole");
+        assert!(out.stderr.contains("xen 1.0 replaced by 2.0"), "{out:?}");
+        assert_eq!(version_in_report(&world), "xen 2.0 (sid)");
+    }
+}
+
+#[test]
+fn offline_takes_what_is_there() {
+    let world = World::new();
+    let offline = || {
+        let mut command = world.fetching("whole");
+        command.args(["--offline", "--json", "results.json"]);
+        finish(command)
+    };
+    let out = offline();
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("Xen deb (debian-sid-xen) is not in the cache "), "{out:?}");
+    assert!(out.stderr.contains("run this once without --offline"), "{out:?}");
+    assert_eq!((world.looks(), world.downloads()), (0, 0));
+
+    assert_eq!(at_version(&world, "1.0", "whole").code, 0);
+    world.let_hours_pass(1000);
+    let out = offline();
+    assert_eq!((out.code, world.looks(), world.downloads()), (0, 1, 1), "{out:?}");
+    assert_eq!(version_in_report(&world), "xen 1.0 (sid)");
+
+    fs::write(world.path(".cache/debian-sid-xen_1.0/xen"), "damage").unwrap();
+    let out = offline();
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("does not match its recorded sha256"), "{out:?}");
+}
+
+#[test]
+fn symbols_are_those_of_the_cached_version() {
+    let world = World::new();
+    assert_eq!(at_version(&world, "1.0", "whole").code, 0);
+    let fetching = world.fetching("half");
+    let mut command = world.command(&["mutate", "--list", "--xen", "deb"], "print", "good.log");
+    for (name, value) in fetching.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        command.env(name, value);
+    }
+    command.env("FAKE_VERSION", "2.0");
+    world.file(
+        "xtf-runner.toml",
+        "[hypervisor.deb]\ndebian = { suite = 'sid', package = 'xen' }\nsymbols = 'xen-dbg'\n",
+    );
+    let out = finish(command);
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(out.stderr.contains("fetching xen-dbg 1.0 from sid"), "{out:?}");
+    assert!(out.stderr.contains("`xtf-runner run --fetch-only` with the same --xen"), "{out:?}");
+    let downloads = fs::read_to_string(world.path("downloads")).unwrap();
+    let (of_xen, of_symbols) = downloads.split_once('\n').unwrap();
+    assert!(of_xen.ends_with(" download xen=1.0"), "{downloads}");
+    // The archive may have moved on since it was looked at: the second attempt knows better.
+    assert!(of_symbols.lines().all(|line| line.ends_with(" download xen-dbg=1.0")), "{downloads}");
+    assert_eq!((of_symbols.lines().count(), world.looks()), (2, 2));
+
+    // That was a look, too: the lists tell about Xen's own version, and are not fetched again.
+    let out = at_version(&world, "1.0", "whole");
+    assert_eq!((out.code, world.looks()), (0, 2), "{out:?}");
+    let out = at_version(&world, "2.0", "whole");
+    assert_eq!(version_in_report(&world), "xen 1.0 (sid)", "{out:?}");
+}
+
+#[test]
+fn missing_security_updates_are_told() {
+    for (suite, security, told) in
+        [("bookworm", "", true), ("bookworm", "yes", false), ("sid", "", false)]
+    {
+        let world = World::new();
+        let mut command = world.fetching("whole");
+        command.env("FAKE_SECURITY", security);
+        let text = fs::read_to_string(world.path("xtf-runner.toml")).unwrap();
+        world.file("xtf-runner.toml", &text.replace("sid", suite));
+        let out = finish(command);
+        assert_eq!(out.code, 0, "{out:?}");
+        let note = "no security archive of Debian's: what is current in bookworm lacks security";
+        assert_eq!(out.stderr.contains(note), told, "{suite} {security}: {out:?}");
+        let sources = format!(".cache/apt-{suite}/etc/sources.list");
+        let sources = fs::read_to_string(world.path(&sources)).unwrap();
+        assert_eq!(sources.contains("bookworm-security"), security == "yes", "{sources}");
+    }
 }
 
 /// The same command for somebody to whom permissions apply: for root they don't.
