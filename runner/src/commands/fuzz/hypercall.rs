@@ -563,17 +563,11 @@ mod tests {
             elapsed: Duration::ZERO,
         };
         TestReport {
-            name: HYPERCALL_FUZZ.into(),
-            status: Status::Crash,
             cases: if reason.is_none() { vec![case] } else { Vec::new() },
             reasons: reason.map(str::to_owned).into_iter().collect(),
-            at_case: None,
-            diagnostics: Vec::new(),
-            backtrace: Vec::new(),
             xen_words: vec!["(XEN) words".into()],
             began: true,
-            cause: None,
-            elapsed: Duration::ZERO,
+            ..TestReport::new(HYPERCALL_FUZZ, Status::Crash)
         }
     }
 
