@@ -143,13 +143,13 @@ pub fn get<const N: usize>(
         Ok((record, Found { paths, provenance, packages }))
     };
     let usable = known();
-    if let Ok((record, found)) = &usable {
-        if !record.is_due(Looked::read(cache, suite), cache.look(), now()) {
-            if let (Some((_, why)), Look::Daily) = (&record.failure, cache.look()) {
-                note(&not_known(title, &record.versions(), why));
-            }
-            return Ok(found.clone());
+    if let Ok((record, found)) = &usable
+        && !record.is_due(Looked::read(cache, suite), cache.look(), now())
+    {
+        if let (Some((_, why)), Look::Daily) = (&record.failure, cache.look()) {
+            note(&not_known(title, &record.versions(), why));
         }
+        return Ok(found.clone());
     }
     if let (Err(why), Look::Never) = (&usable, cache.look()) {
         return Err(offline(why));
