@@ -163,10 +163,7 @@ fn broker(
     let hook = StdLlmpEventHook::<BytesInput, Status>::new(monitor).map_err(engine)?;
     let mut broker = LlmpBroker::create_attach_to_tcp(memory.clone(), tuple_list!(hook), port)
         .map_err(|e| {
-            Error::Tool(format!(
-                "cannot listen on port {port}: {e}; choose another with \
-                                          --port"
-            ))
+            Error::Tool(format!("cannot listen on port {port}: {e}; choose another with --port"))
         })?;
     let mut join = args.join;
     let mut rest = LINGER;
@@ -378,9 +375,9 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited.as_secs_f64());
     let busy = seconds - waited;
     println!(
-        "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s \
-         and {:.0} calls/s otherwise; {} skipped as known; corpus {}, {} from others; {covered} of \
-         {} blocks; {} unconfirmed",
+        "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s and \
+         {:.0} calls/s otherwise; {} skipped as known; corpus {}, {} from others; {covered} of {} \
+         blocks; {} unconfirmed",
         count(programs, "program"),
         count(xen.calls, "call"),
         count(xen.machines, "machine"),

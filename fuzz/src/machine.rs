@@ -114,13 +114,8 @@ impl Machine {
             Error::Tool(format!("cannot start {}: {e}", invocation.program.display()))
         })?;
         let console = qemu.child().stdout.take();
-        let console = console.ok_or_else(|| {
-            Error::Tool(
-                "internal error: QEMU has no \
-                                                         console"
-                    .into(),
-            )
-        })?;
+        let console =
+            console.ok_or_else(|| Error::Tool("internal error: QEMU has no console".into()))?;
         let said = Arc::new(Mutex::new(Said {
             version: None,
             watch: Watch::new(),

@@ -24,12 +24,8 @@ impl Map {
         }
         let count = word(COUNT_AT).and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|&count| count < all.len() && words(count) == all.len());
-        let count = count.ok_or_else(|| {
-            format!(
-                "{path} does not have the length that its header \
-                                                 says"
-            )
-        })?;
+        let count =
+            count.ok_or_else(|| format!("{path} does not have the length that its header says"))?;
         let (addresses, counts) = all[HEADER..].split_at(count);
         all[STATE_AT].store(ATTACHED, Ordering::Release);
         Ok(Map { addresses, counts })

@@ -27,8 +27,7 @@ impl Mailbox {
         let all = shared::map(path)?;
         if all.len() * WORD != SIZE || all[0].load(Ordering::Relaxed) != MAGIC {
             return Err(format!(
-                "{path} is not a mailbox; are plugin and fuzzer of the same \
-                                build?"
+                "{path} is not a mailbox; are plugin and fuzzer of the same build?"
             ));
         }
         // SAFETY: half of a word that is mapped for ever; nobody uses the whole of it.

@@ -12,8 +12,7 @@ use crate::base::environment::Environment;
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
 Exit codes: 0 no finding, or only KNOWN ones; 5 a divergence, 6 a crash, 7 a hang (the highest \
-wins); \
-64 and above as for `run`.";
+wins); 64 and above as for `run`.";
 
 /// Options of `fuzz`.
 #[derive(Debug, Args)]

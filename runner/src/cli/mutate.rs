@@ -11,8 +11,7 @@ use crate::base::environment::Environment;
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
 Exit codes: 0 measured, 5 a smaller share than --fail-under was killed; if the tests do not \
-succeed \
-on Xen itself, the code of `run`; 64 and above as for `run`.";
+succeed on Xen itself, the code of `run`; 64 and above as for `run`.";
 
 /// Options of `mutate`.
 #[derive(Debug, Args)]
