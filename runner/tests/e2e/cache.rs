@@ -60,7 +60,10 @@ fn a_damaged_entry_is_told_and_made_again() {
     fs::write(entry.join("xen"), &xen[..xen.len() - 1]).unwrap();
     let out = finish(world.fetching("whole"));
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("does not match its recorded sha256; getting it again"), "{out:?}");
+    assert!(
+        out.stderr.contains("does not match its recorded sha256; downloading it again"),
+        "{out:?}"
+    );
     assert_eq!(fs::read(entry.join("xen")).unwrap(), xen);
 }
 
@@ -97,7 +100,7 @@ fn waits_for_the_first(world: &World) {
     let second = Output::from(second.wait_with_output().unwrap());
     assert!(second.code == 0 && second.stdout.ends_with("1 skipped\n"), "{second:?}");
     reader.join().unwrap();
-    assert!(line.contains("waiting for another runner that is getting apt-sid"), "{line}");
+    assert!(line.contains("waiting for another runner that downloads apt-sid"), "{line}");
     let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
     assert_eq!(world.downloads(), before + 1);

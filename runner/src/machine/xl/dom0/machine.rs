@@ -188,7 +188,7 @@ impl Machine {
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 let said: Vec<&str> =
                     said.lines().filter(|line| !line.contains("TCG doesn't support")).collect();
-                break format!("QEMU left: {}", said.join("; "));
+                break format!("QEMU ended: {}", said.join("; "));
             }
             if stop.requested().is_some() {
                 break "the run was stopped".into();
@@ -203,7 +203,7 @@ impl Machine {
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(QUOTED)..].join("\n    | ");
         Err(Error::Tool(format!(
-            "the Linux dom0 did not come up: {why}\n    | {tail}\n  all of it: {}",
+            "the Linux dom0 did not start: {why}\n    | {tail}\n  full log: {}",
             dir.join("console.log").display()
         )))
     }
