@@ -45,7 +45,7 @@ test-all: build
 test-danger: build
 	$(RUNNER) run --xen all 'danger-*'
 
-## coverage: what of Xen's livepatch code the suites execute, as a table and as a page
+## coverage: which of Xen's livepatch code the suite executes, as a table and as a page
 coverage: build
 	$(RUNNER) coverage --html target/coverage.html
 

@@ -1,4 +1,4 @@
-//! The fuzzing loop, alone or with others.
+//! The fuzzing loop, for one fuzzer or for several that exchange programs.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -34,6 +34,7 @@ use libafl_bolts::tuples::tuple_list;
 use livepatch::program::{decode, encode, parse};
 use protocol::programs::STEPS_MAX;
 use xtf_runner::base::exit::{Error, Exit, IoContext, Result};
+use xtf_runner::base::plural::count;
 use xtf_runner::cli::{Guided, GuidedArgs};
 use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
 
@@ -81,7 +82,7 @@ fn together(task: &Task<'_>) -> Result<Exit> {
     let available = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     if args.cores.get() > available {
         return Err(Error::Usage(format!(
-            "--cores {}: this machine has {available}, and each fuzzer gets one of its own",
+            "--cores {}: this host has {available} CPUs, and each fuzzer needs one",
             args.cores
         )));
     }
@@ -162,7 +163,9 @@ fn broker(
 ) -> Result<()> {
     let hook = StdLlmpEventHook::<BytesInput, Status>::new(monitor).map_err(engine)?;
     let mut broker = LlmpBroker::create_attach_to_tcp(memory.clone(), tuple_list!(hook), port)
-        .map_err(|e| Error::Tool(format!("--port {port} of this machine is not to be had: {e}")))?;
+        .map_err(|e| {
+            Error::Tool(format!("cannot listen on port {port}: {e}; choose another with --port"))
+        })?;
     let mut join = args.join;
     let mut rest = LINGER;
     while !broker.is_shutting_down() && !rest.is_zero() {
@@ -180,7 +183,8 @@ fn broker(
         {
             broker.inner_mut().connect_b2b(other).map_err(|e| {
                 Error::Tool(format!(
-                    "--join {other}: {e}; is a fuzzer there, with --port {} or more than one core?",
+                    "cannot join {other}: {e}; is a fuzzer with --port {} or --cores above 1 \
+                     running there?",
                     other.port()
                 ))
             })?;
@@ -276,7 +280,7 @@ where
 }
 
 fn engine(error: libafl::Error) -> Error {
-    Error::Tool(format!("the fuzzing engine: {error}"))
+    Error::Tool(format!("LibAFL: {error}"))
 }
 
 /// The programs in --corpus, and those that are made up.
@@ -372,11 +376,12 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited.as_secs_f64());
     let busy = seconds - waited;
     println!(
-        "\n{programs} programs of {} calls in {seconds:.0} s, of which {waited:.0} s waiting for {} \
-         machines; otherwise {:.0} programs/s, {:.0} calls/s; {} left out as known; corpus {}, {} from others; \
-         {covered} of {} blocks; {} unconfirmed",
-        xen.calls,
-        xen.machines,
+        "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s and \
+         {:.0} calls/s otherwise; {} skipped as known; corpus {}, {} from others; {covered} of {} \
+         blocks; {} unconfirmed",
+        count(programs, "program"),
+        count(xen.calls, "call"),
+        count(xen.machines, "machine"),
         programs as f64 / busy,
         xen.calls as f64 / busy,
         xen.left_out,
@@ -386,15 +391,15 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
         xen.findings.unconfirmed,
     );
     for finding in xen.findings.all() {
-        let (name, times) = (finding.name(), finding.times);
+        let (name, times) = (finding.name(), count(finding.times, "time"));
         match &finding.expected {
             Some(Known { reason, link, .. }) => {
                 let link = link.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();
-                println!(" KNOWN {name} ({times} times): {reason}{link}");
+                println!(" KNOWN {name} ({times}): {reason}{link}");
             }
             None => {
                 let (status, path) = (finding.status(), finding.path.display());
-                println!("{status:>6} {name} ({times} times): {}\n       {path}", finding.how);
+                println!("{status:>6} {name} ({times}): {}\n       {path}", finding.how);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! LibAFL's executor: performs an input on a machine, and gets another one when that is gone.
+//! LibAFL's executor: performs an input on a machine, and replaces a machine that died.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What goes wrong: tried again on a fresh boot, told apart, named, weighed, made small, and kept.
+//! Findings: confirmed on a fresh boot, named, compared with the expectations, shrunk, and stored.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -51,7 +51,7 @@ impl Failure {
             Failure::Died(death) => {
                 let place = death.address.map(|address| {
                     let name = target.build.symbols.describe(address);
-                    name.unwrap_or_else(|| "nowhere".into())
+                    name.unwrap_or_else(|| "an unknown place".into())
                 });
                 let words = death.headline.trim_start_matches("Xen panicked: ");
                 match place {

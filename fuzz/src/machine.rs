@@ -61,7 +61,7 @@ impl Spares {
 
     /// The next one.
     pub fn take(&self) -> Result<Machine> {
-        let gone = |_| Error::Tool("the thread that boots machines is gone".into());
+        let gone = |_| Error::Tool("the thread that boots machines has ended".into());
         self.0.recv().map_err(gone)?
     }
 }
@@ -114,7 +114,8 @@ impl Machine {
             Error::Tool(format!("cannot start {}: {e}", invocation.program.display()))
         })?;
         let console = qemu.child().stdout.take();
-        let console = console.ok_or_else(|| Error::Tool("QEMU has no console".into()))?;
+        let console =
+            console.ok_or_else(|| Error::Tool("internal error: QEMU has no console".into()))?;
         let said = Arc::new(Mutex::new(Said {
             version: None,
             watch: Watch::new(),
@@ -129,7 +130,9 @@ impl Machine {
         match machine.watch(BOOT_TIME) {
             None if machine.mailbox.turn() == HOST => Ok(machine),
             None => Err(Error::Tool(
-                "the guest's memory is not in one piece, so its inputs can't be put into it".into(),
+                "the guest's letterbox is not contiguous in QEMU's memory, so inputs cannot be \
+                 written to it"
+                    .into(),
             )),
             Some(Outcome::Died(death)) => Err(Error::Tool(format!(
                 "the guest died before its first program: {}\n{}",
@@ -137,7 +140,7 @@ impl Machine {
                 death.words.join("\n")
             ))),
             Some(_) => Err(Error::Tool(format!(
-                "the guest did not ask for a program within {} s; the last it said: {}",
+                "the guest did not ask for a program within {} s; its last lines: {}",
                 BOOT_TIME.as_secs(),
                 machine.said().guest.join("; ")
             ))),

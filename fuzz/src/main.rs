@@ -1,4 +1,5 @@
-//! `xtf-fuzz` looks for livepatch calls that kill a stock Xen, guided by what they execute.
+//! `xtf-fuzz` looks for livepatch calls that crash a stock Xen or that it answers wrongly, guided
+//! by coverage.
 //!
 //! [`engine`] has LibAFL pick programs, [`mutate`] changes them, [`executor`] performs them on a
 //! [`machine`], whose plugin tells what they executed and whose guest undoes everything in the end;
@@ -18,7 +19,7 @@ use clap::Parser;
 use xtf_runner::base::exit::Exit;
 use xtf_runner::cli::Guided;
 
-/// Looks for livepatch calls that Xen dies of or answers wrongly, guided by what they execute.
+/// Looks for livepatch calls that crash Xen or that it answers wrongly, guided by coverage.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Changes to programs that leave them programs: whole steps, and the parts of payloads.
+//! Varies programs: whole steps, and the parts of payloads. The result is always a valid program.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The files that the plugin in QEMU maps, too: counts and mailbox.
+//! The files that fuzzer and plugin both map: counts and mailbox.
 
 use std::fs::{self, File};
 use std::path::Path;

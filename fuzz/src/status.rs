@@ -1,4 +1,4 @@
-//! One line that says how it goes.
+//! The status line of a fuzzing run.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Buffers that end where the mapped world ends, for saying exactly what Xen reads and writes.
+//! Buffers next to an unmapped page, which show exactly what Xen reads and writes.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;

@@ -50,8 +50,7 @@ static RECEIVED: Once<String> = Once::new();
 
 /// Waits for the words that QEMU has for this guest.
 pub(crate) fn receive() -> Result<(), String> {
-    let qemu =
-        fw_cfg::Device::open().ok_or_else(|| format!("{WAIT}={FW_CFG}, but this is no QEMU"))?;
+    let qemu = fw_cfg::Device::open().ok_or_else(|| format!("{WAIT}={FW_CFG} needs QEMU"))?;
     let file = qemu
         .find(WORDS_FILE)
         .ok_or_else(|| format!("{WAIT}={FW_CFG}, but QEMU has no file {WORDS_FILE}"))?;
@@ -118,8 +117,8 @@ impl fmt::Display for Unknown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "command line: unknown word '{}' (known: {TESTS}=A,B/CASE,... {EXIT}={POWEROFF}|{REBOOT} \
-             {LINGER}=MS {WAIT}={FW_CFG})",
+            "command line: unknown parameter '{}' (known: {TESTS}=A,B/CASE,... \
+             {EXIT}={POWEROFF}|{REBOOT} {LINGER}=MS {WAIT}={FW_CFG})",
             self.0
         )
     }

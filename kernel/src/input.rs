@@ -1,4 +1,4 @@
-//! Bytes that are written into the image after it was linked, for a test that wants some.
+//! Bytes that are stamped into the image after linking, as the input of a test.
 //!
 //! They reach the guest in every environment and through every loader, as the image itself does.
 

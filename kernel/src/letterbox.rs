@@ -1,4 +1,4 @@
-//! Inputs from a host that watches this guest through QEMU's plugin, one after the other.
+//! Takes inputs, one after the other, from a fuzzer on the host through QEMU's plugin.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -288,7 +288,7 @@ impl Livepatch {
                 (Some(name), Some(metadata)) => {
                     Ok(Entry { name: name.to_vec(), status, metadata: metadata.to_vec() })
                 }
-                _ => Err(Stop::error("LIST returns a length that leads out of its buffer")),
+                _ => Err(Stop::error("LIST returns a length beyond its buffer")),
             })
             .collect()
     }

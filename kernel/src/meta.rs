@@ -44,7 +44,7 @@ impl<const N: usize> Json<N> {
         let mut i = 0;
         while i < bytes.len() {
             let special = matches!(bytes[i], b' ' | b',' | b'*' | b'?' | b'[' | b'!');
-            assert!(!special, "a case's name has neither blanks nor any of , * ? [ !");
+            assert!(!special, "a case's name must not contain blanks or , * ? [ !");
             i += 1;
         }
         self.string(name)

@@ -23,7 +23,7 @@ pub fn expect<T: PartialEq + fmt::Debug>(what: &str, actual: T, expected: T) -> 
 /// # Errors
 /// A [`Stop::Failure`] that says what should have been.
 pub fn expect_that(truth: bool, should: impl fmt::Display) -> Outcome {
-    if truth { Ok(()) } else { Err(Stop::Failure(format!("should have been: {should}"))) }
+    if truth { Ok(()) } else { Err(Stop::Failure(format!("expected: {should}"))) }
 }
 
 /// How a case ends when not in success.

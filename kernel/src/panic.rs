@@ -1,4 +1,4 @@
-//! The end of a run that went wrong: never a silent one.
+//! The panic handler: prints the reason, the registers and a backtrace before the domain ends.
 
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -59,7 +59,8 @@ pub fn header(
 ) {
     println!("{BANNER}");
     println!("{ENVIRONMENT}{environment}");
-    println!("xtf-rs {}: {tests} tests selected", env!("CARGO_PKG_VERSION"));
+    let plural = if tests == 1 { "" } else { "s" };
+    println!("xtf-rs {}: {tests} test{plural} selected", env!("CARGO_PKG_VERSION"));
     println!("{KTAP}{KTAP_VERSION}");
     let (major, minor) = (xen.release.major, xen.release.minor);
     println!("{DIAGNOSTIC}{XEN}{major}.{minor}{} ({})", xen.extraversion, xen.changeset);
@@ -81,7 +82,7 @@ pub fn header(
         }
     }
     if !trap::fault_addresses_hold() {
-        println!("# page faults: addresses unknown, CR2 reads as something else");
+        println!("# page faults: addresses are unknown, because CR2 cannot be read reliably");
     }
     if let Some(command_line) = command_line {
         println!("{DIAGNOSTIC}{XEN_COMMAND_LINE}{}", command_line.text);

@@ -1,4 +1,4 @@
-//! From the selection to the last line.
+//! Runs the selected tests and prints the last line.
 
 use alloc::format;
 use alloc::string::String;
@@ -124,7 +124,7 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
             Some("Xen denies this domain the livepatch sysctl")
         }
         (Need::Livepatch, LivepatchSupport::UnknownVersion) => {
-            Some("no known sysctl interface version")
+            Some("Xen accepts no sysctl interface version that this image knows")
         }
         _ => None,
     })
@@ -137,5 +137,8 @@ fn tidy(context: &Context) -> Outcome {
     if leftovers.is_empty() {
         return Ok(());
     }
-    Err(Stop::Error(format!("payloads left behind, removed: {}", leftovers.join(", "))))
+    Err(Stop::Error(format!(
+        "the test left payloads behind (now removed): {}",
+        leftovers.join(", ")
+    )))
 }

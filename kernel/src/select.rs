@@ -45,7 +45,7 @@ pub fn select<'t>(tests: &[&'t Test], list: &str) -> Result<Vec<Selected<'t>>, S
         let cases: Vec<&Case> =
             test.cases.iter().filter(|case| wanted(&patterns, case.name)).collect();
         if cases.is_empty() {
-            return Err(complain(&format!("no case of '{name}' is left")));
+            return Err(complain(&format!("'{name}' selects no case")));
         }
         selected.push(Selected { test, cases });
     }

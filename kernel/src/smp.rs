@@ -1,4 +1,4 @@
-//! Work for other CPUs.
+//! Runs functions on other CPUs.
 
 use alloc::boxed::Box;
 use alloc::format;

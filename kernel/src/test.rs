@@ -117,7 +117,7 @@ impl Context {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => text.parse(),
         };
-        number.map_err(|_| Stop::error(format_args!("command line: {name}={text}: not a number")))
+        number.map_err(|_| Stop::error(format_args!("command line: {name}={text} is not a number")))
     }
 
     /// The livepatch interface, if it was found.

@@ -1,4 +1,5 @@
-//! What a guest needs to talk about live patches with Xen, and nothing that talks.
+//! Data structures for live patching: what a guest sends to Xen and what Xen answers, without
+//! performing any call.
 //!
 //! The crate is pure data: no hypercall, no hardware, no allocation beyond `alloc`. The guest's
 //! image links it; the host tests it with plain `cargo test`.

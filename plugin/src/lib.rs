@@ -97,7 +97,7 @@ fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), Str
     let map = map.ok_or_else(|| format!("{MAP}=FILE is missing"))?;
     let api = Api::of_this_qemu()?;
     if leave {
-        return Err("all is well; leaving, as asked".into());
+        return Err(format!("{LEAVE_NOW}: the plugin works; ending QEMU"));
     }
     let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, mailbox });
     plugin.api.on_translation(id, translated);

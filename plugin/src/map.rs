@@ -1,4 +1,4 @@
-//! The counts: which address has which.
+//! Finds the count of each address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,12 +19,13 @@ impl Map {
         let word = |at: usize| all.get(at).map(|word| word.load(Ordering::Relaxed));
         if word(0) != Some(MAGIC) {
             return Err(format!(
-                "{path} is no file of this runner's; are plugin and runner of one build?"
+                "{path} does not have the expected format; are plugin and runner of the same build?"
             ));
         }
         let count = word(COUNT_AT).and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|&count| count < all.len() && words(count) == all.len());
-        let count = count.ok_or_else(|| format!("{path} is not as long as it says"))?;
+        let count =
+            count.ok_or_else(|| format!("{path} does not have the length that its header says"))?;
         let (addresses, counts) = all[HEADER..].split_at(count);
         all[STATE_AT].store(ATTACHED, Ordering::Release);
         Ok(Map { addresses, counts })
@@ -76,10 +77,10 @@ mod tests {
     fn other_files_are_refused() {
         for (name, words, why) in [
             ("empty", &[][..], "too short"),
-            ("short", &[MAGIC, 0, 0], "not as long as it says"),
-            ("strange", &[1, 0, 0, 0], "no file of this runner's"),
-            ("cut", &[MAGIC, 0, 2, 0, 10, 12, 0], "not as long as it says"),
-            ("huge", &[MAGIC, 0, u64::MAX, 0], "not as long as it says"),
+            ("short", &[MAGIC, 0, 0], "not have the length"),
+            ("strange", &[1, 0, 0, 0], "not have the expected format"),
+            ("cut", &[MAGIC, 0, 2, 0, 10, 12, 0], "not have the length"),
+            ("huge", &[MAGIC, 0, u64::MAX, 0], "not have the length"),
         ] {
             let path = file(name, words);
             let error = Map::open(&path).err().unwrap();

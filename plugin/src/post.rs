@@ -26,7 +26,9 @@ impl Mailbox {
     pub fn open(path: &str) -> Result<Mailbox, String> {
         let all = shared::map(path)?;
         if all.len() * WORD != SIZE || all[0].load(Ordering::Relaxed) != MAGIC {
-            return Err(format!("{path} is no mailbox; are plugin and fuzzer of one build?"));
+            return Err(format!(
+                "{path} is not a mailbox; are plugin and fuzzer of the same build?"
+            ));
         }
         // SAFETY: half of a word that is mapped for ever; nobody uses the whole of it.
         let turn = unsafe { AtomicU32::from_ptr(all[TURN_AT].as_ptr().cast()) };

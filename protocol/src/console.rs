@@ -50,7 +50,7 @@ pub const TRAP: &str = "TRAP ";
 pub const BACKTRACE: &str = "backtrace:";
 
 /// The whole line that a guest prints before it waits for its last words ([`crate::cmdline`]).
-pub const WAITING: &str = "# waiting for words";
+pub const WAITING: &str = "# waiting for the command line";
 
 /// The status of a test or of the whole run, in XTF's words, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

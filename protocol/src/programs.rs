@@ -20,7 +20,7 @@ pub const ANSWERED: &str = "#= ";
 /// Begins each line of a program that shows a divergence again.
 pub const REPRODUCER: &str = "#| ";
 /// Diagnostic: from the step above on the model predicts nothing; why follows.
-pub const UNPREDICTED: &str = "not predicted from here on: ";
+pub const UNPREDICTED: &str = "no prediction from here on: ";
 /// Diagnostic: a step whose outcome is not the model's; its number, a colon and the step follow. What
 /// differs is in the diagnostics after it.
 pub const DIVERGED_AT: &str = "step ";

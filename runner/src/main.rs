@@ -1,4 +1,4 @@
-//! The program; all of it is in the library.
+//! The executable. The library holds everything.
 
 use xtf_runner::base::exit::Exit;
 

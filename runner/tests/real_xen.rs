@@ -164,7 +164,7 @@ fn a_hang_is_a_timeout_in_the_case_that_hangs() {
 #[test]
 #[ignore = "boots real Xen"]
 fn payloads_left_behind_are_an_error_and_gone() {
-    let words = "payloads left behind, removed: -checked, -applied";
+    let words = "the test left payloads behind (now removed): -checked, -applied";
     verdict("bad-leftover", 4, &["ERROR [", words]);
 }
 
@@ -249,7 +249,7 @@ fn options_that_xen_does_not_take_are_errors() {
         let options = "--xen-cmdline=ucode=no-scan frob=1 conring_size=zz";
         let run = Run::of(environment, &["example", options]);
         assert_eq!(run.code, 4, "{}", run.stdout);
-        run.says("does not take an option of its command line: parameter \"frob\" unknown!");
+        run.says("refuses an option of its command line: parameter \"frob\" unknown!");
         run.says("parameter \"conring_size\" has invalid value \"zz\", rc=-22!");
     });
 }
@@ -419,7 +419,7 @@ fn a_snapshot_does_not_know_what_comes() {
     for (number, test) in [("001", "example"), ("002", "selftest")] {
         let boot = run.logs.join(format!("latest/{number}-4.17-pv64-{test}"));
         let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
-        let (before, after) = guest.split_once("# waiting for words\n").unwrap();
+        let (before, after) = guest.split_once("# waiting for the command line\n").unwrap();
         assert_eq!(before, "");
         assert!(after.contains("unknown word 'one=1'"), "{guest}");
         assert!(after.contains(&format!("# Subtest: {test}\n")), "{guest}");
@@ -442,7 +442,7 @@ fn where_a_snapshot_does_not_work_boots_do() {
     let args = ["--isolate", "example", "selftest", &qemu];
     let run = Run::of("pv64", &args);
     assert_eq!(run.code, 0, "{}", run.stdout);
-    run.says("no snapshot to start from: the saved machine does not go on: ");
+    run.says("cannot make a snapshot: the guest does not continue from the saved machine: ");
     run.says("no thanks");
     assert!(!walk(&run.logs).iter().any(|path| path.ends_with("state")), "a file was left behind");
 

@@ -56,7 +56,7 @@ fn a_good_program_agrees_wherever_it_runs() {
     each(["pv64", "pvh64"], |environment| {
         let output =
             runner(&["replay", "--xen", "4.17", "--env", environment, "--times", "2"], &file);
-        says(&output, 0, &["agreement: all 7 steps", "the same 2 times of 2"]);
+        says(&output, 0, &["agreement: Xen answered all 7 steps", "the same result in 2 of 2"]);
     });
 }
 
@@ -75,7 +75,7 @@ fn a_crash_is_made_small() {
     let place = Place::new();
     let file = place.file(LETHAL);
     let output = runner(&["minimize", "--xen", "4.17", "--as-case"], &file);
-    says(&output, 6, &["1 steps of 5", "fn found(context: &Context) -> Outcome {"]);
+    says(&output, 6, &["1 step of 5", "fn found(context: &Context) -> Outcome {"]);
     let smallest = fs::read_to_string(place.0.path().join("program.xtf.min")).unwrap();
     let step = smallest.lines().last().unwrap();
     assert_eq!(step, "upload \"p\" id=0 func=extra meta=\"\" set=.modinfo.size:0", "{smallest}");
@@ -88,5 +88,5 @@ fn what_makes_no_sense_is_refused_before_any_boot() {
     let output = runner(&["replay"], &file);
     says(&output, 64, &["program.xtf: line 2, column 5: `p` is not in quotes"]);
     let file = place.file("# nothing\n");
-    says(&runner(&["minimize"], &file), 66, &["no step in it"]);
+    says(&runner(&["minimize"], &file), 66, &["the program is empty"]);
 }

@@ -272,5 +272,5 @@ fn through_ssh_on_a_xen_host() {
 
     let config = host.config.to_str().unwrap();
     let wrong = ["run", "--backend", "xl", "--host", "nobody@xtf-dom0", "--ssh-config", config];
-    Run::of(&wrong).ends(69).says("cannot work on nobody@xtf-dom0: ");
+    Run::of(&wrong).ends(69).says("cannot start a shell on nobody@xtf-dom0: ");
 }

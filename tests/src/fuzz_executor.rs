@@ -41,7 +41,7 @@ fn serve(c: &Context) -> Outcome {
         };
         [went as u64, 0, 0, 0]
     });
-    if served { Ok(()) } else { Err(Stop::skip("no fuzzer is there")) }
+    if served { Ok(()) } else { Err(Stop::skip("no fuzzer is connected")) }
 }
 
 fn perform(session: &mut Session<'_>, program: &Program) -> Result<Ending, Stop> {

@@ -171,7 +171,7 @@ fn times_out(livepatch: &Livepatch, cmd: ActionCmd, before: State) -> Outcome {
         carried_out(livepatch, NAME, back, before)?;
     }
     Err(Stop::failure(format_args!(
-        "should have been: {cmd:?} answered with EBUSY, once in {ATTEMPTS} attempts"
+        "expected: {cmd:?} answered with EBUSY, once in {ATTEMPTS} attempts"
     )))
 }
 

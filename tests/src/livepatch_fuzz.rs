@@ -95,7 +95,8 @@ fn agrees(context: &Context) -> Outcome {
     let Count { steps, uploads, skipped } = count;
     let ms = elapsed().max(1);
     println!(
-        "{INDENT}{DIAGNOSTIC}{steps} steps, {uploads} of them uploads, {skipped} more left out, in {ms} ms: {} steps/s",
+        "{INDENT}{DIAGNOSTIC}{steps} steps ({uploads} uploads), {skipped} skipped, in {ms} ms: {} \
+         steps/s",
         steps * 1000 / ms
     );
     Ok(())

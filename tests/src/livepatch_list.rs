@@ -218,7 +218,7 @@ fn patiently<T>(
         expect("remaining after a short answer", listed.after.nr, left)?;
     }
     Err(Stop::failure(format_args!(
-        "should have been: {whole} entries, once in {ATTEMPTS} attempts; every answer was short"
+        "expected: {whole} entries, once in {ATTEMPTS} attempts; every answer was short"
     )))
 }
 

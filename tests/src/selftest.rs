@@ -265,8 +265,8 @@ fn cmdline_nothing_is_told() -> Outcome {
     for (list, why) in [
         ("one,three", "there is no test 'three'"),
         ("", "there is no test ''"),
-        ("one/put/*", "no case of 'one' is left"),
-        ("two,two/!x", "no case of 'two' is left"),
+        ("one/put/*", "'one' selects no case"),
+        ("two,two/!x", "'two' selects no case"),
     ] {
         let told = select(&CHOICE, list).err().unwrap_or_default();
         expect_that(told.ends_with(why), format_args!("{list:?}: {why}; it is {told:?}"))?;

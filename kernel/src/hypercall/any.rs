@@ -1,8 +1,8 @@
-//! Any hypercall with any arguments, for a test that means to send Xen whatever there is.
+//! Any hypercall with any arguments, for tests that send random ones.
 //!
-//! Nothing can promise that such a call leaves this guest in order; what is done here is that Xen
-//! is never *told* of memory that Rust code uses. No argument, and no aligned word of the memory
-//! that arguments may point at, is an address or a frame number of anything but that memory.
+//! No promise is made about the state of this guest afterwards. But no argument, and no aligned
+//! word of the memory that arguments may point to, is an address or frame number of memory that
+//! Rust code uses.
 
 use alloc::alloc::alloc_zeroed;
 use core::alloc::Layout;
@@ -92,7 +92,7 @@ impl Arena {
     /// # Panics
     /// If it lies outside, or may not be told.
     pub fn put(&mut self, index: usize, word: u64) {
-        assert!(index < self.used.len as usize / WORD && self.may_tell(word), "a mistake of ours");
+        assert!(index < self.used.len as usize / WORD && self.may_tell(word), "internal error");
         let place: *mut u64 =
             core::ptr::with_exposed_provenance_mut(self.used.start as usize + index * WORD);
         // SAFETY: in bounds, and only ever accessed so; Xen may write there at any time, hence
@@ -105,7 +105,7 @@ impl Arena {
     /// # Panics
     /// If an argument may not be told.
     pub fn perform(&mut self, number: u32, args: [u64; 5]) -> Answer {
-        assert!(args.iter().all(|&arg| self.may_tell(arg)), "a mistake of ours");
+        assert!(args.iter().all(|&arg| self.may_tell(arg)), "internal error");
         // SAFETY: Xen writes where it is told to, which is nowhere that Rust code uses. A call
         // that takes this guest's pages away, or has it continue elsewhere, is the end of a domain
         // that is there to be lost; the caller leaves out the calls that are known to.

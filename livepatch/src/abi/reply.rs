@@ -1,4 +1,4 @@
-//! What LIST leaves behind.
+//! What LIST writes back.
 
 use super::consts::NAME_SIZE_MAX;
 use super::version::Revision;

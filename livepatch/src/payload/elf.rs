@@ -1,4 +1,4 @@
-//! A laid-out payload in which everything is a value, and may be a wrong one.
+//! A laid-out payload in which every field is a value and may be wrong on purpose.
 
 use alloc::string::String;
 use alloc::vec;

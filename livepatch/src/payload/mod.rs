@@ -27,7 +27,7 @@
 //! # let _ = (file, elf.to_bytes());
 //! ```
 //!
-//! # What has to be so for Xen to take it
+//! # What Xen requires
 //!
 //! The choices below are those that work on every release from 4.8 on; each is Xen's demand or a
 //! way around a release's fault.

@@ -1,4 +1,4 @@
-//! One call of the livepatch sysctl, every part of it a value that may be a wrong one.
+//! One call of the livepatch sysctl, in which every argument may be wrong on purpose.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! A small source of numbers that are random enough, and the same for the same seed.
+//! A small pseudo-random number generator; the same seed gives the same numbers.
 
 /// PCG with 64 bits of state and 32 of output (XSH-RR).
 #[derive(Clone, Debug)]

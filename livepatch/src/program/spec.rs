@@ -1,4 +1,4 @@
-//! What a payload is made of: a recipe for a correct one, and faults put in afterwards.
+//! The recipe of a payload: a correct one, and defects put in afterwards.
 
 use alloc::vec::Vec;
 

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use protocol::metadata;
 use serde::{Deserialize, Serialize};
 
-/// Kinds of guest: dom0 with the backend `qemu`, domU with the others.
+/// Kind of guest: dom0 with --backend qemu, an unprivileged domain with the others.
 #[derive(
     Clone,
     Copy,

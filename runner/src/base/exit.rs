@@ -25,7 +25,7 @@ pub enum Exit {
     Failure = 5,
     /// Xen or the guest died.
     Crash = 6,
-    /// A test outran its time.
+    /// A test exceeded its time limit.
     Timeout = 7,
     /// Bad command line or bad configuration.
     Usage = 64,

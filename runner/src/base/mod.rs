@@ -1,5 +1,5 @@
 //! What every room may use: the exit codes and the error type, processes, signals, patterns, hashes,
-//! names that are nearly right, and the two outputs of the program.
+//! numbers of things, names that are nearly right, and the two outputs of the program.
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 
@@ -9,6 +9,7 @@ pub mod hash;
 pub mod lines;
 pub mod output;
 pub mod pattern;
+pub mod plural;
 pub mod process;
 pub mod shell;
 pub mod signals;

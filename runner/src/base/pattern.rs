@@ -14,7 +14,9 @@ impl Pattern {
         if is_pattern(text) {
             Ok(Pattern(text.to_owned()))
         } else {
-            Err(format!("`{text}` is no pattern: a `[` is never closed; `[[]` means the character"))
+            Err(format!(
+                "`{text}` is not a valid pattern: a `[` is never closed; `[[]` means the character"
+            ))
         }
     }
 

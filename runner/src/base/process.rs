@@ -65,7 +65,8 @@ impl ChildGuard {
     /// Something that becomes readable when the child is gone.
     pub fn pidfd(&self) -> Result<OwnedFd> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Error::Tool("a child has no process number".into()))?;
+        let pid =
+            pid.ok_or_else(|| Error::Tool("internal error: a child process has no id".into()))?;
         pidfd_open(pid, PidfdFlags::empty()).io("watch", Path::new("a child process"))
     }
 

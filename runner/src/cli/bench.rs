@@ -11,7 +11,7 @@ use crate::base::environment::Environment;
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// What the suite is.
+    /// Tests of the suite.
     #[command(flatten)]
     pub selection: Selection,
 
@@ -31,20 +31,20 @@ pub struct BenchArgs {
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
 
-    /// How often everything is measured; the median counts
+    /// Number of measurements of each figure; the median counts
     #[arg(long, value_name = "N", default_value = "3")]
     pub rounds: NonZeroUsize,
 
-    /// Boots at a time where several are [default: number of CPUs]
+    /// Boots at a time in the suite with -j [default: number of CPUs]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// An image of upstream's XTF to compare one small test with, such as test-pv64-example; one
-    /// called test-hvm64-* boots as PVH dom0
+    /// Image of upstream's XTF to compare one small test with, such as test-pv64-example; one
+    /// called test-hvm64-* is booted as PVH dom0
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
 
-    /// Only boots and hypercalls, not the suite
+    /// Measure boots and hypercalls, but not the suite
     #[arg(long)]
     pub no_suite: bool,
 

@@ -10,7 +10,7 @@ use crate::base::environment::Environment;
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
-Exit codes: those of `run`; what was measured is reported whatever the tests said.";
+Exit codes: those of `run`. Coverage is reported whether or not the tests pass.";
 
 /// Options of `coverage`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub struct CoverageArgs {
     #[arg(long, value_name = "PATH")]
     pub symbols: Option<PathBuf>,
 
-    /// Environments; what any of them executes counts
+    /// Environments; code counts as executed if any of them executes it
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
 
@@ -48,15 +48,15 @@ pub struct CoverageArgs {
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
 
-    /// Write everything for programs
+    /// Write all counts as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Write source lines as lcov has them; the xen-syms must have debug information
+    /// Write line coverage in lcov format; needs a xen-syms with debug information
     #[arg(long, value_name = "FILE")]
     pub lcov: Option<PathBuf>,
 
-    /// Write a page with the annotated disassembly
+    /// Write the annotated disassembly as an HTML page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
@@ -64,11 +64,11 @@ pub struct CoverageArgs {
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 
-    /// CPUs' worth of boots at a time [default: number of CPUs]
+    /// Boots at a time; a boot with N CPUs counts as N [default: number of CPUs]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Time for each test, instead of the test's own
+    /// Time limit for each test, in place of the one that the test declares
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 

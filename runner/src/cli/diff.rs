@@ -6,12 +6,12 @@ use clap::Args;
 
 /// Exit codes of `diff`.
 const DIFF_EXIT_CODES: &str = "\
-Exit codes: 0 nothing regressed, 5 something did; 64 usage, 65 a file is no document of results or \
-a partial one, 74 input/output.
+Exit codes: 0 nothing regressed, 5 something did; 64 usage, 65 a file does not hold results or \
+is partial, 74 input/output.
 
-A regression is: a status or verdict that got worse and is bad now, a success that is skipped now, \
-a test or case that is gone; with --slower also what got slower. What is tolerated (a deviation, a \
-known outcome, a flaky test) is shown, but is none.";
+A regression is a status or verdict that is worse than before and bad, a success that is now \
+skipped, or a test or case that is gone; with --slower also a time that grew. Tolerated results (a \
+deviation, a KNOWN result, a flaky test) are shown and are no regression.";
 
 /// Options of `diff`.
 #[derive(Debug, Args)]
@@ -29,16 +29,16 @@ pub struct DiffArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Count as a regression what takes more than FACTOR times as long [default: twice as long is
-    /// shown, and is none]
+    /// Count a time that grew by more than FACTOR as a regression [default: twice as long is shown
+    /// and is no regression]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub slower: Option<f64>,
 
-    /// Times that differ by less are the same
+    /// Ignore differences of time below this
     #[arg(long, value_name = "SECS", default_value_t = 1.0, value_parser = floor)]
     pub slower_floor: f64,
 
-    /// Compare what there is of a run that was stopped; what has no result there is not missed
+    /// Compare partial results as well; a test without a result is not reported as vanished
     #[arg(long)]
     pub allow_partial: bool,
 }

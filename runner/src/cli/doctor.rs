@@ -8,7 +8,7 @@ use super::InputPaths;
 
 /// Exit codes of `doctor`.
 const DOCTOR_EXIT_CODES: &str = "\
-Exit codes: 0 nothing is in the way of a run, 69 something is; 64 and 74 as of `run`.";
+Exit codes: 0 a run can start, 69 something is missing; 64 and 74 as for `run`.";
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]

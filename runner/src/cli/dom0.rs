@@ -17,11 +17,11 @@ pub struct Dom0Args {
     #[command(flatten)]
     pub fetch: FetchArgs,
 
-    /// A file to copy to where the command runs; repeatable
+    /// File to copy into the folder where the command runs; repeatable
     #[arg(long, value_name = "FILE")]
     pub put: Vec<PathBuf>,
 
-    /// Write a configuration for ssh that knows this machine as `xtf-dom0`
+    /// Write an ssh configuration in which this machine is called `xtf-dom0`
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
 
@@ -37,7 +37,7 @@ pub struct Dom0Args {
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// What to run there, in its shell [default: the shell itself]
+    /// Command to run in the dom0 [default: an interactive shell]
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

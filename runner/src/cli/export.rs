@@ -10,7 +10,7 @@ use crate::base::environment::Environment;
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Folder to write, new or empty or of an earlier export
+    /// Folder to write to: new, empty, or written by an earlier export
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
@@ -26,12 +26,12 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
     pub env: Vec<Environment>,
 
-    /// Where DIR's contents are going to be installed, an absolute path [default: wherever they
-    /// are; `xl create` has to be started from there]
+    /// Absolute path under which DIR will be installed [default: none; then start `xl create` from
+    /// the top of the tree]
     #[arg(long, value_name = "PATH")]
     pub prefix: Option<PathBuf>,
 
-    /// Further words for the images' command line
+    /// Further parameters for the images' command line
     #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub cmdline: Option<String>,
 }

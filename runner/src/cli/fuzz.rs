@@ -11,8 +11,8 @@ use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
-Exit codes: 0 nothing was found that is not expected, 5 Xen answers otherwise than it should, 6 \
-something kills it, 7 or hangs it (the worst wins); 64 and above as of `run`.";
+Exit codes: 0 no finding, or only KNOWN ones; 5 a divergence, 6 a crash, 7 a hang (the highest \
+wins); 64 and above as for `run`.";
 
 /// Options of `fuzz`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub enum FuzzTarget {
     /// From the control domain, guided by coverage.
     #[command(flatten)]
     Guided(Guided),
-    /// Every hypercall from unprivileged domains of the real xl, which may die; Xen must not
+    /// Random hypercalls from unprivileged domains, which may die; Xen must survive
     #[command(after_help = FUZZ_EXIT_CODES)]
     Hypercall(HypercallArgs),
 }
@@ -37,10 +37,10 @@ pub enum FuzzTarget {
 /// Targets that `xtf-fuzz` fuzzes.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Guided {
-    /// Sequences of livepatch calls from the control domain, right and wrong ones
+    /// Sequences of valid and invalid livepatch calls from the control domain
     #[command(after_help = FUZZ_EXIT_CODES)]
     Livepatch(GuidedArgs),
-    /// One payload with faults, from the control domain: loaded, applied, reverted, unloaded
+    /// One payload with defects from the control domain: loaded, applied, reverted, unloaded
     #[command(after_help = FUZZ_EXIT_CODES)]
     Payload(GuidedArgs),
 }
@@ -72,33 +72,34 @@ pub struct GuidedArgs {
     #[command(flatten)]
     pub functions: FunctionArgs,
 
-    /// Stop after this time [default: never]
+    /// Stop after this many seconds [default: no limit]
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
 
-    /// Fuzzers at a time, each with a machine of its own
+    /// Number of fuzzers, each with a machine of its own
     #[arg(long, value_name = "N", default_value = "1")]
     pub cores: NonZeroUsize,
 
-    /// Where chance begins; one fuzzer alone does the same again with the same seed, as far as
-    /// time has no say in it
+    /// Seed of all random choices; a single fuzzer repeats itself with the same seed, apart from
+    /// what depends on time
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 
-    /// The most calls of a program that is made up or changed: shorter ones are faster, longer ones
-    /// reach what takes several payloads
+    /// Longest generated program, in calls: short ones run faster, long ones reach code that needs
+    /// several payloads
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: u8,
 
-    /// Programs to begin with, and the folder for those that reach something new
+    /// Folder of programs to begin with; programs that reach a new block are added to it
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
 
-    /// Folder for what kills Xen
+    /// Folder for findings
     #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
-    /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
+    /// File with expectations [default: the one that the configuration names, else
+    /// expectations.toml beside it]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
 
@@ -110,12 +111,12 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Port of this machine, and of it alone, by which fuzzers meet; given with --cores 1, others
-    /// can --join it [default: 1337]
+    /// Loopback port of the broker that connects several fuzzers; with --cores 1 it lets others
+    /// --join [default: 1337]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Exchange what is found with other fuzzers; those of another machine through a tunnel of ssh
+    /// Exchange programs with the broker at this address; reach another host through an ssh tunnel
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub join: Option<SocketAddr>,
 }
@@ -135,7 +136,7 @@ pub struct HypercallArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
 
-    /// Kinds of domain, which take turns
+    /// Environments of the domains, in turn
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
     pub env: Vec<Environment>,
 
@@ -143,7 +144,7 @@ pub struct HypercallArgs {
     #[arg(long, value_enum, default_value_t = DomainBackend::QemuXl)]
     pub backend: DomainBackend,
 
-    /// The Xen host of --backend xl, through ssh; root there [default: this machine]
+    /// Xen host for --backend xl, reached by ssh as root [default: this host]
     #[arg(long, value_name = "USER@BOX")]
     pub host: Option<String>,
 
@@ -151,19 +152,19 @@ pub struct HypercallArgs {
     #[arg(long, value_name = "FILE", requires = "host")]
     pub ssh_config: Option<PathBuf>,
 
-    /// Stop after this time, once the domain that runs has ended [default: never]
+    /// Start no further domain after this many seconds [default: no limit]
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
 
-    /// Seed of the first domain; each has the next one
+    /// Seed of the first domain; each further domain takes the next number
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 
-    /// Calls of a domain, unless it dies of one before
+    /// Calls made by a domain, if none of them ends it
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pub steps: u64,
 
-    /// Folder for what Xen dies of or should have refused
+    /// Folder for findings
     #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
@@ -171,7 +172,8 @@ pub struct HypercallArgs {
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
 
-    /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
+    /// File with expectations [default: the one that the configuration names, else
+    /// expectations.toml beside it]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
 

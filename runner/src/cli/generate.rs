@@ -17,12 +17,12 @@ pub struct GenerateArgs {
 pub enum Generated {
     /// Write man pages, one for each subcommand
     Man {
-        /// Folder, which is made if it is missing
+        /// Folder; created if it is missing
         dir: PathBuf,
     },
     /// Write completions for bash, zsh and fish
     Completions {
-        /// Folder, which is made if it is missing
+        /// Folder; created if it is missing
         dir: PathBuf,
     },
     /// Print docs/config.md

@@ -9,7 +9,7 @@ use crate::plan::partition::Partition;
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Which tests; without words, every test in the image.
+    /// Which tests; without selectors, every test in the image.
     #[command(flatten)]
     pub selection: Selection,
 
@@ -25,12 +25,12 @@ pub struct ListArgs {
     #[arg(long, conflicts_with = "runs")]
     pub markdown: bool,
 
-    /// Print the cases, too, as they can be selected
+    /// Print the cases, too, in the form that selects them
     #[arg(long, conflicts_with_all = ["json", "markdown"])]
     pub cases: bool,
 
-    /// Print what `run` would run with the same words, --xen, --env and --partition: each Xen,
-    /// environment and test
+    /// Print each Xen, environment and test that `run` would run with the same selectors, --xen,
+    /// --env and --partition
     #[arg(long)]
     pub runs: bool,
 
@@ -38,11 +38,11 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME|PATH", requires = "runs")]
     pub xen: Vec<String>,
 
-    /// Environments [default: all of the image, with --runs pv64,pvh64]
+    /// Environments [default: all that the image supports; with --runs pv64,pvh64]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
     pub env: Vec<Environment>,
 
-    /// Share of --runs, as `run` takes it
+    /// Share for --runs, as for `run`
     #[arg(long, value_name = "HOW:M/N", requires = "runs")]
     pub partition: Option<Partition>,
 }

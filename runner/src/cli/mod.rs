@@ -1,4 +1,4 @@
-//! The command line: a file for each subcommand, and here what they share.
+//! The command line: one file for each subcommand, and here what they share.
 //!
 //! This room holds arguments and their help, and nothing else. What an argument means is a type of the
 //! room that acts on it.
@@ -43,7 +43,7 @@ pub use report::{FlakyResult, ReportArgs};
 pub use run::{BackendKind, RunArgs};
 pub use selection::Selection;
 
-/// Boots the xtf image on Xen, judges its console output, and reports.
+/// Boots the test image on Xen, judges its console, and reports the results.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
@@ -72,49 +72,50 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
-    /// Write a live patch for a Xen to a file, as another client of the sysctl takes it
+    /// Write a live patch for a Xen to a file that any client of the sysctl accepts
     ///
     /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
     Payload(PayloadArgs),
     /// Boot a Linux dom0 with xl and xen-livepatch under a Xen in QEMU, and run a command in it
     ///
-    /// It is the dom0 of --backend qemu-xl. The command runs in a folder with the files of --put.
+    /// This is the dom0 of --backend qemu-xl. The command runs in a folder that holds the files of
+    /// --put.
     Dom0(Dom0Args),
-    /// Measure the tests: break Xen on purpose, in one place at a time, and see who notices
+    /// Measure the tests: break Xen in one place at a time and see which tests fail
     ///
     /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The
     /// selected tests, which must succeed on Xen itself, run on each mutant until the first of them
-    /// fails: the mutant is killed. One that survives stands for a check in Xen that no test
-    /// depends on.
+    /// fails; then the mutant is killed. A mutant that survives is a check in Xen on which no test
+    /// depends.
     Mutate(MutateArgs),
-    /// Perform a program of livepatch calls, and compare Xen with the model
+    /// Perform a program of livepatch calls and compare Xen with the model
     ///
-    /// The program is a text, one call per line, such as livepatch-fuzz prints when it finds
-    /// something. See docs/fuzzing.md.
+    /// The program is a text with one call per line. The test livepatch-fuzz prints one when it
+    /// finds something. See docs/fuzzing.md.
     Replay(ReplayArgs),
-    /// Look for the smallest program of which the same comes as of this one
+    /// Shrink a program while it still fails in the same way
     Minimize(MinimizeArgs),
     /// Measure which code of Xen the tests execute
     ///
     /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the
-    /// tests run. Code that no test reaches is code that no test can vouch for.
+    /// tests run. Code that no test executes is code that no test checks.
     Coverage(CoverageArgs),
-    /// Measure how long boots, hypercalls and the suite take, and how that compares
+    /// Measure how long boots, hypercalls and the suite take, as times and as ratios
     Bench(BenchArgs),
-    /// Begin a test: writes its file and registers it, so that it builds and runs at once
+    /// Add a test: write its file and register it, so that it builds and runs at once
     New(NewArgs),
-    /// Look at what a run needs from this machine, and tell what is missing
+    /// List what this host lacks for a run, and the remedy
     Doctor(DoctorArgs),
     /// Generate documentation and completions
     #[command(hide = true)]
     Generate(GenerateArgs),
-    /// Look for inputs that kill Xen, hang it, or that it answers otherwise than it should
+    /// Look for inputs that crash or hang Xen, or that it answers wrongly
     ///
-    /// For `livepatch` and `payload`, which need `make fuzzer`, a guest performs one program of
-    /// livepatch calls after the other, thousands in a second, while a plugin in QEMU tells which
-    /// code of the unmodified Xen each reaches. For `hypercall`, one domain after the other makes
-    /// random calls. What is found is tried again on a fresh boot before it counts, and written down
-    /// as text that replays. What is expected (docs/results.md) is shown as KNOWN.
+    /// For `livepatch` and `payload` (build them with `make fuzzer`) a guest performs thousands of
+    /// programs of livepatch calls per second, and a plugin in QEMU counts which code of the
+    /// unmodified Xen each executes. For `hypercall`, domains make random calls. A finding counts
+    /// only after it occurred again on a fresh boot, and is stored as a text that can be replayed.
+    /// Findings that the file with expectations lists (docs/results.md) show as KNOWN.
     Fuzz(FuzzArgs),
 }
 

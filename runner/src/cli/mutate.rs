@@ -10,8 +10,8 @@ use crate::base::environment::Environment;
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
-Exit codes: 0 measured, 5 less than --fail-under was killed; where the tests do not succeed on Xen \
-itself, what `run` would return; 64 and above as of `run`.";
+Exit codes: 0 measured, 5 a smaller share than --fail-under was killed; if the tests do not \
+succeed on Xen itself, the code of `run`; 64 and above as for `run`.";
 
 /// Options of `mutate`.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub struct MutateArgs {
     #[arg(long, value_name = "PATH")]
     pub symbols: Option<PathBuf>,
 
-    /// Environments; a later one only sees the mutants that survived the earlier ones
+    /// Environments; a later one runs only on mutants that survived the earlier ones
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64")]
     pub env: Vec<Environment>,
 
@@ -49,24 +49,24 @@ pub struct MutateArgs {
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Time for a mutant to reach its first test, and for each test [default: 5 times what that
-    /// took on Xen itself, and no less than 5]
+    /// Time limit for a mutant to reach its first test, and for each test [default: 5 times the
+    /// time on Xen itself, at least 5]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 
-    /// Write a line of JSON for each mutant as it comes
+    /// Write a line of JSON for each mutant when it is settled
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Take from --out's file what is there of the same Xen, image and selection, and go on
+    /// Continue with the results in --out that are of the same Xen, image and selection
     #[arg(long, requires = "out")]
     pub resume: bool,
 
-    /// Only this mutant, with all output and logs of `run`; an address, or FUNCTION+OFFSET
+    /// Run only this mutant, with all output and logs of `run`; an address or FUNCTION+OFFSET
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "fail_under"])]
     pub only: Option<String>,
 
-    /// Print the places where Xen would be broken, and run nothing
+    /// List the branches that would be inverted, and run nothing
     #[arg(long)]
     pub list: bool,
 

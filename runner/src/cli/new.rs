@@ -13,15 +13,15 @@ pub struct NewArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// One line for people
-    #[arg(long, value_name = "TEXT", default_value = "What it shows, in a line")]
+    /// Title of the test, in one line
+    #[arg(long, value_name = "TEXT", default_value = "What it proves, in one line")]
     pub title: String,
 
-    /// XTF's category; tests that are special or in development run only when named
+    /// XTF's category; special and in-development tests run only when named
     #[arg(long, value_name = "CATEGORY", value_enum, default_value_t = Category::Functional)]
     pub category: Category,
 
-    /// It may leave the hypervisor dirty: give it a boot of its own
+    /// Give the test a boot of its own, because it may leave Xen changed
     #[arg(long)]
     pub own_boot: bool,
 

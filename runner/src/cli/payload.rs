@@ -17,7 +17,7 @@ pub struct PayloadArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
 
-    /// The build-id instead of the Xen, as `xl info` prints it
+    /// Build-id in place of --xen, as `xl info` prints it
     #[arg(long, value_name = "HEX")]
     pub build_id: Option<String>,
 
@@ -25,11 +25,11 @@ pub struct PayloadArgs {
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// What `xl info` is to show as xen_extra
+    /// Text that `xl info` shows as xen_extra while the patch is applied
     #[arg(long, value_name = "STR", default_value = "-xtf", allow_hyphen_values = true)]
     pub text: String,
 
-    /// struct livepatch_func, which differs between releases
+    /// Version of struct livepatch_func
     #[arg(long, value_enum, default_value_t = FuncLayout::V2)]
     pub layout: FuncLayout,
 

@@ -35,11 +35,11 @@ pub struct ReplayOn {
     #[arg(long, value_name = "ENV", default_value = "pv64")]
     pub env: Environment,
 
-    /// fast: deterministic time that skips waiting; plain: real time
+    /// fast: deterministic virtual time without waiting (TCG, one CPU); plain: real time
     #[arg(long, value_enum, default_value_t = BootMode::Fast)]
     pub boot: BootMode,
 
-    /// Time for the program, instead of the test's own
+    /// Time limit for the program, in place of the one that the test declares
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 
@@ -56,7 +56,8 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub on: ReplayOn,
 
-    /// Replay so often, each time on a fresh boot, until one ends otherwise than the first
+    /// Replay N times, each on a fresh boot; stop at the first that ends in another way than the
+    /// first one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
 }

@@ -1,4 +1,4 @@
-//! Options on what becomes of the results, for `run`.
+//! Options for the reports of `run`, and for what counts as a success.
 
 use std::path::PathBuf;
 
@@ -20,19 +20,20 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub ktap: Option<PathBuf>,
 
-    /// Write the results as one self-contained page
+    /// Write the results as one self-contained HTML page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Known outcomes [default: from the configuration, else expectations.toml beside it, if any]
+    /// File with expectations [default: the one that the configuration names, else
+    /// expectations.toml beside it]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
 
-    /// Let a success count as a failure where something else is expected
+    /// Count a success as a failure where an expectation says otherwise
     #[arg(long)]
     pub strict_news: bool,
 
-    /// Boot a test that failed up to N times more; a pass after a failure is FLAKY
+    /// Boot a failed test up to N more times; a pass after a failure is FLAKY
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: usize,
 
@@ -40,7 +41,7 @@ pub struct ReportArgs {
     #[arg(long, value_enum, default_value_t = FlakyResult::Pass)]
     pub flaky_result: FlakyResult,
 
-    /// Mark tests and cases that take longer as slow
+    /// Mark tests and cases that take longer than this as slow
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub slow_timeout: u64,
 }

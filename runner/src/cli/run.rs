@@ -33,16 +33,16 @@ pub struct RunArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
 
-    /// Environments [default: pv64 and pvh64, for domains hvm64 too]
+    /// Environments [default: pv64,pvh64; with --backend xl or qemu-xl also hvm64]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
     env: Vec<Environment>,
 
-    /// Who runs the image: as dom0 under QEMU, or as domains of the real xl, which is here, on
-    /// --host, or in a Linux dom0 under QEMU
+    /// What runs the image: qemu as dom0; xl as domains, on this host or on --host; qemu-xl as
+    /// domains in a Linux dom0 under QEMU
     #[arg(long, value_enum, default_value_t = BackendKind::Qemu)]
     pub backend: BackendKind,
 
-    /// The Xen host of --backend xl, through ssh; root there [default: this machine]
+    /// Xen host for --backend xl, reached by ssh as root [default: this host]
     #[arg(long, value_name = "USER@BOX")]
     pub host: Option<String>,
 
@@ -50,16 +50,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "host")]
     pub ssh_config: Option<PathBuf>,
 
-    /// Only this share of the run, to spread it over machines: hash:M/N goes by names, count:M/N
-    /// takes turns
+    /// Run only share M of N, to divide a run between hosts: hash:M/N assigns tests by name,
+    /// count:M/N in turn
     #[arg(long, value_name = "HOW:M/N")]
     pub partition: Option<Partition>,
 
-    /// Time for each test, instead of the test's own
+    /// Time limit for each test, in place of the one that the test declares
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 
-    /// Boots at a time; one with several CPUs counts for as many [default: number of CPUs]
+    /// Boots at a time; a boot with N CPUs counts as N [default: number of CPUs]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 
@@ -67,30 +67,30 @@ pub struct RunArgs {
     #[arg(long)]
     pub isolate: bool,
 
-    /// Stop the machine before its first instruction and print the debugger's command; no timeouts,
-    /// and only one boot
+    /// Stop the machine before its first instruction and print the command for a debugger; only one
+    /// boot, and no time limits
     #[arg(long, conflicts_with = "keep")]
     pub gdb: bool,
 
-    /// Stop a machine that fails or crashes instead of ending it, print how to look at it, and wait;
-    /// one boot at a time
+    /// Pause a machine whose test failed or crashed, print how to inspect it, and wait; one boot at
+    /// a time
     #[arg(long, conflicts_with = "jobs")]
     pub keep: bool,
 
-    /// Print the QEMU commands and domains, and run nothing
+    /// Print the QEMU commands or the domains, and run nothing
     #[arg(long, conflicts_with = "fetch_only")]
     pub dry_run: bool,
 
-    /// Accelerator; auto is KVM where Xen boots under it, which is tried once, else TCG
+    /// Accelerator; auto uses KVM if Xen boots under it (tried once and remembered), else TCG
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
 
-    /// fast: deterministic time that skips waiting (TCG, one CPU); plain: real time
+    /// fast: deterministic virtual time without waiting (TCG, one CPU); plain: real time
     #[arg(long, value_enum, default_value_t = BootMode::Fast)]
     pub boot: BootMode,
 
-    /// Start boots from a snapshot of the machine, taken when the guest is about to ask what to
-    /// run: auto where several boots of the run are alike up to there; for fast boots only
+    /// Start fast boots from a snapshot of the machine, taken just before the guest reads its
+    /// command line; auto does so where several boots of the run are alike up to there
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = SnapshotUse::Auto)]
     pub snapshot: SnapshotUse,
 
@@ -98,7 +98,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
 
-    /// Get the selected Xens into the cache, as they are current now, and stop
+    /// Download the current versions of the selected Xens into the cache, and run nothing
     #[arg(long, conflicts_with = "offline")]
     pub fetch_only: bool,
 
@@ -110,7 +110,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Further arguments for the guest
+    /// Further parameters for the guest
     #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub cmdline: Option<String>,
 

@@ -1,27 +1,26 @@
-//! What to run, said in the same way to every subcommand that takes tests.
+//! Arguments that select tests, shared by all subcommands that take tests.
 
 use clap::Args;
 
 use crate::plan::select::Wanted;
 
-/// The words of a selection.
+/// The selectors of a selection.
 #[derive(Debug, Default, Args)]
 pub struct Selection {
     /// Test, TEST/CASE, environment, category, or XTF's test-ENV-NAME; `*` matches any text, `?`
-    /// one character, and `!` before a word takes out what it means [default: all tests that need
-    /// not be named]
+    /// one character; `!` in front excludes what it matches [default: the suite]
     ///
-    /// Names add up; categories and environments narrow down what is named:
+    /// Names add up; categories and environments restrict what is named:
     /// `'livepatch-*' selftest pv64` are the livepatch tests and selftest, as PV.
-    #[arg(value_name = "WORD")]
+    #[arg(value_name = "SELECTOR")]
     pub words: Vec<String>,
 
-    /// Also the tests that otherwise run only when named
+    /// Include the tests that run only when named
     #[arg(long)]
     pub all: bool,
 
-    /// Take out what a word means, as `!WORD` does; repeatable
-    #[arg(long, value_name = "WORD")]
+    /// Exclude what a selector matches, as `!SELECTOR` does; repeatable
+    #[arg(long, value_name = "SELECTOR")]
     pub exclude: Vec<String>,
 }
 

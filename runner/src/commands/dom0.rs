@@ -62,5 +62,5 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
     if status.success() {
         return Ok(Exit::Success);
     }
-    Err(Error::Tool(format!("the command in the dom0 ended badly: {status}")))
+    Err(Error::Tool(format!("the command in the dom0 failed: {status}")))
 }

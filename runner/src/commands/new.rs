@@ -1,7 +1,7 @@
-//! `xtf-runner new`: a test that builds and runs at once, to be filled.
+//! `xtf-runner new`: adds a test that builds and runs at once.
 //!
-//! It is the example of the source tree under another name, so that what a new test looks like is
-//! always something that compiles and is run.
+//! It copies the example of the source tree, so that a new test starts from code that compiles and
+//! runs.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::plan::config::Config;
 const EXAMPLE: &str = include_str!("../../../tests/src/example.rs");
 /// Where tests are declared, below the workspace.
 const REGISTRY: &str = "tests/src/main.rs";
-/// Words that can't be the name of a module: Rust's, and the crates that the tests use.
+/// Words that cannot be the name of a module: Rust's, and the crates that the tests use.
 const RESERVED: [&str; 57] = [
     "abstract",
     "alloc",
@@ -92,7 +92,8 @@ pub fn new(args: &NewArgs) -> Result<Exit> {
     let registry = workspace.join(REGISTRY);
     let text = fs::read_to_string(&registry).map_err(|e| {
         Error::Usage(format!(
-            "{} is not xtf-rs's source tree (cannot read {REGISTRY}: {e}); name it with --workspace",
+            "{} is not the source tree of xtf-rs (cannot read {REGISTRY}: {e}); name it with \
+             --workspace",
             workspace.display()
         ))
     })?;
@@ -103,17 +104,17 @@ pub fn new(args: &NewArgs) -> Result<Exit> {
     let folder = workspace.join("tests/src").join(&module);
     let file = folder.with_extension("rs");
     if folder.exists() {
-        return Err(Error::Usage(format!("there is a {} already", folder.display())));
+        return Err(Error::Usage(format!("{} exists already", folder.display())));
     }
     // Refuses what is there.
     let mut out = File::create_new(&file).io("create", &file)?;
     out.write_all(scaffold(args).as_bytes()).io("write", &file)?;
     replace(&registry, &registered)?;
     write_out(&format!(
-        "tests/src/{module}.rs: say what it proves, and put your claims in place of its cases\n\
-         {REGISTRY}: runs it after the tests that are there\n\
-         now: make build && target/release/xtf-runner run {}\n\
-         and before it lands: make docs test\n",
+        "tests/src/{module}.rs: write what the test proves, and replace its cases\n\
+         {REGISTRY}: lists the test after the others\n\
+         then: make build && target/release/xtf-runner run {}\n\
+         before it lands: make docs test\n",
         args.name
     ))?;
     Ok(Exit::Success)
@@ -135,17 +136,19 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
         !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.split('-').all(word) {
-        return Err("is no name for a test: lower case words and digits, joined by `-`".into());
+        return Err(
+            "is not a valid test name: use lower-case words and digits, joined by `-`".into()
+        );
     }
     if name.starts_with("test-") {
-        return Err("begins with test-, which XTF puts before the environment; leave it out".into());
+        return Err("begins with test-, which XTF puts before the environment; omit it".into());
     }
     let selects = Category::ALL.iter().any(|category| category.name() == name);
     if selects || ENVIRONMENTS.contains(&name) {
-        return Err("selects a category or an environment, and can't be a test, too".into());
+        return Err("is the name of a category or an environment".into());
     }
     if RESERVED.contains(&name.replace('-', "_").as_str()) {
-        return Err("can't be the name of a module".into());
+        return Err("is not a valid name of a Rust module".into());
     }
     Ok(())
 }
@@ -204,15 +207,17 @@ fn register(text: &str, module: &str) -> std::result::Result<String, String> {
         return Err("declares no module".into());
     };
     if modules.iter().any(|&i| name_of(&lines[i]).as_deref() == Some(module)) {
-        return Err(format!("there is a module {module} already"));
+        return Err(format!("the module {module} exists already"));
     }
     let place = (*first..=*last).find(|&i| name_of(&lines[i]).is_some_and(|m| m.as_str() > module));
     lines.insert(place.unwrap_or(last + 1), format!("mod {module};"));
 
     let open = lines.iter().position(|line| line.starts_with("kernel::registry!["));
     let open = open.ok_or("has no kernel::registry![")?;
-    let close =
-        lines[open..].iter().position(|line| line == "];").ok_or("its registry has no end")?;
+    let close = lines[open..]
+        .iter()
+        .position(|line| line == "];")
+        .ok_or("does not close kernel::registry![")?;
     let own = |line: &String| line.strip_suffix(',').is_some_and(|name| !name.contains("::"));
     let place = lines[open..open + close].iter().rposition(own).map_or(open + 1, |i| open + i + 1);
     lines.insert(place, format!("    {module},"));
@@ -239,14 +244,14 @@ mod tests {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
         for (name, why) in [
-            ("", "is no name"),
-            ("A", "is no name"),
-            ("a_b", "is no name"),
-            ("1a", "is no name"),
-            ("a--b", "is no name"),
-            ("a-", "is no name"),
-            ("-a", "is no name"),
-            ("../a", "is no name"),
+            ("", "is not a valid test name"),
+            ("A", "is not a valid test name"),
+            ("a_b", "is not a valid test name"),
+            ("1a", "is not a valid test name"),
+            ("a--b", "is not a valid test name"),
+            ("a-", "is not a valid test name"),
+            ("-a", "is not a valid test name"),
+            ("../a", "is not a valid test name"),
             ("test-a", "begins with test-"),
             ("functional", "a category or an environment"),
             ("pv64", "a category or an environment"),

@@ -1,7 +1,6 @@
 //! `xtf-runner payload`: a live patch for a given Xen, in a file for any client of the sysctl.
 //!
-//! It is built as the guest builds its own, by the same library, so that what another client makes
-//! of it also says something about ours.
+//! The guest builds its payloads with the same library, so another client also tests ours.
 
 use std::fs;
 
@@ -23,12 +22,16 @@ const MAX_TEXT: usize = 15;
 pub fn payload(args: &PayloadArgs) -> Result<Exit> {
     if args.text.len() > MAX_TEXT || !args.text.chars().all(|c| (' '..='~').contains(&c)) {
         let text = &args.text;
-        let why = format!("--text is at most {MAX_TEXT} printable ASCII characters, not `{text}`");
+        let why = format!(
+            "--text must be at most {MAX_TEXT} printable ASCII characters, and is `{text}`"
+        );
         return Err(Error::Usage(why));
     }
     let build_id = match &args.build_id {
         Some(digits) => from_hex(digits).ok_or_else(|| {
-            Error::Usage(format!("--build-id takes pairs of hexadecimal digits, not `{digits}`"))
+            Error::Usage(format!(
+                "--build-id must be pairs of hexadecimal digits, and is `{digits}`"
+            ))
         })?,
         None => build_id_of_xen(args)?,
     };

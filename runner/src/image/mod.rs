@@ -196,14 +196,17 @@ fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
         tests.push(test);
     }
     if tests.is_empty() {
-        return Err("holds no test".into());
+        return Err("describes no test".into());
     }
     Ok(tests)
 }
 
 fn check(test: &TestMeta) -> std::result::Result<(), String> {
     if !is_test_name(&test.name) {
-        return Err(format!("`{}` is no test name (letters, digits and -_.~+)", test.name));
+        return Err(format!(
+            "`{}` is not a valid test name (use letters, digits and -_.~+)",
+            test.name
+        ));
     }
     if test.vcpus == 0 {
         return Err(format!("test `{}` has vcpus 0", test.name));
@@ -234,10 +237,10 @@ mod tests {
             (LINE.replace("\"vcpus\":1,", ""), "line 1: missing field `vcpus`"),
             (format!("{LINE}\n{{\n"), "line 2: EOF"),
             (format!("{LINE}\n{LINE}\n"), "a second test `a`"),
-            (LINE.replace("\"a\"", "\"a,b\""), "no test name"),
+            (LINE.replace("\"a\"", "\"a,b\""), "not a valid test name"),
             (LINE.replace("in-development", "fun"), "unknown variant `fun`"),
             (LINE.replace("\"timeout_s\":3", "\"timeout_s\":0"), "timeout_s 0"),
-            ("\0\n".into(), "holds no test"),
+            ("\0\n".into(), "describes no test"),
         ] {
             let error = parse_metadata(data.as_bytes()).unwrap_err();
             assert!(error.contains(why), "{error}");

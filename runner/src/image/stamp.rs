@@ -1,8 +1,8 @@
 //! Writes into the image after it was linked: a command line, for loaders that cannot pass one, and
 //! bytes for a test that wants some.
 //!
-//! The image has a section of a fixed size for each. The guest reads its words before those of the
-//! loader, so that a loader that does pass some has the last word.
+//! The image has a section of a fixed size for each. The guest reads the stamped parameters first,
+//! so parameters from a loader override them.
 
 use object::{Object, ObjectSection};
 use protocol::image::{CMDLINE, INPUT, INPUT_HEADER};
@@ -13,12 +13,13 @@ use crate::base::exit::{Error, Result};
 pub fn stamp(image: &[u8], text: &str) -> Result<Vec<u8>> {
     let (start, size) = place(image, CMDLINE).map_err(Error::Data)?;
     if let Some(bad) = text.chars().find(|c| !(' '..='~').contains(c)) {
-        let why = format!("a stamped command line is printable ASCII, not {bad:?}: `{text}`");
+        let why =
+            format!("a stamped command line must be printable ASCII, and holds {bad:?}: `{text}`");
         return Err(Error::Usage(why));
     }
     if text.len() > size {
         return Err(Error::Usage(format!(
-            "a stamped command line has {size} bytes at most, not {}; name fewer tests",
+            "a stamped command line can hold {size} bytes, and this one has {}; name fewer tests",
             text.len()
         )));
     }
@@ -35,7 +36,7 @@ pub fn stamp_input(image: &[u8], input: &[u8]) -> Result<Vec<u8>> {
     let room = size.saturating_sub(INPUT_HEADER);
     let Some(length) = u32::try_from(input.len()).ok().filter(|_| input.len() <= room) else {
         return Err(Error::Usage(format!(
-            "the image has room for {room} bytes of input, not {}; leave out some steps",
+            "the image has room for {room} bytes of input, and the program takes {}; remove steps",
             input.len()
         )));
     };

@@ -1,13 +1,13 @@
 //! The judge: console bytes in, results out. No clock, no files, no processes.
 //!
-//! It believes nothing that it can recompute. Plans, numbering and names must agree with the
-//! image's metadata, a test's result line with its cases, the final line with the tests. A
-//! disagreement is that test's ERROR (or everybody's in this boot, where it concerns the whole),
-//! but never lessens a failure that was seen: statuses only worsen.
+//! The judge checks everything that it can compute: plans, numbers and names against the image's
+//! metadata, a test's result line against its cases, the last line against the tests. A
+//! contradiction is an ERROR of that test, or of all tests of the boot where it concerns the whole.
+//! It never improves a status.
 //!
-//! When a boot ends early, somebody is to blame, so that repeating the rest makes progress:
-//! the test that was running; else the last one that reported, whose aftermath it may be; else,
-//! when the plan was there but no test had begun, the first one expected; else, everybody.
+//! When a boot ends early, the judge blames one test, so that booting the rest again makes
+//! progress: the test that was running; else the last one that reported; else, if the plan was
+//! printed, the first expected one; else all of them.
 
 pub mod console;
 mod fault;
@@ -63,7 +63,7 @@ pub struct CaseReport {
     pub elapsed: Duration,
 }
 
-/// Who brought a boot to its early end.
+/// What ended a boot early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -102,7 +102,7 @@ pub struct TestReport {
     pub xen_words: Vec<String>,
     /// Whether its subtest line was seen.
     pub began: bool,
-    /// Who ended the boot early, where this test is to blame for it.
+    /// What ended the boot early, if this test is blamed for it.
     pub cause: Option<Cause>,
     /// From its subtest line to its result.
     pub elapsed: Duration,
@@ -168,7 +168,7 @@ pub enum End {
 pub struct Judgement {
     /// Tests that are settled.
     pub settled: Vec<TestReport>,
-    /// Who ended the boot early, if anybody did.
+    /// What ended the boot early, if anything did.
     pub ended_by: Option<Cause>,
     /// The version of Xen, such as 4.17.7, as the guest found it.
     pub version: Option<String>,
@@ -412,7 +412,8 @@ impl Judge {
             self.fault("a second plan");
         } else if count != self.expected.len() {
             let expected = self.expected.len();
-            self.fault(format!("the plan says {count} tests, {expected} were selected"));
+            let tests = crate::base::plural::count(count, "test");
+            self.fault(format!("the plan line says {tests}, but {expected} were selected"));
         }
         self.plan.get_or_insert(count);
     }
@@ -440,7 +441,7 @@ impl Judge {
             self.fault("subtest without its KTAP header");
         }
         if without_plan {
-            self.fault("subtest before the plan of the whole");
+            self.fault("subtest before the plan line of the run");
         }
         slot.map(|_| Event::TestStarted(name.to_owned()))
     }
@@ -455,7 +456,9 @@ impl Judge {
         } else {
             running.plan = Some(count);
             if let Some(known) = known.filter(|&known| known != count) {
-                self.fault(format!("the plan says {count} cases, the image's metadata {known}"));
+                let cases = crate::base::plural::count(count, "case");
+                let why = "but the image's metadata says";
+                self.fault(format!("the plan line says {cases}, {why} {known}"));
             }
         }
     }
@@ -507,7 +510,7 @@ impl Judge {
             faults.push(Fault::Protocol(why));
         }
         if self.plan.is_none() {
-            faults.push(Fault::Protocol("result line before the plan of the whole".into()));
+            faults.push(Fault::Protocol("result line before the plan line of the run".into()));
         }
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match self.running.take() {
@@ -555,12 +558,14 @@ impl Judge {
                 faults.push(Fault::Told(why));
             }
             Verdict::Deviation(_) => {
-                faults.push(Fault::Protocol("a whole test can't be a deviation".into()));
+                faults.push(Fault::Protocol(
+                    "the result line of a test cannot be a deviation".into(),
+                ));
             }
             Verdict::Skip(why) if computed == Status::Skip => faults.push(Fault::Told(why)),
             verdict if verdict.status() != computed => {
                 let said = verdict.status();
-                let why = format!("the result line says {said}, its cases amount to {computed}");
+                let why = format!("the result line says {said}, but its cases give {computed}");
                 faults.push(Fault::Protocol(why));
             }
             _ => {}
@@ -715,11 +720,11 @@ impl Judge {
         if self.result.is_some() {
             if let Some(panic) = &self.panic {
                 let line = panic.lines.first().cloned().unwrap_or_default();
-                let why = format!("the guest gave up: {line}");
+                let why = format!("the guest stopped: {line}");
                 return Some((Status::Error, Cause::Guest, Fault::Told(why)));
             }
             return self.running.as_ref().map(|_| {
-                let why = "the final line came in the middle of the test";
+                let why = "the last line came before the test ended";
                 (Status::Error, Cause::Guest, Fault::Protocol(why.into()))
             });
         }
@@ -731,7 +736,7 @@ impl Judge {
             End::Exited => match xen() {
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
-                    let words = "the machine was reset without a word of Xen's (a triple fault, \
+                    let words = "the machine was reset without a message from Xen (a triple fault, \
                                  or a shutdown without a result)";
                     (Status::Crash, Cause::Reset, words.into())
                 }
@@ -742,7 +747,7 @@ impl Judge {
             }
             End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
             End::Flooded => {
-                let what = "a console without an end was cut off";
+                let what = "the console was cut off because its output did not end";
                 (Status::Crash, Cause::Flood, self.flood(what))
             }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
@@ -806,7 +811,7 @@ impl Judge {
     fn check_whole(&mut self, now: Duration) {
         self.options.end();
         if self.plan.is_none() {
-            self.fault("no plan of the whole");
+            self.fault("no plan line for the run");
         }
         if !self.banner {
             self.fault("no banner");
@@ -822,7 +827,7 @@ impl Judge {
         if let (Some(said), Some(computed)) = (said, computed)
             && said != computed
         {
-            self.fault(format!("the final line says {said}, the tests amount to {computed}"));
+            self.fault(format!("the last line says {said}, but the tests give {computed}"));
         }
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {

@@ -1,4 +1,4 @@
-//! Whether Xen got the command line that it was meant to get, and takes it.
+//! Checks that Xen received the requested command line and accepts every option in it.
 //!
 //! Xen shows the line on its console unless its `loglvl` forbids it, and tells the control domain
 //! in any case, which prints it. Of options that it does not know, or whose values it refuses, it
@@ -40,7 +40,7 @@ impl Options {
         } else if let Some(complaint) = text.strip_prefix(XEN_REFUSES)
             && self.demanded.is_some()
         {
-            self.fault(format!("Xen does not take an option of its command line: {complaint}"));
+            self.fault(format!("Xen refuses an option of its command line: {complaint}"));
         }
     }
 
@@ -49,14 +49,14 @@ impl Options {
         self.shown = true;
         if !line.split_whitespace().eq(demanded.split_whitespace()) {
             let line = line.trim();
-            self.fault(format!("Xen's command line is `{line}`, asked for was `{demanded}`"));
+            self.fault(format!("Xen's command line is `{line}`, but `{demanded}` was requested"));
         }
     }
 
     /// The boot came to its regular end.
     pub fn end(&mut self) {
         if let Some(demanded) = self.demanded.as_ref().filter(|_| !self.shown) {
-            self.fault(format!("Xen did not show its command line, asked for was `{demanded}`"));
+            self.fault(format!("Xen did not print its command line; `{demanded}` was requested"));
         }
     }
 

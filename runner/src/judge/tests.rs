@@ -1,4 +1,4 @@
-//! The judge against recorded consoles and against nasty ones.
+//! Tests of the judge with recorded and with malformed consoles.
 
 use super::*;
 
@@ -79,13 +79,13 @@ fn any_cut_of_the_bytes_gives_the_same_judgement() {
 #[test]
 fn every_disagreement_is_an_error_with_its_reason() {
     for (from, to, test, why) in [
-        ("1..3\r\n", "1..4\r\n", "example", "the plan says 4 tests, 3 were selected"),
-        ("1..3\r\n", "\r\n", "example", "no plan of the whole"),
+        ("1..3\r\n", "1..4\r\n", "example", "the plan line says 4 tests, but 3 were selected"),
+        ("1..3\r\n", "\r\n", "example", "no plan line for the run"),
         ("Environment: PV", "Environment: PVH", "needy", "not in `PV 64bit`"),
         ("Environment: PV 64bit", "Environment: PV 64bits", "needy", "not in `PV 64bit`"),
         ("--- Xen Test Framework ---", "", "needy", "no banner"),
         ("\r\nKTAP version 1", "\r\n", "needy", "no KTAP header"),
-        ("  1..2", "  1..3", "example", "the image's metadata 2"),
+        ("  1..2", "  1..3", "example", "the image's metadata says 2"),
         ("  1..2", "", "example", "without a case plan"),
         ("  ok 2 other # SKIP not privileged\r\n", "", "example", "1 of 2 planned cases"),
         ("  ok 1 hello", "  ok 1 hullo", "example", "metadata says `hello`"),
@@ -212,7 +212,7 @@ fn the_guest_panics_in_a_test() {
     assert_eq!(args.status, Status::Error);
     assert_eq!(
         args.reasons,
-        ["the guest gave up: PANIC tests/src/args.rs:12: index out of bounds"]
+        ["the guest stopped: PANIC tests/src/args.rs:12: index out of bounds"]
     );
     assert_eq!(args.at_case.as_deref(), Some("list/b"));
     assert_eq!(args.backtrace, [0x101234, 0x105678]);
@@ -481,12 +481,12 @@ fn xens_command_line_is_what_was_demanded() {
 #[test]
 fn another_command_line_is_an_error_that_quotes_both() {
     for (shown, why) in [
-        ("(XEN) Command line: a=1", "`a=1`, asked for was `a=1 b`"),
-        ("# xen command line: a=1b", "`a=1b`, asked for was `a=1 b`"),
-        ("(XEN) Command line: a=1 b c", "`a=1 b c`, asked for was `a=1 b`"),
-        ("(XEN) Command line: b a=1", "`b a=1`, asked for was `a=1 b`"),
-        ("Command line: a=1 b", "did not show its command line, asked for was `a=1 b`"),
-        ("  # xen command line: a=1 c", "`a=1 c`, asked for was `a=1 b`"),
+        ("(XEN) Command line: a=1", "`a=1`, but `a=1 b` was requested"),
+        ("# xen command line: a=1b", "`a=1b`, but `a=1 b` was requested"),
+        ("(XEN) Command line: a=1 b c", "`a=1 b c`, but `a=1 b` was requested"),
+        ("(XEN) Command line: b a=1", "`b a=1`, but `a=1 b` was requested"),
+        ("Command line: a=1 b", "did not print its command line; `a=1 b` was requested"),
+        ("  # xen command line: a=1 c", "`a=1 c`, but `a=1 b` was requested"),
     ] {
         let (status, reasons) = demand(shown);
         assert_eq!(status, Status::Error, "{shown}");
@@ -494,7 +494,7 @@ fn another_command_line_is_an_error_that_quotes_both() {
     }
     // Two ways to show it, one error.
     let (_, reasons) = demand("(XEN) Command line: a\n# xen command line: a");
-    assert_eq!(reasons, "Xen's command line is `a`, asked for was `a=1 b`");
+    assert_eq!(reasons, "Xen's command line is `a`, but `a=1 b` was requested");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Xen's own last words: recognising that it is dying, and quoting what matters.
+//! Recognises that Xen is dying, and selects which of its last lines to quote.
 
 use std::collections::VecDeque;
 

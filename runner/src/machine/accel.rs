@@ -39,7 +39,7 @@ pub enum Accel {
     Tcg,
     /// /dev/kvm, with nested virtualisation for pvh64
     Kvm,
-    /// KVM where Xen really boots under it, else TCG
+    /// KVM if Xen boots under it, else TCG
     Auto,
 }
 
@@ -106,7 +106,11 @@ impl KvmProbe<'_> {
                 let answer = match (known, stop) {
                     (Some(answer), _) => answer,
                     (None, None) => {
-                        note(&format!("whether KVM boots Xen {} is not known yet", xen.name));
+                        note(&format!(
+                            "it is not known yet whether KVM boots Xen {}; a run without --dry-run \
+                             tries it",
+                            xen.name
+                        ));
                         continue;
                     }
                     (None, Some(stop)) => {
@@ -117,7 +121,7 @@ impl KvmProbe<'_> {
                             return Ok(Kvm::Never);
                         }
                         if let Err(e) = write(&path, &answer) {
-                            note(&format!("the answer is lost: {e}"));
+                            note(&format!("cannot store in the cache whether KVM boots it: {e}"));
                         }
                         answer
                     }
@@ -127,7 +131,7 @@ impl KvmProbe<'_> {
                 } else {
                     let (name, place) = (&xen.name, environment.name());
                     let path = path.display();
-                    note(&format!("KVM does not boot Xen {name} as {place} ({path}): TCG"));
+                    note(&format!("KVM does not boot Xen {name} as {place} ({path}); using TCG"));
                     // A PVH dom0 needs all that a PV one does, and nested virtualisation.
                     break;
                 }

@@ -1,4 +1,4 @@
-//! One boot: starts what carries it, feeds the console to the judge, and decides when to stop.
+//! One boot: starts its console process, feeds the console to the judge, and decides when to stop.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -160,7 +160,7 @@ pub fn run(
         Ended::Stopped(end) if keep && !matches!(end, End::Interrupted | End::Enough) => {
             match Kept::pause(process, logs.dir()) {
                 Ok(machine) => kept = Some(machine),
-                Err(e) => logs.decision(&format!("{at:.3} s: the machine can't be kept: {e}"))?,
+                Err(e) => logs.decision(&format!("{at:.3} s: cannot keep the machine: {e}"))?,
             }
             logs.decision(&format!("{at:.3} s: end: {end:?}"))?;
             end
@@ -208,7 +208,7 @@ pub fn run(
         ))?;
     }
     if !judgement.rerun.is_empty() {
-        logs.decision(&format!("to be booted again: {}", judgement.rerun.join(" ")))?;
+        logs.decision(&format!("booting again: {}", judgement.rerun.join(" ")))?;
     }
     logs.flush()?;
     Ok(BootResult { judgement, tool_failure, kept })
@@ -257,7 +257,7 @@ impl<'a> Watch<'a> {
             waits,
             since: Mark { at: start, waited: Duration::ZERO },
             time: limits.boot,
-            deadline_reason: format!("no test began within {seconds} s of power on"),
+            deadline_reason: format!("no test began within {seconds} s after power on"),
             last_output: start,
             heard: false,
             dying_since: None,
@@ -275,7 +275,8 @@ impl<'a> Watch<'a> {
         let here = Path::new("the console");
         let pidfd = process.pidfd()?;
         let console = process.child().stdout.take();
-        let mut console = console.ok_or_else(|| Error::Tool("a boot has no console".into()))?;
+        let mut console =
+            console.ok_or_else(|| Error::Tool("internal error: the boot has no console".into()))?;
         let flags = rustix::fs::fcntl_getfl(&console).io("prepare", here)?;
         rustix::fs::fcntl_setfl(&console, flags | rustix::fs::OFlags::NONBLOCK)
             .io("prepare", here)?;
@@ -383,8 +384,9 @@ impl<'a> Watch<'a> {
                 Event::TestEnded => {
                     self.begin(now, self.limits.boot);
                     let seconds = self.limits.boot.as_secs();
-                    self.deadline_reason =
-                        format!("neither a test nor the end within {seconds} s of the last result");
+                    self.deadline_reason = format!(
+                        "neither a test nor the last line within {seconds} s after the last result"
+                    );
                 }
                 Event::Final => self.begin(now, self.grace),
                 Event::Xen(_) | Event::TestSettled(_) => {}

@@ -89,7 +89,7 @@ impl Kept {
             "the machine is kept, paused:\n\
              debugger: {}\n\
              monitor: cd {} && socat - UNIX-CONNECT:{MONITOR_SOCKET}\n\
-             `quit` in the monitor goes on with the next boot, Ctrl-C ends the run",
+             `quit` in the monitor continues with the next boot, Ctrl-C ends the run",
             Debug::Keep.gdb_command(&self.dir, xen_syms),
             quote(&self.dir.to_string_lossy()),
         )

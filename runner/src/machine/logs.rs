@@ -48,7 +48,10 @@ impl RunLogs {
                 Err(e) => return Err(e).io("create", &dir),
             }
         }
-        Err(Error::Usage(format!("{} is full of runs of this second", base.display())))
+        Err(Error::Usage(format!(
+            "every folder name for this second is in use in {}",
+            base.display()
+        )))
     }
 
     /// The folder.

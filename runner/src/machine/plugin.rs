@@ -71,11 +71,11 @@ impl Plugin {
             return Ok(());
         }
         Err(Error::Tool(format!(
-            "{} does not load the plugin {}: this needs a QEMU from 7.2 on that was built with TCG \
-             plugins, such as Debian's; everything else works without\n{}",
+            "{} does not load the plugin {}: coverage and fuzzing need QEMU 7.2 or later, built \
+             with TCG plugins as Debian does; everything else works without it\n{}",
             qemu.display(),
             self.library.display(),
-            said.map_or_else(|e| e.to_string(), |_| "it did not say why".into()),
+            said.map_or_else(|e| e.to_string(), |_| "it gave no reason".into()),
         )))
     }
 

@@ -1,4 +1,4 @@
-//! One Xen, and what boots the image on it: where every command begins that is not about many Xens.
+//! One Xen, with an image and a QEMU: the start of every command that works on a single Xen.
 
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! A session: the boots of a plan, several at a time, and what comes of them.
+//! Runs the boots of a plan, several at a time.
 //!
-//! Each worker is a thread that starts its own QEMUs, which die with it. What a boot's early end
-//! left out goes back into the queue as a boot of its own.
+//! Each worker is a thread that starts its own QEMUs, which die with it. Tests that a boot did not
+//! reach go back into the queue.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -86,7 +86,7 @@ pub struct Session<'a> {
     pub policy: Policy,
     /// Time for a test.
     pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
-    /// Time from power on to the first test, and between two tests.
+    /// Time limit from power on to the first test, and between two tests.
     pub boot_timeout: Duration,
 }
 
@@ -247,7 +247,8 @@ impl Session<'_> {
         }
         if self.debug == Debug::Gdb {
             let command = Debug::Gdb.gdb_command(logs.dir(), xen_syms);
-            let note = format!("the machine waits for a debugger, in another terminal:\n{command}");
+            let note =
+                format!("the machine waits for a debugger; in another terminal, run:\n{command}");
             shared.lock().listener.event(&RunEvent::Note { boot: number, text: &note });
         }
 
@@ -361,7 +362,7 @@ impl Session<'_> {
         let again = weighed.status.is_bad() && attempt <= self.policy.retries;
         let flaky = attempt > 1 && !weighed.status.is_bad();
         if flaky && self.policy.flaky_fails {
-            weighed.fails(format!("flaky: passed at attempt {attempt} only"));
+            weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
         TestOutcome {
             xen: subject.xen.to_owned(),

@@ -1,10 +1,9 @@
-//! Boots that go on from a snapshot of a machine, instead of from power on.
+//! Boots that continue from a snapshot.
 //!
-//! What several boots of a run do alike, up to the guest's asking what it shall do, is done once: the
-//! image waits for its words (`wait=fw_cfg`), the machine is saved, and each of the boots continues
-//! it in a QEMU of its own with words of its own. It has the console of both parts, is judged by all
-//! of it, and cannot tell the difference. A snapshot is tried before it is used, and lives as long as
-//! the run: what it was made of can't be something else by then.
+//! What several boots of a run have in common, up to the point where the guest reads its command
+//! line, is done once: the image waits (`wait=fw_cfg`), the machine is saved, and each boot
+//! continues from it in a QEMU of its own. The judge sees the console of both parts. A snapshot is
+//! tried before it is used, and is removed with the run.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -51,11 +50,11 @@ const NO_WORDS: &str = "";
 /// Which boots start from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SnapshotUse {
-    /// None
+    /// Never start a boot from a snapshot
     Never,
-    /// Those that share one
+    /// Boots that can share a snapshot with another one
     Auto,
-    /// Every fast one; if that can't be done, it is an error
+    /// Every fast boot; it is an error if no snapshot can be made
     Always,
 }
 
@@ -115,7 +114,8 @@ impl<'a> FromSnapshot<'a> {
                 // Whatever there is of it.
                 let _ = fs::remove_file(dir.join(STATE));
                 let _ = fs::remove_file(dir.join(UNFINISHED));
-                let why = format!("no snapshot to start from: {why}; see {}", dir.display());
+                let why =
+                    format!("cannot make a snapshot: {why}; its logs are in {}", dir.display());
                 if stop.requested().is_none() {
                     *self.note() = Some(why.clone());
                 }
@@ -125,7 +125,7 @@ impl<'a> FromSnapshot<'a> {
         match made {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(why) if self.wish == SnapshotUse::Always && stop.requested().is_none() => {
-                Err(Error::Tool(format!("{why}; omit --snapshot always to boot without one")))
+                Err(Error::Tool(format!("{why}; omit `--snapshot always` to boot normally")))
             }
             Err(why) => {
                 logs.decision(why)?;
@@ -169,7 +169,11 @@ impl<'a> FromSnapshot<'a> {
         })?;
         match saved.into_inner() {
             Some(saved) => saved.io("save the machine to", &state)?,
-            None => return Err(Error::Tool(format!("the guest did not come to wait: {why}"))),
+            None => {
+                return Err(Error::Tool(format!(
+                    "the guest did not reach the point where it waits for its command line: {why}"
+                )));
+            }
         }
         let console = dir.join(CONSOLE);
         let console = fs::read(&console).io("read", &console)?;
@@ -185,7 +189,7 @@ impl<'a> FromSnapshot<'a> {
         if works {
             Ok(Snapshot { state, console })
         } else {
-            Err(Error::Tool(format!("the saved machine does not go on: {why}")))
+            Err(Error::Tool(format!("the guest does not continue from the saved machine: {why}")))
         }
     }
 
@@ -229,7 +233,7 @@ impl Backend for FromSnapshot<'_> {
                 write_words(logs.dir(), &self.dom0.qemu.words(boot))?;
                 let mut invocation = self.dom0.qemu.waiting(boot);
                 go_on(&mut invocation, state);
-                logs.decision(&format!("from power on it would be: {}", plain.shell()))?;
+                logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
                 let continued = Continued { invocation, plain, before: console };
                 self.dom0.prepared(boot, "fast, tcg, snapshot", Box::new(continued), judge)
             }
@@ -333,7 +337,7 @@ fn save(dir: &Path, patience: Duration) -> io::Result<()> {
             break;
         }
         qmp.execute("cont", json!({}))?;
-        in_time("its CPU is never idle")?;
+        in_time("the machine is never idle")?;
     }
     qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
     // The command outlives QEMU's word that it is done.
@@ -344,14 +348,14 @@ fn save(dir: &Path, patience: Duration) -> io::Result<()> {
         match migration["status"].as_str() {
             Some("completed") => break,
             Some(status @ ("failed" | "cancelled")) => {
-                let why = migration["error-desc"].as_str().unwrap_or("QEMU does not say why");
-                return Err(io::Error::other(format!("the save has {status}: {why}")));
+                let why = migration["error-desc"].as_str().unwrap_or("QEMU gives no reason");
+                return Err(io::Error::other(format!("saving the machine {status}: {why}")));
             }
-            _ => in_time("the save does not end")?,
+            _ => in_time("saving the machine does not end")?,
         }
     }
     while !dir.join(STATE).exists() {
-        in_time("its state does not come to the file")?;
+        in_time("the saved state never appears in its file")?;
     }
     // It does not live to answer.
     let _ = qmp.execute("quit", json!({}));

@@ -32,7 +32,7 @@ struct File {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     default_xen: Vec<Spanned<String>>,
-    /// A table for each Xen, by the name that `--xen` takes.
+    /// One table for each Xen; its name is what `--xen` takes.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, HypervisorEntry>")]
     hypervisor: BTreeMap<String, Spanned<HypervisorEntry>>,
@@ -41,7 +41,7 @@ struct File {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, TestEntry>")]
     test: BTreeMap<String, Spanned<TestEntry>>,
-    /// How QEMU is run.
+    /// Settings for QEMU.
     #[serde(default)]
     qemu: Qemu,
     /// Known outcomes of tests; relative to this file.
@@ -57,14 +57,14 @@ struct HypervisorEntry {
     /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
     path: Option<PathBuf>,
     /// Where `mutate` finds the xen-syms: for a package, the package with its symbols; for a path,
-    /// a path. With line tables in the latter, the addresses in a panic of this Xen get their places
-    /// in its source.
+    /// a path. If that file has line tables, addresses in a panic of this Xen are shown with file
+    /// and line.
     symbols: Option<String>,
-    /// The package with the xl that goes with this Xen, for `--backend qemu-xl`. A Xen that is
-    /// Debian's xen-hypervisor-X-amd64 finds the xen-utils-X of its own suite by itself.
+    /// The package with the xl that goes with this Xen, for `--backend qemu-xl`. Debian's
+    /// xen-hypervisor-X-amd64 uses xen-utils-X of its suite by default.
     toolstack: Option<DebianPackage>,
-    /// Added to this Xen's command line. Before the results of a boot count, its Xen has to show
-    /// that it got this line, and not to complain about it.
+    /// Added to this Xen's command line. A boot is an error if its Xen does not print this command
+    /// line or refuses an option in it.
     #[serde(default)]
     cmdline: String,
     /// Added to the guest's command line.
@@ -72,14 +72,15 @@ struct HypervisorEntry {
     guest_cmdline: String,
     /// CPUs of the machine, for tests that don't ask for more.
     vcpus: Option<NonZeroU32>,
-    /// Memory of the machine, instead of the least that the environment needs.
+    /// Memory of the machine [default: the least that the environment needs].
     memory_mib: Option<NonZeroU32>,
     /// Further arguments for QEMU.
     #[serde(default)]
     qemu_args: Vec<String>,
 }
 
-/// A `[test."GLOB"]` table. Tests that differ in any of it but `timeout-s` don't share a boot.
+/// A `[test."GLOB"]` table. Tests whose settings differ in anything but `timeout-s` do not share a
+/// boot.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct TestEntry {
@@ -96,7 +97,7 @@ struct TestEntry {
     /// Further arguments for QEMU, behind the hypervisor's.
     #[serde(default)]
     qemu_args: Vec<String>,
-    /// Time for the test, instead of its own; `--timeout` still counts more.
+    /// Time limit for the test, in place of its own; `--timeout` overrides it.
     timeout_s: Option<NonZeroU64>,
 }
 
@@ -125,7 +126,7 @@ impl DebianPackage {
 pub struct Qemu {
     /// Program, by path or name.
     pub binary: PathBuf,
-    /// Time from power on to the first test, and between two tests.
+    /// Time limit from power on to the first test, and between two tests.
     #[schemars(range(min = 1))]
     pub boot_timeout_s: u64,
 }
@@ -333,7 +334,8 @@ impl Config {
         let wanted = if wanted.is_empty() { &self.defaults } else { wanted };
         if wanted.is_empty() {
             return Err(Error::Usage(
-                "no Xen: name one with --xen, or set default-xen in xtf-runner.toml".into(),
+                "no Xen is selected; name one with --xen, or set default-xen in xtf-runner.toml"
+                    .into(),
             ));
         }
         let every: Vec<String> = self.hypervisors.keys().cloned().collect();
@@ -358,7 +360,7 @@ impl Config {
                 },
                 None => {
                     return Err(Error::Usage(format!(
-                        "no Xen `{name}`: it is no file, and {}",
+                        "unknown Xen `{name}`: there is no such file, and {}",
                         known(&self.hypervisors)
                     )));
                 }
@@ -387,9 +389,9 @@ pub fn schema() -> serde_json::Value {
 fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {
     let names: Vec<&str> = hypervisors.keys().map(String::as_str).collect();
     if names.is_empty() {
-        "the configuration names no hypervisor".into()
+        "the configuration defines no hypervisor".into()
     } else {
-        format!("the configuration knows {}", names.join(", "))
+        format!("the configuration defines {}", names.join(", "))
     }
 }
 
@@ -487,7 +489,7 @@ mod tests {
             ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
             ("[qemu", "x.toml:1: "),
             ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
-            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
+            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is not a valid pattern"),
             ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
             ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
         ] {

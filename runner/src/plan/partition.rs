@@ -1,7 +1,7 @@
-//! `--partition`: one run spread over several machines, each of which finds its share by itself.
+//! `--partition`: divides a run between several hosts. Each host computes its share itself.
 //!
-//! What is spread are the units of a run: a test on a Xen in an environment. Each belongs to exactly
-//! one share, the same on every machine.
+//! The units are tests on a Xen in an environment; each belongs to exactly one share, the same on
+//! every host.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ impl FromStr for Partition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is neither hash:M/N nor count:M/N");
+        let wrong = || format!("`{text}` is not a share; expected hash:M/N or count:M/N");
         let (how, numbers) = text.split_once(':').ok_or_else(wrong)?;
         let how = match how {
             "hash" => How::Hash,
@@ -40,7 +40,9 @@ impl FromStr for Partition {
         let number = |digits: &str| digits.parse::<u64>().map_err(|_| wrong());
         let (share, of) = (number(share)?, number(of)?);
         if share == 0 || share > of {
-            return Err(format!("there is no share {share} of {of}; they count from 1"));
+            return Err(format!(
+                "share {share} of {of} does not exist; shares are numbered from 1"
+            ));
         }
         Ok(Partition { how, share, of })
     }

@@ -1,12 +1,13 @@
-//! From the user's words to the tests, cases and environments that they mean.
+//! Resolves selectors to tests, cases and environments.
 //!
-//! A word is an environment (`pv64`), a category (`functional`), a test (`livepatch-list`), or a
-//! test in an environment as XTF writes it (`test-pv64-livepatch-list`). A test may be followed by
-//! cases (`livepatch-list/list/nr_*`), and `*` and `?` work in all three parts. `!` takes out what
-//! its word means. As in XTF, names add up, and categories and environments narrow them down.
+//! A selector is an environment (`pv64`), a category (`functional`), a test (`livepatch-list`), or
+//! a test in an environment as XTF writes it (`test-pv64-livepatch-list`). A test may be followed
+//! by cases (`livepatch-list/list/nr_*`), and `*` and `?` work in all three parts. `!` in front
+//! excludes what the selector matches. As in XTF, names add up, and categories and environments
+//! restrict them.
 //!
-//! The outcome is the image's metadata again, with only what was chosen: who plans, boots and judges
-//! need not know why it is less.
+//! The result is the image's metadata reduced to the selection, so that later steps need not know
+//! why.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -98,8 +99,8 @@ pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>
                 None => {
                     if word.len() > MAX_TEST_LIST {
                         return Err(Error::Usage(format!(
-                            "the words for cases of {} fill {} bytes, a guest's command line has \
-                             room for {MAX_TEST_LIST}; use fewer, with `*`",
+                            "the selectors for cases of {} take {} bytes, but the guest's command \
+                             line has room for {MAX_TEST_LIST}; use fewer, with `*`",
                             test.name,
                             word.len()
                         )));
@@ -140,7 +141,7 @@ impl Word {
         let category = Category::ALL.into_iter().find(|category| category.name() == text);
         if let Some(category) = category {
             if !tests.iter().any(|test| test.category == category) {
-                return Err(Error::EmptySelection(format!("no test is of category `{text}`")));
+                return Err(Error::EmptySelection(format!("no test has the category `{text}`")));
             }
             return Ok(Word::Category(category));
         }
@@ -217,7 +218,7 @@ impl Name {
         else {
             let places: Vec<&str> = places.into_iter().collect();
             let there = &self.environment;
-            return format!("`{text}` does not run as {there}, but as {}", places.join(", "));
+            return format!("`{text}` runs as {}, not as {there}", places.join(", "));
         };
         let group = format!("{cases}/");
         let near = if meant().flat_map(|test| &test.cases).any(|case| case.starts_with(&group)) {
@@ -370,7 +371,7 @@ impl<'a> Selection<'a> {
         };
         if named.is_empty() {
             return Error::EmptySelection(
-                "every test in the image has to be named; see `xtf-runner list`, or use --all"
+                "all tests in this image run only when named; see `xtf-runner list`, or use --all"
                     .into(),
             );
         }
@@ -379,7 +380,7 @@ impl<'a> Selection<'a> {
         if of_category.is_empty() {
             let words: Vec<&str> = self.categories.iter().map(|word| word.name()).collect();
             return Error::EmptySelection(format!(
-                "no selected test is of category {}: {}",
+                "no selected test has the category {}: {}",
                 words.join(" or "),
                 list(&named)
             ));
@@ -390,7 +391,7 @@ impl<'a> Selection<'a> {
                 self.environments.iter().copied().filter(|place| self.is_place(place)).collect();
             return Error::EmptySelection(if places.is_empty() {
                 format!(
-                    "{} is not among the environments here: {}",
+                    "{} is not one of the environments of this run: {}",
                     self.places.join(" or "),
                     self.environments.join(", ")
                 )
@@ -398,7 +399,10 @@ impl<'a> Selection<'a> {
                 format!("no selected test supports {}: {}", places.join(" or "), list(&of_category))
             });
         }
-        Error::EmptySelection(format!("everything selected is taken out: {}", list(&of_category)))
+        Error::EmptySelection(format!(
+            "everything that was selected is excluded: {}",
+            list(&of_category)
+        ))
     }
 }
 

@@ -15,6 +15,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::matrix;
+use crate::base::plural::count;
 use crate::base::status::Status;
 use crate::results::event::{Listener, RunEvent, TestOutcome};
 use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Word, attempt_of};
@@ -285,11 +286,6 @@ fn boot_style(slow: Duration) -> ProgressStyle {
         })
 }
 
-/// A number of things.
-pub fn count(number: usize, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
 /// The line of a test that has just settled.
 fn headline(outcome: &TestOutcome, attempt: &Attempt) -> String {
     let TestOutcome { xen, environment, report, .. } = outcome;
@@ -313,7 +309,7 @@ fn headline(outcome: &TestOutcome, attempt: &Attempt) -> String {
     let mut line = format!("{style}{word:>12}{style:#} [{seconds:>7.3}s] {xen} {env:<5} {name}");
     line += &remark(attempt);
     if outcome.amended {
-        line += ", amended: the end of its boot casts doubt on all of it";
+        line += ", changed: the boot ended in a way that makes all its results doubtful";
     }
     line.push('\n');
     line
@@ -412,7 +408,7 @@ fn summary(document: &Document) -> String {
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         let _ = writeln!(
             text,
-            "{YELLOW}{:>12}{YELLOW:#} {}: nothing here is `{}` on Xen `{}` in `{}`: {}",
+            "{YELLOW}{:>12}{YELLOW:#} {}: no test here matches `{}` on Xen `{}` in `{}`: {}",
             "STALE",
             expected.source,
             expected.test,

@@ -1,8 +1,8 @@
 //! The files that the user asked for.
 //!
-//! They are there from the run's beginning, and say that they are partial until it has ended: what
-//! a killed run leaves must not be taken for a whole one, least of all one of an earlier run. Each
-//! is replaced in one step, so that a reader never sees half of it.
+//! The report files exist from the beginning of the run and say that they are partial until it has
+//! ended, so that nobody takes the remains of a killed run, or of an earlier one, for complete
+//! results. Each is replaced in one step.
 
 use std::fs;
 use std::io::Write;
@@ -46,7 +46,7 @@ impl Files {
     pub fn new(wanted: Vec<(Form, PathBuf)>) -> Result<Files> {
         let to_stdout = wanted.iter().filter(|(_, path)| is_stdout(path)).count();
         if to_stdout > 1 {
-            return Err(Error::Usage("only one report can go to standard output".into()));
+            return Err(Error::Usage("only one of --json, --junit and --ktap can be `-`".into()));
         }
         let mut files = Files { wanted, ..Files::default() };
         // Better now than after an hour.

@@ -4,7 +4,7 @@
 //! one, called like the test, for the test as a whole. That one has what the cases don't tell: a
 //! crash, a lone reason, the logs. Names only depend on what was selected, so that a CI system can
 //! follow each from run to run. What is tolerated is `skipped` with a type that says so, because
-//! JUnit has no other word for what must be seen and not be failed for.
+//! JUnit has no other way to show a result that does not fail.
 
 use std::fmt::Write;
 use std::path::Path;

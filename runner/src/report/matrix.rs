@@ -11,8 +11,8 @@ use crate::results::{CaseCounts, Document, Test};
 const LEGEND: &str = "passed cases; ~ tolerated; - skipped";
 /// What needs no explanation unless it is there.
 const WORDS: [(&str, &str); 3] = [
-    ("KNOWN", "bad as expected"),
-    ("NEWS", "good where something else was expected"),
+    ("KNOWN", "failed as expected"),
+    ("NEWS", "passed where a failure was expected"),
     ("FLAKY", "failed, then passed"),
 ];
 
@@ -128,8 +128,8 @@ mod tests {
             soak    TIMEOUT      2      2
             tool      ERROR      1      1
             (passed cases; ~ tolerated; - skipped)
-            (KNOWN: bad as expected)
-            (NEWS: good where something else was expected)
+            (KNOWN: failed as expected)
+            (NEWS: passed where a failure was expected)
             (FLAKY: failed, then passed)
         "#]]
         .assert_eq(&text);

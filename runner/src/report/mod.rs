@@ -1,7 +1,7 @@
-//! What people and programs get to know of a run: the [`display`] as it happens, and files.
+//! Reports of a run: the live [`display`], and files.
 //!
-//! Every file is made of the run's one [`Document`], and each form has a module of its own. A new form
-//! is a new module and an entry in [`Form`].
+//! Every file is made from the one [`Document`]; each form has a module. A new form is a new module
+//! and an entry in [`Form`].
 //!
 //! This room may write to the terminal and to the files that the user named. It decides no verdict.
 

@@ -1,6 +1,6 @@
 //! What happens in a run, as a stream that displays and reports listen to.
 //!
-//! Several boots may be under way at a time: their events mix, and each bears its boot's number.
+//! Events of several boots interleave; each has the number of its boot.
 
 use std::path::Path;
 use std::time::Duration;
@@ -117,7 +117,7 @@ pub enum RunEvent<'a> {
         elapsed: Duration,
         /// The Xen's version, as the guest was told.
         version: Option<&'a str>,
-        /// Who brought it to an early end.
+        /// What ended it early.
         ended_by: Option<Cause>,
     },
     /// Nothing more comes.

@@ -1,4 +1,4 @@
-//! A run that never was, with everything in it that a report has to show.
+//! A made-up run that contains everything a report can show.
 
 use std::path::Path;
 use std::time::Duration;

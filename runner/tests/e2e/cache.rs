@@ -12,9 +12,6 @@ use rustix::process::geteuid;
 
 use crate::world::{Output, PATIENCE, World};
 
-/// More than a loaded machine needs; a runner that never says anything is what it ends.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 fn finish(mut command: Command) -> Output {
     command.output().unwrap().into()
 }
@@ -63,7 +60,10 @@ fn a_damaged_entry_is_told_and_made_again() {
     fs::write(entry.join("xen"), &xen[..xen.len() - 1]).unwrap();
     let out = finish(world.fetching("whole"));
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("does not match its recorded sha256; getting it again"), "{out:?}");
+    assert!(
+        out.stderr.contains("does not match its recorded sha256; downloading it again"),
+        "{out:?}"
+    );
     assert_eq!(fs::read(entry.join("xen")).unwrap(), xen);
 }
 
@@ -113,7 +113,7 @@ fn beside_each_other(world: &World, how: &str) -> Output {
     let second = Output::from(second.wait_with_output().unwrap());
     assert!(second.code == 0 && second.stdout.ends_with("1 skipped\n"), "{second:?}");
     reader.join().unwrap();
-    assert!(line.contains("waiting for another runner that is getting apt-sid"), "{line}");
+    assert!(line.contains("waiting for another runner that downloads apt-sid"), "{line}");
     let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
     assert!(apt.die());

@@ -37,7 +37,7 @@ fn what_can_not_be_measured() {
         (
             &["--functions", "broken", "--plugin", "libxtf_plugin.so"],
             65,
-            "broken can't be decoded at 0xffff82d040200081",
+            "cannot decode the code of broken at 0xffff82d040200081",
         ),
         (&["--xen", "./xen"], 64, "no symbols of Xen ./xen"),
     ] {

@@ -87,7 +87,7 @@ fn what_means_something_to_a_domu() {
     assert_eq!(
         out.stdout,
         "tree: 5 domains of 2 tests\n\
-         left out: 1 test that an unprivileged domain only skips; name it to have it\n"
+         left out: 1 test that an unprivileged domain can only skip; name it to export it\n"
     );
     assert_eq!(
         files(&world.path("tree")),
@@ -166,7 +166,7 @@ fn what_cannot_be_exported() {
     world.file("mine/thesis.tex", "");
     let long = "x".repeat(ROOM);
     let cases = [
-        (vec!["mine"], 64, "mine is not empty and no earlier export"),
+        (vec!["mine"], 64, "mine is not empty and was not written by an export"),
         (vec!["xtf"], 74, "cannot create the folder xtf"),
         (vec!["tree", "plian"], 66, "did you mean plain"),
         (vec!["tree", "refused", "--env", "hvm64"], 66, "no selected test supports"),
@@ -174,7 +174,7 @@ fn what_cannot_be_exported() {
         (vec!["tree", "--prefix", "/a\"b"], 64, "without quotes"),
         (vec!["tree", "--env", "hvm32"], 64, "hvm32"),
         (vec!["tree", "--cmdline", "\u{e4}"], 64, "printable ASCII"),
-        (vec!["tree", "--cmdline", &long], 64, "64 bytes at most"),
+        (vec!["tree", "--cmdline", &long], 64, "can hold 64 bytes"),
     ];
     for (args, code, text) in &cases {
         let out = export(&world, args);
@@ -193,6 +193,6 @@ fn two_tests_cannot_share_a_folder() {
     let world = world_of(&(meta("x", ALL, "", true) + &meta("x-pvh", "'pv64'", "", true)));
     let out = export(&world, &["tree"]);
     assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("two tests want the folder tests/x-pvh"), "{out:?}");
+    assert!(out.stderr.contains("two tests need the folder tests/x-pvh"), "{out:?}");
     assert_eq!(export(&world, &["tree", "--env", "pv64"]).code, 0);
 }

@@ -71,16 +71,16 @@ fn a_snapshot_that_cannot_be_made_is_not_missed() {
     let args = ["run", "--isolate", "--jobs", "1", "example", "args"];
     let out = world.script(&args, script, "success.log");
     assert_eq!(out.code, 0, "{out:?}");
-    let told = out.stdout.matches("no snapshot to start from: the guest did not come to wait");
+    let told = out.stdout.matches("cannot make a snapshot: the guest did not reach the point");
     assert_eq!(told.count(), 1, "{out:?}");
     for boot in ["001-", "002-"] {
         let runner = fs::read_to_string(world.boot_dir(boot).join("runner.log")).unwrap();
-        assert!(runner.contains("no snapshot to start from: the guest did not"), "{runner}");
+        assert!(runner.contains("cannot make a snapshot: the guest did not"), "{runner}");
     }
 
     let out = world.script(&[&args[..], &["--snapshot", "always"]].concat(), script, "success.log");
     assert_eq!(out.code, 69, "{out:?}");
-    assert!(out.stderr.contains("omit --snapshot always to boot without one"), "{out:?}");
+    assert!(out.stderr.contains("omit `--snapshot always` to boot normally"), "{out:?}");
 
     let out = world.script(&[&args[..], &["--snapshot", "never"]].concat(), script, "success.log");
     assert_eq!(out.code, 0, "{out:?}");
@@ -246,7 +246,7 @@ fn damaged_images() {
     for (meta, why) in [
         (&b"{\"name\":\"a\"}\n"[..], "line 1: missing field `title`"),
         (b"\xff\xff\n", "line 1: "),
-        (b"\0\0\0", "holds no test"),
+        (b"\0\0\0", "describes no test"),
     ] {
         world.image("xtf", ".xtf.meta", meta);
         let out = world.run(&["run"], "print", "good.log");
@@ -329,7 +329,7 @@ fn the_doctor_finds_what_is_missing() {
     let out = doctor(&[]);
     assert_eq!(out.code, 0, "{out:?}");
     assert!(out.stdout.contains("     ok QEMU     QEMU emulator version 99.0 (fake)\n"), "{out:?}");
-    assert!(out.stdout.contains("with 3 tests\n     ok Xens     fake at hand\n"), "{out:?}");
+    assert!(out.stdout.contains("with 3 tests\n     ok Xens     fake available\n"), "{out:?}");
     assert!(out.stdout.contains("   note plugin   "), "{out:?}");
     let why = "   note boot     not tried: nothing matches";
     assert!(out.stdout.contains(why), "{out:?}");
@@ -340,7 +340,8 @@ fn the_doctor_finds_what_is_missing() {
     assert!(out.stdout.contains("MISSING QEMU     /nowhere/qemu is not installed"), "{out:?}");
     fs::remove_file(world.path("xen")).unwrap();
     let out = doctor(&[]);
-    assert!(out.stdout.contains("MISSING Xens     fake: there is no Xen at "), "{out:?}");
+    assert!(out.stdout.contains("MISSING Xens     fake: "), "{out:?}");
+    assert!(out.stdout.contains("xen does not exist\n"), "{out:?}");
 
     fs::remove_file(world.path("xtf")).unwrap();
     world.fetching("whole");
@@ -348,6 +349,6 @@ fn the_doctor_finds_what_is_missing() {
     let out = Output::from(command.env("PATH", "").output().unwrap());
     assert_eq!(out.code, 69, "{out:?}");
     assert!(out.stdout.contains("MISSING image    there is no image at xtf; build it"), "{out:?}");
-    let why = "MISSING Xens     deb not yet at hand: dpkg-deb is not installed";
+    let why = "MISSING Xens     deb not in the cache: dpkg-deb is not installed";
     assert!(out.stdout.contains(why), "{out:?}");
 }

@@ -218,7 +218,7 @@ fn a_xen_with_another_command_line_gives_no_results() {
     let world = World::new();
     let out = world.run(&["run", "example", "args"], "other-options", "success.log");
     assert_eq!(out.code, 4, "{out:?}");
-    let why = "Xen's command line is `console=com1loglvl=all`, asked for was `console=com1 serial";
+    let why = "Xen's command line is `console=com1loglvl=all`, but `console=com1 serial";
     assert!(out.stdout.contains(why), "{out:?}");
 }
 
@@ -314,10 +314,10 @@ fn kvm_is_tried_once_and_its_answer_believed() {
     let other = ["run", "--accel", "auto", "--xen", "./xen2"];
     let dry: Vec<&str> = other.iter().copied().chain(["--dry-run"]).collect();
     let out = world.run(&dry, "print", "success.log");
-    assert!(out.stderr.contains("whether KVM boots Xen ./xen2 is not known yet"), "{out:?}");
+    assert!(out.stderr.contains("it is not known yet whether KVM boots Xen ./xen2"), "{out:?}");
     let out = world.run(&other, "kvm-dies", "success.log");
     assert!(out.stderr.contains("KVM does not boot Xen ./xen2 as pv64 ("), "{out:?}");
-    assert!(out.stderr.contains("): TCG"), "{out:?}");
+    assert!(out.stderr.contains("); using TCG"), "{out:?}");
     assert!(!runs(&out), "{out:?}");
     let out = world.run(&other, "print", "success.log");
     assert!(!out.stderr.contains("trying") && !runs(&out), "{out:?}");
@@ -341,7 +341,7 @@ fn a_machine_that_can_not_be_kept_is_ended() {
     let out = world::Output::from(runner.wait_with_output().unwrap());
     assert_eq!(out.code, 7, "{out:?}");
     let log = fs::read_to_string(world.boot_dir("001-").join("runner.log")).unwrap();
-    assert!(log.contains("the machine can't be kept: "), "{log}");
+    assert!(log.contains("cannot keep the machine: "), "{log}");
 }
 
 #[test]
@@ -350,7 +350,10 @@ fn a_debugger_gets_one_boot_and_the_command_shows_it() {
     let two = ["run", "--gdb", "--xen", "fake", "--xen", "./xen"];
     let out = world.run(&two, "print", "good.log");
     assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("--gdb is for one boot, and this selection takes 2"), "{out:?}");
+    assert!(
+        out.stderr.contains("--gdb needs a single boot, and this selection takes 2"),
+        "{out:?}"
+    );
     let out = world.run(&["run", "--gdb", "--dry-run"], "print", "good.log");
     let words = "-monitor 'unix:monitor.sock,server=on,wait=off' \
                  -gdb 'unix:gdb.sock,server=on,wait=off' -S ";
@@ -364,12 +367,12 @@ fn usage_errors() {
         (&["run", "--frob"][..], "unexpected argument '--frob'"),
         (&["run", "--xen", "9.9"], "no Xen `9.9`"),
         (&["run", "--env", "hvm"], "possible values: pv64, pvh64, hvm64"),
-        (&["run", "--env", "hvm64"], "runs the image as dom0; add --backend qemu-xl"),
-        (&["run", "--host", "root@box"], "--host is for --backend xl"),
-        (&["run", "--backend", "qemu-xl", "--keep"], "look at the machine of --backend qemu"),
+        (&["run", "--env", "hvm64"], "runs the image as dom0; use --backend qemu-xl"),
+        (&["run", "--host", "root@box"], "--host needs --backend xl"),
+        (&["run", "--backend", "qemu-xl", "--keep"], "--keep need --backend qemu"),
         (
             &["run", "--backend", "xl", "--xen", "4.17"],
-            "--backend xl runs on the Xen that is there",
+            "--backend xl runs on the Xen of the Xen host",
         ),
         (&["run", "--config", "nowhere.toml"], "cannot read configuration"),
         (&["frob"], "unrecognized subcommand"),
@@ -390,7 +393,7 @@ fn bad_files() {
         (&["run", "--image", "text"][..], "text: not an ELF file"),
         (&["list", "--image", "gone"], "make build"),
         (&["run", "--xen", "./text"], "is neither an ELF file, nor gzip, nor a .deb"),
-        (&["run", "--xen", "./gone"], "there is no Xen at ./gone"),
+        (&["run", "--xen", "./gone"], "./gone does not exist"),
         (&["run", "--image", "bare"], "no section .xtf.meta"),
     ] {
         world.image("bare", ".other", b"x");

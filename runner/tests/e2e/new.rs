@@ -50,7 +50,7 @@ fn what_is_there_stays() {
     assert_eq!(fs::read_to_string(world.path("tests/src/mine.rs")).unwrap(), "mine");
     fs::create_dir(world.path("tests/src/ours")).unwrap();
     unchanged(&["ours"], 64, "there is a ");
-    unchanged(&["example"], 64, "there is a module example already");
+    unchanged(&["example"], 64, "the module example exists already");
     unchanged(&["Bad_Name"], 64, "lower case words");
     unchanged(&["functional"], 64, "a category or an environment");
     unchanged(&["fine", "--title", "a \"quote\""], 64, "printable ASCII");
@@ -62,6 +62,6 @@ fn what_is_there_stays() {
 fn elsewhere_there_is_no_source_tree() {
     let out = new(&World::new(), &["fine"]);
     assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("is not xtf-rs's source tree"), "{out:?}");
+    assert!(out.stderr.contains("is not the source tree of xtf-rs"), "{out:?}");
     assert!(out.stderr.contains("--workspace"), "{out:?}");
 }

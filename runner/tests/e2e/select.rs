@@ -14,7 +14,10 @@ fn empty_selections() {
         (&["run", "exmaple"], "there is no test `exmaple`; did you mean example"),
         (&["list", "exmaple"], "there is no test `exmaple`; did you mean example"),
         (&["run", "args/list/c"], "no case matches `args/list/c`; did you mean args/list/"),
-        (&["run", "needy", "--exclude", "needy"], "everything selected is taken out: needy"),
+        (
+            &["run", "needy", "--exclude", "needy"],
+            "everything that was selected is excluded: needy",
+        ),
         (&["run", "needy", "--env", "pvh64"], "no selected test supports pvh64: needy"),
         (&["list", "--runs", "--env", "pvh64"], "no selected test supports pvh64"),
     ] {
@@ -45,7 +48,10 @@ fn the_guest_is_told_the_cases_and_judged_by_them() {
     // A guest that runs other cases than it was told to is not believed.
     let out = run(&["example", "args"]);
     assert_eq!(out.code, 4, "{out:?}");
-    assert!(out.stdout.contains("the plan says 2 cases, the image's metadata 3"), "{out:?}");
+    assert!(
+        out.stdout.contains("the plan line says 2 cases, but the image's metadata says 3"),
+        "{out:?}"
+    );
 }
 
 #[test]
@@ -99,10 +105,10 @@ fn shares_of_a_run() {
     // A share may be empty, which is no mistake of anybody's.
     let out = world.run(&["run", "args", "--partition", "count:2/2"], "print", "good.log");
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("nothing of this run is in count:2/2"), "{out:?}");
+    assert!(out.stderr.contains("share count:2/2 of this run holds no test"), "{out:?}");
     assert_eq!(out.last_line(), "0 passed, 0 failed, 0 skipped");
 
     let out = list(&world, &["--runs", "--partition", "hash:3/2"]);
     assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("there is no share 3 of 2"), "{out:?}");
+    assert!(out.stderr.contains("share 3 of 2 does not exist"), "{out:?}");
 }

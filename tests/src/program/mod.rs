@@ -113,7 +113,7 @@ impl<'c> Session<'c> {
         match self.step(step)? {
             Went::Well(answer) => Ok(answer),
             Went::Unforeseen(_) | Went::Wrong(_) => {
-                Err(Stop::error("a model that predicts nothing was contradicted"))
+                Err(Stop::error("internal error: a divergence without a prediction"))
             }
         }
     }

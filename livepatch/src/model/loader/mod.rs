@@ -3,7 +3,7 @@
 //! The functions of Xen that are followed here are in `xen/common/livepatch_elf.c` and, from
 //! `load_payload_data` on, in `xen/common/livepatch.c`. Where the real ones work with addresses,
 //! these work with a base (the payload itself, a symbol of Xen, another payload) and an offset, so
-//! that nothing depends on where Xen puts things. What can't be told then is [`Unforeseen`].
+//! that nothing depends on where Xen puts things. What cannot be predicted then is [`Unforeseen`].
 
 mod contents;
 mod memory;

@@ -137,7 +137,7 @@ impl Figures {
             text += line.trim_end();
             text.push('\n');
         }
-        text + "(x: multiple of the line that it is compared with: of the first of its kind)\n"
+        text + "(x: ratio to the first line of the same kind)\n"
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
                 "fast             0.110 s",
                 "slow     0.220 s (2.00x)              5.0 ms",
                 "call                                                      250 ns",
-                "(x: multiple of the line that it is compared with: of the first of its kind)",
+                "(x: ratio to the first line of the same kind)",
             ]
         );
     }

@@ -187,8 +187,8 @@ impl Bench<'_> {
             None => {
                 let (what, place) = (quantity.name.trim(), environment.name());
                 return Err(Error::Data(format!(
-                    "{what} ({place}): the guest never came to its last line; \
-                     `xtf-runner run {SMALL_TEST} --env {place}` shows more"
+                    "{what} ({place}): the guest did not print its last line; for more, use \
+                     `xtf-runner run {SMALL_TEST} --env {place}`"
                 )));
             }
         }

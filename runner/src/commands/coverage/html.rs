@@ -28,8 +28,8 @@ pub fn page(coverage: &Coverage<'_>) -> String {
         row(&mut page, &link, covered.blocks_hit(), covered.instructions_hit());
     }
     row(&mut page, "all", coverage.blocks_hit(), coverage.instructions_hit());
-    page += "</table>\n<p><label><input type=\"checkbox\" id=\"missed\"> only functions with \
-             something left, and only what is left in them</label></p>\n<main>\n";
+    page += "</table>\n<p><label><input type=\"checkbox\" id=\"missed\"> show only code that was \
+             not reached</label></p>\n<main>\n";
     for covered in &coverage.functions {
         function(&mut page, coverage, covered);
     }

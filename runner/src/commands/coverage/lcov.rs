@@ -1,7 +1,7 @@
 //! Coverage of source lines, as lcov's tools read it.
 //!
-//! Needs a xen-syms with debug information, which Debian's is not; without any, asking for lines is
-//! refused before anything runs.
+//! Needs a xen-syms with debug information. Debian's has none; then asking for lines is refused
+//! before anything runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,8 +35,8 @@ impl Lines {
         if lines.is_empty() {
             return Err(in_file(
                 syms,
-                "has no debug information, so there are no lines for --lcov; name the xen-syms of \
-                 a Xen that was built with it with --symbols, or use --html, --json or --text",
+                "has no debug information, which --lcov needs; with --symbols, name the xen-syms \
+                 of a Xen built with CONFIG_DEBUG_INFO, or use --html, --json or --text",
             ));
         }
         Ok(Lines(lines))

@@ -62,7 +62,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         let counts = Counts::read(&folder)?.ok_or_else(|| {
             let folder = folder.display();
             Error::Tool(format!(
-                "QEMU ran without its plugin; what it said is in {folder}/qemu.log"
+                "QEMU did not load the plugin; its messages are in {folder}/qemu.log"
             ))
         })?;
         coverage.add(&counts);

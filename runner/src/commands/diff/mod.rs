@@ -1,4 +1,4 @@
-//! `xtf-runner diff`: what is different between the results of two runs.
+//! `xtf-runner diff`: the differences between the results of two runs.
 //!
 //! [`compare`] finds the changes; [`text`] shows them to people. Tests are the same if Xen (as the
 //! user calls it), environment and name are, and cases in them if their names are.
@@ -146,7 +146,7 @@ fn read(path: &Path, allow_partial: bool) -> Result<Document> {
     let document = Document::read(path)?;
     match &document.incomplete_because {
         Some(why) if !allow_partial => Err(Error::Data(format!(
-            "{} is not complete ({why}); compare it all the same with --allow-partial",
+            "{} is partial ({why}); use --allow-partial to compare it",
             path.display()
         ))),
         _ => Ok(document),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Change, Diff, Kind, State};
+use crate::base::plural::count;
 
 /// Column where the lines below a heading begin.
 const INDENT: &str = "    ";
@@ -42,10 +43,10 @@ pub fn told(diff: &Diff) -> String {
     if counts.is_empty() {
         counts.push("no differences".into());
     }
-    let _ = writeln!(text, "{}; {} tests in both runs", counts.join(", "), diff.compared);
+    let _ = writeln!(text, "{}; {} in both runs", counts.join(", "), count(diff.compared, "test"));
     for (name, source) in [("old", &diff.old), ("new", &diff.new)] {
         if !source.complete {
-            let _ = writeln!(text, "the {name} run is not complete");
+            let _ = writeln!(text, "the {name} run is partial");
         }
     }
     let regressions = diff.changes.iter().filter(|change| change.regression).count();

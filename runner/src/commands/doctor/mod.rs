@@ -1,4 +1,4 @@
-//! `xtf-runner doctor`: what this machine lacks for a run, and the remedy, before a run finds out.
+//! `xtf-runner doctor`: what this host lacks for a run, and the remedy.
 
 mod trial;
 
@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
+use crate::base::plural::count;
 use crate::base::process::Tool;
 use crate::cli::DoctorArgs;
 use crate::image;
@@ -62,7 +63,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         debug: Debug::No,
     };
     let image = image::find(args.places.image.as_deref(), &config.workspace)
-        .map(|image| format!("{} with {} tests", image.path.display(), image.tests.len()));
+        .map(|image| format!("{} with {}", image.path.display(), count(image.tests.len(), "test")));
     let plugin = Plugin::find(None, &config, &qemu.binary).map(|_| "QEMU loads it".to_owned());
     let findings = [
         ("QEMU", Finding::needed(qemu.probe())),
@@ -115,7 +116,7 @@ fn tried(args: &DoctorArgs) -> Vec<(&'static str, Finding)> {
 /// Which of the configured Xens are there, and whether the others can be got.
 fn xens(config: &Config) -> Result<Finding> {
     let Ok(xens) = config.select(&["all".into()]) else {
-        return Ok(Optional("the configuration names none; name one with --xen PATH".into()));
+        return Ok(Optional("the configuration defines none; name one with --xen PATH".into()));
     };
     let cache = Cache::of_workspace(&config.workspace)?;
     let (mut here, mut absent) = (Vec::new(), Vec::new());
@@ -133,11 +134,11 @@ fn xens(config: &Config) -> Result<Finding> {
         xens.iter().map(|xen| xen.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     if absent.is_empty() {
-        return Ok(Good(format!("{} at hand", names(&here))));
+        return Ok(Good(format!("{} available", names(&here))));
     }
-    let fetch = format!("{} not yet at hand", names(&absent));
+    let fetch = format!("{} not in the cache", names(&absent));
     Ok(match hypervisor::can_fetch() {
-        Ok(from) => Good(format!("{fetch}; --fetch-only gets them from {from}")),
+        Ok(from) => Good(format!("{fetch}; `run --fetch-only` downloads them from {from}")),
         Err(why) => Missing(format!("{fetch}: {why}")),
     })
 }
@@ -155,7 +156,7 @@ fn disk(workspace: &Path) -> Result<Finding> {
 
 fn kvm() -> Finding {
     match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => Optional("/dev/kvm is there; runs use it where Xen really boots under it".into()),
+        Ok(_) => Optional("/dev/kvm can be used; runs use it if Xen boots under it".into()),
         Err(e) => Optional(format!("/dev/kvm can't be used ({e}); runs use TCG, which is enough")),
     }
 }
@@ -163,7 +164,7 @@ fn kvm() -> Finding {
 /// Only who builds needs it.
 fn rust(workspace: &Path) -> Finding {
     if !workspace.join("Cargo.toml").is_file() {
-        return Optional("not asked for: this is no source tree".into());
+        return Optional("not checked: this is not a source tree".into());
     }
     let sysroot = ["--print", "target-libdir", "--target", TARGET];
     let libraries = Tool::new("rustc").args(sysroot).cwd(workspace).run();

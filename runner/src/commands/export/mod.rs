@@ -12,6 +12,7 @@ use self::domain::folders;
 use self::tree::Tree;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
+use crate::base::plural::count;
 use crate::cli::ExportArgs;
 use crate::image::stamp::stamp;
 use crate::image::without_debug_sections;
@@ -52,7 +53,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
         return Err(Error::EmptySelection(why.into()));
     }
     if let Some(name) = twice(planned.iter().flat_map(|(_, folders, _)| folders)) {
-        let why = format!("two tests want the folder tests/{name}; export them one at a time");
+        let why = format!("two tests need the folder tests/{name}; export them one at a time");
         return Err(Error::Usage(why));
     }
 
@@ -99,11 +100,9 @@ fn left_out(tests: &[TestMeta]) -> String {
         1 => (count(1, "test"), "it"),
         many => (count(many, "test"), "them"),
     };
-    format!("left out: {tests} that an unprivileged domain only skips; name {it} to have {it}\n")
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    format!(
+        "left out: {tests} that an unprivileged domain can only skip; name {it} to export {it}\n"
+    )
 }
 
 /// What is stamped into a test's image.

@@ -30,14 +30,15 @@ impl Tree {
         let before = match fs::read_to_string(&list) {
             Ok(text) => entries(&text).map_err(|bad| {
                 Error::Data(format!(
-                    "{} lists `{bad}`, which no export writes; export to another folder",
+                    "{} lists `{bad}`, which an export cannot have written; export to another \
+                     folder",
                     list.display()
                 ))
             })?,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 if fs::read_dir(top).io("read the folder", top)?.next().is_some() {
                     return Err(Error::Usage(format!(
-                        "{} is not empty and no earlier export (it has no {LIST}); export to \
+                        "{} is not empty and was not written by an export (it has no {LIST}); use \
                          another folder, or empty this one",
                         top.display()
                     )));

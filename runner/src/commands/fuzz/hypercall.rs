@@ -1,10 +1,10 @@
 //! `fuzz hypercall`: one domain after the other makes random hypercalls, each from a seed of its own.
 //!
-//! The guest's half is the test `hypercall-fuzz`. A domain's death is its own affair and is only
-//! counted. A Xen that dies or no longer answers, a call that should have been refused, or memory
-//! that changed is a finding, once it came again from its seed on a fresh boot. It lives here, and
-//! not in `xtf-fuzz`, since nothing guides it: the plugin counts what a dom0 under QEMU executes, and
-//! a domain's calls are few beside what it takes to make the domain.
+//! The guest's half is the test `hypercall-fuzz`. A domain that dies is only counted. A Xen that
+//! dies or no longer answers, a privileged call that succeeds, or memory that changed is a finding,
+//! once it occurred again from its seed on a fresh boot. The target lives in the runner because
+//! nothing guides it: the plugin counts what a dom0 under QEMU executes, and a domain's calls are
+//! few beside what it takes to make the domain.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use protocol::programs::{EVERY as EVERY_WORD, FROM, HYPERCALL_FUZZ, PERFORMED, S
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
+use crate::base::plural::count;
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::cli::{DomainBackend, HypercallArgs};
@@ -169,10 +170,10 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let booting = args.backend == DomainBackend::QemuXl;
     let wrong = match (&args.xen, &args.host) {
         (Some(_), _) if !booting => {
-            "--xen chooses what QEMU boots, and --backend xl runs on the Xen that is there; leave \
-             --xen out, or use --backend qemu-xl"
+            "--xen chooses what QEMU boots, but --backend xl runs on the Xen of the Xen host; omit \
+             --xen, or use --backend qemu-xl"
         }
-        (_, Some(_)) if booting => "--host is for --backend xl",
+        (_, Some(_)) if booting => "--host needs --backend xl",
         _ => "",
     };
     if !wrong.is_empty() {
@@ -230,7 +231,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let done = campaign.run();
     campaign.summary();
     for name in backend.sweep() {
-        note(&format!("the domain {name} was left behind, and is destroyed now"));
+        note(&format!("destroyed the domain {name}, which had been left behind"));
     }
     done?;
     Ok(campaign.stop.requested().unwrap_or(campaign.verdict()))
@@ -263,7 +264,7 @@ impl Campaign<'_> {
                 Went::Well => {}
                 Went::Died(how) if stillborn == STILLBORN => {
                     return Err(Error::Tool(format!(
-                        "{STILLBORN} domains in a row made no call; the last: {how}; logs: {}",
+                        "{STILLBORN} domains in a row made no call; the last one: {how}; logs: {}",
                         self.logs.dir().display()
                     )));
                 }
@@ -296,7 +297,7 @@ impl Campaign<'_> {
         let Prepared { provenance, start, .. } = prepared;
         let (carrier, judge) = start.map_err(|why| {
             let environment = environment.name();
-            Error::Usage(format!("{why}; leave {environment} out of --env"))
+            Error::Usage(format!("{why}; remove {environment} from --env"))
         })?;
         let mut last = None;
         let outcome =
@@ -312,7 +313,10 @@ impl Campaign<'_> {
         let went = match outcome.judgement.settled.first() {
             Some(report) if report.status == Status::Success => Went::Well,
             Some(report) if report.status == Status::Skip => {
-                return Err(Error::Tool(format!("the guest skips: {}", report.reasons.join("; "))));
+                return Err(Error::Tool(format!(
+                    "the guest skipped its test: {}",
+                    report.reasons.join("; ")
+                )));
             }
             Some(report) => Flaw::of(report, self.host())
                 .map_or_else(|| Went::Died(report.reasons.join("; ")), Went::Wrong),
@@ -501,12 +505,13 @@ impl Campaign<'_> {
         let seconds = self.start.elapsed().as_secs_f64();
         let deaths: usize = self.deaths.values().map(|(count, _)| count).sum();
         format!(
-            "{seconds:.0} s: {} domains ({:.1}/s), {} calls ({:.0}/s), {deaths} deaths, {} findings",
-            self.domains,
+            "{seconds:.0} s: {} ({:.1}/s), {} ({:.0}/s), {}, {}",
+            count(self.domains, "domain"),
             self.domains as f64 / seconds,
-            self.calls,
+            count(self.calls, "call"),
             self.calls as f64 / seconds,
-            self.findings.len()
+            count(deaths, "death"),
+            count(self.findings.len(), "finding")
         )
     }
 
@@ -606,7 +611,7 @@ mod tests {
                 "step 264: kexec_op: answers success, not an error".into()
             ))
         );
-        let changed = report(None, Verdict::Failure, "should have been: memory as it was");
+        let changed = report(None, Verdict::Failure, "expected: memory as it was");
         let (status, name, _) = flaw(&changed, Host::Alive).unwrap();
         assert_eq!((status, name.as_str()), (Status::Failure, "hypercall-memory"));
         let well = report(None, Verdict::Success, "");

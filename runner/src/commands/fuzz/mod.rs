@@ -1,5 +1,5 @@
-//! `fuzz`: the seam to `xtf-fuzz`, for which this finds that program and gets a machine ready, and
-//! the target that needs no coverage, `hypercall`.
+//! `fuzz`: starts `xtf-fuzz` and prepares its machines; and the target `hypercall`, which needs no
+//! coverage.
 
 mod hypercall;
 

@@ -11,12 +11,12 @@ const HEAD: &str = "\
 
 # xtf-runner.toml
 
-`xtf-runner` reads the nearest `xtf-runner.toml` above the working directory, else above itself, or
-the file that `--config` names; where there is none, the one below is built in. Logs, cache and image
-are below the file's folder. Every key is optional unless it says otherwise. An unknown key or a value
-of the wrong type is an error with its line.
+`xtf-runner` reads the file that `--config` names, else the nearest `xtf-runner.toml` above the
+working directory, else the nearest above the runner, else the built-in one below. Logs, cache and
+image are below the file's folder. Every key is optional unless it says otherwise. An unknown key or
+a value of the wrong type is an error with its line.
 
-Environment: `XTF_CACHE` names another folder for the cache of Xens; `NO_COLOR` does what it says.
+Environment: `XTF_CACHE` names another folder for the cache of Xens; `NO_COLOR` turns colours off.
 
 ## Debian's packages
 

@@ -1,5 +1,5 @@
 //! `xtf-runner generate`: documentation that follows from the command line and the configuration's
-//! types, so that it can't say anything else than they do.
+//! types, so that it cannot differ from them.
 
 mod config;
 

@@ -1,8 +1,8 @@
 //! Runs the tests on mutant after mutant, several at a time.
 //!
-//! Each worker is a thread that starts its own QEMUs, which die with it. What killed the last mutants
-//! of a function goes first on the next, boots as well as the tests in them, and the first failing case
-//! line ends a mutant. Mutants leave no logs: `--only` repeats one with all of them.
+//! Each worker is a thread that starts its own QEMUs, which die with it. The tests that killed the
+//! last mutants of a function run first on the next one, and the first failing case ends a mutant.
+//! Mutants leave no logs: `--only` repeats one with all of them.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -168,7 +168,7 @@ impl Campaign<'_> {
         })?;
         let xen = dir.path().join("mutant");
         let bytes = self.binary.inverted(site.opcode).ok_or_else(|| {
-            Error::Data(format!("the Xen of {} ends before {}", self.xen.name, site.name()))
+            Error::Data(format!("the file of Xen {} ends before {}", self.xen.name, site.name()))
         })?;
         fs::write(&xen, bytes).io("write", &xen)?;
 

@@ -1,8 +1,8 @@
 //! The results, a line of JSON each, and what of them a later run need not repeat.
 //!
-//! A line is appended and complete as soon as its mutant is settled, so that an interrupted campaign
-//! loses nothing. Each bears the name of its campaign: the same place in another Xen, or under other
-//! tests, is another question.
+//! A line is appended and complete as soon as its mutant is settled, so that an interrupted
+//! campaign loses nothing. Each has the name of its campaign. The same branch of another Xen, or
+//! under other tests, is a different measurement.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -150,18 +150,18 @@ impl Journal {
         };
         if !text.is_empty() && !resume {
             return Err(Error::Usage(format!(
-                "--out: {} is there already; go on with it with --resume, or name another file",
+                "--out: {} exists already; use --resume to continue it, or name another file",
                 path.display()
             )));
         }
         let foreign = |line: usize, why: &dyn fmt::Display| {
             let path = path.display();
-            Error::Data(format!("{path}:{line}: {why}; this is no file of --out's"))
+            Error::Data(format!("{path}:{line}: {why}; this file was not written by --out"))
         };
         // A line without an end was cut by the runner's death: its mutant is not settled.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if !text[whole..].is_empty() && !text[whole..].starts_with(BEGINNING) {
-            return Err(foreign(text.lines().count(), &"neither a record nor a part of one"));
+            return Err(foreign(text.lines().count(), &"not a record"));
         }
         let mut known = HashMap::new();
         for (index, line) in text[..whole].lines().enumerate() {

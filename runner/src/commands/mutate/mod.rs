@@ -119,7 +119,7 @@ impl Measure<'_> {
             };
             let exit = self.run(&self.build.ready, self.logs()?, None, &mut witness)?;
             if exit != Exit::Success {
-                eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
+                eprintln!("error: cannot measure: not all tests succeed on Xen itself");
                 return Ok(exit);
             }
             self.rest(

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::journal::{Finding, Verdict};
 use super::sites::Site;
 use crate::base::exit::Result;
+use crate::base::plural::count;
 use crate::xen::symbols::code::{assembly, instructions};
 use crate::xen::symbols::{XenFunction, XenSyms};
 
@@ -108,7 +109,7 @@ pub fn summary(
     text += &table(sites, &settled);
     text += &killers(&settled);
     let boots: usize = settled.iter().map(|(_, finding)| finding.boots).sum();
-    let _ = writeln!(text, "{boots} boots; {} min this time", clock(elapsed));
+    let _ = writeln!(text, "{}; {} min in this run", count(boots, "boot"), clock(elapsed));
     Ok(text)
 }
 
@@ -175,7 +176,7 @@ fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &Finding)]) -> Result<Str
             let _ = writeln!(text, "  {mark} +{offset:<#7x} {line}");
         }
         for difference in differences {
-            let _ = writeln!(text, "    not as on Xen itself: {difference}");
+            let _ = writeln!(text, "    differs from the run on Xen itself: {difference}");
         }
     }
     if !text.is_empty() {

@@ -1,4 +1,4 @@
-//! Where a program is replayed.
+//! Boots a Xen and performs a program on it.
 
 use std::fs;
 use std::slice;
@@ -54,7 +54,9 @@ impl Replayer {
         let test = image.tests.iter().find(|test| test.name == LIVEPATCH_REPLAY).cloned();
         let test = test.map(Selected::from).ok_or_else(|| {
             let image = image.path.display();
-            Error::Data(format!("the image {image} has no test {LIVEPATCH_REPLAY}; build it anew"))
+            Error::Data(format!(
+                "the image {image} has no test {LIVEPATCH_REPLAY}; rebuild it with `make build`"
+            ))
         })?;
         let stop = StopSignal::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {

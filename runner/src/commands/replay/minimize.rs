@@ -1,8 +1,7 @@
-//! The smallest program of which the same comes.
+//! Shrinks a program that still fails in the same way.
 //!
-//! First lines are left out, in ever smaller groups (delta debugging), then what is said in each
-//! remaining line is brought to what goes without saying, word by word. Both are repeated as long
-//! as something helps.
+//! Lines are removed first, in ever smaller groups (delta debugging); then keywords that differ
+//! from a correct call, one by one. Both are repeated while something helps.
 
 use livepatch::program::{
     ActionArg, FunctionSpec, GetArg, IdSpec, ListArg, NameArg, Op, Outer, PayloadSpec, Program,

@@ -1,8 +1,9 @@
-//! `xtf-runner replay` and `xtf-runner minimize`: programs of livepatch calls, run again.
+//! `xtf-runner replay` and `xtf-runner minimize`: perform a program of livepatch calls again.
 //!
 //! A program is a text ([`livepatch::program`]). It is written into a copy of the image, whose test
-//! `livepatch-replay` performs it under the model's eyes. [`verdict`] says what came of it;
-//! [`mod@minimize`] looks for the smallest program of which the same comes; [`case`] writes it as Rust.
+//! `livepatch-replay` performs it and compares each step with the model. [`verdict`] holds the
+//! outcome; [`mod@minimize`] shrinks a program that still fails in the same way; [`case`] writes it
+//! as Rust.
 
 mod case;
 mod machine;
@@ -17,6 +18,7 @@ use protocol::programs::{PERFORMED, REPRODUCER};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
+use crate::base::plural::count;
 use crate::cli::{MinimizeArgs, ReplayArgs};
 use machine::Replayer;
 use verdict::{Replayed, Verdict};
@@ -36,7 +38,7 @@ fn read(path: &Path) -> Result<Program> {
     let text = extract(&fs::read_to_string(path).io("read", path)?);
     let program = parse(&text).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
     if program.steps.is_empty() {
-        return Err(Error::EmptySelection(format!("{}: no step in it", path.display())));
+        return Err(Error::EmptySelection(format!("{}: the program is empty", path.display())));
     }
     Ok(program)
 }
@@ -50,12 +52,15 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     for round in 2..=args.times {
         let again = machine.replay(&program)?;
         if again.verdict.kind() != first.verdict.kind() {
-            write_out(&format!("but the {round}. time: {}\n", again.describe(&program)))?;
+            write_out(&format!(
+                "replay {round} ended differently: {}\n",
+                again.describe(&program)
+            ))?;
             return Ok(Exit::Error);
         }
     }
     if args.times > 1 {
-        write_out(&format!("the same {} times of {}\n", args.times, args.times))?;
+        write_out(&format!("the same result in {} of {} replays\n", args.times, args.times))?;
     }
     Ok(first.verdict.exit())
 }
@@ -67,7 +72,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     if let Verdict::Agreement | Verdict::Error(_) = first.verdict {
-        eprintln!("nothing to keep: only divergences, crashes and hangs are minimised");
+        eprintln!("nothing to shrink: the program ended in agreement or with an error");
         return Ok(first.verdict.exit());
     }
     let kind = first.verdict.kind();
@@ -78,7 +83,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
         let replayed = machine.replay(candidate)?;
         let same = replayed.verdict.kind() == kind;
         if same {
-            eprintln!("{} steps", candidate.steps.len());
+            eprintln!("{}", count(candidate.steps.len(), "step"));
             last = replayed;
         }
         Ok(same)
@@ -87,10 +92,11 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let text = format!("# {}\n{smallest}", last.verdict.summary());
     fs::write(&path, text).io("write", &path)?;
     write_out(&format!(
-        "{}: {} steps of {}, after {boots} boots\n",
+        "{}: {} of {}, after {}\n",
         path.display(),
-        smallest.steps.len(),
-        program.steps.len()
+        count(smallest.steps.len(), "step"),
+        program.steps.len(),
+        count(boots, "boot")
     ))?;
     if args.as_case {
         write_out(&case::rust(&smallest, &last))?;

@@ -1,4 +1,4 @@
-//! What came of a replay.
+//! The outcome of a replay.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use protocol::console::DIAGNOSTIC;
 use protocol::programs::{ANSWERED, DIVERGED_AT, PERFORMED, UNPREDICTED};
 
 use crate::base::exit::Exit;
+use crate::base::plural::count;
 use crate::base::status::Status;
 use crate::judge::{TestReport, Verdict as CaseVerdict};
 
@@ -95,7 +96,9 @@ impl Replayed {
     pub fn describe(&self, program: &Program) -> String {
         let total = program.steps.len();
         let mut text = match &self.verdict {
-            Verdict::Agreement => format!("agreement: all {total} steps went as predicted"),
+            Verdict::Agreement => {
+                format!("agreement: Xen answered all {} as predicted", count(total, "step"))
+            }
             verdict => {
                 let mut text = verdict.summary();
                 let step = self.begun.checked_sub(1).and_then(|last| program.steps.get(last));
@@ -106,7 +109,7 @@ impl Replayed {
             }
         };
         if let Some((step, why)) = &self.lost {
-            let _ = write!(text, "\n  not predicted from step {step} on: {why}");
+            let _ = write!(text, "\n  no prediction from step {step} on: {why}");
         }
         if let Verdict::Crash { words, .. } = &self.verdict {
             for word in words {
@@ -212,7 +215,7 @@ fn place(words: &[String]) -> String {
         (Some(reason), Some(function)) => format!("{reason} in {function}"),
         (Some(reason), None) => reason,
         (None, Some(function)) => function,
-        (None, None) => "without a word".into(),
+        (None, None) => "without a message".into(),
     }
 }
 
@@ -230,7 +233,7 @@ mod tests {
             [error_code=0000]";
         assert_eq!(place(&words(panic)), "FATAL PAGE FAULT in common/livepatch.c#prepare_payload");
         assert_eq!(place(&words("*** DOUBLE FAULT ***")), "DOUBLE FAULT");
-        assert_eq!(place(&[]), "without a word");
+        assert_eq!(place(&[]), "without a message");
     }
 
     #[test]
@@ -251,7 +254,7 @@ mod tests {
             "  #> get \"p\"",
             "  #= ENOENT",
             "  #> action apply \"p\"",
-            "  # not predicted from here on: a reason",
+            "  # no prediction from here on: a reason",
             "  #= success",
             "  #> list",
             "  # step 3: list",

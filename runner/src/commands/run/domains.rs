@@ -54,7 +54,7 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     let boots = plan::boots(&tests, &xens, environments, &how);
     if let (Some(share), true) = (args.partition, boots.is_empty()) {
         // Shares are made without knowing what there is: one may get nothing.
-        note(&format!("nothing of this run is in {share}"));
+        note(&format!("share {share} of this run holds no test"));
     }
 
     let qemu = Qemu {
@@ -108,7 +108,7 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     };
     let exit = report_on(&session, boots, about, files, args.verbose);
     for name in backend.sweep() {
-        note(&format!("the domain {name} was left behind, and is destroyed now"));
+        note(&format!("destroyed the domain {name}, which had been left behind"));
     }
     exit
 }

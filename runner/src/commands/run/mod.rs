@@ -70,7 +70,8 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     };
     if debug == Debug::Gdb && boots.len() != 1 {
         return Err(Error::Usage(format!(
-            "--gdb is for one boot, and this selection takes {}; name a test, --env and --xen",
+            "--gdb needs a single boot, and this selection takes {}; name one test, --env and \
+             --xen",
             boots.len()
         )));
     }
@@ -89,7 +90,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
 
     if let (Some(share), true) = (args.partition, boots.is_empty()) {
         // Shares are made without knowing what there is: one may get nothing.
-        note(&format!("nothing of this run is in {share}"));
+        note(&format!("share {share} of this run holds no test"));
     }
     let policy = policy(&args.reports, &config, &image)?;
     let version = qemu.probe()?;
@@ -157,24 +158,24 @@ pub fn report_on(
 fn check(args: &RunArgs) -> Result<()> {
     let wrong = match args.backend {
         BackendKind::Qemu if args.environments().contains(&Environment::Hvm64) => {
-            "hvm64 is for domains, and --backend qemu runs the image as dom0; add --backend qemu-xl"
+            "hvm64 is a domain, but --backend qemu runs the image as dom0; use --backend qemu-xl"
         }
         BackendKind::Xl if !args.xen.is_empty() => {
-            "--xen chooses what QEMU boots, and --backend xl runs on the Xen that is there; leave \
-             --xen out, or use --backend qemu-xl"
+            "--xen chooses what QEMU boots, but --backend xl runs on the Xen of the Xen host; omit \
+             --xen, or use --backend qemu-xl"
         }
-        BackendKind::Xl if args.fetch_only => "--backend xl fetches nothing",
+        BackendKind::Xl if args.fetch_only => "--fetch-only does not apply to --backend xl",
         BackendKind::Xl if args.xen_cmdline.is_some() => {
-            "--backend xl can't change the command line of a Xen that runs already"
+            "--xen-cmdline does not apply to --backend xl: its Xen is already running"
         }
         BackendKind::Qemu | BackendKind::QemuXl if args.host.is_some() => {
-            "--host is for --backend xl"
+            "--host needs --backend xl"
         }
         BackendKind::Xl | BackendKind::QemuXl if args.snapshot == SnapshotUse::Always => {
-            "--snapshot always is for --backend qemu"
+            "--snapshot always needs --backend qemu"
         }
         BackendKind::Xl | BackendKind::QemuXl if args.gdb || args.keep => {
-            "--gdb and --keep look at the machine of --backend qemu"
+            "--gdb and --keep need --backend qemu"
         }
         _ => return Ok(()),
     };
@@ -208,14 +209,14 @@ fn with_lines(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option<P
     let syms = match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
         Ok(syms) => syms,
         Err(error) => {
-            note(&format!("no lines in the words of Xen {}: {error}", xen.name));
+            note(&format!("no source lines for Xen {}'s messages: {error}", xen.name));
             return None;
         }
     };
     let [boots, has] = [&ready.elf, &syms.elf].map(|elf| hypervisor::build_id(elf));
     if boots.is_none() || boots != has {
         note(&format!(
-            "no lines in the words of Xen {}: its symbols are of another build",
+            "no source lines for Xen {}'s messages: its symbols belong to another build",
             xen.name
         ));
         return None;
@@ -229,7 +230,7 @@ fn find_symbols(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option
     match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
         Ok(syms) => Some(syms.elf),
         Err(e) => {
-            note(&format!("without Xen's symbols: {e}"));
+            note(&format!("continuing without Xen's symbols: {e}"));
             None
         }
     }
@@ -251,7 +252,7 @@ fn dry_run(
             None => obtain(xen)?.elf,
         };
         if !elf.is_file() {
-            eprintln!("note: Xen {} is not in the cache; get it with --fetch-only", xen.name);
+            eprintln!("note: Xen {} is not in the cache; download it with --fetch-only", xen.name);
         }
         elves.push(elf);
     }

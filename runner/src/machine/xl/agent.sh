@@ -80,14 +80,14 @@ looks=3
 while [ $status = 0 ] && [ -z "$stopped" ]; do
     if [ -n "$gone" ]; then
         grep -v "$boring" "$dir/console" >&2
-        say "the console of $name is gone"
+        say "the console of $name closed"
         status=2
         break
     fi
     case $(state) in
     '' | *d*)
         # xl may also just have failed to list it.
-        xl domid "$name" >/dev/null 2>&1 || { say "$name is gone"; break; }
+        xl domid "$name" >/dev/null 2>&1 || { say "$name no longer exists"; break; }
         ;;
     *c*) say "$name crashed"; break ;;
     *s*)

@@ -45,7 +45,7 @@ impl Capabilities {
             words => words.join(" "),
         };
         Some(format!(
-            "this Xen does not run {what} (xen_caps: {}; virt_caps: {})",
+            "this Xen host cannot run {what} (xen_caps: {}; virt_caps: {})",
             words(&self.xen_caps),
             words(&self.virt_caps)
         ))

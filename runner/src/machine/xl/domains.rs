@@ -296,5 +296,8 @@ fn new_folder(parent: &Path, name: &str) -> Result<PathBuf> {
             Ok(()) => return Ok(path),
         }
     }
-    Err(Error::Usage(format!("{} is full", parent.display())))
+    Err(Error::Usage(format!(
+        "every folder name in {} is in use; remove old logs",
+        parent.display()
+    )))
 }

@@ -1,8 +1,7 @@
 //! Domains that the real xl creates.
 //!
-//! One script, the agent, runs a domain where xl is. Where that is ([`place`]) is this machine, one
-//! that ssh reaches, or a Linux [`dom0`] that the runner boots under the chosen Xen in QEMU, and
-//! then reaches in the same way: the third is the second with a machine of our own.
+//! A script, the agent, runs a domain on the Xen host ([`place`]): this host, one that ssh reaches,
+//! or a Linux [`dom0`] that the runner boots under QEMU and reaches by ssh as well.
 
 mod capabilities;
 pub mod dom0;
@@ -25,9 +24,8 @@ pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>>
     let booted = xens.iter().map(|xen| {
         let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
             Error::Usage(format!(
-                "nothing says which xl goes with Xen `{0}`; give it a `[hypervisor.{0}]` with \
-                 `toolstack = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in \
-                 xtf-runner.toml",
+                "no toolstack is known for Xen `{0}`; give it a `[hypervisor.{0}]` with `toolstack \
+                 = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in xtf-runner.toml",
                 xen.name
             ))
         })?;

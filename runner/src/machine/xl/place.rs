@@ -1,8 +1,8 @@
-//! Where xl is: this machine, or one that ssh reaches.
+//! A shell on the Xen host, local or through ssh, with a folder of its own.
 //!
-//! A place has a folder of its own there, which one process holds: it removes the folder when its
-//! standard input is closed, and so also when the runner dies, whatever it dies of. Through ssh that
-//! process is the one connection, and all else goes through it.
+//! One process holds the folder and removes it when its standard input is closed, so it goes
+//! whenever the runner ends. Through ssh that process is the only connection; everything else is
+//! multiplexed over it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -103,7 +103,7 @@ impl HostShell {
             keeper.stop();
             let said = read_back(&mut stderr);
             let place = destination.as_deref().unwrap_or("this machine");
-            return Err(Error::Tool(format!("cannot work on {place}: {said}")));
+            return Err(Error::Tool(format!("cannot start a shell on {place}: {said}")));
         }
         Ok(HostShell { prefix, folder, destination, _keeper: keeper, _local: local.map(Box::new) })
     }
@@ -209,7 +209,7 @@ mod tests {
     fn a_machine_that_does_not_exist_is_named() {
         let remote = Remote { destination: "nobody@host.invalid".into(), options: Vec::new() };
         let error = HostShell::beyond(&remote).err().unwrap().to_string();
-        assert!(error.starts_with("cannot work on nobody@host.invalid: "), "{error}");
+        assert!(error.starts_with("cannot start a shell on nobody@host.invalid: "), "{error}");
         assert!(error.contains("host.invalid"), "{error}");
     }
 }

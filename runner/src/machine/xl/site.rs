@@ -1,4 +1,4 @@
-//! A Xen with its toolstack, ready for domains, and the agent at work there.
+//! A Xen host that is ready for domains, and the agent that runs one there.
 
 use std::fs::File;
 use std::io;
@@ -44,8 +44,8 @@ impl XenHost {
             let said = String::from_utf8_lossy(&output.stderr);
             let here = place.destination().unwrap_or("this machine");
             Error::Tool(format!(
-                "`xl info` does not work on {here}: {}\nDomains need a Xen host and root there; \
-                 without one there is --backend qemu-xl",
+                "`xl info` fails on {here}: {}\n--backend xl needs a Xen host and root on it; \
+                 without one, use --backend qemu-xl",
                 said.trim()
             ))
         })?;
@@ -116,7 +116,7 @@ impl ConsoleProcess for AgentRun {
     fn failure(&self, status: ExitStatus, complaint: &str) -> (String, bool) {
         match status.code() {
             Some(1..=3) => (complaint.replace("agent: ", ""), false),
-            _ => (format!("the way to xl broke, which {}: {complaint}", describe(status)), true),
+            _ => (format!("the connection to xl ended ({}): {complaint}", describe(status)), true),
         }
     }
 

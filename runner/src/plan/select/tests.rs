@@ -167,19 +167,19 @@ fn what_means_nothing_gets_the_nearest_names() {
     refused("lp-args/list/b", "no case matches `lp-args/list/b`; did you mean lp-args/list/a");
     refused("lp-args/get", "did you mean lp-args/get/*?");
     refused("list/a", "a case is named TEST/CASE: did you mean example/list/a, lp-args/list/a");
-    refused("test-pvh64-lp-pv", "`test-pvh64-lp-pv` does not run as pvh64, but as pv64");
+    refused("test-pvh64-lp-pv", "`test-pvh64-lp-pv` runs as pv64, not as pvh64");
     refused("lp-args !lp-arsg", "there is no test `lp-arsg`; did you mean lp-args");
-    refused("xsa", "no test is of category `xsa`");
+    refused("xsa", "no test has the category `xsa`");
 }
 
 #[test]
 fn what_leaves_nothing_is_told() {
-    refused("lp-args special", "no selected test is of category special: lp-args");
+    refused("lp-args special", "no selected test has the category special: lp-args");
     refused("lp-pv pvh64", "no selected test supports pvh64: lp-pv");
-    refused("hvm64", "hvm64 is not among the environments here: pv64, pvh64");
+    refused("hvm64", "hvm64 is not one of the environments of this run: pv64, pvh64");
     refused("big", "no selected test supports pv64 or pvh64: big");
-    refused("lp-args !lp-args", "everything selected is taken out: lp-args");
-    refused("lp-args !functional", "everything selected is taken out");
+    refused("lp-args !lp-args", "everything that was selected is excluded: lp-args");
+    refused("lp-args !functional", "everything that was selected is excluded");
 }
 
 #[test]
@@ -191,5 +191,5 @@ fn a_line_too_long_for_a_guest_is_refused() {
         Request { words: &words, exclude: &[], all: false, role: ROLE, environments: &["pv64"] };
     let error = select(&tests, &request).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
-    assert!(error.to_string().contains("the words for cases of long fill"), "{error}");
+    assert!(error.to_string().contains("the selectors for cases of long take"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! `--html`: one page that needs nothing but itself.
+//! `--html`: one self-contained page.
 //!
 //! A matrix of tests by Xen and environment leads to a section for each test: how each of its runs
 //! went, with the evidence, and its cases side by side. All of it is there without script; the script
@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::base::environment::Environment;
+use crate::base::plural::count;
 use crate::base::status::Status;
 use crate::results::{
     Attempt, Boot, Case, CaseCounts, Document, Expected, Known, KnownVerdict, Place, Test, Word,
@@ -26,14 +27,14 @@ const WORTH_SHOWING: f64 = 0.01;
 /// What a filter can ask for: its class, its name, and what it means.
 const KINDS: [(&str, &str, &str); 9] = [
     ("bad", "failed", "failed, crashed, timed out, in error, or not run"),
-    ("known", "known", "bad as expected"),
-    ("news", "news", "good where something else was expected"),
+    ("known", "known", "failed as expected"),
+    ("news", "news", "passed where a failure was expected"),
     ("flaky", "flaky", "failed, then passed"),
     ("slow", "slow", "took long"),
     ("deviation", "deviations", "cases that the test tolerates on this Xen"),
     ("partly", "skipped cases", "cases that were not tried"),
     ("skip", "skipped", "tests that were not tried"),
-    ("pass", "passed", "passed, without anything of the above"),
+    ("pass", "passed", "passed, and none of the above"),
 ];
 
 /// A Xen in an environment.
@@ -168,10 +169,6 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn plural(number: usize, word: &str) -> String {
-    super::display::count(number, word)
-}
-
 /// All that the page is made of.
 struct Page<'d> {
     document: &'d Document,
@@ -276,7 +273,7 @@ impl Page<'_> {
                 @if let Some(why) = &document.incomplete_because {
                     p.banner role="alert" {
                         strong { "This report is partial: " }
-                        (why) "; " (plural(document.not_run.len(), "test")) " not run."
+                        (why) "; " (count(document.not_run.len(), "test")) " not run."
                     }
                 }
                 div.sums {
@@ -293,7 +290,7 @@ impl Page<'_> {
                             span.dim { "sha256 " (run.image_sha256) }
                         }
                         dt { "Logs" } dd { a href=(self.logs) { (run.logs.display()) } }
-                        dt { "Host" } dd { (run.host.kernel) ", " (plural(run.host.cpus, "CPU")) }
+                        dt { "Host" } dd { (run.host.kernel) ", " (count(run.host.cpus, "CPU")) }
                         dt { "Exit code" } dd {
                             @match run.exit_code { Some(code) => (code), None => "none yet" }
                         }
@@ -478,7 +475,7 @@ impl Page<'_> {
                     (Look::of(test).pill())
                     b { (place.xen) " " (place.environment.name()) }
                     span {
-                        (counts.passed) " of " (plural(last.cases.len().max(test.declared), "case"))
+                        (counts.passed) " of " (count(last.cases.len().max(test.declared), "case"))
                         @let tolerated = counts.deviations + counts.known;
                         @if tolerated > 0 { ", " (tolerated) " tolerated" }
                         @if counts.skipped > 0 { ", " (counts.skipped) " skipped" }
@@ -618,7 +615,7 @@ impl Page<'_> {
                         summary {
                             b { (boot.number) }
                             span { (boot.xen) " " (boot.environment.name()) }
-                            span.dim { (plural(boot.tests.len(), "test")) }
+                            span.dim { (count(boot.tests.len(), "test")) }
                             @if let Some(cause) = boot.ended_by {
                                 span.pill.crash { "ended by " (format!("{cause:?}").to_lowercase()) }
                             }
@@ -763,7 +760,7 @@ fn evidence(attempt: &Attempt) -> Markup {
             p.reason { (mark(case)) " " code { (case.name) } " " (case.said()) }
         }
         @if !attempt.xen_words.is_empty() {
-            figure { figcaption { "Xen's last words" } pre.xen { (attempt.xen_words.join("\n")) } }
+            figure { figcaption { "Xen's last lines" } pre.xen { (attempt.xen_words.join("\n")) } }
         }
         @if !attempt.diagnostics.is_empty() {
             figure { figcaption { "The guest" } pre { (attempt.diagnostics.join("\n")) } }

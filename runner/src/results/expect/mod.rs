@@ -1,10 +1,10 @@
-//! Known outcomes: what is expected to go wrong on which Xen, why, and where to read more.
+//! Expectations: which tests, cases and findings are known to go wrong on which Xen, why, and where
+//! to read more.
 //!
-//! They come from a file, and from the tests that declare which Xens they kill. What `fuzz` finds
-//! is known in the same way: `fuzz/NAME` stands where a test and its case would. An outcome that is
-//! as expected is tolerated and shown as KNOWN; a success in its place is NEWS. Nothing else is
-//! excused: another status, another panic, a failed case beside the expected one, a boot that never
-//! reached the test, or a QEMU that died by itself.
+//! They come from a file and from tests that declare which Xens they crash. A finding of `fuzz` is
+//! named `fuzz/NAME` in place of a test and its case. A result as expected is KNOWN and tolerated;
+//! a success in its place is NEWS. Nothing else is excused: another status, another panic, a failed
+//! case beside the expected one, a boot that never reached the test, or a QEMU that died by itself.
 
 use std::fs;
 use std::io;
@@ -177,14 +177,14 @@ impl Expectations {
             let status = STATUSES.into_iter().find(|status| status.to_string() == *word);
             let status = status.ok_or_else(|| {
                 let words = STATUSES.map(|status| status.to_string());
-                let otherwise = format!("only {} can", words.join(", "));
+                let otherwise = format!("use one of {}", words.join(", "));
                 let words = words.iter().map(String::as_str);
                 let hint = suggest::did_you_mean(word, words, &otherwise);
-                (at, format!("`{word}` can't be expected; {hint}"))
+                (at, format!("`{word}` is not a status that can be expected; {hint}"))
             })?;
             if entry.reason.get_ref().trim().is_empty() {
                 let at = line_of(entry.reason.span().start);
-                return Err((at, "an expectation needs a reason".into()));
+                return Err((at, "`reason` must not be empty".into()));
             }
             let span = entry.test.span();
             let (test, case) = match entry.test.get_ref().split_once('/') {

@@ -1,4 +1,4 @@
-//! What is excused, and above all what is not.
+//! Tests of what an expectation excuses, and of what it does not.
 
 use std::time::Duration;
 
@@ -229,10 +229,18 @@ fn mistakes_are_placed_and_explained() {
         ("\n[[expect]]\ntest = 't'\nstatus = 'CRASH'", 2, "missing field `reason`"),
         ("[[expect]]\ntest = 1\nstatus = 'CRASH'\nreason = 'x'", 2, "invalid type"),
         ("[[expect]]\ntest = 't'\nstatus = 'CRSAH'\nreason = 'x'", 3, "did you mean CRASH?"),
-        ("[[expect]]\ntest = 't'\nstatus = 'SUCCESS'\nreason = 'x'", 3, "can't be expected; only"),
-        ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = ' '", 4, "needs a reason"),
-        ("[[expect]]\ntest = '['\nstatus = 'CRASH'\nreason = 'x'", 2, "is no pattern"),
-        ("[[expect]]\ntest = 't'\nxen = '['\nstatus = 'CRASH'\nreason = 'x'", 3, "is no pattern"),
+        (
+            "[[expect]]\ntest = 't'\nstatus = 'SUCCESS'\nreason = 'x'",
+            3,
+            "can be expected; use one of",
+        ),
+        ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = ' '", 4, "must not be empty"),
+        ("[[expect]]\ntest = '['\nstatus = 'CRASH'\nreason = 'x'", 2, "is not a valid pattern"),
+        (
+            "[[expect]]\ntest = 't'\nxen = '['\nstatus = 'CRASH'\nreason = 'x'",
+            3,
+            "is not a valid pattern",
+        ),
         ("[[expected]]", 1, "did you mean expect?"),
         ("[[expect", 1, ""),
     ] {

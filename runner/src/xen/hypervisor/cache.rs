@@ -125,7 +125,7 @@ impl Cache {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                note(&format!("waiting for another runner that is getting {key}"));
+                note(&format!("waiting for another runner that downloads {key}"));
                 lock.lock()?;
             }
             Err(TryLockError::Error(e)) => return Err(e),
@@ -184,7 +184,7 @@ impl Cache {
             match check(&entry, &paths) {
                 Ok(provenance) => return Ok((paths, provenance)),
                 Err(why) => {
-                    note(&format!("cached {} {why}; getting it again", entry.display()));
+                    note(&format!("the cached {} {why}; downloading it again", entry.display()));
                     fs::remove_dir_all(&entry).io("remove", &entry)?;
                 }
             }

@@ -36,7 +36,7 @@ pub fn cache_key(package: &DebianPackage) -> Result<String> {
     for (what, word) in [("suite", &package.suite), ("package", &package.package)] {
         let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         if !word.starts_with(|c: char| c.is_ascii_alphanumeric()) || !word.chars().all(good) {
-            return Err(Error::Usage(format!("`{word}` is no Debian {what}")));
+            return Err(Error::Usage(format!("`{word}` is not a valid name of a Debian {what}")));
         }
     }
     Ok(format!("debian-{}-{}", package.suite, package.package))
@@ -52,7 +52,7 @@ pub fn can_fetch() -> Result<String> {
 
 fn keyring() -> Result<&'static str> {
     KEYRINGS.into_iter().find(|path| Path::new(path).is_file()).ok_or_else(|| {
-        Error::Tool("Debian's keys are missing; install the package debian-archive-keyring".into())
+        Error::Tool("Debian's archive keys are missing; install debian-archive-keyring".into())
     })
 }
 

@@ -1,4 +1,4 @@
-//! From what the user calls a Xen to a plain ELF that QEMU's `-kernel` boots.
+//! Obtains the Xen that the user names, as a plain ELF that QEMU boots.
 
 mod cache;
 pub mod debian;
@@ -161,7 +161,7 @@ fn bad_file(path: &Path, why: &str) -> Error {
 /// A folder stands for the xen in it.
 fn find_in(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
-        return Err(Error::Data(format!("there is no Xen at {}", path.display())));
+        return Err(Error::Data(format!("{} does not exist", path.display())));
     }
     if !path.is_dir() {
         return Ok(path.to_owned());
@@ -198,12 +198,13 @@ fn check_bootable(bytes: &[u8]) -> std::result::Result<(), String> {
     }
     if bytes.get(4) != Some(&1) {
         return Err(
-            "is a 64-bit ELF (xen-syms?), which QEMU can't boot; name the xen or xen.gz".into()
+            "is a 64-bit ELF file, which QEMU cannot boot (is it xen-syms?); name the xen or xen.gz"
+                .into(),
         );
     }
     let head = &bytes[..bytes.len().min(8192)];
     if !head.chunks_exact(4).any(|word| word == MULTIBOOT) {
-        return Err("is an ELF file without a multiboot header, hence no Xen".into());
+        return Err("is an ELF file without a multiboot header, so it is not Xen".into());
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub fn instructions(function: &XenFunction) -> Result<Vec<Instruction>> {
         if instruction.is_invalid() {
             let size = udb(code).ok_or_else(|| {
                 Error::Data(format!(
-                    "the code of {} can't be decoded at {address:#x}; leave it out of --functions",
+                    "cannot decode the code of {} at {address:#x}; exclude it from --functions",
                     function.label
                 ))
             })?;
@@ -232,7 +232,7 @@ mod tests {
             &[0x90, 0x66],                 // nothing behind a prefix
         ] {
             let error = instructions(&function(0x2000, &[code])).unwrap_err().to_string();
-            assert!(error.contains("f can't be decoded at 0x2001"), "{error}");
+            assert!(error.contains("cannot decode the code of f at 0x2001"), "{error}");
         }
     }
 

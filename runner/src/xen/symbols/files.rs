@@ -2,7 +2,7 @@
 //!
 //! The one is linked at Xen's virtual addresses; the other is the same content wrapped in a 32-bit
 //! ELF for the boot loader. Physical addresses, which both carry, lead from the one to the other.
-//! Nothing is believed of that before the build-id and each function's bytes agree.
+//! Nothing is used before the build-id and each function's bytes agree.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -164,7 +164,7 @@ impl BootXen {
         }
         let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (mine, theirs) = (hex(&self.build_id), hex(&symbols.build_id));
-        Err(format!("has the build-id {mine}, but its symbols are of {theirs}"))
+        Err(format!("has the build-id {mine}, but its symbols belong to {theirs}"))
     }
 
     /// Checks that the code of `function` is where it is thought to be.
@@ -237,7 +237,7 @@ where
 {
     let id = elf.build_id().map_err(|e| format!("has a damaged build-id: {e}"))?;
     id.map(<[u8]>::to_vec)
-        .ok_or_else(|| "has no build-id, by which symbols and live patches are matched".into())
+        .ok_or_else(|| "has no build-id; symbols and live patches cannot be matched to it".into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which functions of Xen are meant.
+//! Selects functions of Xen by name.
 
 use clap::ValueEnum;
 
@@ -94,8 +94,7 @@ fn matching<'a>(symbols: &'a XenSyms, texts: &[String]) -> Result<Vec<&'a XenFun
             Pattern::new(text).map_err(|why| Error::Usage(format!("--functions: {why}")))?;
         if !symbols.functions.iter().any(|function| matches(&pattern, function)) {
             return Err(Error::EmptySelection(format!(
-                "no function of this Xen matches `{pattern}`; the compiler may have put it into its \
-                 caller"
+                "no function of this Xen matches `{pattern}`; the compiler may have inlined it"
             )));
         }
         patterns.push(pattern);

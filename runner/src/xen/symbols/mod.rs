@@ -1,4 +1,4 @@
-//! What is inside a Xen: its functions, by name and by source file, and their instructions.
+//! The functions of a Xen, by name and by source file, and their instructions.
 //!
 //! [`Build`] is a Xen together with the xen-syms of the same build, and gives the functions that
 //! the user chose; [`code`] takes them apart. `mutate` and `coverage` begin here.
@@ -55,8 +55,8 @@ impl Build {
         binary.check_build(&symbols).map_err(|why| {
             let XenUnderTest { elf, provenance, .. } = &syms;
             let why = format!(
-                "{why}, {provenance}; get both of the same version, from the cache's folder remove \
-                 the older of the two ({})",
+                "{why}, {provenance}; Xen and its symbols must be of one version: remove the older \
+                 one from the cache ({})",
                 elf.display()
             );
             in_file(&ready.elf, &why)

@@ -57,7 +57,7 @@ pub fn module_needs(module: &[u8]) -> Result<Vec<String>, String> {
     let depends = data
         .split(|&byte| byte == 0)
         .find_map(|word| word.strip_prefix(b"depends="))
-        .ok_or("does not say what it depends on")?;
+        .ok_or("has no `depends=` in its .modinfo")?;
     let names = String::from_utf8_lossy(depends);
     Ok(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
@@ -74,7 +74,7 @@ fn unpacked(packed: &[u8]) -> Result<Vec<u8>, String> {
         reader.take(MAX_KERNEL).read_to_end(&mut plain)
     } else {
         let start = &packed[..packed.len().min(6)];
-        return Err(format!("is packed in an unknown way (it begins with {start:02x?})"));
+        return Err(format!("is compressed in an unknown format (it begins with {start:02x?})"));
     };
     read.map_err(|e| format!("is damaged: {e}"))?;
     Ok(plain)

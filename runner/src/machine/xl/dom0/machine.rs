@@ -193,7 +193,7 @@ impl RunningDom0 {
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 let said: Vec<&str> =
                     said.lines().filter(|line| !line.contains("TCG doesn't support")).collect();
-                break format!("QEMU left: {}", said.join("; "));
+                break format!("QEMU ended: {}", said.join("; "));
             }
             if stop.requested().is_some() {
                 break "the run was stopped".into();
@@ -208,7 +208,7 @@ impl RunningDom0 {
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(QUOTED)..].join("\n    | ");
         Err(Error::Tool(format!(
-            "the Linux dom0 did not come up: {why}\n    | {tail}\n  all of it: {}",
+            "the Linux dom0 did not start: {why}\n    | {tail}\n  full log: {}",
             dir.join("console.log").display()
         )))
     }

@@ -348,7 +348,7 @@ fn one_of(folder: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf> {
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(broken(folder, "has several entries where one was expected")),
-        (None, _) => Err(broken(folder, "lacks the entry that was expected")),
+        (None, _) => Err(broken(folder, "has no entry where one was expected")),
     }
 }
 
