@@ -147,7 +147,7 @@ pub enum Event {
 /// Why the console ended.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// QEMU left by itself without complaint, or was stopped after the final line.
+    /// QEMU left by itself without complaint, or was stopped after the last line.
     Exited,
     /// Stopped because Xen said that it is dying.
     XenDied,
@@ -349,7 +349,7 @@ impl Judge {
         let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
-                self.fault(format!("line after the final line: `{text}`"));
+                self.fault(format!("line after the last line: `{text}`"));
             }
             return None;
         }
@@ -832,7 +832,7 @@ impl Judge {
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
-                let why = "selected, but not reported before the final line".into();
+                let why = "selected, but not reported before the last line".into();
                 self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
             }
         }
