@@ -4,13 +4,15 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 IMAGE_TARGET := x86_64-unknown-none
 IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
-HOST_CRATES  := -p xtf-livepatch -p xtf-runner -p xtf-plugin
+HOST_CRATES  := -p xtf-protocol -p xtf-livepatch -p xtf-runner -p xtf-plugin
 RUNNER       := target/release/xtf-runner
 
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test test-all test-danger test-xl coverage fuzzer fuzz test-fuzz check check-fuzzer docs unit-test e2e-test test-hosts test-upstream clean
+.PHONY: run bench build setup test docs-test suites-test test-all test-danger test-xl coverage fuzzer \
+	fuzz test-fuzz check check-format check-lints check-docs check-fuzzer docs unit-test e2e-test \
+	test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -24,9 +26,14 @@ build: setup
 setup:
 	@scripts/setup
 
-## test: everything that must hold before a change lands
-test: check unit-test e2e-test
+## test: everything that must hold before a change lands; a step that fails keeps no other from running
+test:
+	@$(MAKE) --no-print-directory --keep-going check unit-test e2e-test docs-test suites-test
+
+docs-test: build
 	$(RUNNER) list --markdown | diff -u docs/tests.md - || { echo 'docs/tests.md is stale: make docs'; false; }
+
+suites-test: build
 	$(RUNNER) run $(REPORTS)
 	$(RUNNER) diff target/results.json target/results.json
 
@@ -44,8 +51,9 @@ coverage: build
 
 ## test-xl: domains of the real xl, in a Linux dom0 under Xen in QEMU, and Debian's xen-livepatch
 test-xl: build
-	$(RUNNER) run --backend qemu-xl
-	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1
+	$(RUNNER) run --backend qemu-xl; status=$$?; \
+	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1 && exit $$status
+
 ## fuzzer: the fuzzer, whose many crates nothing else needs
 fuzzer: build
 	cargo build --release -p xtf-fuzz
@@ -85,10 +93,16 @@ docs: build
 	$(RUNNER) generate completions target/completions
 
 ## check: formatting, lints, documentation
-check: setup
+check: check-format check-lints check-docs
+
+check-format: setup
 	cargo fmt --check
+
+check-lints: setup
 	cargo clippy $(HOST_CRATES) --all-targets -- -D warnings
 	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
+
+check-docs: setup
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(HOST_CRATES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
 
@@ -99,11 +113,12 @@ check-fuzzer: setup
 	cargo test -p xtf-fuzz
 
 unit-test: setup
-	cargo test $(HOST_CRATES)
+	cargo test --no-fail-fast $(HOST_CRATES)
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
-	cargo test -p xtf-runner --test real_xen --test mutate_real --test coverage_real --test new_real --test replay_real -- --ignored
+	cargo test -p xtf-runner --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
+		--test new_real --test replay_real -- --ignored
 
 clean:
 	cargo clean

@@ -7,8 +7,9 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::boot::try_boot;
 use crate::hypercall::{hypercall, nr};
-use crate::{clock, port, shutdown, try_boot};
+use crate::{clock, shutdown};
 
 const CONSOLEIO_WRITE: u64 = 0;
 const EVTCHNOP_SEND: u64 = 4;
@@ -50,20 +51,15 @@ fn ring() -> Option<*mut Ring> {
 
 /// Writes to every console.
 pub fn write(bytes: &[u8]) {
-    let (privileged, hvm) = match try_boot() {
-        Some(boot) => (boot.privileged, boot.environment.is_hvm()),
+    match try_boot() {
+        Some(boot) if !boot.privileged => {
+            if let Some(ring) = ring() {
+                ring_write(ring, bytes);
+            }
+            boot.platform.debug_console(bytes);
+        }
         // Before the boot record exists only a failure is reported: as loudly as possible.
-        None => (true, false),
-    };
-    if privileged {
-        xen_console(bytes);
-        return;
-    }
-    if let Some(ring) = ring() {
-        ring_write(ring, bytes);
-    }
-    if hvm {
-        port::debug_console(bytes);
+        _ => xen_console(bytes),
     }
 }
 

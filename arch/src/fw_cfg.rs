@@ -3,7 +3,8 @@
 //! Their contents are no part of a machine's saved state: a machine that goes on from one reads what
 //! its new QEMU was given.
 
-use crate::{boot, port, pv};
+use crate::boot::boot;
+use crate::port;
 
 const SIGNATURE: u16 = 0;
 const DIRECTORY: u16 = 0x19;
@@ -11,7 +12,7 @@ const DIRECTORY: u16 = 0x19;
 const ENTRY: usize = 64;
 const NAME_AT: usize = 8;
 
-/// The device. As long as there is one, a PV kernel has access to I/O ports.
+/// The device. As long as there is one, the guest has access to I/O ports.
 #[derive(Debug)]
 pub struct Device(());
 
@@ -68,7 +69,5 @@ impl Drop for Device {
 }
 
 fn set_access(allow: bool) {
-    if !boot().environment.is_hvm() {
-        pv::allow_ports(allow);
-    }
+    boot().platform.allow_ports(allow);
 }

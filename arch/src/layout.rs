@@ -2,7 +2,9 @@
 
 use core::arch::global_asm;
 
-use crate::memory::{PAGE_SIZE, Region};
+use protocol::image::BASE;
+
+use crate::page::{PAGE_SIZE, Region};
 
 /// Size of the boot stack in bytes; the page below it is unmapped once paging is set up.
 const STACK_SIZE: usize = 64 * 1024;
@@ -20,6 +22,9 @@ global_asm!(
     ".popsection",
     size = const STACK_SIZE,
 );
+
+// For linker.ld, which holds the number once more and compares.
+global_asm!(".global image_base", ".set image_base, {base}", base = const BASE);
 
 unsafe extern "C" {
     static image_start: u8;

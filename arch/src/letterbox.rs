@@ -1,20 +1,15 @@
 //! Inputs from a host that runs this guest in an emulator with the project's plugin.
 
-#[path = "../../plugin/src/letterbox.rs"]
-mod layout;
-
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::slice;
 
-use layout::{ANSWER_AT, CALL, INPUT_MAX, INPUT_OFFSET, LETTERBOX, NOP, NUMBER_AT, SIGN, SIZE_AT};
+use protocol::letterbox::{
+    ANSWER_AT, ANSWER_WORDS, CALL, INPUT_MAX, INPUT_OFFSET, LETTERBOX, NOP, NUMBER_AT, PAGE, PAIR,
+    SIGN, SIZE_AT,
+};
 
-pub use layout::ANSWER_WORDS;
-
-use crate::memory::PAGE_SIZE;
-
-const PAGE: usize = PAGE_SIZE as usize;
 const WORDS: usize = LETTERBOX / size_of::<u64>();
 
 /// The letterbox. The host finds it by its distance from the call.
@@ -80,11 +75,12 @@ impl Host {
         // may clobber memory. The alignment keeps both in one page.
         unsafe {
             asm!(
-                ".balign 16",
+                ".balign {pair}",
                 ".byte {n0}, {n1}, {n2}, {n3}",
                 ".long {call}",
                 ".byte {n0}, {n1}, {n2}, {n3}",
                 ".long {letterbox} - .",
+                pair = const PAIR,
                 n0 = const NOP[0],
                 n1 = const NOP[1],
                 n2 = const NOP[2],

@@ -3,8 +3,8 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering, fence};
 
-use crate::memory::Page;
-use crate::smp;
+use crate::page::Page;
+use crate::stacks;
 
 /// `struct vcpu_time_info`: how to turn the TSC into nanoseconds since Xen booted.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ pub(crate) fn set_mapped() {
 
 /// The record of the CPU that asks.
 fn vcpu_info() -> Option<*const VcpuInfo> {
-    let place = window() as usize + smp::current() * size_of::<VcpuInfo>();
+    let place = window() as usize + stacks::current() * size_of::<VcpuInfo>();
     MAPPED.load(Ordering::Acquire).then(|| ptr::with_exposed_provenance(place))
 }
 

@@ -9,12 +9,12 @@ use libafl::observers::{ExplicitTracking, HitcountsMapObserver, StdMapObserver, 
 use libafl::state::HasExecutions;
 use libafl_bolts::tuples::{RefIndexable, tuple_list, tuple_list_type};
 use livepatch::program::{Program, decode};
-use xtf_runner::exit::Result;
-use xtf_runner::fuzz::{Target, Words};
+use protocol::programs::STEPS_MAX;
+use xtf_runner::base::exit::Result;
+use xtf_runner::commands::fuzz::{Target, Words};
 
 use crate::findings::Findings;
 use crate::machine::{Machine, Outcome, Spares};
-use crate::mutate::STEPS_MAX;
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
 const TIME: Duration = Duration::from_secs(3);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livepatch::program::{Op, Program, encode};
-use xtf_runner::exit::{IoContext, Result};
-use xtf_runner::fuzz::{Known, Status, Target, Words};
+use xtf_runner::base::exit::{IoContext, Result};
+use xtf_runner::commands::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
 use crate::machine::{Death, Outcome, Spares};

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use protocol::console::{DIAGNOSTIC, XEN};
+use protocol::mailbox::{GUEST, HOST, LOST};
+use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
-use xtf_runner::console::{Source, Splitter};
-use xtf_runner::exit::{Error, Result};
-use xtf_runner::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
-use xtf_runner::process::Guarded;
+use xtf_runner::base::exit::{Error, Result};
+use xtf_runner::base::process::ChildGuard;
+use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
+use xtf_runner::judge::console::{Source, Splitter};
 
-use crate::shared::{Counts, GUEST, HOST, LOST, Mailbox};
+use crate::shared::{Counts, Mailbox};
 
 /// From power on to the guest's first call.
 const BOOT_TIME: Duration = Duration::from_secs(60);
@@ -87,7 +90,7 @@ struct Said {
 /// See the module.
 pub struct Machine {
     // Dropped first: QEMU ends before its files do.
-    _qemu: Guarded,
+    _qemu: ChildGuard,
     mailbox: Mailbox,
     counts: Counts,
     said: Arc<Mutex<Said>>,
@@ -107,7 +110,7 @@ impl Machine {
         let mut command = Command::new(&invocation.program);
         command.args(&invocation.args).current_dir(dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut qemu = Guarded::spawn(&mut command).map_err(|e| {
+        let mut qemu = ChildGuard::spawn(&mut command).map_err(|e| {
             Error::Tool(format!("cannot start {}: {e}", invocation.program.display()))
         })?;
         let console = qemu.child().stdout.take();
@@ -148,11 +151,11 @@ impl Machine {
         if let Some(outcome) = self.watch(time) {
             return outcome;
         }
-        match self.mailbox.answer()[0] {
-            0 => Outcome::Done,
-            1 => Outcome::Dirty,
-            3 => Outcome::Diverged(self.last_words()),
-            _ => Outcome::Unable,
+        match Ending::from_word(self.mailbox.answer()[0]) {
+            Some(Ending::Done) => Outcome::Done,
+            Some(Ending::Dirty) => Outcome::Dirty,
+            Some(Ending::Diverged) => Outcome::Diverged(self.last_words()),
+            Some(Ending::Unable) | None => Outcome::Unable,
         }
     }
 
@@ -161,12 +164,10 @@ impl Machine {
         self.said().version.clone()
     }
 
-    /// What the guest just said, which arrives a little later than its answer.
+    /// What the guest just said of a divergence, which arrives a little later than its answer.
     fn last_words(&self) -> Vec<String> {
         thread::sleep(QUIET);
-        let guest = &self.said().guest;
-        let start = guest.iter().rposition(|line| line.contains("Failure(")).unwrap_or(0);
-        guest[start..].to_vec()
+        divergence(&self.said().guest)
     }
 
     /// How often the last program executed each block, into `map`.
@@ -233,6 +234,23 @@ impl Said {
     }
 }
 
+/// What a diagnostic says.
+fn diagnostic(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix(DIAGNOSTIC)
+}
+
+/// The guest's last diagnostics, from the step that diverged on; all of its lines if there is none.
+fn divergence(guest: &[String]) -> Vec<String> {
+    let is_step =
+        |line: &String| diagnostic(line).is_some_and(|text| text.starts_with(DIVERGED_AT));
+    match guest.iter().rposition(is_step) {
+        Some(start) => {
+            guest[start..].iter().filter_map(|line| diagnostic(line)).map(str::to_owned).collect()
+        }
+        None => guest.to_vec(),
+    }
+}
+
 /// Takes down what comes from `console` until its end.
 fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
     let mut splitter = Splitter::default();
@@ -244,7 +262,9 @@ fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
         splitter.feed(&buffer[..count], |line| match line.source {
             Source::Xen => said.watch.line(&line.text),
             Source::Guest => {
-                if let Some(version) = line.text.trim_start().strip_prefix("# xen: ") {
+                if let Some(version) =
+                    diagnostic(&line.text).and_then(|text| text.strip_prefix(XEN))
+                {
                     said.version = version.split(' ').next().map(str::to_owned);
                 }
                 if said.guest.len() == GUEST_LINES {
@@ -257,5 +277,20 @@ fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
             said.over = true;
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::divergence;
+
+    #[test]
+    fn the_last_divergence_is_quoted() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let said =
+            lines("  # step 1: get \"a\"\n  # old\n  # step 2: look\n  # answer: new\nnoise");
+        assert_eq!(divergence(&said), ["step 2: look", "answer: new"]);
+        let other = lines("  # stepping\nnoise");
+        assert_eq!(divergence(&other), other);
     }
 }

@@ -15,8 +15,8 @@ mod shared;
 mod status;
 
 use clap::Parser;
+use xtf_runner::base::exit::Exit;
 use xtf_runner::cli::Guided;
-use xtf_runner::exit::Exit;
 
 /// Looks for livepatch calls that Xen dies of or answers wrongly, guided by what they execute.
 #[derive(Debug, Parser)]

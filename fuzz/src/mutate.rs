@@ -14,11 +14,9 @@ use livepatch::program::{
     ActionArg, Fault, Generator, Mix, NameArg, Op, PayloadSpec, Program, RelaField, Rng,
     SectionName, ShdrField, Source, Step, SymField, UploadArg, Word, decode, encode,
 };
+use protocol::letterbox::INPUT_MAX;
+use protocol::programs::STEPS_MAX;
 
-use crate::shared::INPUT_MAX;
-
-/// The most steps of a program; the guest performs no more.
-pub const STEPS_MAX: usize = 64;
 /// Steps of a program to begin with.
 const SEED_STEPS: usize = 4;
 /// The most steps that are made up at once.

@@ -1,31 +1,18 @@
 //! The files that the plugin in QEMU maps, too: counts and mailbox.
 
-#[expect(dead_code, reason = "the runner writes the file, the plugin reads all of it")]
-#[path = "../../plugin/src/layout.rs"]
-mod layout;
-#[expect(dead_code, reason = "the rest is between guest and plugin")]
-#[path = "../../plugin/src/letterbox.rs"]
-mod letterbox;
-#[path = "../../plugin/src/mailbox.rs"]
-mod mailbox;
-
 use std::fs::{self, File};
 use std::path::Path;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use protocol::letterbox::{ANSWER_AT, ANSWER_WORDS, INPUT_MAX, INPUT_OFFSET, NUMBER_AT, SIZE_AT};
+use protocol::mailbox::{self, COPY_AT, GUEST, MAGIC, SIZE, TURN_AT};
+use protocol::plugin::{COUNT_AT, HEADER};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
-use xtf_runner::exit::{IoContext, Result};
-
-use layout::{COUNT_AT, HEADER};
-use letterbox::{ANSWER_AT, INPUT_OFFSET, NUMBER_AT, SIZE_AT};
-use mailbox::{COPY_AT, MAGIC, SIZE, TURN_AT};
-
-pub use letterbox::{ANSWER_WORDS, INPUT_MAX};
-pub use mailbox::{GUEST, HOST, LOST};
+use xtf_runner::base::exit::{IoContext, Result};
 
 const WORD: usize = size_of::<u64>();
 
@@ -123,7 +110,8 @@ impl Mailbox {
 
     /// Waits a while for the guest to end its turn.
     pub fn wait(&self, time: Duration) {
-        mailbox::busy_wait(self.turn_word(), GUEST);
+        let start = Instant::now();
+        mailbox::busy_wait(self.turn_word(), GUEST, || start.elapsed());
         let time = time.try_into().ok();
         let flags = futex::Flags::empty();
         // Whatever ends the wait, the caller looks at the turn.

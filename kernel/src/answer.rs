@@ -3,7 +3,7 @@
 use alloc::format;
 use core::fmt;
 
-use crate::test::{Outcome, Stop};
+use crate::outcome::{Outcome, Stop};
 
 pub use livepatch::Errno;
 

@@ -7,7 +7,7 @@ use core::slice;
 use arch::memory::{PAGE_SIZE, Protection, protect};
 use livepatch::abi::{In, Out};
 
-use crate::test::Stop;
+use crate::outcome::Stop;
 
 const PAGE: usize = PAGE_SIZE as usize;
 

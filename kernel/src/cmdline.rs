@@ -1,24 +1,23 @@
 //! The command line: which tests to run and how to end.
 //!
-//! Words are separated by white space. A loader may pass the line, or it may have been stamped
-//! into the image (section `.xtf.cmdline`) for loaders that cannot. With `wait=fw_cfg` the last
-//! words come from QEMU, so that a machine can be saved before it knows what to run, and go on
-//! from there many times. The later ones win.
+//! The words and where they come from are those of [`protocol::cmdline`]. The last ones may come from
+//! QEMU, so that a machine can be saved before it knows what to run, and go on from there many times.
 
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-pub use arch::CMDLINE_MAX;
 use arch::fw_cfg;
 use arch::shutdown::Reason;
+use protocol::cmdline::{
+    CMDLINE_MAX, EXIT, FW_CFG, LINGER, POWEROFF, REBOOT, TESTS, WAIT, WORDS_FILE,
+};
+use protocol::console::WAITING;
 use spin::Once;
 
 use crate::hypercall::sched;
 use crate::{clock, println};
 
-/// QEMU's file with the last words. Its first byte is NUL as long as there are none.
-const WORDS_FILE: &str = "opt/xtf/words";
 /// Between two looks at it.
 const PAUSE_NS: u64 = 1_000_000;
 
@@ -51,12 +50,13 @@ static RECEIVED: Once<String> = Once::new();
 
 /// Waits for the words that QEMU has for this guest.
 pub(crate) fn receive() -> Result<(), String> {
-    let qemu = fw_cfg::Device::open().ok_or("wait=fw_cfg, but this is no QEMU")?;
+    let qemu =
+        fw_cfg::Device::open().ok_or_else(|| format!("{WAIT}={FW_CFG}, but this is no QEMU"))?;
     let file = qemu
         .find(WORDS_FILE)
-        .ok_or_else(|| format!("wait=fw_cfg, but QEMU has no file {WORDS_FILE}"))?;
+        .ok_or_else(|| format!("{WAIT}={FW_CFG}, but QEMU has no file {WORDS_FILE}"))?;
     // Whoever saves this machine does it from this line on, at best while the CPU has nothing to do.
-    println!("# waiting for words");
+    println!("{WAITING}");
     let mut bytes = [0; CMDLINE_MAX];
     // The machine may be saved between any two bytes: only the first one, which is read from the
     // beginning each time, tells whether the others are there.
@@ -66,7 +66,7 @@ pub(crate) fn receive() -> Result<(), String> {
     }
     let bytes = qemu.read(file, &mut bytes).split(|&byte| byte == 0).next().unwrap_or_default();
     let words = core::str::from_utf8(bytes)
-        .map_err(|_| format!("wait=fw_cfg: {WORDS_FILE} is not UTF-8 text"))?;
+        .map_err(|_| format!("{WAIT}={FW_CFG}: {WORDS_FILE} is not UTF-8 text"))?;
     RECEIVED.call_once(|| words.into());
     Ok(())
 }
@@ -118,7 +118,8 @@ impl fmt::Display for Unknown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "command line: unknown word '{}' (known: tests=A,B/CASE,... exit=poweroff|reboot linger=MS wait=fw_cfg)",
+            "command line: unknown word '{}' (known: {TESTS}=A,B/CASE,... {EXIT}={POWEROFF}|{REBOOT} \
+             {LINGER}=MS {WAIT}={FW_CFG})",
             self.0
         )
     }
@@ -142,11 +143,11 @@ impl<'a> Options<'a> {
     pub fn parse(mut self, line: &'a str, mut unknown: impl FnMut(Unknown<'a>)) -> Self {
         for word in line.split_ascii_whitespace() {
             match word.split_once('=') {
-                Some(("tests", list)) => self.tests = Some(list),
-                Some(("exit", "poweroff")) => self.exit = Reason::Poweroff,
-                Some(("exit", "reboot")) => self.exit = Reason::Reboot,
-                Some(("wait", "fw_cfg")) => self.wait = true,
-                Some(("linger", ms)) => match ms.parse() {
+                Some((TESTS, list)) => self.tests = Some(list),
+                Some((EXIT, POWEROFF)) => self.exit = Reason::Poweroff,
+                Some((EXIT, REBOOT)) => self.exit = Reason::Reboot,
+                Some((WAIT, FW_CFG)) => self.wait = true,
+                Some((LINGER, ms)) => match ms.parse() {
                     Ok(ms) => self.linger_ms = ms,
                     Err(_) => unknown(Unknown(word)),
                 },

@@ -3,8 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use arch::letterbox::Host;
-
-pub use arch::letterbox::ANSWER_WORDS;
+use protocol::letterbox::ANSWER_WORDS;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 

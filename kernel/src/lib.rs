@@ -22,19 +22,19 @@ mod input;
 pub mod letterbox;
 pub mod livepatch;
 pub mod meta;
+mod outcome;
 mod panic;
 pub mod report;
 pub mod run;
 pub mod select;
 pub mod smp;
 pub mod test;
-pub mod wildcard;
 pub mod xen;
 
 pub use answer::{Answer, Errno};
-pub use arch::{Environment, clock, memory, trap};
+pub use arch::{clock, memory, trap};
 pub use heap::{heap_free, heap_size};
 pub use input::input;
-pub use test::{
-    Case, Category, Context, Deviation, Need, Outcome, Stop, Test, expect, expect_that,
-};
+pub use outcome::{Outcome, Stop, expect, expect_that};
+pub use protocol::metadata::{Category, Environment, Need};
+pub use test::{Case, Context, Deviation, Test};

@@ -5,14 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use livepatch::abi::{
-    self, Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListReply,
-    NAME_SIZE_MAX, Name, Out, Refused, Revision, SYSCTL_SIZE, State, Status, Sysctl, SysctlVersion,
-    Upload,
+    Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListBuffers, ListReply, Name,
+    Out, Refused, Revision, SYSCTL_SIZE, State, Status, Sysctl, SysctlVersion, Upload,
 };
 
 use crate::buffer::{self, Guarded};
 use crate::hypercall::sysctl;
-use crate::test::{Outcome, Stop, expect};
+use crate::outcome::{Outcome, Stop, expect};
 use crate::xen::{LivepatchSupport, Xen};
 use crate::{Answer, Errno};
 
@@ -279,30 +278,11 @@ impl Livepatch {
 
     fn list_from(&self, idx: u32, totals: ListReply) -> Result<Vec<Entry>, Stop> {
         let nr = (totals.nr - idx).min(LIST_NR_MAX);
-        let mut status = alloc::vec![Status::default(); nr as usize];
-        let mut names = alloc::vec![0u8; nr as usize * NAME_SIZE_MAX];
-        let mut lengths = alloc::vec![0u32; nr as usize];
-        let mut metadata = alloc::vec![0u8; totals.metadata_total_size as usize];
-        let mut metadata_lengths = alloc::vec![0u32; nr as usize];
-        let call = Call::list(
-            self.version,
-            List {
-                idx,
-                nr,
-                name_total_size: names.len() as u32,
-                metadata_total_size: metadata.len() as u32,
-                status: Out::from_slice(&mut status),
-                name: Out::from_slice(&mut names),
-                len: Out::from_slice(&mut lengths),
-                metadata: Out::from_slice(&mut metadata),
-                metadata_len: Out::from_slice(&mut metadata_lengths),
-                ..List::EMPTY
-            },
-        );
+        let mut buffers = ListBuffers::new(nr as usize, totals.metadata_total_size as usize, 0);
+        let call = Call::list(self.version, buffers.list(idx, nr));
         let written = self.call(&call).needed_to("list the payloads")? as usize;
-        let names = abi::names(self.revision, &names, &lengths);
-        let metadata = abi::packed(&metadata, &metadata_lengths);
-        let entries = status.iter().zip(names).zip(metadata).take(written);
+        let (names, metadata) = (buffers.each_name(self.revision), buffers.each_metadata());
+        let entries = buffers.status.iter().zip(names).zip(metadata).take(written);
         entries
             .map(|((&status, name), metadata)| match (name, metadata) {
                 (Some(name), Some(metadata)) => {

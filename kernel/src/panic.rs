@@ -5,10 +5,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use arch::shutdown::Reason;
 use arch::trap::{self, TrapFrame};
+use protocol::console::{BACKTRACE, DIAGNOSTIC, PANIC, Status, TRAP};
 
 use crate::cmdline::{self, Options};
 use crate::println;
-use crate::report::{self, Status};
+use crate::report;
 use crate::run::leave;
 
 static FAILING: AtomicBool = AtomicBool::new(false);
@@ -18,7 +19,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     match info.location() {
         Some(place) => fail(
             format_args!(
-                "PANIC {}:{}:{}: {}",
+                "{PANIC}{}:{}:{}: {}",
                 place.file(),
                 place.line(),
                 place.column(),
@@ -27,19 +28,19 @@ fn panic(info: &PanicInfo<'_>) -> ! {
             trap::frame_pointer(),
             None,
         ),
-        None => fail(format_args!("PANIC {}", info.message()), trap::frame_pointer(), None),
+        None => fail(format_args!("{PANIC}{}", info.message()), trap::frame_pointer(), None),
     }
 }
 
 /// A trap that no exception table entry was waiting for.
 #[unsafe(no_mangle)]
 fn xtf_unexpected_trap(frame: &TrapFrame) -> ! {
-    let address = trap::fault_address();
     println!(
-        "# TRAP {} error {:04x} at {:#x}, cr2 {address:#x}",
+        "{DIAGNOSTIC}{TRAP}{} error {:04x} at {:#x}, {}",
         trap::vector_name(frame.vector as u8),
         frame.error,
         frame.rip,
+        trap::Cr2(trap::fault_address()),
     );
     let f = frame;
     println!(
@@ -51,7 +52,7 @@ fn xtf_unexpected_trap(frame: &TrapFrame) -> ! {
     println!("# r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", f.r9, f.r10, f.r11, f.r12);
     println!("# r13 {:016x} r14 {:016x} r15 {:016x}", f.r13, f.r14, f.r15);
     fail(
-        format_args!("PANIC unexpected trap {}", trap::vector_name(frame.vector as u8)),
+        format_args!("{PANIC}unexpected trap {}", trap::vector_name(frame.vector as u8)),
         frame.rbp,
         Some(frame.rip),
     )
@@ -62,8 +63,8 @@ fn fail(what: core::fmt::Arguments<'_>, rbp: u64, rip: Option<u64>) -> ! {
         // The report itself went wrong. What was printed until now has to do.
         arch::shutdown::shutdown(Reason::Crash);
     }
-    println!("# {what}");
-    println!("# backtrace:{}", Addresses { rip, rbp });
+    println!("{DIAGNOSTIC}{what}");
+    println!("{DIAGNOSTIC}{BACKTRACE}{}", Addresses { rip, rbp });
     report::verdict(Status::Error);
     // The command line was parsed once already, but whoever holds the result may be the one
     // who panicked.

@@ -1,46 +1,28 @@
-//! The console protocol: XTF's banner and last line around nested KTAP.
+//! Reports results on the console, in the words of [`protocol::console`].
 //!
-//! Statuses are XTF's, and only ever worsen.
+//! A status only ever worsens.
 
 use core::fmt;
 
+use arch::trap;
+use protocol::console::{
+    BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
+    PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
+};
+
+use crate::outcome::{Outcome, Stop};
 use crate::println;
-use crate::test::{Outcome, Stop, Test};
+use crate::test::Test;
 use crate::xen::{CommandLine, LivepatchSupport, Xen};
 
-/// The status of a test or of the whole run, best first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Status {
-    /// Every claim that was checked holds.
-    Success,
-    /// Nothing was checked, for a stated reason.
-    Skip,
-    /// A test could not do its work.
-    Error,
-    /// Xen broke a claim.
-    Failure,
-}
-
-impl Status {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Success => "SUCCESS",
-            Self::Skip => "SKIP",
-            Self::Error => "ERROR",
-            Self::Failure => "FAILURE",
-        }
-    }
-}
-
-impl From<&Outcome> for Status {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            // A tolerated deviation is no news; it stays visible in its own line.
-            Ok(()) | Err(Stop::Deviation(..)) => Self::Success,
-            Err(Stop::Skip(_)) => Self::Skip,
-            Err(Stop::Error(_)) => Self::Error,
-            Err(Stop::Failure(_)) => Self::Failure,
-        }
+/// What an outcome counts as.
+pub fn status(outcome: &Outcome) -> Status {
+    match outcome {
+        // A tolerated deviation is no news; it stays visible in its own line.
+        Ok(()) | Err(Stop::Deviation(..)) => Status::Success,
+        Err(Stop::Skip(_)) => Status::Skip,
+        Err(Stop::Error(_)) => Status::Error,
+        Err(Stop::Failure(_)) => Status::Failure,
     }
 }
 
@@ -75,12 +57,12 @@ pub fn header(
     command_line: Option<&CommandLine>,
     tests: usize,
 ) {
-    println!("--- Xen Test Framework ---");
-    println!("Environment: {environment}");
+    println!("{BANNER}");
+    println!("{ENVIRONMENT}{environment}");
     println!("xtf-rs {}: {tests} tests selected", env!("CARGO_PKG_VERSION"));
-    println!("KTAP version 1");
+    println!("{KTAP}{KTAP_VERSION}");
     let (major, minor) = (xen.release.major, xen.release.minor);
-    println!("# xen: {major}.{minor}{} ({})", xen.extraversion, xen.changeset);
+    println!("{DIAGNOSTIC}{XEN}{major}.{minor}{} ({})", xen.extraversion, xen.changeset);
     println!("# capabilities: {}", xen.capabilities);
     match &xen.build_id {
         Ok(id) => println!("# build-id: {}", Hex(id)),
@@ -98,25 +80,28 @@ pub fn header(
             println!("# livepatch: no known sysctl interface version, or all denied (FLASK)");
         }
     }
+    if !trap::fault_addresses_hold() {
+        println!("# page faults: addresses unknown, CR2 reads as something else");
+    }
     if let Some(command_line) = command_line {
-        println!("# xen command line: {}", command_line.text);
+        println!("{DIAGNOSTIC}{XEN_COMMAND_LINE}{}", command_line.text);
         for complaint in &command_line.complaints {
-            println!("# xen refuses: {complaint}");
+            println!("{DIAGNOSTIC}{XEN_REFUSES}{complaint}");
         }
     }
-    println!("1..{tests}");
+    println!("{PLAN}{tests}");
 }
 
 /// The beginning of a test of which `cases` are going to run.
 pub fn begin(test: &Test, cases: usize) {
-    println!("  KTAP version 1");
-    println!("  # Subtest: {}", test.name);
-    println!("  1..{cases}");
+    println!("{INDENT}{KTAP}{KTAP_VERSION}");
+    println!("{INDENT}{DIAGNOSTIC}{SUBTEST}{}", test.name);
+    println!("{INDENT}{PLAN}{cases}");
 }
 
 /// The end of a case.
 pub fn case(number: usize, name: &str, outcome: &Outcome) {
-    result("  ", number, name, outcome);
+    result(INDENT, number, name, outcome);
 }
 
 /// The end of a test that ran. What its cases said has been printed; `leftover` is what the
@@ -129,40 +114,49 @@ pub fn end(number: usize, test: &Test, status: Status, leftover: &Outcome) {
             result("", number, name, &Err(Stop::Failure(why.clone())));
         }
         (_, Err(stop)) => result("", number, name, &Err(stop.clone())),
-        (Status::Success, _) => println!("ok {number} {name}"),
-        (Status::Skip, _) => println!("ok {number} {name} # SKIP every case was skipped"),
-        (Status::Error, _) => {
-            println!("not ok {number} {name} # ERROR a case could not do its work")
+        (Status::Success, _) => println!("{OK}{number} {name}"),
+        (Status::Skip, _) => {
+            println!("{OK}{number} {name}{DIRECTIVE}{SKIP} every case was skipped");
         }
-        (Status::Failure, _) => println!("not ok {number} {name}"),
+        (Status::Error, _) => {
+            println!("{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} a case could not do its work");
+        }
+        (Status::Failure, _) => println!("{NOT_OK}{number} {name}"),
     }
 }
 
 /// A test that does not run at all.
 pub fn skipped(number: usize, test: &Test, why: &str) {
-    println!("ok {number} {} # SKIP {why}", test.name);
+    println!("{OK}{number} {}{DIRECTIVE}{SKIP} {why}", test.name);
 }
 
 /// The last line.
 pub fn verdict(status: Status) {
-    println!("Test result: {}", status.word());
+    println!("{RESULT} {}", status.word());
 }
 
 fn result(indent: &str, number: usize, name: &str, outcome: &Outcome) {
     match outcome {
-        Ok(()) => println!("{indent}ok {number} {name}"),
-        Err(Stop::Skip(why)) => println!("{indent}ok {number} {name} # SKIP {why}"),
-        Err(Stop::Error(why)) => println!("{indent}not ok {number} {name} # ERROR {why}"),
+        Ok(()) => println!("{indent}{OK}{number} {name}"),
+        Err(Stop::Skip(why)) => println!("{indent}{OK}{number} {name}{DIRECTIVE}{SKIP} {why}"),
+        Err(Stop::Error(why)) => {
+            println!("{indent}{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} {why}");
+        }
         Err(Stop::Deviation(id, how)) => {
-            println!("{indent}not ok {number} {name} # XFAIL {id}: {how}");
+            println!("{indent}{NOT_OK}{number} {name}{DIRECTIVE}{XFAIL} {id}: {how}");
         }
         Err(Stop::Failure(how)) => {
             // KTAP: what explains a result comes before it.
-            for line in how.lines() {
-                println!("{indent}# {line}");
-            }
-            println!("{indent}not ok {number} {name}");
+            explain(indent, how);
+            println!("{indent}{NOT_OK}{number} {name}");
         }
+    }
+}
+
+/// Lines that explain what comes after them, or what is going on.
+pub fn explain(indent: &str, text: &str) {
+    for line in text.lines() {
+        println!("{indent}{DIAGNOSTIC}{line}");
     }
 }
 

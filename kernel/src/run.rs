@@ -4,11 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use protocol::console::{DIAGNOSTIC, Status};
+use protocol::metadata::Need;
+
 use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
-use crate::report::{self, Status, Tally};
+use crate::outcome::{Outcome, Stop};
+use crate::report::{self, Tally};
 use crate::select::{self, Selected};
-use crate::test::{Context, Need, Outcome, Stop, Test};
+use crate::test::{Context, Test};
 use crate::xen::{CommandLine, LivepatchSupport};
 use crate::{Answer, clock, heap, println};
 
@@ -30,13 +34,13 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     };
     unknown.retain(|word| !means_something(word));
     for word in unknown {
-        println!("# ignored: {word}");
+        println!("{DIAGNOSTIC}ignored: {word}");
     }
     linger(&options);
     let status = match selected {
         Ok(selected) => run_all(&selected, &context),
         Err(why) => {
-            println!("# {why}");
+            println!("{DIAGNOSTIC}{why}");
             Status::Error
         }
     };
@@ -95,7 +99,7 @@ fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status
     let mut tally = Tally::default();
     for (number, case) in (1..).zip(cases) {
         let outcome = (case.run)(context);
-        tally.add(Status::from(&outcome));
+        tally.add(report::status(&outcome));
         report::case(number, case.name, &outcome);
     }
     let leftover = tidy(context);

@@ -1,15 +1,15 @@
 //! Which tests, and which of their cases, a list of names selects.
 //!
-//! The names are separated by commas. `NAME` is a test with all its cases, `NAME/PATTERN` the cases
-//! of it that fit, `NAME/!PATTERN` takes cases out again. A test runs once, however many names
-//! speak of it.
+//! The list is that of [`protocol::cmdline::TESTS`]. A test runs once, however many names speak of it.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use protocol::cmdline::TESTS;
+use protocol::wildcard::fits;
+
 use crate::test::{Case, Test};
-use crate::wildcard::fits;
 
 /// A test and the cases of it that shall run.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl<'t> Selected<'t> {
 /// # Errors
 /// The first name that selects nothing.
 pub fn select<'t>(tests: &[&'t Test], list: &str) -> Result<Vec<Selected<'t>>, String> {
-    let complain = |what: &str| format!("command line: tests={list}: {what}");
+    let complain = |what: &str| format!("command line: {TESTS}={list}: {what}");
     let mut selected: Vec<Selected<'t>> = Vec::new();
     for (name, _) in list.split(',').map(parts) {
         if selected.iter().any(|earlier| earlier.test.name == name) {

@@ -10,7 +10,7 @@ use spin::Mutex;
 
 use crate::clock;
 use crate::hypercall::sched::{sleep_until, yield_cpu};
-use crate::test::Stop;
+use crate::outcome::Stop;
 
 type Work = Box<dyn FnOnce() + Send>;
 

@@ -1,64 +1,14 @@
-//! Tests, cases, and how a case ends.
+//! Tests and cases, and what a case may use.
 
 use alloc::format;
-use alloc::string::String;
 use core::fmt;
 
-use arch::Environment;
+use protocol::metadata::{Category, Environment, Need};
 
 use crate::cmdline;
 use crate::livepatch::Livepatch;
+use crate::outcome::{Outcome, Stop};
 use crate::xen::{Release, Xen};
-
-/// What a test is for, in XTF's terms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Category {
-    /// Checks an interface; expected to pass everywhere.
-    Functional,
-    /// Checks that a security advisory is fixed.
-    Xsa,
-    /// Tells something about the machine or the framework.
-    Utility,
-    /// Runs only when named.
-    Special,
-    /// Not finished, or known to harm some hypervisors.
-    InDevelopment,
-}
-
-impl Category {
-    /// XTF's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Functional => "functional",
-            Self::Xsa => "xsa",
-            Self::Utility => "utility",
-            Self::Special => "special",
-            Self::InDevelopment => "in-development",
-        }
-    }
-}
-
-/// What a test cannot do without; where it is missing the test is skipped, and says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Need {
-    /// Being the control domain.
-    Privileged,
-    /// Not being it: what Xen refuses everybody else.
-    Unprivileged,
-    /// A Xen built with livepatching, whose sysctl interface version was found.
-    Livepatch,
-}
-
-impl Need {
-    /// The name in the image's metadata.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Privileged => "privileged",
-            Self::Unprivileged => "unprivileged",
-            Self::Livepatch => "livepatch",
-        }
-    }
-}
 
 /// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
 #[derive(Clone, Copy)]
@@ -176,46 +126,6 @@ impl Context {
     }
 }
 
-/// How a case ends when not in success.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Stop {
-    /// It has nothing to say here.
-    Skip(String),
-    /// It could not do its work: our fault, or the machine's.
-    Error(String),
-    /// Xen broke the claim.
-    Failure(String),
-    /// Xen broke the claim in a way that is known by this name and tolerated on this release.
-    Deviation(&'static str, String),
-}
-
-impl Stop {
-    /// The case does not apply, because.
-    pub fn skip(why: impl fmt::Display) -> Self {
-        Self::Skip(format!("{why}"))
-    }
-
-    /// The case could not do its work, because.
-    pub fn error(why: impl fmt::Display) -> Self {
-        Self::Error(format!("{why}"))
-    }
-
-    /// Xen broke the claim: how.
-    pub fn failure(how: impl fmt::Display) -> Self {
-        Self::Failure(format!("{how}"))
-    }
-
-    /// Puts what was being looked at in front of the reason.
-    pub fn at(self, place: impl fmt::Display) -> Self {
-        match self {
-            Self::Skip(why) => Self::Skip(format!("{place}: {why}")),
-            Self::Error(why) => Self::Error(format!("{place}: {why}")),
-            Self::Failure(how) => Self::Failure(format!("{place}: {how}")),
-            Self::Deviation(id, how) => Self::Deviation(id, format!("{place}: {how}")),
-        }
-    }
-}
-
 /// A known difference between what a claim says and what some releases do: tolerated there,
 /// always visible, a failure anywhere else.
 #[derive(Clone, Copy)]
@@ -256,26 +166,4 @@ impl Deviation {
         }
         Err(Stop::Deviation(id, format!("expected {claimed:?}, got {actual:?}")))
     }
-}
-
-/// How a case ends.
-pub type Outcome = Result<(), Stop>;
-
-/// Fails the case unless the two are equal.
-///
-/// # Errors
-/// A [`Stop::Failure`] that names both.
-pub fn expect<T: PartialEq + fmt::Debug>(what: &str, actual: T, expected: T) -> Outcome {
-    if actual == expected {
-        return Ok(());
-    }
-    Err(Stop::Failure(format!("{what}: expected {expected:?}, got {actual:?}")))
-}
-
-/// Fails the case unless `truth` holds.
-///
-/// # Errors
-/// A [`Stop::Failure`] that says what should have been.
-pub fn expect_that(truth: bool, should: impl fmt::Display) -> Outcome {
-    if truth { Ok(()) } else { Err(Stop::Failure(format!("should have been: {should}"))) }
 }

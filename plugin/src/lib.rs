@@ -2,20 +2,17 @@
 //!
 //! Xen runs at fixed virtual addresses, which its xen-syms tells, so a stock QEMU can count for a
 //! stock Xen: no part of either is built for it. `-plugin libxtf_plugin.so,map=FILE` is the whole
-//! interface; `layout` describes the file. With `leave=now` it ends QEMU right after it found
+//! interface; [`protocol::plugin`] describes the file. With `leave=now` it ends QEMU right after it found
 //! everything in order, so that a runner can tell in advance.
 //!
 //! With `mailbox=FILE` it also carries inputs from a fuzzer into a guest that calls for them, and
-//! the guest's answers back: see `letterbox` and `mailbox`.
+//! the guest's answers back: see [`protocol::letterbox`] and [`protocol::mailbox`].
 //!
 //! This code runs inside of QEMU: it does as little as it can there. At each translation it looks
 //! for chosen addresses in the block and lets those instructions count for themselves, into the
 //! file. Everything else happens in the runner, before and after.
 
 mod api;
-mod layout;
-mod letterbox;
-mod mailbox;
 mod map;
 mod post;
 mod shared;
@@ -28,10 +25,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use api::{Api, Id};
 use map::Map;
 use post::Mailbox;
+use protocol::image::BASE;
+use protocol::letterbox::NOP_SIZE;
+use protocol::plugin::{LEAVE_NOW, MAILBOX, MAP};
 
 /// The interface that this plugin is for. QEMU reads it right after loading us.
 #[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, reason = "QEMU looks for this name")]
 pub static qemu_plugin_version: AtomicI32 = AtomicI32::new(1);
 
 /// Runs when we are loaded, before QEMU looks at [`qemu_plugin_version`].
@@ -83,14 +82,19 @@ fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), Str
     let mut mailbox = None;
     let mut leave = false;
     for argument in arguments {
-        match argument.as_ref().split_once('=') {
-            Some(("map", path)) => map = Some(Map::open(path)?),
-            Some(("mailbox", path)) => mailbox = Some(Mailbox::open(path)?),
-            Some(("leave", "now")) => leave = true,
-            _ => return Err(format!("what is `{}`?", argument.as_ref())),
+        let argument = argument.as_ref();
+        match argument.split_once('=') {
+            Some((MAP, path)) => map = Some(Map::open(path)?),
+            Some((MAILBOX, path)) => mailbox = Some(Mailbox::open(path)?),
+            _ if argument == LEAVE_NOW => leave = true,
+            _ => {
+                return Err(format!(
+                    "unknown option `{argument}`; expected {MAP}=FILE, {MAILBOX}=FILE or {LEAVE_NOW}"
+                ));
+            }
         }
     }
-    let map = map.ok_or("map=FILE is missing")?;
+    let map = map.ok_or_else(|| format!("{MAP}=FILE is missing"))?;
     let api = Api::of_this_qemu()?;
     if leave {
         return Err("all is well; leaving, as asked".into());
@@ -110,7 +114,7 @@ extern "C" fn translated(a: usize, b: usize) {
             // SAFETY: the instruction is of that block.
             unsafe { plugin.api.count(insn, count) };
         }
-        if plugin.mailbox.is_some() && size == CALL_SIZE && GUESTS.contains(&address) {
+        if plugin.mailbox.is_some() && size == NOP_SIZE && GUESTS.contains(&address) {
             // SAFETY: the instruction is of that block.
             let code = unsafe { plugin.api.host_address(insn) };
             // SAFETY: an instruction of that size; at a guest's addresses there is only memory.
@@ -122,10 +126,8 @@ extern "C" fn translated(a: usize, b: usize) {
     }
 }
 
-/// The size of the instruction by which a guest calls, in bytes.
-const CALL_SIZE: usize = 8;
-/// Where guests of ours have their code: the image is linked at 1 MiB.
-const GUESTS: Range<u64> = 1 << 20..1 << 30;
+/// Where guests of ours have their code.
+const GUESTS: Range<u64> = BASE..1 << 30;
 
 /// A guest executes its call.
 extern "C" fn called(_cpu: c_uint, place: *mut c_void) {

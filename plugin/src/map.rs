@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::layout::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, words};
+use protocol::plugin::{ATTACHED, COUNT_AT, HEADER, MAGIC, STATE_AT, words};
+
 use crate::shared;
 
 /// What to count, and the counts.

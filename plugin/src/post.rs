@@ -2,20 +2,18 @@
 
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
-use crate::letterbox::{
-    ANSWER_AT, ANSWER_WORDS, CALL, INPUT_MAX, INPUT_OFFSET, LETTERBOX, NOP, NUMBER_AT, SIGN,
-    SIZE_AT,
+use protocol::letterbox::{
+    ANSWER_AT, ANSWER_WORDS, CALL, INPUT_MAX, INPUT_OFFSET, LETTERBOX, NOP, NOP_SIZE, NUMBER_AT,
+    PAGE, PAIR, SIGN, SIZE_AT,
 };
-use crate::mailbox::{self, COPY_AT, GUEST, HOST, LOST, MAGIC, SIZE, TURN_AT};
+use protocol::mailbox::{self, COPY_AT, GUEST, HOST, LOST, MAGIC, SIZE, TURN_AT};
+
 use crate::shared;
 
 const WORD: usize = size_of::<u64>();
 const WORDS: usize = LETTERBOX / WORD;
-/// In words.
-const PAGE: usize = 4096 / WORD;
-/// The pair of NOPs in bytes, at a multiple of its size.
-const PAIR: usize = 16;
 
 /// The fuzzer's mailbox.
 pub struct Mailbox {
@@ -47,7 +45,8 @@ impl Mailbox {
         }
         copy(&letterbox[ANSWER_AT..][..ANSWER_WORDS], &self.copy[ANSWER_AT..]);
         shared::set_and_wake(self.turn, HOST);
-        mailbox::busy_wait(self.turn, HOST);
+        let start = Instant::now();
+        mailbox::busy_wait(self.turn, HOST, || start.elapsed());
         shared::wait_while(self.turn, HOST);
         debug_assert_eq!(self.turn.load(Ordering::Relaxed), GUEST);
         let size = self.copy[SIZE_AT].load(Ordering::Relaxed);
@@ -66,7 +65,7 @@ fn copy(from: &[AtomicU64], to: &[AtomicU64]) {
 
 /// Whether each page bears the sign of a guest that calls for the first time.
 fn signed(letterbox: &[AtomicU64]) -> bool {
-    let pages = letterbox.iter().step_by(PAGE).enumerate();
+    let pages = letterbox.iter().step_by(PAGE / WORD).enumerate();
     pages.into_iter().all(|(page, word)| word.load(Ordering::Relaxed) == SIGN + page as u64)
 }
 
@@ -81,18 +80,18 @@ pub unsafe fn letterbox(code: *const u8) -> Option<*const AtomicU64> {
     }
     // SAFETY: the caller promises 8 bytes; as many follow them in the same page, since both
     // together are at a multiple of their size.
-    let [first, second] = unsafe { code.cast::<[[u8; 8]; 2]>().read_unaligned() };
+    let [first, second] = unsafe { code.cast::<[[u8; NOP_SIZE]; 2]>().read_unaligned() };
     let distance = carried(second)?;
     if carried(first)? != CALL {
         return None;
     }
     // The distance counts from the 4 bytes that hold it.
     let place = code.wrapping_add(PAIR - 4).wrapping_offset(distance.cast_signed() as isize);
-    place.addr().is_multiple_of(4096).then_some(place.cast())
+    place.addr().is_multiple_of(PAGE).then_some(place.cast())
 }
 
 /// What a NOP of ours carries.
-fn carried(nop: [u8; 8]) -> Option<u32> {
+fn carried(nop: [u8; NOP_SIZE]) -> Option<u32> {
     let [a, b, c, d, carried @ ..] = nop;
     ([a, b, c, d] == NOP).then(|| u32::from_le_bytes(carried))
 }

@@ -1,66 +1,37 @@
 //! `xtf-runner` boots the test image on Xen, judges what it prints, and reports.
 //!
-//! A run goes one way through these modules: `cli` and `config` say what is wanted; `image`
-//! reads the tests' metadata; `select` picks from them; `plan` makes boots of those; `hypervisor` gets each Xen; `qemu`
-//! makes a boot's exact command; `boot` runs it and feeds the `console`'s bytes to the
-//! `judge`, which alone decides what they mean; `event`s of all that reach the `report` and
-//! `logs`; `exit` turns the worst of it into the exit code.
+//! The folders are rooms. A run visits them in this order:
+//!
+//! 1. [`cli`]: what the user says.
+//! 2. [`commands`]: a file or folder for each subcommand: what it does, in order.
+//! 3. `plan`: the configuration and the selection, as a list of boots; `image` reads the tests.
+//! 4. [`xen`]: gets each Xen, and knows its symbols and its code.
+//! 5. `machine`: boots, watches, and keeps logs.
+//! 6. [`judge`]: the console's bytes become verdicts.
+//! 7. `results`: what came out, as data.
+//! 8. `report`: the results for a terminal, JUnit, JSON, KTAP and HTML.
+//!
+//! [`base`] serves them all, and turns the worst of the results into the exit code. Imports between
+//! rooms form no circle; docs/architecture.md has the arrows.
 //!
 //! This is a library for the sake of `xtf-fuzz`, a program of its own so that nobody builds a
 //! fuzzer's many crates who does not fuzz: what is public here is what it needs.
 
-mod accel;
-mod backend;
-mod bench;
-mod boot;
+pub mod base;
 pub mod cli;
-mod config;
-pub mod console;
-mod coverage;
-mod debug;
-mod diff;
-mod doctor;
-mod event;
-pub mod exit;
-mod expect;
-mod export;
-pub mod fuzz;
-mod generate;
-mod hypervisor;
+pub mod commands;
 mod image;
-mod judge;
-mod list;
-mod logs;
+pub mod judge;
 mod machine;
-mod mutate;
-mod new;
-mod partition;
-mod payload;
 mod plan;
-mod plugin;
-pub mod process;
-mod qemu;
-mod queue;
-mod replay;
 mod report;
 mod results;
-mod rig;
-mod run;
-mod select;
-mod session;
-mod signals;
-mod stamp;
-mod status;
-mod suggest;
-mod symbols;
-#[path = "../../kernel/src/wildcard.rs"]
-mod wildcard;
-pub mod xen_symbols;
+pub mod xen;
 
 use clap::Parser;
 
+use crate::base::exit::Exit;
 use crate::cli::{Cli, Command};
-use crate::exit::Exit;
 
 /// The whole program.
 pub fn main() -> Exit {
@@ -73,21 +44,21 @@ pub fn main() -> Exit {
         }
     };
     let done = match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::List(args) => list::list(args),
-        Command::Export(args) => export::export(args),
-        Command::Diff(args) => diff::diff(args),
-        Command::Payload(args) => payload::payload(args),
-        Command::Dom0(args) => backend::dom0::shell(args),
-        Command::Mutate(args) => mutate::mutate(args),
-        Command::Replay(args) => replay::replay(args),
-        Command::Minimize(args) => replay::minimize(args),
-        Command::Coverage(args) => coverage::coverage(args),
-        Command::Fuzz(args) => fuzz::fuzz(args),
-        Command::Bench(args) => bench::bench(args),
-        Command::New(args) => new::new(args),
-        Command::Doctor(args) => doctor::doctor(args),
-        Command::Generate(args) => generate::generate(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::List(args) => commands::list::list(args),
+        Command::Export(args) => commands::export::export(args),
+        Command::Diff(args) => commands::diff::diff(args),
+        Command::Payload(args) => commands::payload::payload(args),
+        Command::Dom0(args) => commands::dom0::shell(args),
+        Command::Mutate(args) => commands::mutate::mutate(args),
+        Command::Replay(args) => commands::replay::replay(args),
+        Command::Minimize(args) => commands::replay::minimize(args),
+        Command::Coverage(args) => commands::coverage::coverage(args),
+        Command::Fuzz(args) => commands::fuzz::fuzz(args),
+        Command::Bench(args) => commands::bench::bench(args),
+        Command::New(args) => commands::new::new(args),
+        Command::Doctor(args) => commands::doctor::doctor(args),
+        Command::Generate(args) => commands::generate::generate(args),
     };
     done.unwrap_or_else(|e| {
         eprintln!("error: {e}");

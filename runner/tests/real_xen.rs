@@ -17,6 +17,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+#[path = "fixtures/each.rs"]
+mod each;
+
+use each::each;
+
 const ENVIRONMENTS: [&str; 2] = ["pv64", "pvh64"];
 
 struct Run {
@@ -87,13 +92,16 @@ impl Look {
     }
 
     /// What QEMU answers, up to its next prompt or its end.
-    fn monitor(&self, command: &str) -> String {
+    fn monitor(&mut self, command: &str) -> String {
         let path = boot_dir(self.logs.path()).join("monitor.sock");
         // The debugger's user is told before QEMU starts.
-        let connected = (0..100).find_map(|_| {
-            UnixStream::connect(&path).inspect_err(|_| sleep(Duration::from_millis(100))).ok()
-        });
-        let mut socket = connected.expect("QEMU's monitor");
+        let mut socket = loop {
+            match UnixStream::connect(&path) {
+                Ok(socket) => break socket,
+                Err(e) => assert_eq!(self.runner.try_wait().unwrap(), None, "{e}"),
+            }
+            sleep(Duration::from_millis(100));
+        };
         let mut answer = Vec::new();
         let mut prompt = |socket: &mut UnixStream| {
             answer.clear();
@@ -126,13 +134,13 @@ impl Drop for Look {
 /// Runs one bad guest in both environments.
 #[track_caller]
 fn verdict(test: &str, code: i32, words: &[&str]) {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let run = Run::of(environment, &[test]);
         assert_eq!(run.code, code, "{environment}:\n{}", run.stdout);
         for word in words {
             run.says(word);
         }
-    }
+    });
 }
 
 #[test]
@@ -206,7 +214,7 @@ fn the_rest_is_run_after_a_crash() {
 #[test]
 #[ignore = "boots real Xen"]
 fn cases_are_selected_in_the_guest() {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let words = ["selftest/c*/*", "!*/*flood*", "example/version/major_is_?"];
         let run = Run::of(environment, &words);
         assert_eq!(run.code, 0, "{}", run.stdout);
@@ -215,13 +223,13 @@ fn cases_are_selected_in_the_guest() {
         let log = run.guest_log();
         assert!(log.contains("  ok 6 console/a_long_line_stays_whole\n"), "{log}");
         assert!(!log.contains("flood") && !log.contains("heap/"), "{log}");
-    }
+    });
 }
 
 #[test]
 #[ignore = "boots real Xen"]
 fn long_lines_and_floods_arrive_whole() {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let run = Run::of(environment, &["selftest"]);
         assert_eq!(run.code, 0, "{}", run.stdout);
         let log = run.guest_log();
@@ -231,19 +239,19 @@ fn long_lines_and_floods_arrive_whole() {
         let whole: Vec<String> =
             (0..500).map(|line| format!("  # flood: line {line:03} of 500")).collect();
         assert_eq!(flood, whole, "{environment}");
-    }
+    });
 }
 
 #[test]
 #[ignore = "boots real Xen"]
 fn options_that_xen_does_not_take_are_errors() {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let options = "--xen-cmdline=ucode=no-scan frob=1 conring_size=zz";
         let run = Run::of(environment, &["example", options]);
         assert_eq!(run.code, 4, "{}", run.stdout);
         run.says("does not take an option of its command line: parameter \"frob\" unknown!");
         run.says("parameter \"conring_size\" has invalid value \"zz\", rc=-22!");
-    }
+    });
 }
 
 #[test]
@@ -258,25 +266,31 @@ fn a_command_line_that_xen_cuts_is_an_error() {
 #[test]
 #[ignore = "boots real Xen"]
 fn a_silent_xen_shows_its_options_all_the_same() {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let run = Run::of(environment, &["example", "--xen-cmdline=loglvl=none"]);
         assert_eq!(run.code, 0, "{}", run.stdout);
         assert!(run.guest_log().contains(" loglvl=none\n"), "{}", run.guest_log());
-    }
+    });
 }
 
+/// Ended from inside, the run goes on; here, to its end.
 #[test]
 #[ignore = "boots real Xen"]
 fn a_failed_machine_is_kept_until_the_user_has_seen_it() {
-    for environment in ENVIRONMENTS {
-        // Ended from inside, the run goes on; here, to its end.
+    each(ENVIRONMENTS, |environment| {
         let mut look = Look::at(environment, &["--keep", "bad-failure"], "the machine is kept");
         assert!(look.monitor("info status").contains("paused (shutdown)"));
         look.monitor("quit");
         let (code, rest) = look.end();
         assert_eq!(code, 5, "{rest}");
+    });
+}
 
-        // Hanging machines don't shut down, they are stopped.
+/// Hanging machines don't shut down, they are stopped.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_hanging_machine_is_kept_until_the_user_ends_the_run() {
+    each(ENVIRONMENTS, |environment| {
         let mut look = Look::at(environment, &["--keep", "bad-hang"], "the machine is kept");
         assert!(look.monitor("info status").contains("VM status: paused\r\n"));
         let qemu = fs::canonicalize(boot_dir(look.logs.path()).join("monitor.sock")).unwrap();
@@ -284,13 +298,13 @@ fn a_failed_machine_is_kept_until_the_user_has_seen_it() {
         let (code, rest) = look.end();
         assert_eq!(code, 130, "{rest}");
         assert!(UnixStream::connect(qemu).is_err(), "QEMU outlived the runner");
-    }
+    });
 }
 
 #[test]
 #[ignore = "boots real Xen"]
 fn keeping_changes_no_verdict() {
-    for (test, code) in [("example", 0), ("bad-xen-panic", 6), ("bad-triple-fault", 6)] {
+    each([("example", 0), ("bad-xen-panic", 6), ("bad-triple-fault", 6)], |&(test, code)| {
         let dir = tempfile::tempdir().unwrap();
         let mut command = runner("pvh64", dir.path());
         let mut child = command.args(["--keep", test]).stdout(Stdio::piped()).spawn().unwrap();
@@ -307,7 +321,7 @@ fn keeping_changes_no_verdict() {
             look.monitor("quit");
             assert_eq!(look.end().0, code, "{test}");
         }
-    }
+    });
 }
 
 #[test]
@@ -325,10 +339,10 @@ fn a_debugger_finds_the_machine_before_its_first_instruction() {
 #[test]
 #[ignore = "boots real Xen"]
 fn whatever_kvm_does_auto_finds_a_way_to_boot() {
-    for environment in ENVIRONMENTS {
+    each(ENVIRONMENTS, |environment| {
         let run = Run::of(environment, &["example", "--accel", "auto"]);
         assert_eq!(run.code, 0, "{}", run.stdout);
-    }
+    });
 }
 
 /// Every test, with its status and those of its cases, and how its boots began.

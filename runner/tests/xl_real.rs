@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Only a test that fails waits so long.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 fn runner(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
@@ -187,7 +188,7 @@ fn no_end_of_the_runner_leaves_a_qemu() {
         let word = format!("xtf-test-{}-{code}", std::process::id());
         let logs = tempfile::tempdir().unwrap();
         let path = logs.path().to_str().unwrap();
-        let rest = ["--env", "pv64", "bad-hang", "--timeout", "200", "--logs", path];
+        let rest = ["--env", "pv64", "bad-hang", "--timeout", "2000", "--logs", path];
         let args = [&ON_4_17[..], &rest, &["--xen-cmdline", &word]].concat();
         let run = Running::start(&args);
         let console = logs.path().join("latest/001-4.17-pv64-bad-hang/guest.log");
@@ -254,11 +255,15 @@ fn through_ssh_on_a_xen_host() {
     assert_eq!((domains().as_str(), host.ssh("ls /tmp")), ("2", before.clone()));
 
     for (signal, code) in [(Signal::INT, 130), (Signal::KILL, -1)] {
-        let rest = ["--env", "pv64", "bad-hang", "--timeout", "200"];
+        let logs = tempfile::tempdir().unwrap();
+        let path = logs.path().to_str().unwrap();
+        let rest = ["--env", "pv64", "bad-hang", "--timeout", "2000", "--logs", path];
+        let guest = logs.path().join("latest/001-xtf-dom0-pv64-bad-hang/guest.log");
         let run = Running::start(&host.args(&rest));
         wait_for("no domain", || domains() == "3");
-        // Until the guest runs.
-        sleep(Duration::from_secs(2));
+        wait_for("the test did not begin", || {
+            fs::read_to_string(&guest).is_ok_and(|text| text.contains("# Subtest: bad-hang"))
+        });
         run.signal(signal);
         run.end().ends(code);
         wait_for("the domain outlived the runner", || domains() == "2");

@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use kernel::hypercall::version;
 use kernel::{Case, Category, Context, Outcome, Stop, Test, clock, expect, println};
 use livepatch::abi::{Call, List};
+use protocol::console::{DIAGNOSTIC, INDENT};
+use protocol::programs::{BENCH_HYPERCALL, FIGURE};
 
 /// Calls in a round.
 const CALLS: u64 = 2000;
@@ -17,7 +19,7 @@ const ROUNDS: usize = 9;
 
 /// The test.
 pub const TEST: Test = Test {
-    name: "bench-hypercall",
+    name: BENCH_HYPERCALL,
     title: "How long a hypercall takes",
     category: Category::Special,
     default: false,
@@ -53,6 +55,6 @@ fn measure(what: &str, mut call: impl FnMut() -> Outcome) -> Outcome {
         rounds.push((clock::now_ns() - start) / CALLS);
     }
     rounds.sort_unstable();
-    println!("  # bench: {what} {}", rounds[ROUNDS / 2]);
+    println!("{INDENT}{DIAGNOSTIC}{FIGURE}{what} {}", rounds[ROUNDS / 2]);
     Ok(())
 }

@@ -24,8 +24,8 @@ use kernel::{
     Answer, Case, Context, Deviation, Environment, Errno, Need, Outcome, Stop, Test, expect,
 };
 use livepatch::abi::{
-    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListReply, NAME_SIZE_MAX, Name,
-    OP_FLAG_FORCE, Out, State, Status,
+    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListBuffers, ListReply, Name, OP_FLAG_FORCE,
+    State, Status,
 };
 use livepatch::payload::{Function, Hook, Payload, Replacement, code};
 
@@ -191,37 +191,11 @@ fn force_skips_checks(context: &Context) -> Outcome {
     Deviation { id: "doc-7", on: every }.judge(context, answer, OK, Errno::EINVAL.into())
 }
 
-/// Room for what LIST writes about two payloads.
-struct Lists {
-    status: [Status; 2],
-    names: Vec<u8>,
-    lengths: [u32; 2],
-    metadata: [u8; 64],
-    metadata_lengths: [u32; 2],
-}
-
 /// LIST into buffers that are large enough, stating `stated` bytes for names and metadata.
-fn list(context: &Context, idx: u32, nr: u32, stated: u32) -> (Answer, ListReply, Lists) {
+fn list(context: &Context, idx: u32, nr: u32, stated: u32) -> (Answer, ListReply, ListBuffers) {
     let livepatch = context.livepatch();
-    let mut lists = Lists {
-        status: Default::default(),
-        names: alloc::vec![0; 2 * NAME_SIZE_MAX],
-        lengths: [0; 2],
-        metadata: [0; 64],
-        metadata_lengths: [0; 2],
-    };
-    let call = List {
-        idx,
-        nr,
-        name_total_size: stated,
-        metadata_total_size: stated,
-        status: Out::from_slice(&mut lists.status),
-        name: Out::from_slice(&mut lists.names),
-        len: Out::from_slice(&mut lists.lengths),
-        metadata: Out::from_slice(&mut lists.metadata),
-        metadata_len: Out::from_slice(&mut lists.metadata_lengths),
-        ..List::EMPTY
-    };
+    let mut lists = ListBuffers::new(2, 64, 0);
+    let call = List { name_total_size: stated, metadata_total_size: stated, ..lists.list(idx, nr) };
     let reply = livepatch.perform(&Call::list(livepatch.version, call));
     let (answer, after) = (reply.answer, reply.after.list(livepatch.revision));
     (answer, after, lists)
@@ -250,7 +224,7 @@ fn list_writes_at_the_index(context: &Context) -> Outcome {
     let (answer, _, lists) = list(context, 1, 1, 64);
     answer.must_be(1)?;
     let deviation = Deviation { id: "doc-10", on: every };
-    deviation.judge(context, lists.lengths, [0, 4], [4, 0])
+    deviation.judge(context, lists.lengths, Vec::from([0, 4]), Vec::from([4, 0]))
 }
 
 /// The totals are claimed to be those of all payloads; they are only when none is asked for.
@@ -272,18 +246,8 @@ fn total_sizes_of_all(context: &Context) -> Outcome {
 fn list_forbidden(context: &Context) -> Outcome {
     let livepatch = context.livepatch();
     let _a = load_marker(context, "-a")?;
-    let call = List { nr: 1, status: xen_range_output(), ..List::EMPTY };
-    // The other buffers are not there either, but are written later or not at all.
-    let mut lengths = [0u32];
-    let mut names = alloc::vec![0u8; NAME_SIZE_MAX];
-    let mut metadata_lengths = [0u32];
-    let call = List {
-        name_total_size: names.len() as u32,
-        name: Out::from_slice(&mut names),
-        len: Out::from_slice(&mut lengths),
-        metadata_len: Out::from_slice(&mut metadata_lengths),
-        ..call
-    };
+    let mut buffers = ListBuffers::new(1, 64, 0);
+    let call = List { status: xen_range_output(), ..buffers.list(0, 1) };
     let answer = livepatch.call(&Call::list(livepatch.version, call));
     if context.environment != Environment::Pv64 {
         return answer.must_be(Errno::EFAULT);

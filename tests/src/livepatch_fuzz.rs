@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 use kernel::clock::now_ns;
 use kernel::{Case, Category, Context, Environment, Need, Outcome, Stop, Test, println};
 use livepatch::program::{Generator, Mix, Op, Step};
+use protocol::console::{DIAGNOSTIC, INDENT};
+use protocol::programs::{PERFORMED, REPRODUCER};
 
 use crate::program::{Session, Went, failure};
 
@@ -81,7 +83,7 @@ fn agrees(context: &Context) -> Outcome {
         && (options.ms == 0 || elapsed() < options.ms)
     {
         let seed = options.seed.wrapping_add(round);
-        println!("  # round: seed={seed} steps={}", options.steps);
+        println!("{INDENT}{DIAGNOSTIC}round: seed={seed} steps={}", options.steps);
         one_round(&mut session, seed, &options, &mut count)?;
         if session.is_lost() {
             // Only a new session knows where it is.
@@ -93,7 +95,7 @@ fn agrees(context: &Context) -> Outcome {
     let Count { steps, uploads, skipped } = count;
     let ms = elapsed().max(1);
     println!(
-        "  # {steps} steps, {uploads} of them uploads, {skipped} more left out, in {ms} ms: {} steps/s",
+        "{INDENT}{DIAGNOSTIC}{steps} steps, {uploads} of them uploads, {skipped} more left out, in {ms} ms: {} steps/s",
         steps * 1000 / ms
     );
     Ok(())
@@ -132,7 +134,7 @@ impl Round<'_, '_> {
     fn step(&mut self, step: Step) -> Outcome {
         // What comes after something that Xens die of may be what they die of.
         if self.options.verbose || self.session.is_lost() {
-            println!("  #> {step}");
+            println!("{INDENT}{PERFORMED}{step}");
         }
         if self.session.would_stay(&step) && !self.options.lethal {
             self.count.skipped += 1;
@@ -150,13 +152,16 @@ impl Round<'_, '_> {
                 Ok(())
             }
             Went::Unforeseen(_) => {
-                println!("  #> {step}");
+                println!("{INDENT}{PERFORMED}{step}");
                 self.session.step_blindly(&step).map(drop)
             }
             Went::Wrong(divergence) => {
                 let number = self.done.len() + 1;
-                println!("  # reproducer:");
-                self.done.iter().chain([&step]).for_each(|step| println!("  #| {step}"));
+                println!("{INDENT}{DIAGNOSTIC}reproducer:");
+                self.done
+                    .iter()
+                    .chain([&step])
+                    .for_each(|step| println!("{INDENT}{REPRODUCER}{step}"));
                 Err(failure(number, &step, &divergence))
             }
         }

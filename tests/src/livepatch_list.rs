@@ -13,7 +13,7 @@ use kernel::buffer::{FILL, Guarded, ReadOnly, Unmapped, non_canonical_output, xe
 use kernel::livepatch::{Livepatch, Loaded};
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect, expect_that};
 use livepatch::abi::{
-    ActionCmd, Call, LIST_NR_MAX, List, ListReply, NAME_SIZE_MAX, Out, STATE_APPLIED,
+    ActionCmd, Call, LIST_NR_MAX, List, ListBuffers, ListReply, NAME_SIZE_MAX, Out, STATE_APPLIED,
     STATE_CHECKED, Status,
 };
 
@@ -145,18 +145,18 @@ impl<'l> Three<'l> {
     }
 
     /// The arrays as LIST must leave them for entries `range`, filled up with [`FILL`].
-    fn expected(&self, range: core::ops::Range<usize>) -> Arrays {
-        let mut arrays = Arrays::new();
+    fn expected(&self, range: core::ops::Range<usize>) -> ListBuffers {
+        let mut arrays = fresh();
         let v2 = self.livepatch.revision.has_metadata_and_flags();
         let (mut name_at, mut metadata_at) = (0, 0);
         for (slot, index) in range.enumerate() {
             let (name, metadata) = (NAMES[index], self.metadata(index));
             arrays.status[slot] = Status { state: STATES[index], rc: 0 };
-            arrays.len[slot] = name.len() as u32;
+            arrays.lengths[slot] = name.len() as u32;
             arrays.names[name_at..name_at + name.len()].copy_from_slice(name);
             name_at += if v2 { name.len() } else { NAME_SIZE_MAX };
             if v2 {
-                arrays.metadata_len[slot] = metadata.len() as u32;
+                arrays.metadata_lengths[slot] = metadata.len() as u32;
                 arrays.metadata[metadata_at..metadata_at + metadata.len()]
                     .copy_from_slice(&metadata);
                 metadata_at += metadata.len();
@@ -172,43 +172,8 @@ impl<'l> Three<'l> {
 }
 
 /// More room than the three payloads need, all of it [`FILL`] to begin with.
-#[derive(PartialEq, Debug)]
-struct Arrays {
-    status: [Status; 5],
-    names: [u8; 5 * NAME_SIZE_MAX],
-    len: [u32; 5],
-    metadata: [u8; 256],
-    metadata_len: [u32; 5],
-}
-
-const FILL_WORD: u32 = u32::from_le_bytes([FILL; 4]);
-
-impl Arrays {
-    fn new() -> Self {
-        Self {
-            status: [Status { state: FILL_WORD, rc: FILL_WORD.cast_signed() }; 5],
-            names: [FILL; 5 * NAME_SIZE_MAX],
-            len: [FILL_WORD; 5],
-            metadata: [FILL; 256],
-            metadata_len: [FILL_WORD; 5],
-        }
-    }
-
-    /// A LIST into these arrays. `nr` may exceed them: there are fewer payloads than elements.
-    fn list(&mut self, idx: u32, nr: u32) -> List<'_> {
-        List {
-            idx,
-            nr,
-            name_total_size: self.names.len() as u32,
-            metadata_total_size: self.metadata.len() as u32,
-            status: Out::from_slice(&mut self.status),
-            name: Out::from_slice(&mut self.names),
-            len: Out::from_slice(&mut self.len),
-            metadata: Out::from_slice(&mut self.metadata),
-            metadata_len: Out::from_slice(&mut self.metadata_len),
-            ..List::EMPTY
-        }
-    }
+fn fresh() -> ListBuffers {
+    ListBuffers::new(5, 256, FILL)
 }
 
 /// What one LIST came to.
@@ -258,9 +223,9 @@ fn patiently<T>(
 }
 
 /// LIST of `nr` entries, `whole` if Xen is not in a hurry, from `idx` into fresh arrays.
-fn ask(context: &Context, idx: u32, nr: u32, whole: u32) -> Result<(Listed, Arrays), Stop> {
+fn ask(context: &Context, idx: u32, nr: u32, whole: u32) -> Result<(Listed, ListBuffers), Stop> {
     patiently(context, idx, whole, || {
-        let mut arrays = Arrays::new();
+        let mut arrays = fresh();
         Ok((once(context, arrays.list(idx, nr)), arrays))
     })
 }
@@ -322,13 +287,13 @@ fn lists(context: &Context, idx: u32, nr: u32) -> Outcome {
 fn past_the_end(context: &Context, idx: u32) -> Outcome {
     let _all = Three::load(context)?;
     for nr in [0, 1, LIST_NR_MAX] {
-        let mut arrays = Arrays::new();
+        let mut arrays = fresh();
         let call = list(context, arrays.list(idx, nr));
         context
             .livepatch()
             .refuses(&call, Errno::EINVAL)
             .map_err(|stop| stop.at(format_args!("nr {nr}")))?;
-        expect("arrays", arrays, Arrays::new())?;
+        expect("arrays", arrays, fresh())?;
     }
     Ok(())
 }
@@ -338,7 +303,7 @@ fn walks(context: &Context, step: u32) -> Outcome {
     let all = Three::load(context)?;
     let (mut idx, mut walked, mut left) = (0, Vec::new(), all.count());
     while left > 0 {
-        let mut arrays = Arrays::new();
+        let mut arrays = fresh();
         let Listed { answer, after, .. } = once(context, arrays.list(idx, step));
         let got = answer.needed_to("walk")? as u32;
         left = after.nr;
@@ -358,7 +323,7 @@ fn interrupted(context: &Context, masked: bool, entries: usize) -> Outcome {
     let all = Three::load(context)?;
     let livepatch = context.livepatch();
     let (listed, arrays) = patiently(context, 0, entries as u32, || {
-        let mut arrays = Arrays::new();
+        let mut arrays = fresh();
         let call = list(context, arrays.list(0, 3));
         let reply = livepatch.perform_while_an_event_waits(&call, masked);
         let after = reply.after.list(livepatch.revision);
@@ -374,7 +339,7 @@ fn version_passed_in_is_ignored(context: &Context) -> Outcome {
     let stamp = context.livepatch().totals()?.version;
     for version in [0, stamp - 1, stamp + 1, u32::MAX] {
         let (listed, ()) = patiently(context, 0, 3, || {
-            let mut arrays = Arrays::new();
+            let mut arrays = fresh();
             Ok((once(context, List { version, ..arrays.list(0, 5) }), ()))
         })?;
         listed.answer.must_be(3)?;
@@ -495,7 +460,7 @@ fn each_field(context: &Context, bad: &Bad) -> Outcome {
     for &field in Field::existing(context) {
         let mut memory = bad.make(field.bytes(&all, 3))?;
         let (listed, arrays) = patiently(context, 0, 3, || {
-            let mut arrays = Arrays::new();
+            let mut arrays = fresh();
             let request = field.replace(arrays.list(0, 5), memory.output());
             Ok((once(context, request), arrays))
         })?;
@@ -506,7 +471,7 @@ fn each_field(context: &Context, bad: &Bad) -> Outcome {
         if pv_range && field.checked_first(context) {
             // Refused before anything was counted.
             expect("structure is as it was", listed.unchanged, true).map_err(at)?;
-            expect("arrays", arrays, Arrays::new()).map_err(at)?;
+            expect("arrays", arrays, fresh()).map_err(at)?;
         } else {
             expect("version stamp", listed.after.version, before.totals.version).map_err(at)?;
         }
@@ -524,7 +489,7 @@ fn up_to_the_end(context: &Context) -> Outcome {
             let bytes = field.bytes(&all, entries);
             let (listed, memory) = patiently(context, 0, entries as u32, || {
                 let mut memory = Guarded::new(bytes)?;
-                let mut arrays = Arrays::new();
+                let mut arrays = fresh();
                 let mut request = arrays.list(0, entries as u32);
                 match field {
                     Field::Name => request.name_total_size = bytes as u32,
@@ -560,11 +525,11 @@ fn metadata_null(context: &Context) -> Outcome {
     let livepatch = context.livepatch();
     let payload = support::marker(context, "-plain")?.to_bytes();
     let _loaded = livepatch.load(b"plain\0", &payload)?;
-    let mut arrays = Arrays::new();
+    let mut arrays = fresh();
     let request = List { metadata: Out::NULL, metadata_total_size: 0, ..arrays.list(0, 5) };
     livepatch.call(&list(context, request)).must_be(1)?;
     if livepatch.revision.has_metadata_and_flags() {
-        expect("length of metadata", arrays.metadata_len[0], 0)?;
+        expect("length of metadata", arrays.metadata_lengths[0], 0)?;
     }
     Ok(())
 }
@@ -574,7 +539,7 @@ fn size_limit(context: &Context, shrink: fn(&mut List<'_>)) -> Outcome {
     let all = Three::load(context)?;
     let (names, metadata) = all.sizes(0..3);
     let (listed, ()) = patiently(context, 0, 3, || {
-        let mut arrays = Arrays::new();
+        let mut arrays = fresh();
         let mut request = arrays.list(0, 3);
         (request.name_total_size, request.metadata_total_size) = (names, metadata.max(1));
         shrink(&mut request);
@@ -590,7 +555,7 @@ fn exact_totals(context: &Context) -> Outcome {
     for entries in 1..=3 {
         let (names, metadata) = all.sizes(0..entries);
         let (listed, ()) = patiently(context, 0, entries as u32, || {
-            let mut arrays = Arrays::new();
+            let mut arrays = fresh();
             let request = List {
                 name_total_size: names,
                 metadata_total_size: metadata,
@@ -612,7 +577,7 @@ fn failure_at_the_second(context: &Context) -> Outcome {
         let failing = if field == Field::Metadata { 2 } else { 1 };
         let (listed, arrays) = patiently(context, 0, 3, || {
             let mut memory = Guarded::new(field.bytes(&all, failing) + 1)?;
-            let mut arrays = Arrays::new();
+            let mut arrays = fresh();
             let listed = once(context, field.replace(arrays.list(0, 5), memory.output()));
             Ok((listed, arrays))
         })?;
@@ -624,7 +589,7 @@ fn failure_at_the_second(context: &Context) -> Outcome {
             expect("first status", arrays.status[0], complete.status[0]).map_err(at)?;
         }
         if field != Field::Len {
-            expect("first length", arrays.len[0], complete.len[0]).map_err(at)?;
+            expect("first length", arrays.lengths[0], complete.lengths[0]).map_err(at)?;
         }
         if field != Field::Name {
             let end = NAMES[0].len();

@@ -9,12 +9,14 @@
 use kernel::{Case, Category, Context, Environment, Need, Outcome, Stop, Test, input, println};
 use livepatch::model::Unforeseen;
 use livepatch::program::{Program, Step, decode};
+use protocol::console::{DIAGNOSTIC, INDENT};
+use protocol::programs::{ANSWERED, LIVEPATCH_REPLAY, PERFORMED, UNPREDICTED};
 
 use crate::program::{Session, Went, failure};
 
 /// The test.
 pub const TEST: Test = Test {
-    name: "livepatch-replay",
+    name: LIVEPATCH_REPLAY,
     title: "A given program of livepatch calls, compared with a model of Xen",
     category: Category::Utility,
     environments: &[Environment::Pv64, Environment::Pvh64],
@@ -42,7 +44,7 @@ fn perform(session: &mut Session<'_>, program: &Program) -> Outcome {
 }
 
 fn perform_step(session: &mut Session<'_>, number: usize, step: &Step) -> Outcome {
-    println!("  #> {step}");
+    println!("{INDENT}{PERFORMED}{step}");
     let answer = match session.step(step)? {
         Went::Well(answer) => answer,
         Went::Wrong(divergence) => return Err(failure(number, step, &divergence)),
@@ -50,10 +52,10 @@ fn perform_step(session: &mut Session<'_>, number: usize, step: &Step) -> Outcom
             let why = match unforeseen {
                 Unforeseen::Lethal(why) | Unforeseen::Unknown(why) => why,
             };
-            println!("  # not predicted from here on: {why}");
+            println!("{INDENT}{DIAGNOSTIC}{UNPREDICTED}{why}");
             session.step_blindly(step)?
         }
     };
-    println!("  #= {answer}");
+    println!("{INDENT}{ANSWERED}{answer}");
     Ok(())
 }

@@ -20,6 +20,7 @@ use kernel::livepatch::Livepatch;
 use kernel::{Answer, Case, Context, Environment, Errno, Need, Outcome, Stop, Test, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State, Status};
 use livepatch::payload::{Chunk, Function, code};
+use livepatch::program::Rng;
 
 use crate::support::{
     apply, extra_version, load, load_marker, marker, packed_version, payload, reads, replace,
@@ -315,18 +316,6 @@ fn perform(livepatch: &Livepatch, step: Step, name: &[u8], file: &[u8]) -> Answe
     }
 }
 
-/// George Marsaglia's xorshift: as random as this needs, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % limit
-    }
-}
-
 fn random(context: &Context, seed: u64) -> Outcome {
     let outcome = random_steps(context, seed);
     // Its payloads come off in an order that only the books know.
@@ -339,7 +328,7 @@ fn random_steps(context: &Context, seed: u64) -> Outcome {
     let steps = if livepatch.revision.has_metadata_and_flags() { &STEPS[..] } else { &STEPS[..6] };
     let files = KINDS.iter().map(|kind| file(context, kind)).collect::<Result<Vec<_>, _>>()?;
     let names = KINDS.map(|kind| alloc::format!("{}\0", kind.id));
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut random = Rng::new(seed);
     let mut books = Books {
         loaded: [None; KINDS.len()],
         applied: Vec::new(),
@@ -347,8 +336,8 @@ fn random_steps(context: &Context, seed: u64) -> Outcome {
         version: packed_version(),
     };
     for number in 0..rounds(context, 1500) {
-        let step = steps[random.below(steps.len())];
-        let index = random.below(KINDS.len());
+        let step = random.pick(steps);
+        let index = random.below(KINDS.len() as u32) as usize;
         let place =
             |stop: Stop| stop.at(format_args!("step {number}, {step:?} of '{}'", KINDS[index].id));
         let answer = books.take(step, index);

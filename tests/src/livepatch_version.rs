@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use kernel::livepatch::Loaded;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect, expect_that};
-use livepatch::abi::{ActionCmd, Call, List, NAME_SIZE_MAX, Out, Status, names};
+use livepatch::abi::{ActionCmd, Call, ListBuffers};
 
 use crate::support;
 
@@ -129,27 +129,12 @@ struct Page {
 
 fn page(context: &Context, idx: u32) -> Result<Page, Stop> {
     let livepatch = context.livepatch();
-    let mut status = [Status::default(); 1];
-    let mut name = [0; NAME_SIZE_MAX];
-    let mut len = [0; 1];
-    let mut metadata_len = [0; 1];
-    let call = Call::list(
-        livepatch.version,
-        List {
-            idx,
-            nr: 1,
-            name_total_size: NAME_SIZE_MAX as u32,
-            status: Out::from_slice(&mut status),
-            name: Out::from_slice(&mut name),
-            len: Out::from_slice(&mut len),
-            metadata_len: Out::from_slice(&mut metadata_len),
-            ..List::EMPTY
-        },
-    );
+    let mut buffers = ListBuffers::new(1, 64, 0);
+    let call = Call::list(livepatch.version, buffers.list(idx, 1));
     let reply = livepatch.perform(&call);
     reply.answer.must_be(1)?;
     let after = reply.after.list(livepatch.revision);
-    let first = names(livepatch.revision, &name, &len).next().flatten();
+    let first = buffers.each_name(livepatch.revision).next().flatten();
     let name = first.ok_or_else(|| Stop::failure("a name that leads out of its buffer"))?;
     Ok(Page { name: name.to_vec(), stamp: after.version, remaining: after.nr })
 }

@@ -13,9 +13,10 @@ use kernel::cmdline::Options;
 use kernel::hypercall::sched::{Reason, sleep_until};
 use kernel::select::select;
 use kernel::trap::{self, Fault, provoke};
+use kernel::xen::release;
 use kernel::{
-    Answer, Case, Category, Context, Environment, Errno, Outcome, Stop, Test, clock, expect,
-    expect_that, heap_free, heap_size, println,
+    Answer, Case, Category, Context, Deviation, Environment, Errno, Outcome, Stop, Test, clock,
+    expect, expect_that, heap_free, heap_size, println,
 };
 
 /// The test.
@@ -31,6 +32,7 @@ pub const TEST: Test = Test {
             vector(provoke::general_protection(), 13)
         }),
         Case::new("trap/null_page_is_unmapped", |_| null_page_is_unmapped()),
+        Case::new("trap/page_fault_has_its_address", page_fault_has_its_address),
         Case::new("trap/double_fault_has_its_own_stack", double_fault_has_its_own_stack),
         Case::new("trap/backtrace_finds_callers", |_| backtrace_finds_callers()),
         Case::new("memory/guarded_ends_at_an_unmapped_page", |_| guarded_ends()),
@@ -65,13 +67,31 @@ fn vector(caught: Result<(), Fault>, vector: u8) -> Outcome {
     }
 }
 
+/// Xen answers an intercepted MOV from CR2 from its own copy, which it did not keep up to date under
+/// SVM before 3e6bca616b (4.22; 4.20.4, 4.21.2). Nobody would see it, but QEMU 9.1 to 11.1 take a MOV
+/// from CR2 for one from CR0, which Xen does intercept.
+const STALE_CR2: Deviation =
+    Deviation { id: "svm-stale-cr2-3e6bca616b", on: |xen| xen < release(4, 22) };
+
+fn page_fault_has_its_address(context: &Context) -> Outcome {
+    let right = "the address that was read";
+    let read = if trap::fault_addresses_hold() { right } else { "another one" };
+    if context.environment == Environment::Pv64 {
+        return expect("CR2", read, right);
+    }
+    STALE_CR2.judge(context, read, right, "another one")
+}
+
 /// The fault was a page fault at `address`; `write` and `present` are its error code's bits.
 fn page_fault(caught: Result<(), Fault>, address: u64, write: bool, present: bool) -> Outcome {
     let Err(fault) = caught else {
         return Err(Stop::failure(format_args!("access to {address:#x} did not fault")));
     };
     expect("vector", trap::vector_name(fault.vector), "#PF")?;
-    expect("CR2", fault.address, address)?;
+    // Whether addresses are known at all is the claim of `page_fault_has_its_address` alone.
+    if trap::fault_addresses_hold() {
+        expect("CR2", fault.address, Some(address))?;
+    }
     expect(
         "error code (present, write)",
         fault.error & 3,

@@ -10,9 +10,10 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
-use crate::memory::{PAGE_SIZE, Page};
-use crate::smp::MAX_CPUS;
-use crate::trap::{VECTORS, trap_addresses_hvm};
+use super::traps::trap_addresses_hvm;
+use crate::page::{PAGE_SIZE, Page};
+use crate::stacks::MAX_CPUS;
+use crate::trap::VECTORS;
 
 const DOUBLE_FAULT_IST: u16 = 0;
 const DOUBLE_FAULT: usize = 8;
@@ -86,7 +87,7 @@ pub fn install(cpu: usize) {
 }
 
 /// Loads an empty table: the next fault escalates until the CPU shuts down.
-pub(crate) fn forget() {
+pub fn forget() {
     load_idt(VirtAddr::zero(), 1);
 }
 

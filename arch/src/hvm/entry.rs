@@ -3,56 +3,20 @@
 use core::arch::global_asm;
 use core::ptr;
 
+use protocol::metadata::Environment;
+
+use super::platform::Hvm;
+use super::start_info::{SIF_PRIVILEGED, StartInfo};
+use super::vcpu::{CR0, CR4};
 use super::{descriptors, devices, memory, xen};
-use crate::memory::Protection;
-use crate::{Boot, Environment, copy_cmdline, layout, start};
+use crate::boot::{Boot, LoaderLine};
+use crate::layout;
+use crate::page::Protection;
+use crate::start::start;
 
-/// The domain may use privileged hypercalls (`SIF_PRIVILEGED`, the same as for PV).
-const SIF_PRIVILEGED: u32 = 1 << 0;
-
-/// `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
-#[repr(C)]
-pub struct StartInfo {
-    _magic: u32,
-    version: u32,
-    flags: u32,
-    _nr_modules: u32,
-    _modlist: u64,
-    cmdline: u64,
-    _rsdp: u64,
-    // From version 1 on:
-    memmap: u64,
-    memmap_entries: u32,
-    _reserved: u32,
-}
-
-/// `struct hvm_memmap_table_entry`: one range of the memory map.
-#[repr(C)]
-pub struct MemmapEntry {
-    pub address: u64,
-    pub size: u64,
-    pub kind: u32,
-    _reserved: u32,
-}
-
-const _: () = {
-    assert!(core::mem::offset_of!(StartInfo, memmap) == 40);
-    assert!(size_of::<MemmapEntry>() == 24);
-};
-
-impl StartInfo {
-    /// The memory map, where the structure is new enough to have one.
-    pub fn memory_map(&self) -> Option<&[MemmapEntry]> {
-        if self.version < 1 || self.memmap_entries == 0 {
-            return None;
-        }
-        let map = ptr::with_exposed_provenance(self.memmap as usize);
-        // SAFETY: Xen describes an array that it wrote below 4 GiB, hence mapped.
-        Some(unsafe { core::slice::from_raw_parts(map, self.memmap_entries as usize) })
-    }
-}
-
-// Xen enters with paging off, flat segments and ebx = start_info; everything else is undefined.
+// Xen enters with paging off, flat segments and ebx = start_info; everything else is undefined. The
+// control registers are written, never read: what a read of them gives is not certain everywhere
+// (see `trap`).
 global_asm!(
     ".pushsection .text",
     ".code32",
@@ -61,15 +25,13 @@ global_asm!(
     "    cld",
     "    mov eax, offset boot_pml4",
     "    mov cr3, eax",
-    "    mov eax, cr4",
-    "    or eax, 1 << 5", // PAE
+    "    mov eax, {cr4}",
     "    mov cr4, eax",
     "    mov ecx, 0xc0000080", // EFER
     "    rdmsr",
     "    or eax, 1 << 8", // LME
     "    wrmsr",
-    "    mov eax, cr0",
-    "    or eax, (1 << 31) | (1 << 16)", // PG, and WP: a read-only page is read-only for us too
+    "    mov eax, {cr0}",
     "    mov cr0, eax",
     "    lgdt [pvh_gdt_pointer]",
     "    .byte 0xea", // far jump, which LLVM cannot spell in this syntax
@@ -90,6 +52,8 @@ global_asm!(
     "pvh_gdt_pointer: .word 15",
     "    .long pvh_gdt",
     ".popsection",
+    cr0 = const CR0,
+    cr4 = const CR4,
     start = sym pvh_start,
 );
 
@@ -106,7 +70,7 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     let cmdline = ptr::with_exposed_provenance(info.cmdline as usize);
     // SAFETY: null or a NUL-terminated string that Xen wrote below 4 GiB. It is copied before
     // the heap, which may overlap it, comes to life.
-    let cmdline = unsafe { copy_cmdline(cmdline) };
+    let cmdline = unsafe { LoaderLine::copy(cmdline) };
     for page in [0, layout::stack_guard()] {
         memory::protect(page, Protection::None).expect("the image lies below 4 GiB");
     }
@@ -115,5 +79,5 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     } else {
         Environment::Pvh64
     };
-    start(Boot { environment, privileged, heap, cmdline })
+    start(Boot { environment, privileged, heap, platform: &Hvm, cmdline })
 }

@@ -8,10 +8,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 
-use super::entry::StartInfo;
+use super::start_info::StartInfo;
 use crate::hypercall::{hypercall, nr};
 use crate::layout;
-use crate::memory::{HEAP_LIMIT, PAGE_SIZE, Page, ProtectError, Protection, Region};
+use crate::page::{HEAP_LIMIT, PAGE_SIZE, Page, ProtectError, Protection, Region};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;

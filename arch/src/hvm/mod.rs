@@ -3,11 +3,9 @@
 mod descriptors;
 mod devices;
 mod entry;
-pub(crate) mod memory;
+mod memory;
+mod platform;
+mod start_info;
+mod traps;
 mod vcpu;
 mod xen;
-
-pub(crate) use descriptors::{
-    forget as forget_descriptor_tables, install as install_descriptor_tables,
-};
-pub(crate) use vcpu::vcpu_context;

@@ -1,12 +1,15 @@
-//! How a PVH or HVM guest describes a CPU that is to come up.
+//! The control registers of a PVH or HVM guest's CPUs, and how the guest describes one that is to
+//! come up.
 
-use super::memory;
-use crate::smp::Start;
+use super::{descriptors, memory};
+use crate::{start, vcpu};
 
 const VCPU_HVM_MODE_64B: u32 = 1;
-/// PE, WP and PG; PAE; LME and LMA: as the entry code leaves them on the first CPU.
-const CR0: u64 = 1 << 31 | 1 << 16 | 1;
-const CR4: u64 = 1 << 5;
+/// PG, WP (a read-only page is read-only for us too) and PE.
+pub const CR0: u64 = 1 << 31 | 1 << 16 | 1;
+/// PAE.
+pub const CR4: u64 = 1 << 5;
+/// LMA and LME: as the entry code leaves it on the first CPU.
 const EFER: u64 = 1 << 10 | 1 << 8;
 /// Reserved, always set.
 const RFLAGS: u64 = 1 << 1;
@@ -14,7 +17,7 @@ const RFLAGS: u64 = 1 << 1;
 /// `struct vcpu_hvm_context` with `struct vcpu_hvm_x86_64` in its union
 /// (xen/include/public/hvm/hvm_vcpu.h).
 #[repr(C)]
-pub struct VcpuContext {
+struct VcpuContext {
     mode: u32,
     _pad: u32,
     _rax_rcx_rdx_rbx: [u64; 4],
@@ -38,16 +41,28 @@ const _: () = {
     assert!(offset_of!(VcpuContext, efer) == 8 + 13 * 8);
 };
 
-/// The context of a CPU that shares this one's page tables.
-pub fn vcpu_context(start: &Start) -> VcpuContext {
+/// See [`crate::boot::Platform::initialise_cpu`].
+pub fn initialise(cpu: usize, stack: u64) -> Result<(), i64> {
+    let context = context(cpu, stack);
+    // SAFETY: the context is alive, and its stack and code are that CPU's.
+    unsafe { vcpu::initialise(cpu, (&raw const context) as u64) }
+}
+
+extern "C" fn secondary(cpu: usize) -> ! {
+    descriptors::install(cpu);
+    start::secondary(cpu)
+}
+
+fn context(cpu: usize, stack: u64) -> VcpuContext {
     VcpuContext {
         mode: VCPU_HVM_MODE_64B,
         _pad: 0,
         _rax_rcx_rdx_rbx: [0; 4],
-        rsp: start.stack,
+        // A function expects its return address on an otherwise aligned stack.
+        rsp: stack - 8,
         _rbp_rsi: [0; 2],
-        rdi: start.cpu,
-        rip: start.entry,
+        rdi: cpu as u64,
+        rip: secondary as extern "C" fn(usize) -> ! as usize as u64,
         rflags: RFLAGS,
         cr0: CR0,
         cr3: memory::root(),

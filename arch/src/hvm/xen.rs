@@ -5,7 +5,8 @@ use core::arch::x86_64::__cpuid;
 use x86_64::registers::model_specific::Msr;
 
 use crate::hypercall::{DOMID_SELF, hypercall, nr, page};
-use crate::{console, memory::PAGE_SIZE, shared_info};
+use crate::page::PAGE_SIZE;
+use crate::{console, shared_info};
 
 /// Where Xen's CPUID leaves may start: a viridian-enabled guest has them further up.
 const LEAVES: core::ops::Range<u32> = 0x4000_0000..0x4001_0000;

@@ -2,10 +2,15 @@
 
 use core::arch::global_asm;
 
+use protocol::metadata::Environment;
+
+use super::platform::Pv;
 use super::start_info::{SIF_PRIVILEGED, StartInfo};
-use super::{install_traps, memory};
-use crate::memory::Protection;
-use crate::{Boot, Environment, console, copy_cmdline, layout, shared_info, start};
+use super::{memory, traps};
+use crate::boot::{Boot, LoaderLine};
+use crate::page::Protection;
+use crate::start::start;
+use crate::{console, layout, shared_info};
 
 // The builder's notes (xen/include/public/elfnote.h). VIRT_BASE 0 makes virtual addresses
 // equal to pseudo-physical ones, which is what the PVH page tables do as well.
@@ -41,7 +46,7 @@ global_asm!(
 
 /// First Rust code of a PV guest.
 extern "C" fn pv_start(info: &'static StartInfo) -> ! {
-    install_traps();
+    traps::install();
     memory::map_machine_page(shared_info::window(), info.shared_info);
     shared_info::set_mapped();
 
@@ -58,7 +63,8 @@ extern "C" fn pv_start(info: &'static StartInfo) -> ! {
         environment: Environment::Pv64,
         privileged,
         heap,
+        platform: &Pv,
         // SAFETY: the field is an array of CMDLINE_MAX bytes.
-        cmdline: unsafe { copy_cmdline(info.cmd_line.as_ptr()) },
+        cmdline: unsafe { LoaderLine::copy(info.cmd_line.as_ptr()) },
     })
 }

@@ -1,7 +1,8 @@
 //! Events that wait for a PV guest's CPU, as a reason for Xen to cut a long hypercall short.
 
+use super::traps;
 use crate::hypercall::{hypercall, nr};
-use crate::{shared_info, trap};
+use crate::shared_info;
 
 /// Runs `hypercalls` with an event pending, which Xen may notice (`masked` false) or not.
 ///
@@ -9,7 +10,7 @@ use crate::{shared_info, trap};
 /// the event, so only the first hypercall is interrupted.
 pub fn while_one_waits<R>(masked: bool, hypercalls: impl FnOnce() -> R) -> R {
     // SAFETY: the callback keeps to the frame layout of `trap`; the other two are never needed.
-    let result = unsafe { hypercall(nr::SET_CALLBACKS, [trap::event_callback(), 0, 0, 0, 0]) };
+    let result = unsafe { hypercall(nr::SET_CALLBACKS, [traps::event_callback(), 0, 0, 0, 0]) };
     assert!(result == 0, "set_callbacks: {result}");
     shared_info::set_event(true, masked);
     let result = hypercalls();

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::start_info::StartInfo;
 use crate::hypercall::{DOMID_SELF, hypercall, nr};
-use crate::memory::{HEAP_LIMIT, PAGE_SIZE, ProtectError, Protection, Region, XEN_RANGE};
+use crate::page::{HEAP_LIMIT, PAGE_SIZE, ProtectError, Protection, Region, XEN_RANGE};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;

@@ -1,6 +1,6 @@
 //! `struct start_info` (xen/include/public/xen.h): what the domain builder tells a PV guest.
 
-use crate::CMDLINE_MAX;
+use protocol::cmdline::CMDLINE_MAX;
 
 /// The domain may use privileged hypercalls (`SIF_PRIVILEGED`).
 pub const SIF_PRIVILEGED: u32 = 1 << 0;

@@ -1,8 +1,8 @@
 //! How a PV guest describes a CPU that is to come up.
 
 use super::memory;
-use super::{KERNEL_CS, TrapInfo, trap_table};
-use crate::smp::Start;
+use super::traps::{KERNEL_CS, TrapInfo, trap_table};
+use crate::{start, vcpu};
 
 /// `FLAT_KERNEL_SS64`: the stack segment that Xen provides for the guest's kernel.
 const KERNEL_SS: u64 = 0xe02b;
@@ -30,7 +30,7 @@ struct UserRegs {
 
 /// `struct vcpu_guest_context` (xen/include/public/arch-x86/xen.h).
 #[repr(C, align(16))]
-pub struct VcpuContext {
+struct VcpuContext {
     _fpu: [u8; 512],
     flags: u64,
     user_regs: UserRegs,
@@ -55,20 +55,32 @@ const _: () = {
     assert!(size_of::<VcpuContext>() == 5168);
 };
 
-/// The context of a CPU that shares this one's page tables and trap handlers.
-pub fn vcpu_context(start: &Start) -> VcpuContext {
+/// See [`crate::boot::Platform::initialise_cpu`].
+pub fn initialise(cpu: usize, stack: u64) -> Result<(), i64> {
+    let context = context(cpu, stack);
+    // SAFETY: the context is alive, and its stack and code are that CPU's.
+    unsafe { vcpu::initialise(cpu, (&raw const context) as u64) }
+}
+
+extern "C" fn secondary(cpu: usize) -> ! {
+    start::secondary(cpu)
+}
+
+fn context(cpu: usize, stack: u64) -> VcpuContext {
     /// The event mask in the padding of `cs`: no upcall, nobody has registered one.
     const EVENTS_MASKED: u64 = 1 << 32;
+    // A function expects its return address on an otherwise aligned stack.
+    let rsp = stack - 8;
     let mut control = [0; 8];
     control[3] = memory::root_frame();
     VcpuContext {
         _fpu: [0; 512],
         flags: VGCF_IN_KERNEL,
         user_regs: UserRegs {
-            rdi: start.cpu,
-            rip: start.entry,
+            rdi: cpu as u64,
+            rip: secondary as extern "C" fn(usize) -> ! as usize as u64,
             cs: u64::from(KERNEL_CS) | EVENTS_MASKED,
-            rsp: start.stack,
+            rsp,
             ss: KERNEL_SS,
             ..UserRegs::default()
         },
@@ -76,7 +88,7 @@ pub fn vcpu_context(start: &Start) -> VcpuContext {
         _ldt: [0; 2],
         _gdt: [0; 17],
         kernel_ss: KERNEL_SS,
-        kernel_sp: start.stack,
+        kernel_sp: rsp,
         control,
         _debug: [0; 8],
         _callbacks: [0; 3],

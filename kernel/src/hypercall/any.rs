@@ -9,9 +9,10 @@ use core::alloc::Layout;
 
 use arch::hypercall::hypercall;
 use arch::memory::{NON_CANONICAL, PAGE_SIZE, Protection, Region, XEN_RANGE, protect};
+use protocol::image::BASE;
 
 use crate::Answer;
-use crate::test::Stop;
+use crate::outcome::Stop;
 
 const PAGE: usize = PAGE_SIZE as usize;
 const WORD: usize = size_of::<u64>();
@@ -19,9 +20,6 @@ const WORD: usize = size_of::<u64>();
 const PAGES: usize = 4;
 /// Guard, the page to lose, guard, the pages, guard.
 const ALL_PAGES: usize = 4 + PAGES;
-
-/// Where the image is linked; below is memory that nobody uses.
-const IMAGE: u64 = 1 << 20;
 
 /// Memory that calls may name. It is never given back: Xen may have been told to write to it.
 pub struct Arena {
@@ -44,7 +42,7 @@ impl Arena {
         let start = memory.expose_provenance() as u64;
         let guards = [0, 2, ALL_PAGES as u64 - 1].map(|guard| start + guard * PAGE_SIZE);
         // What is small passes for a pointer, and a large count would lead from there to the image.
-        let small = (PAGE_SIZE..IMAGE).step_by(PAGE);
+        let small = (PAGE_SIZE..BASE).step_by(PAGE);
         for page in guards.into_iter().chain(small) {
             // SAFETY: the page is the arena's, or nobody's; nobody has a reference into it.
             unsafe { protect(page, Protection::None) }
@@ -74,11 +72,11 @@ impl Arena {
     /// Whether Xen may be told this number, as an address or as the number of a frame.
     pub fn may_tell(&self, number: u64) -> bool {
         let end = arch::boot().heap.end();
-        let frames = IMAGE / PAGE_SIZE..end.div_ceil(PAGE_SIZE);
+        let frames = BASE / PAGE_SIZE..end.div_ceil(PAGE_SIZE);
         if self.whole.contains(number) || number == self.page_to_lose() / PAGE_SIZE {
             return true;
         }
-        !(IMAGE..end).contains(&number) && !frames.contains(&number)
+        !(BASE..end).contains(&number) && !frames.contains(&number)
     }
 
     /// Fills the memory, asking `word` again where a number may not be told.

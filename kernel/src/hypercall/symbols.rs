@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use arch::hypercall::{hypercall, nr};
 
-use crate::test::Stop;
+use crate::outcome::Stop;
 use crate::{Answer, Errno};
 
 const XENPF_GET_SYMBOL: u32 = 63;

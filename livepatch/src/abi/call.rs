@@ -8,9 +8,8 @@ use super::consts::{
 };
 use super::guest::{In, Out};
 use super::values::ActionCmd;
-use super::version::{Revision, SysctlVersion};
+use super::version::SysctlVersion;
 use super::wire::Status;
-use super::{Sysctl, sysctl};
 
 /// A payload's name as the caller passes it.
 #[derive(Clone, Copy, Debug)]
@@ -128,9 +127,9 @@ pub struct Action<'a> {
     pub cmd: u32,
     /// Nanoseconds that the action may take; 0 means Xen's default of 30 ms.
     pub timeout: u32,
-    /// `LIVEPATCH_ACTION_APPLY_*`; not sent in [`Revision::V1`], which has no such field.
+    /// `LIVEPATCH_ACTION_APPLY_*`; not sent in [`Revision::V1`](super::Revision::V1), which has no such field.
     pub flags: u32,
-    /// Must be 0; not sent in [`Revision::V1`], which has no such field.
+    /// Must be 0; not sent in [`Revision::V1`](super::Revision::V1), which has no such field.
     pub pad: u32,
 }
 
@@ -153,7 +152,7 @@ pub enum Op<'a> {
     /// See [`Action`].
     Action(Action<'a>),
     /// The union as bytes. Addresses hidden in it are no [`Out`]s, so a LIST that would write
-    /// through them is refused by [`Sysctl::check_writes`].
+    /// through them is refused by [`Sysctl::check_writes`](super::Sysctl::check_writes).
     Raw([u8; UNION_ROOM]),
 }
 
@@ -202,10 +201,5 @@ impl<'a> Call<'a> {
     /// release, which makes it the probe for the interface version: EACCES if that is wrong.
     pub fn bare(version: SysctlVersion, sub_op: u32) -> Self {
         Self::new(version, sub_op, Op::Raw([0; UNION_ROOM]))
-    }
-
-    /// The bytes for Xen. Fields that `revision` lacks are not sent.
-    pub fn encode(&self, revision: Revision) -> Sysctl<'a> {
-        sysctl::encode(self, revision)
     }
 }

@@ -42,6 +42,7 @@
 //! - whoever performs the hypercall asks [`Sysctl::check_writes`] first. It reads the bytes as
 //!   Xen will and refuses when Xen could write outside of the call's `Out`s.
 
+mod buffers;
 mod call;
 mod consts;
 mod guest;
@@ -51,6 +52,7 @@ mod values;
 mod version;
 pub mod wire;
 
+pub use buffers::ListBuffers;
 pub use call::{Action, Call, Get, List, Name, Op, Upload};
 pub use consts::*;
 pub use guest::{In, Out};

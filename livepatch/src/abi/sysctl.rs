@@ -222,18 +222,21 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
-pub(super) fn encode<'a>(call: &Call<'a>, revision: Revision) -> Sysctl<'a> {
-    let mut image = Image([0; SYSCTL_SIZE]);
-    let head = SysctlHead {
-        cmd: call.cmd,
-        interface_version: call.interface_version,
-        op: OpHead { cmd: call.sub_op, flags: call.flags },
-    };
-    put(&mut image.0, 0, &head);
-    let mut spans = [Span::default(); 5];
-    let union = encode_op(&call.op, revision, &mut spans);
-    image.0[UNION_OFFSET..].copy_from_slice(&union);
-    Sysctl { image, spans, memory: PhantomData }
+impl<'a> Call<'a> {
+    /// The bytes for Xen. Fields that `revision` lacks are not sent.
+    pub fn encode(&self, revision: Revision) -> Sysctl<'a> {
+        let mut image = Image([0; SYSCTL_SIZE]);
+        let head = SysctlHead {
+            cmd: self.cmd,
+            interface_version: self.interface_version,
+            op: OpHead { cmd: self.sub_op, flags: self.flags },
+        };
+        put(&mut image.0, 0, &head);
+        let mut spans = [Span::default(); 5];
+        let union = encode_op(&self.op, revision, &mut spans);
+        image.0[UNION_OFFSET..].copy_from_slice(&union);
+        Sysctl { image, spans, memory: PhantomData }
+    }
 }
 
 fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNION_ROOM] {
@@ -249,7 +252,7 @@ fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNI
             },
         ),
         Op::Get(get) => {
-            put(&mut union, 0, &WireGet { name: wire_name(get.name), status: get.status })
+            put(&mut union, 0, &WireGet { name: wire_name(get.name), status: get.status });
         }
         Op::List(list) => {
             *spans =
@@ -301,7 +304,7 @@ fn encode_action(action: &Action<'_>, revision: Revision, union: &mut [u8]) {
     let name = wire_name(action.name);
     match revision {
         Revision::V1 => {
-            put(union, 0, &WireActionV1 { name, cmd: action.cmd, timeout: action.timeout })
+            put(union, 0, &WireActionV1 { name, cmd: action.cmd, timeout: action.timeout });
         }
         Revision::V2 | Revision::V2Sized => put(
             union,

@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::Model;
-use super::calls::{get_name, refused};
 use super::loader::{HookCode, Unforeseen};
-use super::prediction::{Fields, Kind};
+use super::name::get_name;
+use super::prediction::{Fields, Kind, refused};
+use super::state::Model;
 use crate::Errno;
 use crate::abi::{ACTION_FLAG_NODEPS, ActionCmd, State};
 use crate::payload::Hook;

@@ -2,51 +2,43 @@
 //! what it calls (`xen/common/livepatch.c`).
 
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 
-use super::loader::{Refusal, load};
-use super::prediction::{FILL, Failure, Fields, Kind, Listing, Prediction, WRITE_ORDER, totals};
-use super::{Loaded, Model, Unforeseen};
+use super::loaded::Loaded;
+use super::loader::{Refusal, Unforeseen, load};
+use super::name::get_name;
+use super::prediction::{
+    Failure, Fields, Kind, Listing, Prediction, SUCCESS, WRITE_ORDER, refused, totals,
+};
+use super::state::Model;
 use crate::Errno;
 use crate::abi::{
-    LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, NAME_SIZE_MAX, OP_FLAG_FORCE, PAYLOAD_SIZE_MAX, Revision,
+    ActionCmd, LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, OP_FLAG_FORCE, PAYLOAD_SIZE_MAX, Revision,
     State,
 };
-use crate::program::{
-    GetArg, ListArg, ListArray, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
-};
-
-/// An answer that leaves the structure as it is.
-pub(super) fn refused(errno: Errno) -> Kind<'static> {
-    Kind::Call { answer: -i64::from(errno.0), fields: Fields::Same }
-}
-
-const SUCCESS: Kind<'static> = Kind::Call { answer: 0, fields: Fields::Same };
-
-/// What becomes of a name: its bytes up to the first NUL, or an error.
-pub(super) fn get_name(name: &NameArg) -> Result<Vec<u8>, Errno> {
-    let size = usize::from(name.stated_size());
-    if size == 0 || size > NAME_SIZE_MAX || name.pad != [0; 3] {
-        return Err(Errno::EINVAL);
-    }
-    let mut bytes = match name.at {
-        Source::Ample => name.bytes.clone(),
-        // These end where the mapped world ends.
-        Source::Tight | Source::ReadOnly if size <= name.bytes.len() => name.bytes.clone(),
-        _ => return Err(Errno::EFAULT),
-    };
-    bytes.resize(size, FILL);
-    if bytes.last() != Some(&0) {
-        return Err(Errno::EINVAL);
-    }
-    let end = bytes.iter().position(|&byte| byte == 0);
-    bytes.truncate(end.unwrap_or(size));
-    Ok(bytes)
-}
+use crate::program::{GetArg, ListArg, ListArray, Op, Outer, Place, Sink, Source, Step, UploadArg};
 
 impl Model {
+    /// Performs a step; `file` is the payload's file if it is an UPLOAD.
+    ///
+    /// # Errors
+    /// What happens can't be predicted; nothing has changed.
+    pub fn step(&mut self, step: &Step, file: &[u8]) -> Result<Prediction<'_>, Unforeseen> {
+        if self.lost {
+            return Ok(Prediction::anything());
+        }
+        self.call(step, file)
+    }
+
+    /// Whether a step would apply a payload that can never be reverted.
+    pub fn would_stay(&self, step: &Step) -> bool {
+        let Op::Action(action) = &step.op else { return false };
+        let takes_effect = matches!(action.cmd, ActionCmd::Apply | ActionCmd::Replace);
+        let named = get_name(&action.name).ok().and_then(|name| self.find(&name));
+        takes_effect && named.is_some_and(|index| self.payloads[index].image.stays())
+    }
+
     /// A step that may be about anything.
-    pub(super) fn call(&mut self, step: &Step, file: &[u8]) -> Result<Prediction<'_>, Unforeseen> {
+    fn call(&mut self, step: &Step, file: &[u8]) -> Result<Prediction<'_>, Unforeseen> {
         if step.op == Op::Look {
             return Ok(Prediction::anything());
         }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::Range;
 
-use super::Loaded;
+use super::loaded::Loaded;
 use crate::Errno;
 use crate::abi::{NAME_SIZE_MAX, Revision, SYSCTL_SIZE, Status};
 use crate::program::{ListArray, Place};
@@ -332,6 +332,13 @@ impl Fields {
         }
     }
 }
+
+/// An answer that leaves the structure as it is.
+pub(super) fn refused(errno: Errno) -> Kind<'static> {
+    Kind::Call { answer: -i64::from(errno.0), fields: Fields::Same }
+}
+
+pub(super) const SUCCESS: Kind<'static> = Kind::Call { answer: 0, fields: Fields::Same };
 
 /// Bytes of names and metadata of some entries.
 pub(super) fn totals(entries: &[Loaded]) -> (u32, u32) {

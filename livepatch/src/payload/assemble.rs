@@ -18,16 +18,30 @@ use super::wire::{
 
 const FUNCS: Area = Area::loaded(".livepatch.funcs", SHF_WRITE, 8);
 
-pub(super) fn elf(payload: &Payload) -> Elf {
-    let mut assembly = Assembly::default();
-    for item in &payload.items {
-        let place = assembly.add(&item.area, &item.content);
-        assembly.label(&item.label, place, item.content.bytes.len());
+impl Payload {
+    /// The payload laid out, ready to be broken.
+    ///
+    /// # Panics
+    /// If a label occurs twice or an exported one not at all.
+    pub fn elf(&self) -> Elf {
+        let mut assembly = Assembly::default();
+        for item in &self.items {
+            let place = assembly.add(&item.area, &item.content);
+            assembly.label(&item.label, place, item.content.bytes.len());
+        }
+        assembly.add_functions(self);
+        assembly.add_hooks(&self.hooks);
+        assembly.add_notes(self);
+        assembly.finish(&self.exports)
     }
-    assembly.add_functions(payload);
-    assembly.add_hooks(&payload.hooks);
-    assembly.add_notes(payload);
-    assembly.finish(&payload.exports)
+
+    /// The payload's file.
+    ///
+    /// # Panics
+    /// As [`Payload::elf`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.elf().to_bytes()
+    }
 }
 
 /// A section under construction.

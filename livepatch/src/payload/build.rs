@@ -4,10 +4,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::assemble;
 use super::chunk::Chunk;
 use super::code;
-use super::elf::Elf;
 use super::wire::{
     Expectation, FuncVersion, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_PROGBITS,
 };
@@ -349,22 +347,6 @@ impl Payload {
     #[must_use]
     pub fn xen_depends(self, build_id: impl Into<Vec<u8>>) -> Self {
         Self { xen_depends: build_id.into(), ..self }
-    }
-
-    /// The payload laid out, ready to be broken.
-    ///
-    /// # Panics
-    /// If a label occurs twice or an exported one not at all.
-    pub fn elf(&self) -> Elf {
-        assemble::elf(self)
-    }
-
-    /// The payload's file.
-    ///
-    /// # Panics
-    /// As [`Payload::elf`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.elf().to_bytes()
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Environment, FetchArgs, FunctionArgs, Places};
+use super::{FetchArgs, FunctionArgs, InputPaths};
+use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
@@ -49,7 +50,7 @@ pub enum Guided {
 pub struct GuidedArgs {
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
@@ -94,7 +95,7 @@ pub struct GuidedArgs {
     pub corpus: Option<PathBuf>,
 
     /// Folder for what kills Xen
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Known findings [default: from the configuration, else expectations.toml beside it, if any]
@@ -124,7 +125,7 @@ pub struct GuidedArgs {
 pub struct HypercallArgs {
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
@@ -163,7 +164,7 @@ pub struct HypercallArgs {
     pub steps: u64,
 
     /// Folder for what Xen dies of or should have refused
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Folder for the domains' logs [default: logs/ in the workspace]

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{Environment, Places, Selection};
-use crate::partition::Partition;
+use super::{InputPaths, Selection};
+use crate::base::environment::Environment;
+use crate::plan::partition::Partition;
 
 /// Options of `list`.
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub struct ListArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Print the metadata as a JSON array
     #[arg(long, conflicts_with = "markdown")]

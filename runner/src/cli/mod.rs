@@ -1,4 +1,7 @@
 //! The command line: a file for each subcommand, and here what they share.
+//!
+//! This room holds arguments and their help, and nothing else. What an argument means is a type of the
+//! room that acts on it.
 
 mod bench;
 mod coverage;
@@ -19,11 +22,10 @@ mod selection;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::{Args, Parser, Subcommand};
 
-use crate::hypervisor::Look;
-
+use crate::xen::hypervisor::Look;
+use crate::xen::symbols::Preset;
 pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
 pub use diff::DiffArgs;
@@ -38,7 +40,7 @@ pub use new::NewArgs;
 pub use payload::{FuncLayout, PayloadArgs};
 pub use replay::{MinimizeArgs, ReplayArgs, ReplayOn};
 pub use report::{FlakyResult, ReportArgs};
-pub use run::{Accel, BackendKind, BootMode, RunArgs, SnapshotUse};
+pub use run::{BackendKind, RunArgs};
 pub use selection::Selection;
 
 /// Boots the xtf image on Xen, judges its console output, and reports.
@@ -121,7 +123,7 @@ mod tests;
 
 /// Where the image and the configuration are.
 #[derive(Clone, Debug, Args)]
-pub struct Places {
+pub struct InputPaths {
     /// Test image [default: the workspace's build, else `xtf` beside the runner]
     #[arg(long, value_name = "PATH")]
     pub image: Option<PathBuf>,
@@ -157,59 +159,4 @@ pub struct FunctionArgs {
     /// A set of functions of Xen
     #[arg(long, value_enum, default_value_t = Preset::Livepatch)]
     pub preset: Preset,
-}
-
-/// Sets of functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// All of common/livepatch.c, common/livepatch_elf.c and arch/x86/livepatch.c
-    Livepatch,
-}
-
-/// Kinds of guest: dom0 with the backend `qemu`, domU with the others.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Deserialize,
-    Serialize,
-    ValueEnum,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// PV
-    Pv64,
-    /// PVH
-    Pvh64,
-    /// HVM; domU only
-    Hvm64,
-}
-
-impl Environment {
-    /// Those in which the image can be dom0.
-    pub const DOM0: [Environment; 2] = [Environment::Pv64, Environment::Pvh64];
-
-    /// The name in selections and metadata.
-    pub fn name(self) -> &'static str {
-        match self {
-            Environment::Pv64 => "pv64",
-            Environment::Pvh64 => "pvh64",
-            Environment::Hvm64 => "hvm64",
-        }
-    }
-
-    /// How the guest calls it on its console.
-    pub fn banner(self) -> &'static str {
-        match self {
-            Environment::Pv64 => "PV 64bit",
-            Environment::Pvh64 => "PVH 64bit",
-            Environment::Hvm64 => "HVM 64bit",
-        }
-    }
 }

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Environment, FetchArgs, Places, ReportArgs, Selection};
-use crate::hypervisor::Look;
-use crate::partition::Partition;
+use super::{FetchArgs, InputPaths, ReportArgs, Selection};
+use crate::base::environment::Environment;
+use crate::machine::accel::Accel;
+use crate::machine::qemu::BootMode;
+use crate::machine::snapshot::SnapshotUse;
+use crate::plan::partition::Partition;
+use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -18,7 +22,7 @@ pub struct RunArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
     /// repeatable
@@ -145,35 +149,4 @@ pub enum BackendKind {
     Xl,
     /// Domains in a Linux dom0 that runs under each Xen in QEMU
     QemuXl,
-}
-
-/// Accelerators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Accel {
-    /// QEMU's own translator
-    Tcg,
-    /// /dev/kvm, with nested virtualisation for pvh64
-    Kvm,
-    /// KVM where Xen really boots under it, else TCG
-    Auto,
-}
-
-/// Which boots start from a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SnapshotUse {
-    /// None
-    Never,
-    /// Those that share one
-    Auto,
-    /// Every fast one; if that can't be done, it is an error
-    Always,
-}
-
-/// How time runs in the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BootMode {
-    /// Virtual time, driven by instructions
-    Fast,
-    /// Real time
-    Plain,
 }

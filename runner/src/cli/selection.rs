@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::plan::select::Wanted;
+
 /// The words of a selection.
 #[derive(Debug, Default, Args)]
 pub struct Selection {
@@ -21,4 +23,11 @@ pub struct Selection {
     /// Take out what a word means, as `!WORD` does; repeatable
     #[arg(long, value_name = "WORD")]
     pub exclude: Vec<String>,
+}
+
+impl Selection {
+    /// The same, for who plans.
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { words: &self.words, exclude: &self.exclude, all: self.all }
+    }
 }

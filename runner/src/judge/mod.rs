@@ -9,24 +9,33 @@
 //! the test that was running; else the last one that reported, whose aftermath it may be; else,
 //! when the plan was there but no test had begun, the first one expected; else, everybody.
 
+pub mod console;
+mod fault;
+mod grammar;
 mod options;
-mod protocol;
 pub mod xen;
 
 use std::time::Duration;
 
+use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
 use serde::{Deserialize, Serialize};
 
-use crate::console::{Line, Source, Splitter};
-use crate::status::Status;
+use crate::base::status::Status;
+use crate::judge::console::{Line, Source, Splitter};
+use fault::Fault;
+pub use grammar::Verdict;
+use grammar::{Depth, Token};
 use options::Options;
-pub use protocol::Verdict;
-use protocol::{Depth, Token};
 pub use xen::Vitals;
 
-/// A boot that prints more bytes than this without a result line is out of control. An emulated
-/// UART takes seconds for it, so that a flood is told from a hang before the time is up.
-pub const FLOOD_LIMIT: u64 = 2 * 1024 * 1024;
+/// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+///
+/// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
+/// payloads. An emulated UART seldom gets so far before the test's time is up.
+pub const FLOOD_LIMIT: u64 = 64 << 20;
+/// The guest itself never has so many bytes to say without a result line. A boot that has said so much
+/// when its time is up, whoever said it, did not hang.
+pub const GUEST_FLOOD_LIMIT: u64 = 2 << 20;
 /// Diagnostics kept for each result.
 const MAX_DIAGNOSTICS: usize = 100;
 /// Protocol faults kept for each test.
@@ -99,6 +108,25 @@ pub struct TestReport {
     pub elapsed: Duration,
 }
 
+impl TestReport {
+    /// A report of the test `name` that says nothing but its `status`.
+    pub fn new(name: impl Into<String>, status: Status) -> Self {
+        TestReport {
+            name: name.into(),
+            status,
+            cases: Vec::new(),
+            reasons: Vec::new(),
+            at_case: None,
+            diagnostics: Vec::new(),
+            backtrace: Vec::new(),
+            xen_words: Vec::new(),
+            began: false,
+            cause: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+}
+
 /// What the boot's supervisor needs to know at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -125,7 +153,7 @@ pub enum End {
     XenDied,
     /// Stopped because time was up.
     TimedOut(String),
-    /// Stopped because of [`FLOOD_LIMIT`].
+    /// Stopped because of [`Judge::is_flooded`].
     Flooded,
     /// QEMU itself failed.
     ToolDied(String),
@@ -159,7 +187,7 @@ struct Running {
     began: bool,
     plan: Option<usize>,
     cases: Vec<CaseReport>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Running {
@@ -201,8 +229,10 @@ pub struct Judge {
     splitter: Splitter,
     xen: xen::Watch,
     options: Options,
-    /// Bytes since the last result line.
+    /// Bytes since the last result line,
     bytes: u64,
+    /// and those of them in lines of the guest's.
+    guest_bytes: u64,
     version: Option<String>,
     banner: bool,
     environment_seen: bool,
@@ -216,7 +246,7 @@ pub struct Judge {
     panic: Option<Panic>,
     result: Option<Status>,
     /// Of the whole boot.
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Judge {
@@ -232,6 +262,7 @@ impl Judge {
             xen: xen::Watch::new(),
             options: Options::default(),
             bytes: 0,
+            guest_bytes: 0,
             version: None,
             banner: false,
             environment_seen: false,
@@ -269,7 +300,7 @@ impl Judge {
 
     /// Whether the console is out of control.
     pub fn is_flooded(&self) -> bool {
-        self.bytes > FLOOD_LIMIT
+        self.bytes > FLOOD_LIMIT || self.guest_bytes > GUEST_FLOOD_LIMIT
     }
 
     /// How far Xen is on its way out.
@@ -292,6 +323,7 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Source::Guest => {
+                self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
                 let settled = self.last_reported;
                 let event = self.guest_line(&line.text, now);
                 // Whatever happens from here on is the next test's aftermath.
@@ -301,7 +333,8 @@ impl Judge {
                     && let Some(report) = settled.and_then(|slot| self.reports[slot].as_ref())
                 {
                     self.announced = settled;
-                    self.faults.extend(self.options.take_faults());
+                    self.faults
+                        .extend(self.options.take_faults().into_iter().map(Fault::CommandLine));
                     let mut report = report.clone();
                     taint(&mut report, &self.faults);
                     events(Event::TestSettled(Box::new(report)));
@@ -313,7 +346,7 @@ impl Judge {
     }
 
     fn guest_line(&mut self, text: &str, now: Duration) -> Option<Event> {
-        let token = protocol::parse(text);
+        let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
                 self.fault(format!("line after the final line: `{text}`"));
@@ -339,7 +372,7 @@ impl Judge {
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
             Token::Result(Depth::Case, number, name, verdict) => {
-                self.case(number, name, verdict, now)
+                self.case(number, name, verdict, now);
             }
             Token::Result(Depth::Test, number, name, verdict) => {
                 self.test(number, name, verdict, now);
@@ -360,7 +393,7 @@ impl Judge {
             None => &mut self.faults,
         };
         if faults.len() < MAX_FAULTS {
-            faults.push(format!("protocol: {}", why.into()));
+            faults.push(Fault::Protocol(why.into()));
         }
     }
 
@@ -386,8 +419,8 @@ impl Judge {
 
     fn subtest(&mut self, name: &str, now: Duration) -> Option<Event> {
         if let Some(open) = self.running.take() {
-            let why = format!("protocol: subtest `{name}` began before the result line");
-            self.close(open, Status::Error, vec![why], Vec::new(), now);
+            let why = format!("subtest `{name}` began before the result line");
+            self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
         }
         let slot = self.expected.iter().position(|test| test.name == name);
         match slot {
@@ -444,6 +477,7 @@ impl Judge {
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
+            self.guest_bytes = 0;
         }
         if planned.is_none() {
             self.fault(format!("case `{name}` before the case plan"));
@@ -467,24 +501,25 @@ impl Judge {
         self.results += 1;
         self.guest_statuses.push(verdict.status());
         let next = self.results;
-        let mut reasons = Vec::new();
+        let mut faults = Vec::new();
         if number != next {
-            reasons.push(format!("protocol: test `{name}` has number {number} instead of {next}"));
+            let why = format!("test `{name}` has number {number} instead of {next}");
+            faults.push(Fault::Protocol(why));
         }
         if self.plan.is_none() {
-            reasons.push("protocol: result line before the plan of the whole".into());
+            faults.push(Fault::Protocol("result line before the plan of the whole".into()));
         }
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match self.running.take() {
             Some(running) if running.name == name => {
-                self.finish_test(running, verdict, reasons, diagnostics, now);
+                self.finish_test(running, verdict, faults, diagnostics, now);
             }
             open => {
                 if let Some(open) = open {
-                    let why = format!("protocol: closed by the result line of `{name}`");
-                    self.close(open, Status::Error, vec![why], Vec::new(), now);
+                    let why = format!("closed by the result line of `{name}`");
+                    self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
                 }
-                self.lone_result(name, verdict, reasons, diagnostics, now);
+                self.lone_result(name, verdict, faults, diagnostics, now);
             }
         }
     }
@@ -494,21 +529,22 @@ impl Judge {
         &mut self,
         running: Running,
         verdict: Verdict,
-        mut reasons: Vec<String>,
+        mut faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) {
         let reported = running.cases.len();
         match running.plan {
-            None => reasons.push("protocol: subtest without a case plan".into()),
+            None => faults.push(Fault::Protocol("subtest without a case plan".into())),
             Some(plan) if reported < plan => {
-                reasons.push(format!("protocol: {reported} of {plan} planned cases were reported"));
+                let why = format!("{reported} of {plan} planned cases were reported");
+                faults.push(Fault::Protocol(why));
             }
             Some(_) => {}
         }
         let computed = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
         let computed = computed.unwrap_or_else(|| {
-            reasons.push("no case was reported".into());
+            faults.push(Fault::Told("no case was reported".into()));
             Status::Error
         });
         let mut status = computed;
@@ -516,24 +552,20 @@ impl Judge {
             // The framework's own checks after the last case end here.
             Verdict::Error(why) if computed <= Status::Error => {
                 status = Status::Error;
-                reasons.push(why);
+                faults.push(Fault::Told(why));
             }
             Verdict::Deviation(_) => {
-                reasons.push("protocol: a whole test can't be a deviation".into());
+                faults.push(Fault::Protocol("a whole test can't be a deviation".into()));
             }
-            Verdict::Skip(why) if computed == Status::Skip => reasons.push(why),
+            Verdict::Skip(why) if computed == Status::Skip => faults.push(Fault::Told(why)),
             verdict if verdict.status() != computed => {
                 let said = verdict.status();
-                reasons.push(format!(
-                    "protocol: the result line says {said}, its cases amount to {computed}"
-                ));
+                let why = format!("the result line says {said}, its cases amount to {computed}");
+                faults.push(Fault::Protocol(why));
             }
             _ => {}
         }
-        if reasons.iter().any(|why| why.starts_with("protocol:")) {
-            status = status.max(Status::Error);
-        }
-        self.close(running, status, reasons, diagnostics, now);
+        self.close(running, status, faults, diagnostics, now);
     }
 
     /// A result line without a subtest: right only for a test that could not begin.
@@ -541,7 +573,7 @@ impl Judge {
         &mut self,
         name: &str,
         verdict: Verdict,
-        mut reasons: Vec<String>,
+        mut faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) {
@@ -550,51 +582,42 @@ impl Judge {
             let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
             return self.fault(format!("test `{name}` was {what}"));
         };
-        let mut status = verdict.status();
-        match verdict {
-            Verdict::Skip(why) | Verdict::Error(why) => reasons.push(why),
-            _ => reasons.push("protocol: result line without a subtest".into()),
-        }
-        if reasons.iter().any(|why| why.starts_with("protocol:")) {
-            status = status.max(Status::Error);
-        }
+        let status = verdict.status();
+        faults.push(match verdict {
+            Verdict::Skip(why) | Verdict::Error(why) => Fault::Told(why),
+            _ => Fault::Protocol("result line without a subtest".into()),
+        });
         let running = Running::unbegun(slot, name, now);
-        self.close(running, status, reasons, diagnostics, now);
+        self.close(running, status, faults, diagnostics, now);
     }
 
-    /// Turns a running test into its report.
+    /// Turns a running test into its report. Its cases and its faults can only make `status` worse.
     fn close(
         &mut self,
         running: Running,
         status: Status,
-        reasons: Vec<String>,
+        faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) -> Option<&mut TestReport> {
-        let mut faults = running.faults;
         let Some(slot) = running.slot else {
-            self.faults.append(&mut faults);
+            self.faults.extend(running.faults);
             return None;
         };
         let seen = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
         let mut status = seen.filter(|seen| seen.is_bad()).map_or(status, |seen| status.max(seen));
-        if !faults.is_empty() {
+        let faults: Vec<Fault> = running.faults.into_iter().chain(faults).collect();
+        if faults.iter().any(Fault::casts_doubt) {
             status = status.max(Status::Error);
         }
-        faults.extend(reasons);
         self.last_reported = Some(slot);
         Some(self.reports[slot].insert(TestReport {
-            name: running.name,
-            status,
             cases: running.cases,
-            reasons: faults,
-            at_case: None,
+            reasons: faults.iter().map(Fault::to_string).collect(),
             diagnostics,
-            backtrace: Vec::new(),
-            xen_words: Vec::new(),
             began: running.began,
-            cause: None,
             elapsed: now.saturating_sub(running.since),
+            ..TestReport::new(running.name, status)
         }))
     }
 
@@ -602,13 +625,13 @@ impl Judge {
         if self.plan.is_none() {
             self.options.guest_diagnostic(text);
         }
-        if let Some(version) = text.strip_prefix("xen: ")
+        if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()
         {
             self.version = version.split(' ').next().map(str::to_owned);
             return self.version.clone().map(Event::Xen);
         }
-        if text.starts_with("PANIC ") || text.starts_with("TRAP ") {
+        if text.starts_with(PANIC) || text.starts_with(TRAP) {
             self.panic.get_or_insert_default();
         }
         let Some(panic) = &mut self.panic else {
@@ -617,7 +640,7 @@ impl Judge {
             }
             return None;
         };
-        if let Some(addresses) = text.strip_prefix("backtrace:") {
+        if let Some(addresses) = text.strip_prefix(BACKTRACE) {
             let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
             let addresses = addresses.split_whitespace().take(room).filter_map(|word| {
                 u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
@@ -632,17 +655,8 @@ impl Judge {
     /// The judgement of a boot that could not be, for the reason `why`: every test is skipped.
     pub fn skip(self, why: &str) -> Judgement {
         let settled = self.expected.into_iter().map(|test| TestReport {
-            name: test.name,
-            status: Status::Skip,
-            cases: Vec::new(),
             reasons: vec![why.to_owned()],
-            at_case: None,
-            diagnostics: Vec::new(),
-            backtrace: Vec::new(),
-            xen_words: Vec::new(),
-            began: false,
-            cause: None,
-            elapsed: Duration::ZERO,
+            ..TestReport::new(test.name, Status::Skip)
         });
         Judgement { settled: settled.collect(), ended_by: None, version: None, rerun: Vec::new() }
     }
@@ -671,7 +685,7 @@ impl Judge {
                 }
             }
         }
-        self.faults.extend(self.options.take_faults());
+        self.faults.extend(self.options.take_faults().into_iter().map(Fault::CommandLine));
         for report in self.reports.iter_mut().flatten() {
             taint(report, &self.faults);
         }
@@ -689,31 +703,31 @@ impl Judge {
     }
 
     /// Why the boot did not come to its regular end, if it did not.
-    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, String)> {
+    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, Fault)> {
         if let End::Interrupted | End::Enough = end {
             return None;
         }
         let xen = || self.xen.headline();
-        if self.xen.vitals() > Vitals::Alive && self.result.is_none()
-            || self.xen.headline().is_some_and(|words| words.starts_with("Xen panicked"))
-        {
+        if self.xen.vitals() > Vitals::Alive && self.result.is_none() || self.xen.has_panicked() {
             let words = xen().unwrap_or_else(|| "Xen died".into());
-            return Some((Status::Crash, Cause::Xen, words));
+            return Some((Status::Crash, Cause::Xen, Fault::Told(words)));
         }
         if self.result.is_some() {
             if let Some(panic) = &self.panic {
                 let line = panic.lines.first().cloned().unwrap_or_default();
-                return Some((Status::Error, Cause::Guest, format!("the guest gave up: {line}")));
+                let why = format!("the guest gave up: {line}");
+                return Some((Status::Error, Cause::Guest, Fault::Told(why)));
             }
             return self.running.as_ref().map(|_| {
-                let why = "protocol: the final line came in the middle of the test";
-                (Status::Error, Cause::Guest, why.into())
+                let why = "the final line came in the middle of the test";
+                (Status::Error, Cause::Guest, Fault::Protocol(why.into()))
             });
         }
         if let Some(line) = self.panic.as_ref().and_then(|panic| panic.lines.first()) {
-            return Some((Status::Crash, Cause::Guest, format!("the guest died: {line}")));
+            let why = format!("the guest died: {line}");
+            return Some((Status::Crash, Cause::Guest, Fault::Told(why)));
         }
-        Some(match end {
+        let (status, cause, why) = match end {
             End::Exited => match xen() {
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
@@ -723,19 +737,27 @@ impl Judge {
                 }
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
-            End::TimedOut(what) => (Status::Timeout, Cause::Time, what.clone()),
-            End::Flooded => (
-                Status::Crash,
-                Cause::Flood,
-                format!("console flood: more than {} MiB without a result", FLOOD_LIMIT >> 20),
-            ),
+            End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
+                (Status::Timeout, Cause::Time, what.clone())
+            }
+            End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
+            End::Flooded => {
+                let what = "a console without an end was cut off";
+                (Status::Crash, Cause::Flood, self.flood(what))
+            }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
             End::Interrupted | End::Enough => return None,
-        })
+        };
+        Some((status, cause, Fault::Told(why)))
+    }
+
+    /// What came instead of a result until the end that `what` tells.
+    fn flood(&self, what: &str) -> String {
+        format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
     }
 
     /// Settles an early end; see the module's page for who is to blame.
-    fn blame(&mut self, status: Status, cause: Cause, reason: String, now: Duration) {
+    fn blame(&mut self, status: Status, cause: Cause, reason: Fault, now: Duration) {
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
         let diagnostics = std::mem::take(&mut self.diagnostics);
@@ -766,7 +788,7 @@ impl Judge {
             for &slot in &slots {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
                 let why = format!("before the first test began: {reason}");
-                self.close(open, status, vec![why], diagnostics.clone(), now);
+                self.close(open, status, vec![Fault::Told(why)], diagnostics.clone(), now);
             }
             slots
         };
@@ -805,18 +827,18 @@ impl Judge {
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
-                let why = "protocol: selected, but not reported before the final line".into();
-                self.close(open, Status::Error, vec![why], Vec::new(), now);
+                let why = "selected, but not reported before the final line".into();
+                self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
             }
         }
     }
 }
 
 /// A fault of the whole boot casts doubt on every result in it.
-fn taint(report: &mut TestReport, faults: &[String]) {
+fn taint(report: &mut TestReport, faults: &[Fault]) {
     if !faults.is_empty() {
         report.status = report.status.max(Status::Error);
-        report.reasons.extend(faults.iter().cloned());
+        report.reasons.extend(faults.iter().map(Fault::to_string));
     }
 }
 

@@ -4,12 +4,10 @@
 //! in any case, which prints it. Of options that it does not know, or whose values it refuses, it
 //! complains before it has a serial port: those, too, come from the control domain.
 
+use protocol::console::{XEN_COMMAND_LINE, XEN_REFUSES};
+
 /// How Xen's own line begins.
 const XEN_SHOWS: &str = "Command line: ";
-/// How the guest's begins.
-const GUEST_SHOWS: &str = "xen command line: ";
-/// How each of Xen's complaints that the guest passes on begins.
-const GUEST_COMPLAINS: &str = "xen refuses: ";
 /// Faults kept.
 const MAX_FAULTS: usize = 8;
 
@@ -37,9 +35,9 @@ impl Options {
 
     /// Takes a diagnostic of the guest's, from before its plan.
     pub fn guest_diagnostic(&mut self, text: &str) {
-        if let Some(line) = text.strip_prefix(GUEST_SHOWS) {
+        if let Some(line) = text.strip_prefix(XEN_COMMAND_LINE) {
             self.shows(line);
-        } else if let Some(complaint) = text.strip_prefix(GUEST_COMPLAINS)
+        } else if let Some(complaint) = text.strip_prefix(XEN_REFUSES)
             && self.demanded.is_some()
         {
             self.fault(format!("Xen does not take an option of its command line: {complaint}"));

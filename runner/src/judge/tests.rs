@@ -346,12 +346,45 @@ fn floods_are_noticed_and_bounded() {
     while !judge.is_flooded() {
         judge.feed(&noise, Duration::ZERO, |_| {});
         fed += noise.len() as u64;
-        assert!(fed < 2 * FLOOD_LIMIT);
+        assert!(fed < 2 * GUEST_FLOOD_LIMIT);
     }
     let got = judge.finish(End::Flooded, Duration::ZERO, |_| {});
     let first = &got.settled[0];
     assert_eq!(first.status, Status::Crash);
     assert!(first.reasons.len() <= MAX_FAULTS + 1 && first.diagnostics.len() <= MAX_DIAGNOSTICS);
+}
+
+/// The beginning of a boot, up to the first case of `example`.
+fn until_a_case() -> Judge {
+    let mut judge = Judge::new("PV 64bit", three());
+    let end = GOOD.find("  ok 1 ").unwrap();
+    judge.feed(&GOOD.as_bytes()[..end], Duration::ZERO, |_| {});
+    judge
+}
+
+#[test]
+fn what_xen_says_at_length_is_no_flood() {
+    let mut judge = until_a_case();
+    let words = b"(XEN) common/livepatch.c:577: livepatch: x: .livepatch.hooks.load is missing\n";
+    for _ in 0..3 * GUEST_FLOOD_LIMIT / words.len() as u64 {
+        judge.feed(words, Duration::ZERO, |_| {});
+    }
+    assert!(!judge.is_flooded());
+    // When its time is up, it was none the less no hang.
+    let got = judge.finish(End::TimedOut("no result within 9 s".into()), Duration::ZERO, |_| {});
+    let first = &got.settled[0];
+    assert_eq!((first.status, first.cause), (Status::Crash, Some(Cause::Flood)));
+    let reason = "console flood: 6 MiB without a result; no result within 9 s";
+    assert!(first.reasons.iter().any(|why| why.contains(reason)), "{:?}", first.reasons);
+}
+
+#[test]
+fn even_xen_has_an_end() {
+    let mut judge = until_a_case();
+    judge.bytes = FLOOD_LIMIT;
+    assert!(!judge.is_flooded());
+    judge.feed(b"(", Duration::ZERO, |_| {});
+    assert!(judge.is_flooded());
 }
 
 /// Pieces of protocol in random order, with random bytes between: whatever comes, the judge neither

@@ -15,9 +15,9 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::matrix;
-use crate::event::{Listener, RunEvent, TestOutcome};
+use crate::base::status::Status;
+use crate::results::event::{Listener, RunEvent, TestOutcome};
 use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Word, attempt_of};
-use crate::status::Status;
 
 /// Column where the lines below a test begin.
 const INDENT: &str = "             ";

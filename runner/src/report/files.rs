@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use super::{html, json, junit, ktap};
-use crate::exit::{Error, IoContext, Result};
+use crate::base::exit::{Error, IoContext, Result};
 use crate::results::Document;
 
 /// Instead of a path: standard output.
@@ -75,7 +75,8 @@ impl Files {
             let done = if !is_stdout(path) {
                 form.text(document, folder(path)).and_then(|text| replace(path, &text))
             } else if document.run.exit_code.is_some() {
-                form.text(document, Path::new("/")).and_then(|text| crate::run::write_out(&text))
+                form.text(document, Path::new("/"))
+                    .and_then(|text| crate::base::output::write_out(&text))
             } else {
                 Ok(())
             };

@@ -1,6 +1,6 @@
 //! `--json`: the document as it is.
 
-use crate::exit::{Error, Result};
+use crate::base::exit::{Error, Result};
 use crate::results::Document;
 
 /// The document in JSON, for people to read as well.

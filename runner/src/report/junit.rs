@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
-use crate::exit::{Error, Result};
+use crate::base::exit::{Error, Result};
+use crate::base::status::Status;
 use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Word};
-use crate::status::Status;
 
 /// Name of the suite that says what the run as a whole lacks.
 const RUNNER: &str = "xtf-runner";

@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use crate::cli::Environment;
+use crate::base::environment::Environment;
+use crate::base::status::Status;
 use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Place, Test, Word};
-use crate::status::Status;
 
 /// The report.
 pub fn text(document: &Document) -> String {

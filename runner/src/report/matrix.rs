@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::cli::Environment;
+use crate::base::environment::Environment;
+use crate::base::status::Status;
 use crate::results::{CaseCounts, Document, Test};
-use crate::status::Status;
 
 /// What a reader has to know of the cells.
 const LEGEND: &str = "passed cases; ~ tolerated; - skipped";

@@ -1,6 +1,9 @@
 //! What people and programs get to know of a run: the [`display`] as it happens, and files.
 //!
-//! Every file is made of the run's one [`Document`], and each form has a module of its own.
+//! Every file is made of the run's one [`Document`], and each form has a module of its own. A new form
+//! is a new module and an entry in [`Form`].
+//!
+//! This room may write to the terminal and to the files that the user named. It decides no verdict.
 
 mod display;
 mod files;
@@ -16,11 +19,11 @@ use std::time::Duration;
 pub use display::Display;
 pub use files::{Files, Form};
 
-use crate::event::{Listener, RunEvent};
-use crate::exit::{Error, Result};
+use crate::base::exit::{Error, Result};
 use crate::image::Image;
+use crate::results::event::{Listener, RunEvent};
+use crate::results::policy::Policy;
 use crate::results::{About, Document, Recorder};
-use crate::session::Policy;
 
 /// Shows a run, remembers it, and keeps the files up to date.
 pub struct Reporter<W: Write + Send + 'static> {

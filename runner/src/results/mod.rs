@@ -1,10 +1,15 @@
-//! The results of a run as one document: what `--json` writes, what every other report is made of,
-//! and what `diff` reads.
+//! What came out of a run, as data: its events, what was expected, and one document that `--json`
+//! writes, every other report is made of, and `diff` reads.
+//!
+//! This room may read a results document and the expectations file. It prints nothing.
 //!
 //! The document's form is versioned by [`SCHEMA`]. Within a version keys are only added; readers
 //! ignore what they don't know. docs/results.md explains it, docs/results.schema.json is generated
 //! from the types here.
 
+pub mod event;
+pub mod expect;
+pub mod policy;
 mod recorder;
 #[cfg(test)]
 pub mod sample;
@@ -17,10 +22,10 @@ use serde::{Deserialize, Serialize};
 
 pub use recorder::{About, Recorder, attempt_of};
 
-use crate::cli::Environment;
-use crate::exit::{Error, IoContext, Result};
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::status::Status;
 use crate::judge::{Cause, Verdict};
-use crate::status::Status;
 
 /// Name and version of the document's form.
 pub const SCHEMA: &str = "xtf-rs/1";

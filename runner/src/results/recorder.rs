@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Attempt, Boot, Case, Document, Place, Run, SCHEMA, Test, Word, seconds};
-use crate::event::{RunEvent, TestOutcome};
-use crate::exit::{Exit, IoContext, Result};
-use crate::expect::Expectations;
-use crate::hypervisor::sha256;
+use crate::base::exit::{Exit, IoContext, Result};
+use crate::base::hash::sha256;
 use crate::image::{Image, TestMeta};
+use crate::results::event::{RunEvent, TestOutcome};
+use crate::results::expect::Expectations;
 
 /// From when on a thing is slow, where nobody says otherwise.
 const DEFAULT_SLOW_S: f64 = 10.0;

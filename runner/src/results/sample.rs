@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{About, Document, Host, Place, Recorder, Run};
-use crate::cli::Environment::{self, Pv64, Pvh64};
-use crate::event::{BootFacts, RunEvent, TestOutcome};
-use crate::exit::Exit;
-use crate::expect::{Expectations, Subject};
+use crate::base::environment::Environment::{self, Pv64, Pvh64};
+use crate::base::exit::Exit;
+use crate::base::status::Status;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
-use crate::status::Status;
+use crate::results::event::{BootFacts, RunEvent, TestOutcome};
+use crate::results::expect::{Expectations, Subject};
 
 /// What is known of the outcomes.
 pub const EXPECTATIONS: &str = r#"
@@ -67,17 +67,10 @@ fn report(name: &str, cases: Vec<CaseReport>) -> TestReport {
     let status = Status::of_parts(cases.iter().map(|case| case.verdict.status()));
     let elapsed = cases.iter().map(|case| case.elapsed).sum::<Duration>();
     TestReport {
-        name: name.into(),
-        status: status.unwrap_or(Status::Skip),
         cases,
-        reasons: Vec::new(),
-        at_case: None,
-        diagnostics: Vec::new(),
-        backtrace: Vec::new(),
-        xen_words: Vec::new(),
         began: true,
-        cause: None,
         elapsed: elapsed + Duration::from_millis(5),
+        ..TestReport::new(name, status.unwrap_or(Status::Skip))
     }
 }
 

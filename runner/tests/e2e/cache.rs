@@ -7,11 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use crate::world::{Output, World};
+use crate::world::{Output, PATIENCE, World};
 
 /// More than a loaded machine needs; a runner that never says anything is what it ends.
 const PATIENCE: Duration = Duration::from_secs(120);

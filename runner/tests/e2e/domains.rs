@@ -5,12 +5,10 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Child;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{Output, World, fixture};
+use crate::world::{Output, World, fixture, wait_for};
 
 struct Host {
     world: World,
@@ -45,14 +43,6 @@ impl Host {
     fn domains(&self) -> Vec<String> {
         let entries = fs::read_dir(self.world.path("domains")).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    fn wait_for(&self, what: &str, done: impl Fn(&Host) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !done(self) {
-            assert!(Instant::now() < deadline, "{what}");
-            sleep(Duration::from_millis(20));
-        }
     }
 
     /// The configuration of the last domain.
@@ -121,7 +111,8 @@ fn a_console_or_an_unpause_that_fails_is_an_error_too() {
 #[test]
 fn a_hang_is_a_timeout_and_the_domain_is_destroyed() {
     let host = Host::new();
-    let out = host.run("hang", &["example", "args", "--timeout", "1"]);
+    host.world.hurry_args();
+    let out = host.run("hang", &["example", "args"]);
     assert_eq!(out.code, 7, "{out:?}");
     assert!(out.stdout.contains("no result within 1 s"), "{out:?}");
     assert!(out.stdout.contains("in case list/a"), "{out:?}");
@@ -168,37 +159,66 @@ fn what_is_no_xen_host_is_said() {
 #[test]
 fn a_domain_that_stays_is_reported() {
     let host = Host::new();
-    let out = host.run("immortal", &["example", "args", "--timeout", "1"]);
+    host.world.hurry_args();
+    let out = host.run("immortal", &["example", "args"]);
     assert_eq!(out.code, 7, "{out:?}");
     assert!(host.log("xl.log").contains("agent: cannot destroy xtf-"), "{out:?}");
     assert!(out.stderr.contains("was left behind, and is destroyed now"), "{out:?}");
     host.nothing_is_left();
 }
 
-#[test]
-fn no_end_of_the_runner_leaves_a_domain() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::KILL, -1)] {
-        for mode in ["hang", "slow-create"] {
-            let host = Host::new();
-            let runner = host.spawn(mode, &["example", "args"]);
-            if mode == "hang" {
-                host.wait_for("no domain", |host| !host.domains().is_empty());
-            } else {
-                sleep(Duration::from_millis(1000));
-            }
-            kill_process(Pid::from_child(&runner), signal).unwrap();
-            let out = Output::from(runner.wait_with_output().unwrap());
-            assert_eq!(out.code, code, "{mode} {out:?}");
-            host.wait_for("the domain outlived the runner", |host| {
-                host.world.path("domains.created").exists() && host.domains().is_empty()
-            });
-            host.wait_for("something was left", |host| {
-                let image = host.configuration();
-                let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();
-                !Path::new(image.trim_end_matches('"')).parent().unwrap().exists()
-            });
-        }
+/// Ends the runner while a domain runs, or while it is being created.
+#[track_caller]
+fn no_domain_is_left(mode: &str, signal: Signal, code: i32) {
+    let host = Host::new();
+    let runner = host.spawn(mode, &["example", "args"]);
+    match mode {
+        "slow-create" => wait_for("no xl create", || host.world.path("domains.last").exists()),
+        _ => wait_for("no domain", || !host.domains().is_empty()),
     }
+    kill_process(Pid::from_child(&runner), signal).unwrap();
+    // Only now does a slow xl make the domain.
+    host.world.file("domains.go", "");
+    let out = Output::from(runner.wait_with_output().unwrap());
+    assert_eq!(out.code, code, "{out:?}");
+    wait_for("the domain outlived the runner", || {
+        host.world.path("domains.created").exists() && host.domains().is_empty()
+    });
+    wait_for("something was left", || {
+        let image = host.configuration();
+        let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();
+        !Path::new(image.trim_end_matches('"')).parent().unwrap().exists()
+    });
+}
+
+#[test]
+fn sigint_leaves_no_domain() {
+    no_domain_is_left("hang", Signal::INT, 130);
+}
+
+#[test]
+fn sigint_in_a_creation_leaves_no_domain() {
+    no_domain_is_left("slow-create", Signal::INT, 130);
+}
+
+#[test]
+fn sigterm_leaves_no_domain() {
+    no_domain_is_left("hang", Signal::TERM, 143);
+}
+
+#[test]
+fn sigterm_in_a_creation_leaves_no_domain() {
+    no_domain_is_left("slow-create", Signal::TERM, 143);
+}
+
+#[test]
+fn sigkill_leaves_no_domain() {
+    no_domain_is_left("hang", Signal::KILL, -1);
+}
+
+#[test]
+fn sigkill_in_a_creation_leaves_no_domain() {
+    no_domain_is_left("slow-create", Signal::KILL, -1);
 }
 
 #[test]

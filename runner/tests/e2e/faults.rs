@@ -80,7 +80,7 @@ fn a_snapshot_that_cannot_be_made_is_not_missed() {
 
     let out = world.script(&[&args[..], &["--snapshot", "always"]].concat(), script, "success.log");
     assert_eq!(out.code, 69, "{out:?}");
-    assert!(out.stderr.contains("without --snapshot always it goes without"), "{out:?}");
+    assert!(out.stderr.contains("omit --snapshot always to boot without one"), "{out:?}");
 
     let out = world.script(&[&args[..], &["--snapshot", "never"]].concat(), script, "success.log");
     assert_eq!(out.code, 0, "{out:?}");
@@ -328,24 +328,26 @@ fn the_doctor_finds_what_is_missing() {
     };
     let out = doctor(&[]);
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stdout.contains("     ok QEMU    QEMU emulator version 99.0 (fake)\n"), "{out:?}");
-    assert!(out.stdout.contains("with 3 tests\n     ok Xens    fake at hand\n"), "{out:?}");
-    assert!(out.stdout.contains("   note plugin  "), "{out:?}");
+    assert!(out.stdout.contains("     ok QEMU     QEMU emulator version 99.0 (fake)\n"), "{out:?}");
+    assert!(out.stdout.contains("with 3 tests\n     ok Xens     fake at hand\n"), "{out:?}");
+    assert!(out.stdout.contains("   note plugin   "), "{out:?}");
+    let why = "   note boot     not tried: nothing matches";
+    assert!(out.stdout.contains(why), "{out:?}");
     assert!(!out.stdout.contains("MISSING"), "{out:?}");
 
     let out = doctor(&["--qemu", "/nowhere/qemu"]);
     assert_eq!(out.code, 69, "{out:?}");
-    assert!(out.stdout.contains("MISSING QEMU    /nowhere/qemu is not installed"), "{out:?}");
+    assert!(out.stdout.contains("MISSING QEMU     /nowhere/qemu is not installed"), "{out:?}");
     fs::remove_file(world.path("xen")).unwrap();
     let out = doctor(&[]);
-    assert!(out.stdout.contains("MISSING Xens    fake: there is no Xen at "), "{out:?}");
+    assert!(out.stdout.contains("MISSING Xens     fake: there is no Xen at "), "{out:?}");
 
     fs::remove_file(world.path("xtf")).unwrap();
     world.fetching("whole");
     let mut command = world.command(&["doctor", "--image", "xtf"], "print", "good.log");
     let out = Output::from(command.env("PATH", "").output().unwrap());
     assert_eq!(out.code, 69, "{out:?}");
-    assert!(out.stdout.contains("MISSING image   there is no image at xtf; build it"), "{out:?}");
-    let why = "MISSING Xens    deb not yet at hand: dpkg-deb is not installed";
+    assert!(out.stdout.contains("MISSING image    there is no image at xtf; build it"), "{out:?}");
+    let why = "MISSING Xens     deb not yet at hand: dpkg-deb is not installed";
     assert!(out.stdout.contains(why), "{out:?}");
 }

@@ -52,12 +52,12 @@ fn the_guest_is_told_the_cases_and_judged_by_them() {
 fn tables() {
     let world = World::new();
     let out = list(&world, &[]);
-    let first = "example  functional   30 s  A title (2 cases; pv64)\n";
+    let first = "example  functional  300 s  A title (2 cases; pv64)\n";
     assert!(out.stdout.starts_with(first), "{out:?}");
     assert_eq!(out.stdout.lines().count(), 3);
     let out = list(&world, &["args/list/*", "--cases"]);
     let table =
-        "args  functional   30 s  A title (2 cases; pv64)\n    args/list/a\n    args/list/b\n";
+        "args  functional  300 s  A title (2 cases; pv64)\n    args/list/a\n    args/list/b\n";
     assert_eq!(out.stdout, table, "{out:?}");
     assert_eq!(list(&world, &["!args"]).stdout.lines().count(), 2);
 }

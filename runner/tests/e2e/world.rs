@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
@@ -14,6 +14,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+/// For what comes sooner or later, whatever else the machine has to do: only a test that fails
+/// waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until something is so.
+#[track_caller]
+pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(10));
+    }
+}
 
 /// A file of tests/fixtures.
 pub fn fixture(name: &str) -> PathBuf {
@@ -53,7 +67,7 @@ impl World {
         let world = World { dir: tempfile::tempdir().unwrap() };
         world.file(
             "xtf-runner.toml",
-            "default-xen = ['fake']\n[hypervisor.fake]\npath = 'xen'\n[qemu]\nboot-timeout-s = 30\n",
+            "default-xen = ['fake']\n[hypervisor.fake]\npath = 'xen'\n[qemu]\nboot-timeout-s = 300\n",
         );
         // The least that passes for a Xen: ELF32 and a multiboot header.
         let mut xen = b"\x7fELF\x01\x01\x01\0".to_vec();
@@ -71,7 +85,7 @@ impl World {
                 format!(
                     "{{'name':'{name}','title':'A title','category':'functional',\
                      'environments':['pv64'],'needs':[],'own_boot':false,'vcpus':1,\
-                     'timeout_s':30,'default':true,'kills':['0.9'],'cases':[{cases}]}}\n"
+                     'timeout_s':300,'default':true,'kills':['0.9'],'cases':[{cases}]}}\n"
                 )
                 .replace('\'', "\"")
             })
@@ -92,6 +106,13 @@ impl World {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
+    }
+
+    /// Gives the test `args`, and no other, one second.
+    pub fn hurry_args(&self) {
+        let path = self.path("xtf-runner.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(path, config + "[test.args]\ntimeout-s = 1\n").unwrap();
     }
 
     /// Writes an ELF file with one section.
@@ -260,7 +281,7 @@ pub struct FakeQemus {
 impl FakeQemus {
     /// Waits for their death, which the pipe shows as hang-up; kills them if they just live on.
     pub fn die(self) -> bool {
-        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+        let patience = Timespec::try_from(PATIENCE).unwrap();
         let mut fds = [PollFd::new(&self.pipe, PollFlags::empty())];
         let dead = poll(&mut fds, Some(&patience)).unwrap() == 1;
         if !dead {

@@ -19,19 +19,21 @@ use kernel::hypercall::any::Arena;
 use kernel::memory::{NON_CANONICAL, PAGE_SIZE, XEN_RANGE};
 use kernel::{Case, Category, Context, Need, Outcome, Stop, Test, console, expect_that, println};
 use livepatch::program::Rng;
+use protocol::console::INDENT;
+use protocol::programs::{EVERY, FROM, HYPERCALL_FUZZ, PERFORMED, SEED, STEP, STEPS};
 
 use calls::{CALLS, Kind, LEFT_OUT, MULTICALL, PRIVILEGED, left_out};
 
 /// The test.
 pub const TEST: Test = Test {
-    name: "hypercall-fuzz",
+    name: HYPERCALL_FUZZ,
     title: "Random hypercalls from a domain without privileges",
     category: Category::Special,
     needs: &[Need::Unprivileged],
     own_boot: true,
     default: false,
     timeout_s: 300,
-    parameters: &["seed", "steps", "from", "every"],
+    parameters: &[SEED, STEPS, FROM, EVERY],
     cases: &[Case::new("xen_lives_on_and_grants_nothing", fuzz)],
     ..Test::DEFAULT
 };
@@ -47,10 +49,10 @@ const WILD_ADDRESSES: [u64; 3] = [NON_CANONICAL, XEN_RANGE, u64::MAX];
 const CANARY: usize = 64 << 10;
 
 fn fuzz(context: &Context) -> Outcome {
-    let seed = context.parameter("seed", 1)?;
-    let steps = context.parameter("steps", 1000)?;
-    let from = context.parameter("from", 0)?;
-    let every = context.parameter("every", 1)?.max(1);
+    let seed = context.parameter(SEED, 1)?;
+    let steps = context.parameter(STEPS, 1000)?;
+    let from = context.parameter(FROM, 0)?;
+    let every = context.parameter(EVERY, 1)?.max(1);
     for (number, sub_op, why) in LEFT_OUT {
         let name = CALLS[*number as usize].0;
         match sub_op {
@@ -68,7 +70,7 @@ fn fuzz(context: &Context) -> Outcome {
         }
         let name = CALLS[number as usize].0;
         if step == from || step % every == 0 {
-            println!("  #> seed={seed} step={step} {name} {args:x?}");
+            println!("{INDENT}{PERFORMED}{SEED}={seed} {STEP}={step} {name} {args:x?}");
             console::drain();
         }
         let answer = source.arena.perform(number, args);

@@ -11,7 +11,7 @@ use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::{Func, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NOTE};
 use livepatch::payload::{Chunk, Elf, Function, Old, Payload, Replacement, code};
 
-use super::{
+use super::claims::{
     EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, MARK, NAME, OTHER, accepted, base, each, file_accepted,
     file_refused, file_shows, load, refused, since_4_14, works,
 };

@@ -8,7 +8,7 @@ use livepatch::abi::SECTION_COUNT_LIMIT;
 use livepatch::payload::wire::{Ehdr, SHT_PROGBITS, SHT_STRTAB, Shdr};
 use livepatch::payload::{Data, Elf, Section};
 
-use super::{
+use super::claims::{
     EINVAL, EOPNOTSUPP, base, bytes_refused, bytes_work, each, file_refused, file_shows, junk,
     refused, works,
 };
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("header/e_shnum_1023_works", |c| {
-        file_shows(c, super::MARK, &with_sections(c, 1023)?.to_bytes())
+        file_shows(c, super::claims::MARK, &with_sections(c, 1023)?.to_bytes())
     }),
     Case::new("header/e_shnum_1024_is_eopnotsupp", |c| {
         file_refused(c, EOPNOTSUPP, &with_sections(c, SECTION_COUNT_LIMIT)?.to_bytes())
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         elf.ehdr.e_shoff += 3;
         let mut file = elf.to_bytes();
         file.splice(place..place, [0; 3]);
-        file_shows(c, super::MARK, &file)
+        file_shows(c, super::claims::MARK, &file)
     }),
     Case::new("header/section_table_cut_by_1_byte_is_einval", |c| {
         bytes_refused(c, EINVAL, |f| f.truncate(f.len() - 1))

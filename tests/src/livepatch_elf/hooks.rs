@@ -6,7 +6,7 @@ use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::wire::{SHF_WRITE, SHT_NOTE};
 use livepatch::payload::{Area, Elf, Function, Hook, HookBody, Payload, code};
 
-use super::{
+use super::claims::{
     EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, load,
     since_4_14,
 };

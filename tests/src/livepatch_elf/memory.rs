@@ -10,7 +10,7 @@ use livepatch::abi::{Call, In, Name, Upload};
 use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, SHT_NOBITS, Sym};
 use livepatch::payload::{Data, Elf, Section, Symbol};
 
-use super::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
+use super::claims::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing),

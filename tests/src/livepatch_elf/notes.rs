@@ -14,7 +14,7 @@ use livepatch::payload::wire::{
 };
 use livepatch::payload::{Data, Elf, Function, Note, Payload, Section, Symbol, code};
 
-use super::{
+use super::claims::{
     EEXIST, EINVAL, ENODATA, EOPNOTSUPP, MARK, OTHER, base, checks_xen_depends_first, each,
     file_accepted, file_refused, file_shows, load, refused, since_4_14, works,
 };
@@ -133,7 +133,7 @@ pub(super) const CASES: &[Case] = &[
     // What it is to be applied on top of: compared when it is.
     Case::new("depends/other_id_is_accepted_but_not_applied", |c| {
         each([&b"another"[..], &[1], &[0x5A; 20]], |id| {
-            let loaded = load(c, super::NAME, &base(c)?.depends(id).to_bytes())?;
+            let loaded = load(c, super::claims::NAME, &base(c)?.depends(id).to_bytes())?;
             loaded.action(ActionCmd::Apply).must_be(EINVAL)?;
             loaded.must_be(livepatch::abi::State::Checked, Answer::SUCCESS)
         })

@@ -12,11 +12,11 @@ use livepatch::payload::wire::{
 };
 use livepatch::payload::{Area, Chunk, Data, Elf, Function, Payload, Section, Symbol, code};
 
-use super::probe;
-use super::{
+use super::claims::{
     EINVAL, EOPNOTSUPP, EOVERFLOW, MARK, define, each, file_accepted, file_refused, file_shows,
     refused, works,
 };
+use super::probe;
 use crate::support::target;
 
 /// The field before any relocation, and its size.

@@ -15,12 +15,12 @@ use livepatch::payload::{
     Area, Chunk, Data, Elf, Function, Hook, HookBody, Old, Payload, Replacement, Section, code,
 };
 
-use super::hooks::without_code;
-use super::probe::{self, NO, YES};
-use super::{
+use super::claims::{
     EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, junk,
     load, refused, since_4_14, works,
 };
+use super::hooks::without_code;
+use super::probe::{self, NO, YES};
 use crate::support::target;
 
 const LIMIT: u64 = PAYLOAD_SIZE_MAX as u64;

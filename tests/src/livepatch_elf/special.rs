@@ -8,10 +8,10 @@ use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{R_X86_64_PC32, SHF_ALLOC, SHT_PROGBITS};
 use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, HookBody, Payload, Section};
 
-use super::probe::{self, YES};
-use super::{
+use super::claims::{
     EINVAL, ENOSPC, ERANGE, MARK, base, each, file_accepted, file_refused, file_shows, since_4_14,
 };
+use super::probe::{self, YES};
 use crate::support::target;
 
 const ALT: Area = Area::loaded(".altinstructions", 0, 1);

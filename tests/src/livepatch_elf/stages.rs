@@ -10,7 +10,7 @@ use livepatch::payload::wire::{
 };
 use livepatch::payload::{Elf, Hook, HookBody, Symbol, code};
 
-use super::{
+use super::claims::{
     EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, OTHER, base, checks_xen_depends_first,
     file_refused, junk, load, refused, since_4_14,
 };

@@ -11,7 +11,7 @@ use livepatch::payload::wire::{
 };
 use livepatch::payload::{Area, Elf, Function, Payload, Symbol, code};
 
-use super::{
+use super::claims::{
     EEXIST, EINVAL, ENOENT, EOPNOTSUPP, MARK, OTHER, accepted, base, each, file_accepted,
     file_refused, file_shows, load, refused, since_4_14, works,
 };
@@ -85,7 +85,7 @@ pub(super) const CASES: &[Case] = &[
             .function(Function::named("xen_extra_version", code::return_address("text")))
             .rodata("text", livepatch::payload::Chunk::address_of("value"));
         let mut elf = payload.elf();
-        super::define(&mut elf, "value", u64::from_le_bytes(*b"-absolu\0"));
+        super::claims::define(&mut elf, "value", u64::from_le_bytes(*b"-absolu\0"));
         file_shows(c, "-absolu", &elf.to_bytes())
     }),
     Case::new("symbols/common_is_einval", |c| at(c, SHN_COMMON, EINVAL)),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use kernel::hypercall::symbols;
 use kernel::xen::{point_release, release};
 use kernel::{Answer, Context, Deviation, Errno, Outcome, Stop, expect, expect_that};
-use livepatch::abi::{ActionCmd, Call, List, NAME_SIZE_MAX, Name, Out, State, Status};
+use livepatch::abi::{ActionCmd, Call, List, ListBuffers, NAME_SIZE_MAX, Name, State};
 use livepatch::payload::wire::{R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHT_NOBITS};
 use livepatch::payload::{Area, Chunk, Function, Hook, HookBody, Payload, Replacement, code};
 
@@ -82,25 +82,10 @@ pub fn list_metadata(context: &Context) -> Outcome {
 /// the names. Whatever it answers, Xen stays within the buffers.
 fn list(context: &Context, nr: u32, stated: u32) -> (Answer, Vec<u8>) {
     let livepatch = context.livepatch();
-    let room = nr as usize;
-    let mut status = alloc::vec![Status::default(); room];
-    let mut names = alloc::vec![0u8; room * NAME_SIZE_MAX];
-    let mut lengths = alloc::vec![0u32; room];
-    let mut metadata = alloc::vec![0u8; 64];
-    let mut metadata_lengths = alloc::vec![0u32; room];
-    let call = List {
-        nr,
-        name_total_size: stated,
-        metadata_total_size: stated,
-        status: Out::from_slice(&mut status),
-        name: Out::from_slice(&mut names),
-        len: Out::from_slice(&mut lengths),
-        metadata: Out::from_slice(&mut metadata),
-        metadata_len: Out::from_slice(&mut metadata_lengths),
-        ..List::EMPTY
-    };
+    let mut buffers = ListBuffers::new(nr as usize, 64, 0);
+    let call = List { name_total_size: stated, metadata_total_size: stated, ..buffers.list(0, nr) };
     let answer = livepatch.call(&Call::list(livepatch.version, call));
-    (answer, names)
+    (answer, buffers.names)
 }
 
 /// b145b4a39c: each name takes as much room as it is long.

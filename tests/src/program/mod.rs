@@ -17,6 +17,7 @@ use livepatch::program::{
     ActionArg, FunctionSpec, FunctionTarget, NameArg, Op, PayloadSpec, Step, parse,
 };
 use perform::Performer;
+use protocol::programs::DIVERGED_AT;
 
 use crate::support;
 
@@ -170,7 +171,7 @@ impl<'c> Session<'c> {
     ///
     /// # Errors
     /// A [`Stop::Error`] when something will not go.
-    pub fn remove_all(&self) -> Result<Vec<alloc::string::String>, Stop> {
+    pub fn remove_all(&self) -> Result<Vec<String>, Stop> {
         self.context.livepatch().remove_all()
     }
 }
@@ -182,9 +183,14 @@ pub fn what_it_says() -> (u32, Option<String>) {
 }
 
 /// What went wrong at a step, for people and for the runner.
-pub fn failure(number: usize, step: &Step, divergence: &Divergence) -> Stop {
+pub fn describe(number: usize, step: &Step, divergence: &Divergence) -> String {
     let step = step.to_string();
-    Stop::Failure(format!("step {number}: {step}\n{divergence}"))
+    format!("{DIVERGED_AT}{number}: {step}\n{divergence}")
+}
+
+/// The failure of a case at that step.
+pub fn failure(number: usize, step: &Step, divergence: &Divergence) -> Stop {
+    Stop::Failure(describe(number, step, divergence))
 }
 
 /// Performs the steps of a text, each of which must get its answer.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::memory::{Memory, within};
 use super::sections::Sections;
-use super::{
+use super::terms::{
     Address, Base, Neighbours, Refusal, Result, Unforeseen, XenSymbol, check, lethal, number,
     unknown, until_nul,
 };

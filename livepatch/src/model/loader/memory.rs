@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::sections::Sections;
-use super::{Address, Base, Neighbours, Result, XenSymbol, check, lethal, number, unknown};
+use super::terms::{Address, Base, Neighbours, Result, XenSymbol, check, lethal, number, unknown};
 use crate::Errno;
 use crate::model::rules::Rules;
 use crate::payload::Rela;

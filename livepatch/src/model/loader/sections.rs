@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytemuck::pod_read_unaligned;
 
-use super::{Result, check, lethal, unknown};
+use super::terms::{Result, check, lethal, unknown};
 use crate::Errno;
 use crate::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 use crate::payload::wire::{

@@ -10,11 +10,11 @@ use std::path::{Component, Path};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::cli::Environment;
+use crate::base::environment::Environment;
+use crate::base::status::Status;
 use crate::results::{
     Attempt, Boot, Case, CaseCounts, Document, Expected, Known, KnownVerdict, Place, Test, Word,
 };
-use crate::status::Status;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

@@ -1,0 +1,120 @@
+//! What a trap finds, and the code that stores it.
+//!
+//! Each environment makes its entry stubs by [`trap_stubs!`]: what the CPU or Xen has pushed differs in
+//! the first instructions and the last ones, the frame between is the same.
+
+/// The registers that a trap found, as the entry code stores them.
+///
+/// Below `vector` is what this crate pushes, from `error` upwards what the CPU (or Xen, for a
+/// PV guest, after the stub has popped its extra rcx and r11) pushed.
+#[derive(Clone, Debug)]
+#[repr(C)]
+#[expect(missing_docs, reason = "register names")]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// The exception vectors that have an entry stub; interrupts are never enabled.
+pub const VECTORS: usize = 32;
+
+/// Vectors whose frame carries an error code: #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX.
+pub const WITH_ERROR_CODE: u32 = {
+    let vectors = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
+    let mut mask = 0;
+    let mut i = 0;
+    while i < vectors.len() {
+        mask |= 1 << vectors[i];
+        i += 1;
+    }
+    mask
+};
+
+/// The stubs of an environment: one for each vector, and a table of their addresses,
+/// `trap_addresses_MODE`.
+///
+/// `entry` are instructions that leave on the stack what hardware would have pushed. `exit` begins
+/// with the stack as far as the vector popped, and returns. `further` is code that may jump to
+/// `trap_common_MODE` with something else in place of the vector. The registers are in this order:
+///
+/// ```text
+/// rsp ->  15 registers | vector | error | rip cs rflags rsp ss
+/// ```
+macro_rules! trap_stubs {
+    (
+        mode: $mode:literal, dispatch: $dispatch:path,
+        entry: [$($entry:literal),*], exit: [$($exit:literal),*], further: [$($further:literal),*]
+        $(, $name:ident = const $value:expr)* $(,)?
+    ) => {
+        core::arch::global_asm!(
+            ".pushsection .text",
+            concat!("trap_common_", $mode, ":"),
+            "    push rdi; push rsi; push rdx; push rcx; push rax; push r8; push r9; push r10",
+            "    push r11; push rbx; push rbp; push r12; push r13; push r14; push r15",
+            "    cld",
+            "    mov rdi, rsp",
+            "    call {dispatch}",
+            "    pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; pop r11",
+            "    pop r10; pop r9; pop r8; pop rax; pop rcx; pop rdx; pop rsi; pop rdi",
+            $($exit,)*
+            //
+            concat!(".macro TRAP_STUB_", $mode, " vec"),
+            concat!("trap_", $mode, "_\\vec:"),
+            $($entry,)*
+            ".if (({with_error_code} >> \\vec) & 1) == 0",
+            "    push 0",
+            ".endif",
+            "    push \\vec",
+            concat!("    jmp trap_common_", $mode),
+            ".endm",
+            concat!(".macro TRAP_ADDRESS_", $mode, " vec"),
+            concat!("    .quad trap_", $mode, "_\\vec"),
+            ".endm",
+            ".altmacro",
+            ".set vec, 0",
+            ".rept {vectors}",
+            concat!("    TRAP_STUB_", $mode, " %vec"),
+            "    .set vec, vec + 1",
+            ".endr",
+            $($further,)*
+            ".popsection",
+            //
+            ".pushsection .rodata, \"a\", @progbits",
+            ".balign 8",
+            concat!(".global trap_addresses_", $mode),
+            concat!("trap_addresses_", $mode, ":"),
+            ".set vec, 0",
+            ".rept {vectors}",
+            concat!("    TRAP_ADDRESS_", $mode, " %vec"),
+            "    .set vec, vec + 1",
+            ".endr",
+            ".noaltmacro",
+            ".popsection",
+            vectors = const $crate::trap::VECTORS,
+            with_error_code = const $crate::trap::WITH_ERROR_CODE,
+            dispatch = sym $dispatch,
+            $($name = const $value,)*
+        );
+    };
+}
+pub(crate) use trap_stubs;

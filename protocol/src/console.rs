@@ -1,0 +1,86 @@
+//! The guest's words on the console: XTF's banner and last line around nested KTAP.
+//!
+//! Upstream's `xtf-runner` reads the first two lines and the last one; KTAP is documented with the
+//! Linux kernel (`dev-tools/ktap`). The guest prints, the runner's judge reads. Lines of a test's
+//! cases are indented by [`INDENT`].
+
+/// The first line.
+pub const BANNER: &str = "--- Xen Test Framework ---";
+/// The second line; the environment's banner and paging mode follow.
+pub const ENVIRONMENT: &str = "Environment: ";
+/// Begins a KTAP document, or that of a subtest; the version follows.
+pub const KTAP: &str = "KTAP version ";
+/// The version of KTAP that is spoken.
+pub const KTAP_VERSION: &str = "1";
+/// Begins a plan; the number of results follows.
+pub const PLAN: &str = "1..";
+/// In front of the lines of a subtest.
+pub const INDENT: &str = "  ";
+/// Begins a line that explains.
+pub const DIAGNOSTIC: &str = "# ";
+/// In a diagnostic: the name of the test whose cases follow.
+pub const SUBTEST: &str = "Subtest: ";
+/// Begins the result line of what holds, is skipped, or succeeds; number and name follow.
+pub const OK: &str = "ok ";
+/// Begins every other result line.
+pub const NOT_OK: &str = "not ok ";
+/// Between the name of a result line and its directive: one of the next three, and why.
+pub const DIRECTIVE: &str = " # ";
+/// Directive of an [`OK`] line: the claim does not apply.
+pub const SKIP: &str = "SKIP";
+/// Directive of a [`NOT_OK`] line: the test could not do its work.
+pub const ERROR: &str = "ERROR";
+/// Directive of a [`NOT_OK`] line: Xen broke the claim in a known way, which is tolerated.
+pub const XFAIL: &str = "XFAIL";
+/// Begins the last line; a [`Status`] follows.
+pub const RESULT: &str = "Test result:";
+
+/// Diagnostic before the plan: Xen's version and, in parentheses, its changeset.
+pub const XEN: &str = "xen: ";
+/// Diagnostic before the plan: Xen's command line, as Xen keeps it.
+pub const XEN_COMMAND_LINE: &str = "xen command line: ";
+/// Diagnostic before the plan: what Xen says against an option of its command line.
+pub const XEN_REFUSES: &str = "xen refuses: ";
+
+/// Diagnostic: the guest panicked; place and message follow.
+pub const PANIC: &str = "PANIC ";
+/// Diagnostic: a trap that nobody expected; its name follows, registers come in further lines.
+pub const TRAP: &str = "TRAP ";
+/// Diagnostic after [`PANIC`]: return addresses, each in hexadecimal after a blank.
+pub const BACKTRACE: &str = "backtrace:";
+
+/// The whole line that a guest prints before it waits for its last words ([`crate::cmdline`]).
+pub const WAITING: &str = "# waiting for words";
+
+/// The status of a test or of the whole run, in XTF's words, best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Status {
+    /// Every claim that was checked holds.
+    Success,
+    /// Nothing was checked, for a stated reason.
+    Skip,
+    /// A test could not do its work.
+    Error,
+    /// Xen broke a claim.
+    Failure,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Success, Self::Skip, Self::Error, Self::Failure];
+
+    /// The word after [`RESULT`].
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "SUCCESS",
+            Self::Skip => "SKIP",
+            Self::Error => "ERROR",
+            Self::Failure => "FAILURE",
+        }
+    }
+
+    /// The status that `word` stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == word)
+    }
+}

@@ -1,0 +1,34 @@
+//! What the guest, the runner, the QEMU plugin and the fuzzer agree on.
+//!
+//! These programs are built separately and talk through a console, an ELF file, a command line and
+//! shared memory. Every word, name, layout and limit that two of them have to know is defined here,
+//! once. The crate does nothing by itself: no I/O, no allocation, no dependency. It is `no_std`, so
+//! that each of them can use it.
+//!
+//! | Module | Who tells whom |
+//! |---|---|
+//! | [`metadata`] | the image tells the runner which tests it holds |
+//! | [`image`] | the runner writes into the image and reads from it, by section |
+//! | [`cmdline`] | the runner tells the guest what to run and how to end |
+//! | [`wildcard`] | both read the same patterns for names |
+//! | [`console`] | the guest tells the runner what came of it |
+//! | [`programs`] | tests that the runner drives: their names, parameters, answers and limits |
+//! | [`letterbox`] | guest and plugin exchange inputs and answers in the guest's memory |
+//! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
+//! | [`plugin`] | the runner tells the plugin what to count, the plugin counts |
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod cmdline;
+pub mod console;
+pub mod image;
+pub mod letterbox;
+pub mod mailbox;
+pub mod metadata;
+pub mod plugin;
+pub mod programs;
+pub mod wildcard;

@@ -1,0 +1,133 @@
+//! What an image says about its tests: the words in the section [`crate::image::META`].
+//!
+//! Each line is a JSON object that describes one test. Its strings for environments, categories and
+//! needs are the names that the types here have.
+
+use core::fmt;
+
+/// A kind of guest, in XTF's terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Environment {
+    /// Paravirtualised: ring 3, page tables checked by Xen.
+    Pv64,
+    /// Hardware-assisted without emulated devices.
+    Pvh64,
+    /// Hardware-assisted with a device model.
+    Hvm64,
+}
+
+impl Environment {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pv64, Self::Pvh64, Self::Hvm64];
+
+    /// The name in metadata and selections.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pv64 => "pv64",
+            Self::Pvh64 => "pvh64",
+            Self::Hvm64 => "hvm64",
+        }
+    }
+
+    /// What the guest calls it on its console ([`crate::console::ENVIRONMENT`]), in front of the
+    /// paging mode.
+    pub const fn banner(self) -> &'static str {
+        match self {
+            Self::Pv64 => "PV 64bit",
+            Self::Pvh64 => "PVH 64bit",
+            Self::Hvm64 => "HVM 64bit",
+        }
+    }
+
+    /// Whether the guest runs on hardware page tables of its own (PVH or HVM).
+    pub const fn is_hvm(self) -> bool {
+        !matches!(self, Self::Pv64)
+    }
+}
+
+/// XTF's form: the banner and, in parentheses, the paging mode.
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (Long mode 4 levels)", self.banner())
+    }
+}
+
+/// What a test is for, in XTF's terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Category {
+    /// Checks an interface; expected to pass everywhere.
+    Functional,
+    /// Checks that a security advisory is fixed.
+    Xsa,
+    /// Tells something about the machine or the framework.
+    Utility,
+    /// Runs only when named.
+    Special,
+    /// Not finished, or known to harm some hypervisors.
+    InDevelopment,
+}
+
+impl Category {
+    /// XTF's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Functional => "functional",
+            Self::Xsa => "xsa",
+            Self::Utility => "utility",
+            Self::Special => "special",
+            Self::InDevelopment => "in-development",
+        }
+    }
+}
+
+/// What a test cannot do without; where it is missing the test is skipped, and says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Being the control domain.
+    Privileged,
+    /// Not being it: what Xen refuses everybody else.
+    Unprivileged,
+    /// A Xen built with livepatching, whose sysctl interface version was found.
+    Livepatch,
+}
+
+impl Need {
+    /// The name in the metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Unprivileged => "unprivileged",
+            Self::Livepatch => "livepatch",
+        }
+    }
+}
+
+/// Whether `name` can be a test's: it ends up in comma-separated lists, boot command lines and file
+/// names, so it has ASCII letters, digits and any of `-_.~+`, and is not empty.
+pub const fn is_test_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        let byte = bytes[i];
+        if !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+') {
+            return false;
+        }
+        i += 1;
+    }
+    !bytes.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_test_name;
+
+    #[test]
+    fn names_of_tests() {
+        for good in ["a", "livepatch-list", "xsa_1.2~rc+1"] {
+            assert!(is_test_name(good), "{good}");
+        }
+        for bad in ["", "a b", "a,b", "a/b", "a*", "a?", "!a", "\u{e4}", "a\"", "a\\"] {
+            assert!(!is_test_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What every room may use: the exit codes and the error type, processes, signals, patterns, hashes,
+//! names that are nearly right, and the two outputs of the program.
+//!
+//! Nothing here knows Xen, QEMU, or a test.
+
+pub mod environment;
+pub mod exit;
+pub mod hash;
+pub mod lines;
+pub mod output;
+pub mod pattern;
+pub mod process;
+pub mod shell;
+pub mod signals;
+pub mod status;
+pub mod suggest;

@@ -1,0 +1,282 @@
+//! `xtf-runner bench`: how long things take, and how that compares.
+//!
+//! A round measures everything once, one after the other, and the rounds repeat: what else the
+//! machine does meets all quantities alike, so that ratios hold where times don't.
+
+mod figures;
+mod stopwatch;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::slice;
+use std::time::{Duration, Instant};
+
+use figures::{Figures, Quantity};
+use protocol::programs::BENCH_HYPERCALL;
+use stopwatch::Stopwatch;
+
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::write_out;
+use crate::base::signals::StopSignal;
+use crate::cli::BenchArgs;
+use crate::image::{Image, TestMeta};
+use crate::machine::as_dom0::AsDom0;
+use crate::machine::logs::RunLogs;
+use crate::machine::qemu::BootMode;
+use crate::machine::qemu::Qemu;
+use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::session::Session;
+use crate::machine::session::cpus;
+use crate::machine::snapshot::FromSnapshot;
+use crate::machine::snapshot::SnapshotUse;
+use crate::plan::config::Hypervisor;
+use crate::plan::select::{Selected, Wanted};
+use crate::plan::spec::MachineSpec;
+use crate::plan::{self, Boot, How, Sharing};
+use crate::results::event::{Listener, RunEvent};
+use crate::results::policy::Policy;
+use crate::xen::hypervisor::XenUnderTest;
+
+/// The test that is as small as one of upstream's.
+const SMALL_TEST: &str = "example";
+
+const FLOOR: Quantity = Quantity { name: "boot, no test", base: None };
+const TO_GUEST: Quantity = Quantity { name: "  up to the guest's first line", base: None };
+const LEAVING: Quantity = Quantity { name: "  from its last line to QEMU's end", base: None };
+const PLAIN: Quantity = Quantity { name: "boot, no test, real time", base: Some(FLOOR.name) };
+const SMALL: Quantity = Quantity { name: "one small test, to its result", base: None };
+const CONTINUED: Quantity = Quantity { name: "  from a snapshot", base: Some(SMALL.name) };
+const UPSTREAM: Quantity = Quantity { name: "  upstream's image", base: Some(SMALL.name) };
+const SUITE: Quantity = Quantity { name: "suite", base: None };
+const SUITE_JOBS: Quantity = Quantity { name: "  -j", base: Some(SUITE.name) };
+const BOOTED: Quantity = Quantity { name: "  --isolate --snapshot never", base: Some(SUITE.name) };
+const ISOLATED: Quantity = Quantity { name: "  --isolate", base: Some(SUITE.name) };
+const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SUITE.name) };
+
+/// Runs the command.
+pub fn bench(args: &BenchArgs) -> Result<Exit> {
+    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let ready = on.obtain()?;
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let jobs = args.jobs.unwrap_or_else(cpus);
+    let suite = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
+    let upstream = args.against.as_deref().map(upstream_image).transpose()?;
+    let bench = Bench { rig: &rig, ready: &ready, jobs, stop: &StopSignal::install()? };
+
+    let mut figures = Figures::new(&ready.provenance, &rig.version, cpus().get(), jobs.get());
+    let mut worst = Exit::Success;
+    for round in 1..=args.rounds.get() {
+        eprintln!("round {round} of {}", args.rounds);
+        for &environment in &args.env {
+            bench.boots(environment, upstream.as_ref(), &mut figures)?;
+        }
+        if !args.no_suite {
+            worst = worst.max(bench.suite(&suite, &args.env, &mut figures)?);
+        }
+        if bench.stop.requested().is_some() {
+            break;
+        }
+    }
+    figures.compare();
+    if args.json {
+        let json = serde_json::to_string_pretty(&figures).io("write", Path::new("the figures"))?;
+        write_out(&(json + "\n"))?;
+    } else {
+        write_out(&figures.text())?;
+    }
+    Ok(bench.stop.requested().unwrap_or(worst))
+}
+
+/// An image about whose tests nothing is known, and where it boots.
+fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
+    let path = path.canonicalize().io("find the image", path)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let hvm = name.is_some_and(|name| name.starts_with("test-hvm"));
+    let environment = if hvm { Environment::Pvh64 } else { Environment::Pv64 };
+    Ok((Image { path, tests: Vec::new() }, environment))
+}
+
+struct Bench<'a> {
+    rig: &'a Testbed,
+    ready: &'a XenUnderTest,
+    jobs: NonZeroUsize,
+    stop: &'a StopSignal,
+}
+
+impl Bench<'_> {
+    /// One round of single boots.
+    fn boots(
+        &self,
+        environment: Environment,
+        upstream: Option<&(Image, Environment)>,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let place = Some(environment);
+        let none = self.boot(&self.rig.image, environment, BootMode::Fast, &[])?;
+        let plain = self.boot(&self.rig.image, environment, BootMode::Plain, &[])?;
+        let example = self.named(SMALL_TEST)?;
+        let small = self.boot(&self.rig.image, environment, BootMode::Fast, &example)?;
+        let continued = self.second_boot(environment, &example)?;
+        for (quantity, sample) in [
+            (&FLOOR, none.whole()),
+            (&TO_GUEST, none.to_guest()),
+            (&LEAVING, none.leaving()),
+            (&PLAIN, plain.whole()),
+            (&SMALL, small.to_result()),
+            (&CONTINUED, continued.to_result()),
+        ] {
+            self.add(figures, quantity, environment, sample)?;
+        }
+        if let Some((image, _)) = upstream.filter(|(_, place)| *place == environment) {
+            let theirs = self.boot(image, environment, BootMode::Fast, &[])?;
+            self.add(figures, &UPSTREAM, environment, theirs.to_result())?;
+        }
+        // In real time: in a fast boot the guest's clock counts instructions.
+        let inside = self.named(BENCH_HYPERCALL)?;
+        let inside = self.boot(&self.rig.image, environment, BootMode::Plain, &inside)?;
+        for (what, time) in &inside.figures {
+            figures.add_named(&format!("hypercall {what}"), None, place, *time);
+        }
+        Ok(())
+    }
+
+    /// One round of the suite, in all environments together.
+    fn suite(
+        &self,
+        tests: &[Selected],
+        environments: &[Environment],
+        figures: &mut Figures,
+    ) -> Result<Exit> {
+        let mut worst = Exit::Success;
+        use Sharing::{Allowed, Isolated};
+        use SnapshotUse::{Auto, Never};
+        let one = NonZeroUsize::MIN;
+        for (quantity, sharing, snapshot, jobs) in [
+            (&SUITE, Allowed, Never, one),
+            (&SUITE_JOBS, Allowed, Never, self.jobs),
+            (&BOOTED, Isolated, Never, one),
+            (&ISOLATED, Isolated, Auto, one),
+            (&ISOLATED_JOBS, Isolated, Auto, self.jobs),
+        ] {
+            let machine = |xen: &Hypervisor, test: &TestMeta| self.rig.on.config.machine(xen, test);
+            let how = How { sharing, partition: None, machine: &machine };
+            let boots = plan::boots(tests, slice::from_ref(&self.rig.on.xen), environments, &how);
+            let start = Instant::now();
+            let how = Way { image: &self.rig.image, mode: BootMode::Fast, snapshot, jobs };
+            let exit = self.run(&how, boots, &mut Failures)?;
+            if self.stop.requested().is_some() {
+                return Ok(worst);
+            }
+            figures.add(quantity, None, start.elapsed());
+            worst = worst.max(exit);
+        }
+        Ok(worst)
+    }
+
+    fn add(
+        &self,
+        figures: &mut Figures,
+        quantity: &Quantity,
+        environment: Environment,
+        sample: Option<Duration>,
+    ) -> Result<()> {
+        match sample {
+            Some(sample) => figures.add(quantity, Some(environment), sample),
+            None if self.stop.requested().is_some() => {}
+            None => {
+                let (what, place) = (quantity.name.trim(), environment.name());
+                return Err(Error::Data(format!(
+                    "{what} ({place}): the guest never came to its last line; \
+                     `xtf-runner run {SMALL_TEST} --env {place}` shows more"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The selection of one test.
+    fn named(&self, name: &str) -> Result<Vec<Selected>> {
+        let words = [name.to_owned()];
+        let wanted = Wanted { words: &words, ..Wanted::default() };
+        let everywhere = [Environment::Pv64, Environment::Pvh64];
+        plan::choose(&self.rig.image, wanted, &everywhere)
+    }
+
+    /// A boot of `image` for `tests`.
+    fn boot(
+        &self,
+        image: &Image,
+        environment: Environment,
+        mode: BootMode,
+        tests: &[Selected],
+    ) -> Result<Stopwatch> {
+        let mut watch = Stopwatch::default();
+        let jobs = NonZeroUsize::MIN;
+        let how = Way { image, mode, snapshot: SnapshotUse::Never, jobs };
+        self.run(&how, vec![small_boot(environment, tests)], &mut watch)?;
+        Ok(watch)
+    }
+
+    /// A boot for `tests` from a snapshot that the boot before it has made.
+    fn second_boot(&self, environment: Environment, tests: &[Selected]) -> Result<Stopwatch> {
+        let boot = small_boot(environment, tests);
+        let mut watch = Stopwatch::default();
+        let (mode, jobs) = (BootMode::Fast, NonZeroUsize::MIN);
+        let how = Way { image: &self.rig.image, mode, snapshot: SnapshotUse::Always, jobs };
+        self.run(&how, vec![boot.clone(), boot], &mut watch)?;
+        Ok(watch)
+    }
+
+    fn run(
+        &self,
+        how: &Way<'_>,
+        boots: Vec<Boot<'_>>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for logs".into(),
+            source,
+        })?;
+        let &Way { image, mode, snapshot, jobs } = how;
+        let qemu = Qemu { mode, ..self.rig.qemu.clone() };
+        let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0(self.ready) };
+        let backend = FromSnapshot::new(dom0, &boots, snapshot);
+        let logs = RunLogs::create(dir.path(), self.stop)?;
+        let test_time = self.rig.test_time(None);
+        let session = Session {
+            image,
+            policy: Policy::declared(image),
+            ..self.rig.session(&backend, logs, self.stop, jobs, &test_time)
+        };
+        session.run(boots, listener)
+    }
+}
+
+/// How boots are done.
+struct Way<'a> {
+    image: &'a Image,
+    mode: BootMode,
+    snapshot: SnapshotUse,
+    jobs: NonZeroUsize,
+}
+
+/// A boot of the default machine.
+fn small_boot(environment: Environment, tests: &[Selected]) -> Boot<'_> {
+    let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+    Boot { xen: 0, environment, machine, tests: tests.iter().collect() }
+}
+
+/// Tells of tests that fail, whose time is not what it should be.
+struct Failures;
+
+impl Listener for Failures {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        if let RunEvent::TestSettled { outcome, .. } = event
+            && outcome.weighed.status.is_bad()
+        {
+            let (place, name) = (outcome.environment.name(), &outcome.report.name);
+            eprintln!("note: {place} {name}: {}", outcome.weighed.status);
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! `xtf-runner diff`: what is different between the results of two runs.
+//!
+//! [`compare`] finds the changes; [`text`] shows them to people. Tests are the same if Xen (as the
+//! user calls it), environment and name are, and cases in them if their names are.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::base::exit::{Error, Exit, Result};
+use crate::base::output::write_out;
+use crate::base::output::write_to;
+use crate::base::status::Status;
+use crate::cli::DiffArgs;
+use crate::results::{Attempt, Case, Document, KnownVerdict, Place, Test, Word};
+
+/// Name and version of the form of `--json`.
+const SCHEMA: &str = "xtf-rs/diff/1";
+/// From how many times as long a thing is shown as slower.
+const SLOWER: f64 = 2.0;
+
+/// A way to be different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Worse, and bad.
+    Regressed,
+    /// It is no longer there.
+    Vanished,
+    /// It succeeded, and is skipped.
+    Skipped,
+    /// It takes much longer.
+    Slower,
+    /// It failed and then passed.
+    Flaky,
+    /// Still bad or still tolerated, but otherwise.
+    Changed,
+    /// It is no longer bad.
+    Fixed,
+    /// It was not there.
+    Appeared,
+}
+
+/// A difference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// In what way.
+    pub kind: Kind,
+    /// Whether it is held against the new run.
+    pub regression: bool,
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// In which case, if not in the test as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// What it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<State>,
+    /// What it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<State>,
+}
+
+/// What there is to say of a test or a case.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct State {
+    /// Its status or verdict; KNOWN and NEWS where something else was expected.
+    pub word: String,
+    /// What was said of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// How long it took.
+    pub elapsed_s: f64,
+    #[serde(skip)]
+    status: Status,
+    /// Counts as a success, but is not what it should be.
+    #[serde(skip)]
+    tolerated: bool,
+    #[serde(skip)]
+    flaky: bool,
+}
+
+/// The differences between two runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diff {
+    schema: &'static str,
+    /// Whether any of it is held against the new run.
+    pub regressed: bool,
+    old: Source,
+    new: Source,
+    /// Places that both have.
+    pub compared: usize,
+    /// The worst first.
+    pub changes: Vec<Change>,
+}
+
+/// A run that is compared.
+#[derive(Clone, Debug, Serialize)]
+struct Source {
+    started: String,
+    runner: String,
+    image_sha256: String,
+    complete: bool,
+}
+
+/// Which times are different.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    factor: f64,
+    /// Seconds.
+    floor: f64,
+    regress: bool,
+}
+
+/// Runs the command.
+pub fn diff(args: &DiffArgs) -> Result<Exit> {
+    let [old, new] = [&args.old, &args.new].map(|path| read(path, args.allow_partial));
+    let (old, new) = (old?, new?);
+    let times = Times {
+        factor: args.slower.unwrap_or(SLOWER),
+        floor: args.slower_floor,
+        regress: args.slower.is_some(),
+    };
+    let diff = compare(&old, &new, times);
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&diff);
+        json.map_err(|e| Error::Data(format!("cannot print the differences as JSON: {e}")))? + "\n"
+    } else {
+        text::told(&diff)
+    };
+    if args.json {
+        write_out(&text)?;
+    } else {
+        // Where colour is not wanted, the stream takes it out.
+        let mut out = anstream::AutoStream::auto(std::io::stdout());
+        write_to(&mut out, &text)?;
+    }
+    Ok(if diff.regressed { Exit::Failure } else { Exit::Success })
+}
+
+fn read(path: &Path, allow_partial: bool) -> Result<Document> {
+    let document = Document::read(path)?;
+    match &document.incomplete_because {
+        Some(why) if !allow_partial => Err(Error::Data(format!(
+            "{} is not complete ({why}); compare it all the same with --allow-partial",
+            path.display()
+        ))),
+        _ => Ok(document),
+    }
+}
+
+/// What is different in `new`.
+pub fn compare(old: &Document, new: &Document, times: Times) -> Diff {
+    let olds: BTreeMap<&Place, &Test> = old.tests.iter().map(|test| (&test.place, test)).collect();
+    let news: BTreeMap<&Place, &Test> = new.tests.iter().map(|test| (&test.place, test)).collect();
+    let mut changes = Vec::new();
+    for (place, test) in &olds {
+        let (old_state, new_test) = (State::of_test(test), news.get(place));
+        match new_test {
+            Some(new_test) => {
+                let new_state = State::of_test(new_test);
+                changes.extend(change(place, None, Some(old_state), Some(new_state), times));
+                of_cases(place, &test.last, &new_test.last, times, &mut changes);
+            }
+            // A partial run has not lost what it did not come to.
+            None if new.not_run.contains(place) => {}
+            None => changes.extend(change(place, None, Some(old_state), None, times)),
+        }
+    }
+    for (place, test) in &news {
+        if !olds.contains_key(place) && !old.not_run.contains(place) {
+            changes.extend(change(place, None, None, Some(State::of_test(test)), times));
+        }
+    }
+    changes.sort_by(|a, b| {
+        (a.kind, &a.place, a.case.is_some()).cmp(&(b.kind, &b.place, b.case.is_some()))
+    });
+    Diff {
+        schema: SCHEMA,
+        regressed: changes.iter().any(|change| change.regression),
+        old: Source::of(old),
+        new: Source::of(new),
+        compared: olds.keys().filter(|place| news.contains_key(*place)).count(),
+        changes,
+    }
+}
+
+fn of_cases(place: &Place, old: &Attempt, new: &Attempt, times: Times, changes: &mut Vec<Change>) {
+    let find = |attempt: &Attempt, name: &str| {
+        attempt.cases.iter().find(|case| case.name == name).map(State::of_case)
+    };
+    let all_ran = |attempt: &Attempt| attempt.cause.is_none() && attempt.status != Status::Skip;
+    for case in &old.cases {
+        let new_state = find(new, &case.name);
+        // A test that ended early or was skipped has already been told of.
+        if new_state.is_none() && !all_ran(new) {
+            continue;
+        }
+        let old_state = Some(State::of_case(case));
+        changes.extend(change(place, Some(&case.name), old_state, new_state, times));
+    }
+    for case in &new.cases {
+        if find(old, &case.name).is_none() && all_ran(old) {
+            let new_state = Some(State::of_case(case));
+            changes.extend(change(place, Some(&case.name), None, new_state, times));
+        }
+    }
+}
+
+/// How a place differs, if it does.
+fn change(
+    place: &Place,
+    case: Option<&str>,
+    old: Option<State>,
+    new: Option<State>,
+    times: Times,
+) -> Option<Change> {
+    let (kind, regression) = match (&old, &new) {
+        (Some(_), None) => (Kind::Vanished, true),
+        // Whatever is new has no past to fall behind; its own run fails for it.
+        (None, Some(_)) => (Kind::Appeared, false),
+        (Some(old), Some(new)) => State::compare(old, new, times)?,
+        (None, None) => return None,
+    };
+    let case = case.map(str::to_owned);
+    Some(Change { kind, regression, place: place.clone(), case, old, new })
+}
+
+impl State {
+    fn of_test(test: &Test) -> State {
+        let last = &test.last;
+        let known = last.known.as_ref().filter(|_| last.status == Status::Success);
+        let word = match known.map(|known| known.verdict) {
+            Some(KnownVerdict::Known) => "KNOWN".into(),
+            Some(KnownVerdict::News) => "NEWS".into(),
+            None if test.flaky => "FLAKY".into(),
+            None => last.status.to_string(),
+        };
+        let mut why = last.reasons.clone();
+        why.extend(last.at_case.iter().map(|case| format!("in case {case}")));
+        State {
+            word,
+            why: why.join("; "),
+            elapsed_s: last.elapsed_s,
+            status: last.status,
+            tolerated: known.is_some_and(|known| known.verdict == KnownVerdict::Known),
+            flaky: test.flaky,
+        }
+    }
+
+    fn of_case(case: &Case) -> State {
+        let known = case.known.as_ref();
+        let word = match known.map(|known| known.verdict) {
+            Some(KnownVerdict::Known) => "KNOWN",
+            Some(KnownVerdict::News) => "NEWS",
+            None => case.verdict.name(),
+        };
+        State {
+            word: word.into(),
+            why: case.said(),
+            elapsed_s: case.elapsed_s,
+            status: case.status(),
+            tolerated: case.verdict == Word::Deviation || case.is_tolerated(),
+            flaky: false,
+        }
+    }
+
+    /// How `new` differs from `old`, if it does, and whether that is a regression.
+    fn compare(old: &State, new: &State, times: Times) -> Option<(Kind, bool)> {
+        if new.status.is_bad() {
+            return match new.status.cmp(&old.status) {
+                std::cmp::Ordering::Greater => Some((Kind::Regressed, true)),
+                std::cmp::Ordering::Less => Some((Kind::Changed, false)),
+                std::cmp::Ordering::Equal => (new.why != old.why).then_some((Kind::Changed, false)),
+            };
+        }
+        if old.status.is_bad() {
+            return Some((Kind::Fixed, false));
+        }
+        if new.status == Status::Skip && old.status == Status::Success {
+            return Some((Kind::Skipped, true));
+        }
+        if new.flaky && !old.flaky {
+            return Some((Kind::Flaky, false));
+        }
+        // Diagnostics of a success may hold times and addresses; only what is tolerated or skipped
+        // has reasons that matter.
+        let reasoned = |state: &State| state.tolerated || state.status == Status::Skip;
+        if new.word != old.word || (reasoned(new) && new.why != old.why) {
+            return Some((Kind::Changed, false));
+        }
+        let (before, now) = (old.elapsed_s, new.elapsed_s);
+        let slower = now > before * times.factor && now - before >= times.floor;
+        slower.then_some((Kind::Slower, times.regress))
+    }
+}
+
+impl Source {
+    fn of(document: &Document) -> Source {
+        Source {
+            started: document.run.started.clone(),
+            runner: document.run.runner.clone(),
+            image_sha256: document.run.image_sha256.clone(),
+            complete: document.complete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::results::sample;
+
+    const TIMES: Times = Times { factor: 2.0, floor: 1.0, regress: false };
+
+    fn test_of<'d>(document: &'d mut Document, xen: &str, name: &str) -> &'d mut Test {
+        let mut tests = document.tests.iter_mut();
+        tests.find(|test| test.place.xen == xen && test.place.test == name).unwrap()
+    }
+
+    #[test]
+    fn a_run_does_not_differ_from_itself() {
+        let document = sample::whole();
+        let diff = compare(&document, &document, TIMES);
+        assert!(!diff.regressed && diff.changes.is_empty(), "{:?}", diff.changes);
+        assert_eq!(diff.compared, 24);
+    }
+
+    #[test]
+    fn every_kind_is_told() {
+        let old = sample::whole();
+        let mut new = old.clone();
+        let elf = &mut test_of(&mut new, "4.17", "elf").last;
+        elf.status = Status::Failure;
+        elf.cases[0].verdict = Word::Failure;
+        elf.cases[0].diagnostics = vec!["expected EINVAL, got success".into()];
+        elf.cases[1].verdict = Word::Skip;
+        elf.cases[1].why = Some("too late".into());
+        elf.cases[2].name = "hooks/renamed".into();
+        test_of(&mut new, "4.17", "list").last.cases[2].why = Some("doc-17: otherwise".into());
+        test_of(&mut new, "4.17", "tool").last.status = Status::Success;
+        test_of(&mut new, "4.17", "trap").last.at_case = Some("before".into());
+        test_of(&mut new, "4.20", "list").last.cases[2].elapsed_s *= 2.5;
+        test_of(&mut new, "4.20", "trap").flaky = true;
+        new.tests.retain(|test| test.place.test != "soak" || test.place.xen == "4.17");
+        let mut diff = compare(&old, &new, TIMES);
+        assert!(diff.regressed);
+        expect![[r#"
+            regressed
+                4.17 pv64  elf: SUCCESS -> FAILURE
+                4.17 pv64  elf sections/none: SUCCESS -> FAILURE (expected EINVAL, got success)
+
+            vanished
+                4.17 pv64  elf hooks: was SUCCESS
+                4.20 pv64  soak: was SUCCESS
+
+            newly skipped
+                4.17 pv64  elf sections/some: SUCCESS -> SKIP (too late)
+
+            slower
+                4.20 pv64  list list/later: 30.863 s, was 12.345 s (2.5x)
+
+            newly flaky
+                4.20 pv64  trap: SUCCESS -> FLAKY
+
+            changed
+                4.17 pv64  list list/later: DEVIATION, doc-17: otherwise; was: doc-16: expected EINVAL, got success
+                4.17 pv64  trap: CRASH, the guest died: TRAP unexpected trap #PF at 0x101000; in case before; was: the guest died: TRAP unexpected trap #PF at 0x101000; in case after
+
+            fixed
+                4.17 pv64  tool: ERROR (QEMU died: was killed by signal 11: qemu: internal trouble; in case x) -> SUCCESS
+
+            appeared
+                4.17 pv64  elf hooks/renamed: SUCCESS
+
+            2 regressed, 2 vanished, 1 newly skipped, 1 slower, 1 newly flaky, 2 changed, 1 fixed, 1 appeared; 23 tests in both runs
+            5 regressions
+        "#]].assert_eq(&anstream::adapter::strip_str(&text::told(&diff)).to_string());
+        for kind in [Kind::Regressed, Kind::Vanished, Kind::Skipped] {
+            diff.changes.retain(|change| change.kind != kind);
+        }
+        assert!(diff.changes.iter().all(|change| !change.regression), "{:?}", diff.changes);
+    }
+
+    /// The other way round, nothing that was lost is missed and what was mended is fixed.
+    #[test]
+    fn a_better_run_has_not_regressed() {
+        let mut old = sample::whole();
+        let new = old.clone();
+        let elf = &mut test_of(&mut old, "4.17", "elf").last;
+        elf.status = Status::Failure;
+        elf.cases[0].verdict = Word::Failure;
+        old.tests.retain(|test| test.place.test != "priv");
+        let diff = compare(&old, &new, TIMES);
+        assert!(!diff.regressed);
+        let kinds: Vec<Kind> = diff.changes.iter().map(|change| change.kind).collect();
+        assert_eq!(kinds[..2], [Kind::Fixed; 2]);
+        assert_eq!(kinds[2..], [Kind::Appeared; 3]);
+    }
+
+    #[test]
+    fn a_limit_for_times_makes_them_regressions() {
+        let old = sample::whole();
+        let mut new = old.clone();
+        let list = &mut test_of(&mut new, "4.20", "list").last;
+        list.elapsed_s *= 1.6;
+        let strict = Times { factor: 1.5, floor: 1.0, regress: true };
+        assert!(compare(&old, &new, strict).regressed);
+        assert!(!compare(&old, &new, Times { floor: 60.0, ..strict }).regressed);
+        assert!(compare(&old, &new, TIMES).changes.is_empty());
+    }
+
+    #[test]
+    fn what_a_stopped_run_did_not_come_to_is_not_missed() {
+        let diff = compare(&sample::whole(), &sample::stopped(), TIMES);
+        assert_eq!((diff.regressed, diff.compared), (false, 2));
+        assert!(diff.changes.is_empty(), "{:?}", diff.changes);
+    }
+}

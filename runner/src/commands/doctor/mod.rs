@@ -1,0 +1,178 @@
+//! `xtf-runner doctor`: what this machine lacks for a run, and the remedy, before a run finds out.
+
+mod trial;
+
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::write_out;
+use crate::base::process::Tool;
+use crate::cli::DoctorArgs;
+use crate::image;
+use crate::machine::debug::Debug;
+use crate::machine::plugin::Plugin;
+use crate::machine::qemu::BootMode;
+use crate::machine::qemu::Kvm;
+use crate::machine::qemu::Qemu;
+use crate::plan::config::{Config, Hypervisor};
+use crate::xen::hypervisor::{self, Cache};
+use trial::{Trial, trial};
+
+/// What the image is built for.
+const TARGET: &str = "x86_64-unknown-none";
+/// A run's logs, a Xen and its symbols need less than this.
+const ENOUGH: u64 = 1 << 30;
+
+/// What was found.
+enum Finding {
+    /// It is as it should be; how it is.
+    Good(String),
+    /// A run does without it, something else does not.
+    Optional(String),
+    /// No run without it; why, and the remedy.
+    Missing(String),
+}
+
+use Finding::{Good, Missing, Optional};
+
+impl Finding {
+    /// Whatever is an error to a run.
+    fn needed(result: Result<String>) -> Finding {
+        result.map_or_else(|e| Missing(e.to_string()), Good)
+    }
+
+    fn optional(result: Result<String>, what_for: &str) -> Finding {
+        result.map_or_else(|e| Optional(format!("{e}; needed {what_for}")), Good)
+    }
+}
+
+/// Runs the command.
+pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let binary = args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone());
+    let qemu = Qemu {
+        binary,
+        kvm: Kvm::Never,
+        mode: BootMode::Fast,
+        guest_cmdline: String::new(),
+        xen_cmdline: String::new(),
+        debug: Debug::No,
+    };
+    let image = image::find(args.places.image.as_deref(), &config.workspace)
+        .map(|image| format!("{} with {} tests", image.path.display(), image.tests.len()));
+    let plugin = Plugin::find(None, &config, &qemu.binary).map(|_| "QEMU loads it".to_owned());
+    let findings = [
+        ("QEMU", Finding::needed(qemu.probe())),
+        ("image", Finding::needed(image)),
+        ("Xens", xens(&config)?),
+        ("disk", disk(&config.workspace)?),
+        ("plugin", Finding::optional(plugin, "by `coverage`")),
+        ("KVM", kvm()),
+        ("Rust", rust(&config.workspace)),
+    ];
+    let in_the_way = findings.iter().any(|(_, finding)| matches!(finding, Missing(_)));
+    let tried = if in_the_way { Vec::new() } else { tried(args) };
+    let mut text = String::new();
+    let mut exit = Exit::Success;
+    for (what, finding) in findings.into_iter().chain(tried) {
+        let (word, colour, said) = match finding {
+            Good(said) => ("ok", AnsiColor::Green, said),
+            Optional(said) => ("note", AnsiColor::Yellow, said),
+            Missing(said) => {
+                exit = Exit::Tool;
+                ("MISSING", AnsiColor::Red, said)
+            }
+        };
+        let style = Style::new().fg_color(Some(colour.into())).bold();
+        let said = said.lines().collect::<Vec<_>>().join("\n                 ");
+        text += &format!("{style}{word:>7}{style:#} {what:<8} {said}\n");
+    }
+    let colours = anstream::AutoStream::choice(&std::io::stdout());
+    let plain = colours == anstream::ColorChoice::Never;
+    write_out(&if plain { anstream::adapter::strip_str(&text).to_string() } else { text })?;
+    Ok(exit)
+}
+
+/// What a boot shows, where nothing is in the way of one.
+fn tried(args: &DoctorArgs) -> Vec<(&'static str, Finding)> {
+    match trial(args) {
+        Ok(Trial { snapshot, cr2 }) => {
+            let cr2 = match cr2 {
+                Ok(Ok(right)) => Good(right),
+                Ok(Err(wrong)) => Optional(wrong),
+                Err(why) => Missing(why.to_string()),
+            };
+            let otherwise = "for `run --isolate`, which is slower without";
+            vec![("snapshot", Finding::optional(snapshot, otherwise)), ("CR2", cr2)]
+        }
+        Err(why) => vec![("boot", Optional(format!("not tried: {why}")))],
+    }
+}
+
+/// Which of the configured Xens are there, and whether the others can be got.
+fn xens(config: &Config) -> Result<Finding> {
+    let Ok(xens) = config.select(&["all".into()]) else {
+        return Ok(Optional("the configuration names none; name one with --xen PATH".into()));
+    };
+    let cache = Cache::of_workspace(&config.workspace)?;
+    let (mut here, mut absent) = (Vec::new(), Vec::new());
+    for xen in &xens {
+        let present = match hypervisor::would_be(xen, &cache)? {
+            Some(file) => file.is_file(),
+            None => match hypervisor::obtain(xen, &cache, &mut |_| ()) {
+                Ok(_) => true,
+                Err(e) => return Ok(Missing(format!("{}: {e}", xen.name))),
+            },
+        };
+        if present { here.push(xen) } else { absent.push(xen) }
+    }
+    let names = |xens: &[&Hypervisor]| {
+        xens.iter().map(|xen| xen.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    if absent.is_empty() {
+        return Ok(Good(format!("{} at hand", names(&here))));
+    }
+    let fetch = format!("{} not yet at hand", names(&absent));
+    Ok(match hypervisor::can_fetch() {
+        Ok(from) => Good(format!("{fetch}; --fetch-only gets them from {from}")),
+        Err(why) => Missing(format!("{fetch}: {why}")),
+    })
+}
+
+fn disk(workspace: &Path) -> Result<Finding> {
+    let found = rustix::fs::statvfs(workspace).io("look at", workspace)?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let said = format!("{} MiB free in {}", free >> 20, workspace.display());
+    Ok(if free < ENOUGH {
+        Missing(format!("{said}; make room, or use --logs and XTF_CACHE"))
+    } else {
+        Good(said)
+    })
+}
+
+fn kvm() -> Finding {
+    match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => Optional("/dev/kvm is there; runs use it where Xen really boots under it".into()),
+        Err(e) => Optional(format!("/dev/kvm can't be used ({e}); runs use TCG, which is enough")),
+    }
+}
+
+/// Only who builds needs it.
+fn rust(workspace: &Path) -> Finding {
+    if !workspace.join("Cargo.toml").is_file() {
+        return Optional("not asked for: this is no source tree".into());
+    }
+    let sysroot = ["--print", "target-libdir", "--target", TARGET];
+    let libraries = Tool::new("rustc").args(sysroot).cwd(workspace).run();
+    let present = libraries.and_then(|dir| {
+        if Path::new(dir.trim()).is_dir() {
+            Ok(format!("builds for {TARGET}"))
+        } else {
+            Err(Error::Tool(format!("no libraries for {TARGET}: run make setup")))
+        }
+    });
+    Finding::optional(present, "to build the image")
+}

@@ -1,0 +1,66 @@
+//! `xtf-runner dom0`: the Linux dom0 of `qemu-xl` for people and scripts.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::slice;
+
+use tempfile::NamedTempFile;
+
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::note;
+use crate::base::shell::quote;
+use crate::base::signals::StopSignal;
+use crate::cli::Dom0Args;
+use crate::machine::logs::RunLogs;
+use crate::machine::qemu::BootMode;
+use crate::machine::qemu::Qemu;
+use crate::machine::rig::ChosenXen;
+use crate::machine::xl::booted_xens;
+use crate::machine::xl::dom0::machine::RunningDom0;
+use crate::machine::xl::place::HostShell;
+
+/// Runs the command.
+pub fn shell(args: &Dom0Args) -> Result<Exit> {
+    let ChosenXen { config, xen, cache } =
+        ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let qemu = Qemu {
+        mode: BootMode::Plain,
+        xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
+        ..Qemu::of(args.qemu.as_deref(), &config)
+    };
+    qemu.probe()?;
+    let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
+    let stop = StopSignal::install()?;
+    let logs = RunLogs::create(&config.workspace.join("logs"), &stop)?;
+    note(&format!("booting; logs in {}", logs.dir().display()));
+    let folder = logs.dir().join(format!("dom0-{}", xen.name));
+    let machine = RunningDom0::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
+    let place = HostShell::beyond(machine.remote())?;
+    for file in &args.put {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        place.put(&name, &fs::read(file).io("read", file)?)?;
+    }
+    if let Some(path) = &args.ssh_config {
+        // In one step: as soon as it is there, it can be used.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(folder).io("write to", folder)?;
+        file.write_all(machine.ssh_config()?.as_bytes()).io("write", path)?;
+        file.persist(path).map_err(|e| e.error).io("write", path)?;
+    }
+    let folder = quote(place.folder());
+    let mut command = if args.command.is_empty() {
+        place.terminal(&format!("cd {folder} && exec sh -i"))
+    } else {
+        place.command(&format!("cd {folder} && {}", args.command.join(" ")))
+    };
+    let status = command.status().map_err(|e| Error::Tool(format!("cannot run ssh: {e}")))?;
+    if let Some(stopped) = stop.requested() {
+        return Ok(stopped);
+    }
+    if status.success() {
+        return Ok(Exit::Success);
+    }
+    Err(Error::Tool(format!("the command in the dom0 ended badly: {status}")))
+}

@@ -1,0 +1,136 @@
+//! `xtf-runner export`: the tests as domains, for `xl create` and for upstream's `xtf-runner`.
+
+mod domain;
+mod tree;
+
+use std::fs;
+use std::path::Path;
+
+use protocol::cmdline::{LINGER, TESTS};
+
+use self::domain::folders;
+use self::tree::Tree;
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::write_out;
+use crate::cli::ExportArgs;
+use crate::image::stamp::stamp;
+use crate::image::without_debug_sections;
+use crate::image::{self, Role, TestMeta};
+use crate::plan;
+use crate::plan::config::Config;
+use crate::plan::select::Selected;
+
+/// How long a domain stays after its last line, in ms. `xl console`, by which upstream's runner
+/// reads it, ends with the domain and loses on a slow host what it has not passed on by then.
+const LINGER_MS: u32 = 500;
+
+/// Runs the command.
+pub fn export(args: &ExportArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+    let prefix = args.prefix.as_deref();
+    if let Some(prefix) = prefix {
+        check_prefix(prefix)?;
+    }
+    let environments: Vec<&str> = args.env.iter().map(|kind| kind.name()).collect();
+    let tests =
+        plan::choose_for(&image, args.selection.wanted(), Role::Unprivileged, &environments)?;
+    let bytes = fs::read(&image.path).io("read", &image.path)?;
+    let bytes = without_debug_sections(&bytes)
+        .map_err(|why| Error::Data(format!("image {}: {why}", image.path.display())))?;
+
+    let mut planned = Vec::new();
+    for test in &tests {
+        let folders = folders(test, &args.env);
+        if !folders.is_empty() {
+            let words = words(test, args.cmdline.as_deref());
+            planned.push((test, folders, stamp(&bytes, &words)?));
+        }
+    }
+    if planned.is_empty() {
+        let why = "no selected test supports the environments of --env";
+        return Err(Error::EmptySelection(why.into()));
+    }
+    if let Some(name) = twice(planned.iter().flat_map(|(_, folders, _)| folders)) {
+        let why = format!("two tests want the folder tests/{name}; export them one at a time");
+        return Err(Error::Usage(why));
+    }
+
+    let mut tree = Tree::claim(&args.dir)?;
+    let mut domains = 0;
+    for (test, folders, image) in &planned {
+        let mut original: Option<String> = None;
+        for folder in folders {
+            for domain in &folder.domains {
+                let place = domain.image();
+                match &original {
+                    Some(original) => tree.link(&place, original)?,
+                    None => tree.write(&place, image)?,
+                }
+                original.get_or_insert(place);
+                let config = format!("{}.cfg", domain.image());
+                tree.write(&config, domain.config(prefix).as_bytes())?;
+                domains += 1;
+            }
+            if let Some(info) = folder.info(test) {
+                let text = format!("{info:#}\n");
+                tree.write(&format!("tests/{}/info.json", folder.name), text.as_bytes())?;
+            }
+        }
+    }
+    tree.finish()?;
+
+    let tests = count(planned.len(), "test");
+    let mut text = format!("{}: {} of {tests}\n", args.dir.display(), count(domains, "domain"));
+    if args.selection.words.is_empty() {
+        text += &left_out(&image.tests);
+    }
+    write_out(&text)?;
+    Ok(Exit::Success)
+}
+
+/// What the user may miss.
+fn left_out(tests: &[TestMeta]) -> String {
+    let privileged = |test: &&TestMeta| {
+        test.runs_unnamed(Role::ControlDomain) && !test.runs_unnamed(Role::Unprivileged)
+    };
+    let (tests, it) = match tests.iter().filter(privileged).count() {
+        0 => return String::new(),
+        1 => (count(1, "test"), "it"),
+        many => (count(many, "test"), "them"),
+    };
+    format!("left out: {tests} that an unprivileged domain only skips; name {it} to have {it}\n")
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What is stamped into a test's image.
+fn words(test: &Selected, more: Option<&str>) -> String {
+    let mut words = format!("{TESTS}={} {LINGER}={LINGER_MS}", test.word);
+    for word in more.unwrap_or_default().split_ascii_whitespace() {
+        words += " ";
+        words += word;
+    }
+    words
+}
+
+/// A prefix ends up between quotes in xl's configuration.
+fn check_prefix(prefix: &Path) -> Result<()> {
+    let text = prefix.to_str().filter(|text| !text.contains(['"', '\\', '\n']));
+    if prefix.is_absolute() && text.is_some() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "--prefix {}: must be an absolute path without quotes, backslashes and line ends",
+        prefix.display()
+    )))
+}
+
+/// The first name that is there more than once.
+fn twice<'a>(folders: impl Iterator<Item = &'a domain::Folder>) -> Option<&'a str> {
+    let mut names: Vec<&str> = folders.map(|folder| folder.name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}

@@ -1,0 +1,163 @@
+//! `fuzz`: the seam to `xtf-fuzz`, for which this finds that program and gets a machine ready, and
+//! the target that needs no coverage, `hypercall`.
+
+mod hypercall;
+
+use std::env;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use protocol::plugin as options;
+use protocol::programs::FUZZ_EXECUTOR;
+
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::cli::{FuzzArgs, FuzzTarget, GuidedArgs};
+use crate::image::TestMeta;
+use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
+use crate::machine::plugin::Plugin;
+use crate::machine::qemu::BootMode;
+use crate::machine::qemu::Invocation;
+use crate::machine::rig::{ChosenXen, Testbed};
+use crate::plan::Boot;
+use crate::plan::select::Selected;
+use crate::results::expect::{Expectations, Subject};
+use crate::xen::symbols::code::{Targets, blocks, body};
+use crate::xen::symbols::{Build, XenFunction};
+
+pub use crate::base::signals::StopSignal;
+pub use crate::base::status::Status;
+pub use crate::judge::xen::{Vitals, Watch};
+pub use crate::machine::plugin::MAP;
+pub use crate::results::Known;
+
+/// Name of the fuzzer's program.
+const PROGRAM: &str = "xtf-fuzz";
+/// Name of the mailbox in a boot's folder.
+pub const MAILBOX: &str = "mailbox";
+
+/// Runs the command.
+pub fn fuzz(args: &FuzzArgs) -> Result<Exit> {
+    match &args.target {
+        FuzzTarget::Guided(_) => start(),
+        FuzzTarget::Hypercall(args) => hypercall::fuzz(args),
+    }
+}
+
+/// Becomes `xtf-fuzz`, with the arguments of this program.
+fn start() -> Result<Exit> {
+    let exe = env::current_exe().io("find", Path::new("this program"))?;
+    let program = exe.with_file_name(PROGRAM);
+    if !program.is_file() {
+        return Err(Error::Tool(format!(
+            "there is no {}; build it with `make fuzzer`",
+            program.display()
+        )));
+    }
+    // The first of them is `fuzz`, which has brought us here.
+    let error = Command::new(&program).args(env::args_os().skip(2)).exec();
+    Err(Error::Tool(format!("cannot start {}: {error}", program.display())))
+}
+
+/// How much Xen says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// As fast as can be: next to nothing, since words on the console take longer than all the rest. In a panic not
+    /// even the registers.
+    Few,
+    /// All it has to say.
+    All,
+}
+
+/// What is fuzzed, ready to boot.
+pub struct Target {
+    /// The Xen and its symbols.
+    pub build: Build,
+    /// Where the basic blocks of the chosen functions begin, rising.
+    pub blocks: Vec<u64>,
+    rig: Testbed,
+    plugin: Plugin,
+    args: GuidedArgs,
+    expectations: Expectations,
+}
+
+impl Target {
+    /// Gets everything that `args` name.
+    pub fn of(args: &GuidedArgs) -> Result<Target> {
+        let on =
+            ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+        let build = on.build(args.symbols.as_deref())?;
+        let blocks = starts(
+            &build.functions(&args.functions.functions, args.functions.preset)?,
+            &Targets::of(&build.symbols),
+        )?;
+        let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+        let config = &rig.on.config;
+        let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
+        let expectations = Expectations::load(args.expect.as_deref(), config, &rig.image.tests)?;
+        Ok(Target { build, blocks, rig, plugin, args: args.clone(), expectations })
+    }
+
+    /// What is known of the finding `name`, in which a Xen that calls itself `version` said
+    /// `evidence`.
+    pub fn known(
+        &self,
+        name: &str,
+        status: Status,
+        evidence: &[String],
+        version: Option<&str>,
+    ) -> Option<Known> {
+        let (xen, environment) = (self.rig.on.xen.name.as_str(), self.args.env);
+        let subject = Subject { xen, version, environment };
+        self.expectations.of_finding(name, status, evidence, subject)
+    }
+
+    /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that
+    /// boots in it.
+    pub fn prepare(&self, dir: &Path, words: Words) -> Result<Invocation> {
+        for (target, link) in
+            [(&self.build.ready.elf, XEN_LINK), (&self.rig.image.path, IMAGE_LINK)]
+        {
+            let link = dir.join(link);
+            symlink(target, &link).io("create", &link)?;
+        }
+        let test = &Selected::from(self.executor()?.clone());
+        let machine = self.rig.on.config.machine(&self.rig.on.xen, test);
+        let boot = Boot { xen: 0, environment: self.args.env, machine, tests: vec![test] };
+        let mut qemu = self.rig.qemu.clone();
+        if words == Words::Few {
+            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.
+            qemu.xen_cmdline = "loglvl=none guest_loglvl=none sched=null".into();
+            // Counting instructions for the sake of a clock costs a third of the speed.
+            qemu.mode = BootMode::Plain;
+        }
+        let mut invocation = qemu.invocation(&boot);
+        let mut more = self.plugin.prepare(dir, &self.blocks)?;
+        if let Some(plugin) = more.last_mut() {
+            *plugin += &format!(",{}={MAILBOX}", options::MAILBOX);
+        }
+        invocation.args.extend(more);
+        Ok(invocation)
+    }
+
+    fn executor(&self) -> Result<&TestMeta> {
+        self.rig.image.tests.iter().find(|test| test.name == FUZZ_EXECUTOR).ok_or_else(|| {
+            let path = self.rig.image.path.display();
+            Error::Data(format!(
+                "the image {path} has no test {FUZZ_EXECUTOR}; build it with `make build`"
+            ))
+        })
+    }
+}
+
+/// Where the basic blocks of `functions` begin.
+fn starts(functions: &[&XenFunction], targets: &Targets) -> Result<Vec<u64>> {
+    let mut starts = Vec::new();
+    for function in functions {
+        starts.extend(blocks(&body(function, targets)?, targets).iter().map(|block| block.address));
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    Ok(starts)
+}

@@ -1,0 +1,267 @@
+//! The results, a line of JSON each, and what of them a later run need not repeat.
+//!
+//! A line is appended and complete as soon as its mutant is settled, so that an interrupted campaign
+//! loses nothing. Each bears the name of its campaign: the same place in another Xen, or under other
+//! tests, is another question.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::hash::sha256;
+use crate::base::status::Status;
+
+/// How every line begins.
+const BEGINNING: &str = "{\"record\":";
+
+/// What all mutants of a campaign have in common, apart from how fast it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Subject {
+    /// SHA-256 of the Xen that boots.
+    pub xen: String,
+    /// SHA-256 of the image.
+    pub image: String,
+    /// Each boot, by its QEMU's arguments.
+    pub boots: Vec<String>,
+}
+
+impl Subject {
+    /// A short name for this and nothing else.
+    pub fn id(&self) -> Result<String> {
+        let json = serde_json::to_vec(self).io("describe", Path::new("the campaign"))?;
+        Ok(sha256(&json)[..16].to_owned())
+    }
+}
+
+/// Who noticed that Xen is broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Killer {
+    /// Where.
+    pub environment: Environment,
+    /// Which test.
+    pub test: String,
+    /// Its failing case, or the one that was under way.
+    pub case: Option<String>,
+    /// What became of it.
+    pub status: Status,
+    /// In words.
+    pub reason: String,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// A test failed.
+    Killed {
+        /// The first one.
+        killer: Killer,
+    },
+    /// All tests were content.
+    Survived {
+        /// What was different all the same, such as a case that was skipped.
+        differences: Vec<String>,
+    },
+}
+
+/// A settled mutant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Finding {
+    /// Address of the inverted branch; as text, for it exceeds JSON's numbers.
+    #[serde(with = "hex")]
+    pub address: u64,
+    /// The same as `function+offset`.
+    pub site: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Boots that it took.
+    pub boots: usize,
+    /// Time that it took.
+    pub milliseconds: u64,
+}
+
+impl Finding {
+    /// Who killed it.
+    pub fn killer(&self) -> Option<&Killer> {
+        match &self.verdict {
+            Verdict::Killed { killer } => Some(killer),
+            Verdict::Survived { .. } => None,
+        }
+    }
+}
+
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(address: &u64, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&format_args!("{address:#x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(input)?;
+        let digits = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        digits.ok_or_else(|| D::Error::custom(format!("`{text}` is no hexadecimal address")))
+    }
+}
+
+/// A line of the file.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+enum Record {
+    /// Begins a campaign, or its continuation.
+    Campaign { campaign: String, subject: Subject },
+    /// A settled mutant.
+    Mutant {
+        campaign: String,
+        #[serde(flatten)]
+        finding: Finding,
+    },
+}
+
+/// The file, open for more.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    campaign: String,
+}
+
+impl Journal {
+    /// Opens or creates `path`; returns what it has on this `subject`, which without `resume` must
+    /// be nothing at all.
+    pub fn open(
+        path: &Path,
+        subject: &Subject,
+        resume: bool,
+    ) -> Result<(Journal, HashMap<u64, Finding>)> {
+        let campaign = subject.id()?;
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e).io("read", path),
+        };
+        if !text.is_empty() && !resume {
+            return Err(Error::Usage(format!(
+                "--out: {} is there already; go on with it with --resume, or name another file",
+                path.display()
+            )));
+        }
+        let foreign = |line: usize, why: &dyn fmt::Display| {
+            let path = path.display();
+            Error::Data(format!("{path}:{line}: {why}; this is no file of --out's"))
+        };
+        // A line without an end was cut by the runner's death: its mutant is not settled.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if !text[whole..].is_empty() && !text[whole..].starts_with(BEGINNING) {
+            return Err(foreign(text.lines().count(), &"neither a record nor a part of one"));
+        }
+        let mut known = HashMap::new();
+        for (index, line) in text[..whole].lines().enumerate() {
+            let record: Record = serde_json::from_str(line).map_err(|e| foreign(index + 1, &e))?;
+            if let Record::Mutant { campaign: of, finding } = record
+                && of == campaign
+            {
+                known.insert(finding.address, finding);
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).io("open", path)?;
+        file.set_len(whole as u64).io("write", path)?;
+        let mut journal = Journal { path: path.to_owned(), file, campaign: campaign.clone() };
+        journal.write(&Record::Campaign { campaign, subject: subject.clone() })?;
+        Ok((journal, known))
+    }
+
+    /// Adds a settled mutant.
+    pub fn add(&mut self, finding: &Finding) -> Result<()> {
+        let campaign = self.campaign.clone();
+        self.write(&Record::Mutant { campaign, finding: finding.clone() })
+    }
+
+    fn write(&mut self, record: &Record) -> Result<()> {
+        let mut line = serde_json::to_vec(record).io("write", &self.path)?;
+        line.push(b'\n');
+        self.file.write_all(&line).io("write", &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(image: &str) -> Subject {
+        let boots = vec!["-smp 1".into()];
+        Subject { xen: "x".into(), image: image.into(), boots }
+    }
+
+    fn finding(address: u64, killed: bool) -> Finding {
+        let verdict = if killed {
+            Verdict::Killed {
+                killer: Killer {
+                    environment: Environment::Pv64,
+                    test: "a".into(),
+                    case: Some("x/y".into()),
+                    status: Status::Failure,
+                    reason: "expected 1, got 2".into(),
+                },
+            }
+        } else {
+            Verdict::Survived { differences: vec!["pv64 b: skipped".into()] }
+        };
+        Finding { address, site: "f+0x1".into(), verdict, boots: 1, milliseconds: 7 }
+    }
+
+    #[test]
+    fn what_is_settled_is_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let addresses = [0xffff_82d0_4022_14c0, 0xffff_82d0_4022_14c1];
+        let (mut journal, known) = Journal::open(&path, &subject("i"), false).unwrap();
+        assert!(known.is_empty());
+        for (address, killed) in addresses.into_iter().zip([true, false]) {
+            journal.add(&finding(address, killed)).unwrap();
+        }
+
+        let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
+        assert_eq!(known.len(), 2);
+        assert_eq!(known[&addresses[0]], finding(addresses[0], true));
+        assert_eq!(known[&addresses[1]], finding(addresses[1], false));
+
+        let (_, known) = Journal::open(&path, &subject("other"), true).unwrap();
+        assert!(known.is_empty(), "another image, another question: {known:?}");
+
+        let error = Journal::open(&path, &subject("i"), false).unwrap_err();
+        assert!(error.to_string().contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn a_cut_line_is_dropped_and_a_bad_one_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let (mut journal, _) = Journal::open(&path, &subject("i"), true).unwrap();
+        journal.add(&finding(1, true)).unwrap();
+        journal.add(&finding(2, true)).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+
+        let (mut journal, known) = Journal::open(&path, &subject("i"), true).unwrap();
+        assert_eq!(known.into_keys().collect::<Vec<_>>(), [1]);
+        journal.add(&finding(3, true)).unwrap();
+        let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
+        assert_eq!(known.len(), 2);
+
+        fs::write(&path, format!("{whole}{{}}\n")).unwrap();
+        let error = Journal::open(&path, &subject("i"), true).unwrap_err().to_string();
+        assert!(error.contains("out.jsonl:4: "), "{error}");
+        fs::write(&path, "a letter to my mother").unwrap();
+        assert!(Journal::open(&path, &subject("i"), true).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a letter to my mother");
+    }
+}

@@ -1,0 +1,230 @@
+//! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
+//!
+//! [`xen_symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
+//! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
+
+mod campaign;
+mod journal;
+mod report;
+mod sites;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use campaign::{Baseline, Campaign};
+use journal::{Finding, Journal, Subject};
+use report::Progress;
+use sites::Site;
+
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::hash::sha256;
+use crate::base::output::write_out;
+use crate::base::signals::StopSignal;
+use crate::cli::MutateArgs;
+use crate::machine::logs::RunLogs;
+use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::session::cpus;
+use crate::plan::{self, Boot};
+use crate::report::without_files;
+use crate::results::event::{Listener, RunEvent};
+use crate::xen::hypervisor::XenUnderTest;
+use crate::xen::symbols::{self as xen_symbols, Build};
+
+/// Runs the command.
+pub fn mutate(args: &MutateArgs) -> Result<Exit> {
+    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let build = on.build(args.symbols.as_deref())?;
+    let mut sites = Vec::new();
+    for function in build.functions(&args.functions.functions, args.functions.preset)? {
+        sites.extend(sites::find(function)?);
+    }
+    if let Some(only) = &args.only {
+        sites = vec![sites::by_name(&sites, only)?.clone()];
+    }
+    if sites.is_empty() {
+        return Err(Error::EmptySelection(
+            "the chosen functions have no conditional branch".into(),
+        ));
+    }
+    if args.list {
+        write_out(&report::listing(&build.symbols, &sites)?)?;
+        return Ok(Exit::Success);
+    }
+
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
+    let measure = Measure {
+        args,
+        build: &build,
+        sites: &sites,
+        boots: &rig.boots(&tests, &args.env),
+        rig: &rig,
+        stop: &StopSignal::install()?,
+    };
+    if args.only.is_some() { measure.one() } else { measure.all() }
+}
+
+/// What is measured, and with what.
+struct Measure<'a> {
+    args: &'a MutateArgs,
+    build: &'a Build,
+    sites: &'a [Site<'a>],
+    boots: &'a [Boot<'a>],
+    rig: &'a Testbed,
+    stop: &'a StopSignal,
+}
+
+impl Measure<'_> {
+    /// The only site, as `run` would run it.
+    fn one(&self) -> Result<Exit> {
+        let site = &self.sites[0];
+        let logs = self.logs()?;
+        let elf = logs.dir().join("mutant");
+        let mutant = self.mutant(site)?;
+        fs::write(&elf, mutant).io("write", &elf)?;
+        let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
+        let mutant = XenUnderTest::file(elf, what);
+        let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
+        let exit = self.run(&mutant, logs, self.args.timeout, &mut reporter)?;
+        if exit >= Exit::Usage {
+            return Ok(exit);
+        }
+        let killed = !matches!(exit, Exit::Success | Exit::Skip);
+        let outcome = if killed { "killed" } else { "survived" };
+        write_out(&format!("{} at {:#x}: {outcome}\n", site.name(), site.address))?;
+        Ok(Exit::Success)
+    }
+
+    /// The tests on Xen itself, then on each mutant.
+    fn all(&self) -> Result<Exit> {
+        let mut recorded = match &self.args.out {
+            Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
+            None => None,
+        };
+        let mut findings: BTreeMap<u64, Finding> = BTreeMap::new();
+        if let Some((_, known)) = &mut recorded {
+            findings.extend(known.drain());
+        }
+        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let todo: Vec<&Site<'_>> =
+            self.sites.iter().filter(|site| !findings.contains_key(&site.address)).collect();
+
+        let start = Instant::now();
+        if !todo.is_empty() {
+            let mut witness = Witness {
+                reporter: without_files(&self.rig.image, &self.rig.version)?,
+                baseline: Baseline::default(),
+            };
+            let exit = self.run(&self.build.ready, self.logs()?, None, &mut witness)?;
+            if exit != Exit::Success {
+                eprintln!("error: nothing to measure: the tests don't all succeed on Xen itself");
+                return Ok(exit);
+            }
+            self.rest(
+                &todo,
+                &witness.baseline,
+                recorded.map(|(journal, _)| journal),
+                &mut findings,
+            )?;
+        }
+        let symbols = &self.build.symbols;
+        write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
+        if let Some(stopped) = self.stop.requested() {
+            return Ok(stopped);
+        }
+        Ok(self.grade(&findings))
+    }
+
+    /// The mutants of `todo`.
+    fn rest(
+        &self,
+        todo: &[&Site<'_>],
+        baseline: &Baseline,
+        mut journal: Option<Journal>,
+        findings: &mut BTreeMap<u64, Finding>,
+    ) -> Result<()> {
+        let campaign = Campaign {
+            xen: &self.rig.on.xen,
+            binary: &self.build.binary,
+            image: &self.rig.image,
+            boots: self.boots,
+            qemu: &self.rig.qemu,
+            baseline,
+            timeout: self.args.timeout.map(Duration::from_secs),
+            stop: self.stop,
+        };
+        let jobs = self.args.jobs.unwrap_or_else(cpus);
+        let killed = findings.values().filter(|finding| finding.killer().is_some()).count();
+        let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
+        let done = campaign.run(todo, jobs, |finding| {
+            progress.settled(&finding);
+            if let Some(journal) = &mut journal {
+                journal.add(&finding)?;
+            }
+            findings.insert(finding.address, finding);
+            Ok(())
+        });
+        progress.end();
+        done
+    }
+
+    fn mutant(&self, site: &Site<'_>) -> Result<Vec<u8>> {
+        self.build
+            .binary
+            .inverted(site.opcode)
+            .ok_or_else(|| xen_symbols::in_file(&self.build.ready.elf, "is too short"))
+    }
+
+    /// The tests on Xen itself, or on a mutant.
+    fn run(
+        &self,
+        ready: &XenUnderTest,
+        logs: RunLogs,
+        limit: Option<u64>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        // The mutants' time is measured by what Xen itself takes, undisturbed.
+        let jobs = NonZeroUsize::MIN;
+        let (backend, test_time) = (self.rig.dom0(ready), self.rig.test_time(limit));
+        let session = self.rig.session(&backend, logs, self.stop, jobs, &test_time);
+        session.run(self.boots.to_vec(), listener)
+    }
+
+    fn logs(&self) -> Result<RunLogs> {
+        RunLogs::create(&self.rig.on.config.workspace.join("logs"), self.stop)
+    }
+
+    fn subject(&self) -> Result<Subject> {
+        let image = fs::read(&self.rig.image.path).io("read", &self.rig.image.path)?;
+        // The arguments alone: with another QEMU the findings are the same.
+        let boots = self.boots.iter().map(|boot| self.rig.qemu.invocation(boot).args.join(" "));
+        Ok(Subject {
+            xen: sha256(self.build.binary.bytes()),
+            image: sha256(&image),
+            boots: boots.collect(),
+        })
+    }
+
+    /// Whether enough was killed.
+    fn grade(&self, findings: &BTreeMap<u64, Finding>) -> Exit {
+        let settled = || self.sites.iter().filter_map(|site| findings.get(&site.address));
+        let killed = settled().filter(|finding| finding.killer().is_some()).count();
+        let wanted = usize::from(self.args.fail_under.unwrap_or(0));
+        if 100 * killed < wanted * settled().count() { Exit::Failure } else { Exit::Success }
+    }
+}
+
+/// Shows a run and remembers it.
+struct Witness<R> {
+    reporter: R,
+    baseline: Baseline,
+}
+
+impl<R: Listener> Listener for Witness<R> {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        self.reporter.event(event);
+        self.baseline.event(event);
+    }
+}

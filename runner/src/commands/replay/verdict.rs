@@ -1,0 +1,267 @@
+//! What came of a replay.
+
+use std::fmt::Write as _;
+
+use livepatch::program::Program;
+use protocol::console::DIAGNOSTIC;
+use protocol::programs::{ANSWERED, DIVERGED_AT, PERFORMED, UNPREDICTED};
+
+use crate::base::exit::Exit;
+use crate::base::status::Status;
+use crate::judge::{TestReport, Verdict as CaseVerdict};
+
+/// Of how many lines of Xen's last words are quoted.
+const QUOTED: usize = 12;
+
+/// How a replay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every step as predicted.
+    Agreement,
+    /// A step went otherwise.
+    Divergence {
+        /// What was compared, such as `answer`.
+        what: String,
+        /// What was expected, and what came.
+        how: String,
+    },
+    /// Xen died.
+    Crash {
+        /// Where, in Xen's own words.
+        place: String,
+        /// The words.
+        words: Vec<String>,
+    },
+    /// Nothing came any more.
+    Hang,
+    /// The guest could not do its work.
+    Error(String),
+}
+
+impl Verdict {
+    /// What has to be the same in a smaller program: not the numbers in it.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Agreement => "agreement".into(),
+            Self::Divergence { what, how } => format!("divergence {} {how}", numberless(what)),
+            Self::Crash { place, .. } => format!("crash {place}"),
+            Self::Hang => "hang".into(),
+            Self::Error(_) => "error".into(),
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Agreement => Exit::Success,
+            Self::Divergence { .. } => Exit::Failure,
+            Self::Crash { .. } => Exit::Crash,
+            Self::Hang => Exit::Timeout,
+            Self::Error(_) => Exit::Error,
+        }
+    }
+
+    /// One line.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Agreement => "agreement".into(),
+            Self::Divergence { what, how } => format!("divergence: {what}: {how}"),
+            Self::Crash { place, .. } => format!("crash: {place}"),
+            Self::Hang => "hang".into(),
+            Self::Error(why) => format!("error: {why}"),
+        }
+    }
+}
+
+/// Numbers change with each step that is left out.
+fn numberless(text: &str) -> String {
+    text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
+}
+
+/// What came of a replay, and how far it got.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Steps that were begun; the verdict is about the last of them.
+    pub begun: usize,
+    /// What Xen answered to those that were finished.
+    pub answers: Vec<String>,
+    /// From which step on nothing was compared, and why.
+    pub lost: Option<(usize, String)>,
+}
+
+impl Replayed {
+    /// For people.
+    pub fn describe(&self, program: &Program) -> String {
+        let total = program.steps.len();
+        let mut text = match &self.verdict {
+            Verdict::Agreement => format!("agreement: all {total} steps went as predicted"),
+            verdict => {
+                let mut text = verdict.summary();
+                let step = self.begun.checked_sub(1).and_then(|last| program.steps.get(last));
+                if let Some(step) = step {
+                    let _ = write!(text, "\n  at step {} of {total}: {step}", self.begun);
+                }
+                text
+            }
+        };
+        if let Some((step, why)) = &self.lost {
+            let _ = write!(text, "\n  not predicted from step {step} on: {why}");
+        }
+        if let Verdict::Crash { words, .. } = &self.verdict {
+            for word in words {
+                let _ = write!(text, "\n  | {word}");
+            }
+        }
+        text
+    }
+}
+
+/// Listens to a replay.
+#[derive(Debug, Default)]
+pub struct Observer {
+    begun: usize,
+    answers: Vec<String>,
+    lost: Option<(usize, String)>,
+    /// The step's line of a failure, and what follows it.
+    failure: Vec<String>,
+    xen: Vec<String>,
+}
+
+impl Observer {
+    /// A line of the guest's.
+    pub fn guest(&mut self, line: &str) {
+        let line = line.trim_start();
+        if line.starts_with(PERFORMED) {
+            self.begun += 1;
+            // What Xen says before the last step does not belong to its end.
+            self.xen.clear();
+        } else if let Some(answer) = line.strip_prefix(ANSWERED) {
+            self.answers.push(answer.into());
+        } else if let Some(words) = line.strip_prefix(DIAGNOSTIC) {
+            if let Some(why) = words.strip_prefix(UNPREDICTED) {
+                self.lost.get_or_insert((self.begun, why.into()));
+            } else if words.starts_with(DIVERGED_AT) || !self.failure.is_empty() {
+                self.failure.push(words.into());
+            }
+        }
+    }
+
+    /// A line of Xen's.
+    pub fn xen(&mut self, line: &str) {
+        self.xen.push(line.into());
+    }
+
+    /// When there is no more to hear.
+    pub fn finish(self, reports: &[TestReport]) -> Replayed {
+        let verdict = match reports.first() {
+            Some(report) => self.verdict(report),
+            None => Verdict::Error("the guest reported nothing".into()),
+        };
+        let Self { begun, answers, lost, .. } = self;
+        Replayed { verdict, begun, answers, lost }
+    }
+
+    fn verdict(&self, report: &TestReport) -> Verdict {
+        let difference = self.failure.get(1).and_then(|line| line.split_once(": "));
+        match (report.status, difference) {
+            (Status::Crash, _) => {
+                let words = if self.xen.is_empty() { &report.xen_words } else { &self.xen };
+                let mut words: Vec<String> = words.iter().map(|line| plain(line).into()).collect();
+                words.retain(|word| word.contains(char::is_alphanumeric));
+                words.dedup();
+                let place = place(&words);
+                let words = words.into_iter().take(QUOTED).collect();
+                Verdict::Crash { place, words }
+            }
+            (Status::Timeout, _) => Verdict::Hang,
+            (Status::Failure, Some((what, how))) => {
+                Verdict::Divergence { what: what.into(), how: how.into() }
+            }
+            (Status::Success, _) => Verdict::Agreement,
+            (status, _) => {
+                let mut reasons = report.reasons.clone();
+                reasons.extend(report.cases.iter().filter_map(|case| match &case.verdict {
+                    CaseVerdict::Error(why) | CaseVerdict::Skip(why) => Some(why.clone()),
+                    _ => None,
+                }));
+                Verdict::Error(format!("{status}: {}", reasons.join("; ")))
+            }
+        }
+    }
+}
+
+fn plain(line: &str) -> &str {
+    line.strip_prefix("(XEN) ").unwrap_or(line).trim()
+}
+
+/// Where Xen died: the function, or the assertion, or at least the reason.
+fn place(words: &[String]) -> String {
+    let function = words.iter().find_map(|line| {
+        let (_, rest) = line.split_once("RIP:")?;
+        let symbol = rest.split_whitespace().find(|word| word.contains('+'))?;
+        Some(symbol.split_once('+').map_or(symbol, |(name, _)| name).to_owned())
+    });
+    let reason = words.iter().enumerate().find_map(|(at, line)| {
+        if line.contains("DOUBLE FAULT") || line.starts_with("Assertion ") || line.contains("BUG") {
+            return Some(line.trim_matches(|c: char| !c.is_alphanumeric()).to_owned());
+        }
+        line.starts_with("Panic on CPU").then(|| words.get(at + 1).cloned()).flatten()
+    });
+    match (reason, function) {
+        (Some(reason), Some(function)) => format!("{reason} in {function}"),
+        (Some(reason), None) => reason,
+        (None, Some(function)) => function,
+        (None, None) => "without a word".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_reason_and_a_function() {
+        let words = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let panic = "----[ Xen-4.17.7  x86_64  debug=n ]----\n\
+            RIP:    e008:[<ffff82d04021cd7d>] common/livepatch.c#prepare_payload+0x5ad/0x8f0\n\
+            Panic on CPU 0:\n\
+            FATAL PAGE FAULT\n\
+            [error_code=0000]";
+        assert_eq!(place(&words(panic)), "FATAL PAGE FAULT in common/livepatch.c#prepare_payload");
+        assert_eq!(place(&words("*** DOUBLE FAULT ***")), "DOUBLE FAULT");
+        assert_eq!(place(&[]), "without a word");
+    }
+
+    #[test]
+    fn numbers_do_not_make_a_divergence_another() {
+        let kind = |what: &str| {
+            Verdict::Divergence { what: what.into(), how: "expected a, got b".into() }.kind()
+        };
+        assert_eq!(kind("LIST's array name at byte 3"), kind("LIST's array name at byte 17"));
+        assert_ne!(kind("LIST's array name at byte 3"), kind("LIST's array len at byte 3"));
+        assert_ne!(kind("answer"), Verdict::Agreement.kind());
+    }
+
+    #[test]
+    fn the_guest_s_lines_are_understood() {
+        let mut observer = Observer::default();
+        for line in [
+            "  # Subtest: livepatch-replay",
+            "  #> get \"p\"",
+            "  #= ENOENT",
+            "  #> action apply \"p\"",
+            "  # not predicted from here on: a reason",
+            "  #= success",
+            "  #> list",
+            "  # step 3: list",
+            "  # answer: expected 1, got EINVAL",
+            "  not ok 1 agrees_with_the_model",
+        ] {
+            observer.guest(line);
+        }
+        assert_eq!((observer.begun, observer.answers.len()), (3, 2));
+        assert_eq!(observer.lost, Some((2, "a reason".into())));
+        assert_eq!(observer.failure, ["step 3: list", "answer: expected 1, got EINVAL"]);
+    }
+}

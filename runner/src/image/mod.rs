@@ -1,0 +1,246 @@
+//! The test image, as a file: its tests' metadata, read from the ELF without booting it; its command
+//! line and input, stamped in; and a copy without debug information.
+//!
+//! This room reads and makes ELF files. It runs nothing.
+
+pub mod stamp;
+mod strip;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use object::{Object, ObjectSection};
+use protocol::image::META;
+use protocol::metadata::{self, Need, is_test_name};
+use serde::{Deserialize, Serialize};
+
+use crate::base::exit::{Error, IoContext, Result};
+
+pub use strip::without_debug_sections;
+
+/// Where the workspace's build leaves the image.
+const BUILT: &str = "target/x86_64-unknown-none/release/xtf";
+
+/// The image at `path`, or the one that is found by itself: what `workspace` has built, else the
+/// file beside the runner.
+pub fn find(path: Option<&Path>, workspace: &Path) -> Result<Image> {
+    if let Some(path) = path {
+        return Image::open(path);
+    }
+    let built = workspace.join(BUILT);
+    let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("xtf")));
+    match beside.filter(|path| !built.is_file() && path.is_file()) {
+        Some(path) => Image::open(&path),
+        None => Image::open(&built),
+    }
+}
+
+/// What the image says about one of its tests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct TestMeta {
+    /// Unit of selection.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// XTF's category.
+    pub category: Category,
+    /// Environments that it supports, by XTF's names.
+    pub environments: Vec<String>,
+    /// What Xen or the guest must offer.
+    pub needs: Vec<String>,
+    /// May leave the hypervisor dirty: gets a boot of its own.
+    pub own_boot: bool,
+    /// Number of CPUs of the machine.
+    pub vcpus: u32,
+    /// Time from its subtest line to its result.
+    pub timeout_s: u64,
+    /// Runs without being named.
+    pub default: bool,
+    /// Branches of Xen that are known to die of it.
+    pub kills: Vec<String>,
+    /// Its claims, in the order in which they are reported.
+    pub cases: Vec<String>,
+}
+
+/// What the image is going to be to Xen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// dom0.
+    ControlDomain,
+    /// A domU without privileges.
+    Unprivileged,
+}
+
+impl TestMeta {
+    /// Whether the test is to run in this role without being named. One that could only be skipped
+    /// there is not.
+    pub fn runs_unnamed(&self, role: Role) -> bool {
+        let impossible = match role {
+            Role::ControlDomain => Need::Unprivileged,
+            Role::Unprivileged => Need::Privileged,
+        };
+        self.default && !self.needs.iter().any(|need| need == impossible.name())
+    }
+}
+
+#[cfg(test)]
+impl TestMeta {
+    /// An ordinary test.
+    pub fn named(name: &str) -> TestMeta {
+        TestMeta {
+            name: name.into(),
+            title: String::new(),
+            category: Category::Functional,
+            environments: vec!["pv64".into(), "pvh64".into()],
+            needs: Vec::new(),
+            own_boot: false,
+            vcpus: 1,
+            timeout_s: 1,
+            default: true,
+            kills: Vec::new(),
+            cases: Vec::new(),
+        }
+    }
+}
+
+/// XTF's test categories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    Functional,
+    Xsa,
+    Utility,
+    Special,
+    InDevelopment,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: [Category; 5] = [
+        Category::Functional,
+        Category::Xsa,
+        Category::Utility,
+        Category::Special,
+        Category::InDevelopment,
+    ];
+
+    /// XTF's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Functional => metadata::Category::Functional,
+            Category::Xsa => metadata::Category::Xsa,
+            Category::Utility => metadata::Category::Utility,
+            Category::Special => metadata::Category::Special,
+            Category::InDevelopment => metadata::Category::InDevelopment,
+        }
+        .name()
+    }
+}
+
+/// An image and its tests.
+#[derive(Debug)]
+pub struct Image {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// In the image's order.
+    pub tests: Vec<TestMeta>,
+}
+
+impl Image {
+    /// Reads the metadata of the image at `path`.
+    pub fn open(path: &Path) -> Result<Image> {
+        if !path.is_file() {
+            return Err(Error::Data(format!(
+                "there is no image at {}; build it with `make build`, or name one with --image PATH",
+                path.display()
+            )));
+        }
+        let path = path.canonicalize().io("resolve", path)?;
+        let bytes = fs::read(&path).io("read", &path)?;
+        let tests = read_metadata(&bytes)
+            .map_err(|why| Error::Data(format!("image {}: {why}", path.display())))?;
+        Ok(Image { path, tests })
+    }
+}
+
+fn read_metadata(bytes: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
+    let elf = object::File::parse(bytes).map_err(|e| format!("not an ELF file: {e}"))?;
+    let section = elf
+        .section_by_name(META)
+        .ok_or_else(|| format!("no section {META}; is this an xtf-rs image?"))?;
+    let data = section.data().map_err(|e| format!("section {META}: {e}"))?;
+    parse_metadata(data).map_err(|why| format!("section {META}: {why}"))
+}
+
+fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
+    let mut tests: Vec<TestMeta> = Vec::new();
+    for (index, line) in data.split(|&b| b == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        let start = line.iter().position(|&b| b != 0).unwrap_or(line.len());
+        let end = line.iter().rposition(|&b| b != 0).map_or(start, |last| last + 1);
+        let line = line[start..end].trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let test: TestMeta = serde_json::from_slice(line).map_err(|e| {
+            let text: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            format!("line {number}: {e} in `{text}`")
+        })?;
+        check(&test).map_err(|why| format!("line {number}: {why}"))?;
+        if tests.iter().any(|other| other.name == test.name) {
+            return Err(format!("line {number}: a second test `{}`", test.name));
+        }
+        tests.push(test);
+    }
+    if tests.is_empty() {
+        return Err("holds no test".into());
+    }
+    Ok(tests)
+}
+
+fn check(test: &TestMeta) -> std::result::Result<(), String> {
+    if !is_test_name(&test.name) {
+        return Err(format!("`{}` is no test name (letters, digits and -_.~+)", test.name));
+    }
+    if test.vcpus == 0 {
+        return Err(format!("test `{}` has vcpus 0", test.name));
+    }
+    if test.timeout_s == 0 {
+        return Err(format!("test `{}` has timeout_s 0", test.name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"kills":[],"cases":["x"],"new":1}"#;
+
+    #[test]
+    fn padding_and_unknown_keys_are_ignored() {
+        let data = format!("\0\0{LINE}\n\0\0\0{}\n\0", LINE.replace("\"a\"", "\"b\""));
+        let tests = parse_metadata(data.as_bytes()).unwrap();
+        assert_eq!(tests.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(tests[0].category, Category::InDevelopment);
+    }
+
+    #[test]
+    fn bad_metadata_is_never_skipped() {
+        for (data, why) in [
+            (LINE.replace("\"vcpus\":1,", ""), "line 1: missing field `vcpus`"),
+            (format!("{LINE}\n{{\n"), "line 2: EOF"),
+            (format!("{LINE}\n{LINE}\n"), "a second test `a`"),
+            (LINE.replace("\"a\"", "\"a,b\""), "no test name"),
+            (LINE.replace("in-development", "fun"), "unknown variant `fun`"),
+            (LINE.replace("\"timeout_s\":3", "\"timeout_s\":0"), "timeout_s 0"),
+            ("\0\n".into(), "holds no test"),
+        ] {
+            let error = parse_metadata(data.as_bytes()).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

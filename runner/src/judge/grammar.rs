@@ -1,0 +1,217 @@
+//! The grammar of the guest's console lines: one line to one token, without any memory.
+
+use protocol::console::{
+    BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
+    PLAN, RESULT, SKIP, SUBTEST, XFAIL,
+};
+
+use crate::base::status::Status;
+
+/// Where a KTAP line stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// No indentation: a test, or the whole.
+    Test,
+    /// Two spaces: a case inside a subtest.
+    Case,
+}
+
+/// A result line's verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// `ok`
+    Success,
+    /// `ok .. # SKIP why`
+    Skip(String),
+    /// `not ok .. # ERROR why`
+    Error(String),
+    /// `not ok`
+    Failure,
+    /// `not ok .. # XFAIL id: why`: a named deviation that is tolerated.
+    Deviation(String),
+}
+
+impl Verdict {
+    /// How this counts.
+    pub fn status(&self) -> Status {
+        match self {
+            Verdict::Success | Verdict::Deviation(_) => Status::Success,
+            Verdict::Skip(_) => Status::Skip,
+            Verdict::Error(_) => Status::Error,
+            Verdict::Failure => Status::Failure,
+        }
+    }
+}
+
+/// What one guest line means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// `--- Xen Test Framework ---`
+    Banner,
+    /// `Environment: PV 64bit (..)`, without the first word.
+    Environment(&'a str),
+    /// `KTAP version 1`
+    Ktap(Depth),
+    /// `1..N`
+    Plan(Depth, usize),
+    /// `  # Subtest: NAME`
+    Subtest(&'a str),
+    /// A result line: its number, name and verdict.
+    Result(Depth, usize, &'a str, Verdict),
+    /// `# text`
+    Diagnostic(&'a str),
+    /// `Test result: STATUS`
+    Final(Status),
+    /// Looks like one of the above and is not.
+    Malformed(&'static str),
+    /// Anything else.
+    Text,
+}
+
+/// Reads one line.
+pub fn parse(line: &str) -> Token<'_> {
+    let body = line.trim_start_matches(' ');
+    let depth = match line.len() - body.len() {
+        0 => Some(Depth::Test),
+        indent if indent == INDENT.len() => Some(Depth::Case),
+        _ => None,
+    };
+    let body = body.trim_end();
+
+    if let Some(word) = body.strip_prefix(RESULT) {
+        return match (depth, Status::from_guest(word.trim())) {
+            (Some(Depth::Test), Some(status)) => Token::Final(status),
+            (_, None) => Token::Malformed("unknown status"),
+            _ => Token::Malformed("indented final line"),
+        };
+    }
+    if body == DIAGNOSTIC.trim_end() || body.starts_with(DIAGNOSTIC) {
+        let text = body[1..].trim_start();
+        return match text.strip_prefix(SUBTEST) {
+            Some(name) if depth == Some(Depth::Case) => Token::Subtest(name.trim()),
+            Some(_) => Token::Malformed("wrong indentation of a subtest"),
+            None => Token::Diagnostic(text),
+        };
+    }
+    let token = if let Some(rest) = body.strip_prefix(OK) {
+        result(true, rest)
+    } else if let Some(rest) = body.strip_prefix(NOT_OK) {
+        result(false, rest)
+    } else if let Some(count) = body.strip_prefix(PLAN) {
+        count.parse().map_or(Parsed::Malformed("bad plan"), Parsed::Plan)
+    } else if let Some(version) = body.strip_prefix(KTAP) {
+        if version == KTAP_VERSION {
+            Parsed::Ktap
+        } else {
+            Parsed::Malformed("unknown KTAP version")
+        }
+    } else {
+        return match (depth, body.strip_prefix(ENVIRONMENT)) {
+            (Some(Depth::Test), Some(name)) => Token::Environment(name.trim()),
+            (Some(Depth::Test), None) if body == BANNER => Token::Banner,
+            _ => Token::Text,
+        };
+    };
+    match (depth, token) {
+        (_, Parsed::Malformed(why)) => Token::Malformed(why),
+        (None, _) => Token::Malformed("wrong indentation"),
+        (Some(depth), Parsed::Ktap) => Token::Ktap(depth),
+        (Some(depth), Parsed::Plan(count)) => Token::Plan(depth, count),
+        (Some(depth), Parsed::Result(number, name, verdict)) => {
+            Token::Result(depth, number, name, verdict)
+        }
+    }
+}
+
+enum Parsed<'a> {
+    Ktap,
+    Plan(usize),
+    Result(usize, &'a str, Verdict),
+    Malformed(&'static str),
+}
+
+fn result(ok: bool, rest: &str) -> Parsed<'_> {
+    let Some((number, rest)) = rest.split_once(' ') else {
+        return Parsed::Malformed("result line without a name");
+    };
+    let Ok(number) = number.parse() else {
+        return Parsed::Malformed("result line without a number");
+    };
+    let (name, directive) = match rest.split_once(DIRECTIVE) {
+        Some((name, directive)) => (name, Some(directive.trim())),
+        None => (rest, None),
+    };
+    let name = name.trim();
+    if name.is_empty() || name.starts_with('#') {
+        return Parsed::Malformed("result line without a name");
+    }
+    let verdict = match (ok, directive.map(|d| d.split_once(' ').unwrap_or((d, "")))) {
+        (true, None) => Verdict::Success,
+        (false, None) => Verdict::Failure,
+        (_, Some((_, ""))) => return Parsed::Malformed("directive without a reason"),
+        (true, Some((SKIP, why))) => Verdict::Skip(why.to_owned()),
+        (false, Some((ERROR, why))) => Verdict::Error(why.to_owned()),
+        (false, Some((XFAIL, why))) => Verdict::Deviation(why.to_owned()),
+        _ => return Parsed::Malformed("unknown directive, or one that contradicts ok / not ok"),
+    };
+    Parsed::Result(number, name, verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines() {
+        use Depth::*;
+        for (line, want) in [
+            ("ok 1 a", Token::Result(Test, 1, "a", Verdict::Success)),
+            ("  ok 2 a/b # SKIP no x", Token::Result(Case, 2, "a/b", Verdict::Skip("no x".into()))),
+            ("not ok 3 a", Token::Result(Test, 3, "a", Verdict::Failure)),
+            (
+                "  not ok 3 a # ERROR oops",
+                Token::Result(Case, 3, "a", Verdict::Error("oops".into())),
+            ),
+            (
+                "  not ok 4 a # XFAIL id-1: old Xen",
+                Token::Result(Case, 4, "a", Verdict::Deviation("id-1: old Xen".into())),
+            ),
+            ("Test result: SKIP", Token::Final(Status::Skip)),
+            ("Test result:  SUCCESS ", Token::Final(Status::Success)),
+            ("  1..12", Token::Plan(Case, 12)),
+            ("  # Subtest: x", Token::Subtest("x")),
+            ("# PANIC here", Token::Diagnostic("PANIC here")),
+            ("Environment: PV 64bit (x)", Token::Environment("PV 64bit (x)")),
+            ("okay", Token::Text),
+            ("#!shebang", Token::Text),
+            ("  Environment: x", Token::Text),
+        ] {
+            assert_eq!(parse(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_malformed_not_text() {
+        for line in [
+            "ok 1",
+            "ok x a",
+            "ok 1 # SKIP why",
+            "ok 1 a # ERROR why",
+            "not ok 1 a # SKIP why",
+            "ok 1 a # SKIP",
+            "ok 1 a # LATER why",
+            "    ok 1 a",
+            " ok 1 a",
+            "ok 99999999999999999999999 a",
+            "1..x",
+            "1..",
+            "KTAP version 2",
+            "# Subtest: x",
+            "Test result: CRASH",
+            "Test result: SUCC",
+            "  Test result: SUCCESS",
+        ] {
+            assert!(matches!(parse(line), Token::Malformed(_)), "{line}: {:?}", parse(line));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Where KVM really boots Xen.
+//!
+//! A machine may offer a /dev/kvm on which Xen dies (an instruction that the host's KVM does not
+//! emulate, no nested virtualisation for a PVH dom0). So `--accel auto` tries, once for each host
+//! kernel, QEMU and Xen, and remembers the answer in the cache.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::hash::sha256;
+use crate::base::signals::StopSignal;
+use crate::image::Image;
+use crate::judge::{Event, Expected, Judge};
+use crate::machine::boot::{self, Limits};
+use crate::machine::debug::Debug;
+use crate::machine::logs::BootLogs;
+use crate::machine::qemu::{Kvm, Qemu};
+use crate::plan::Boot;
+use crate::plan::config::Hypervisor;
+use crate::plan::spec::MachineSpec;
+use crate::xen::hypervisor::{Cache, XenUnderTest};
+
+/// The device.
+const DEVICE: &str = "/dev/kvm";
+/// Where KVM boots Xen, it takes about a second; the answer is remembered, so better wait too long
+/// once than go without KVM from then on.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Accelerators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// QEMU's own translator
+    Tcg,
+    /// /dev/kvm, with nested virtualisation for pvh64
+    Kvm,
+    /// KVM where Xen really boots under it, else TCG
+    Auto,
+}
+
+/// Why the device can't be used, if it can't.
+pub fn unusable() -> Option<String> {
+    let opened = OpenOptions::new().read(true).write(true).open(DEVICE);
+    opened.err().map(|e| format!("{DEVICE} can't be used: {e}"))
+}
+
+/// What the cache remembers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Answer {
+    works: bool,
+    /// What came instead of the guest.
+    why: String,
+    /// For whom the answer was given; the file's name is a hash of this.
+    asked: Question,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Question {
+    kernel: String,
+    qemu: String,
+    xen: String,
+    environment: Environment,
+}
+
+/// Somebody who knows, or finds out, whether KVM works.
+pub struct KvmProbe<'a> {
+    /// How to boot, apart from the answer.
+    pub qemu: &'a Qemu,
+    /// QEMU's description of itself.
+    pub version: &'a str,
+    /// The image.
+    pub image: &'a Image,
+    /// Where the answers are.
+    pub cache: &'a Cache,
+}
+
+impl KvmProbe<'_> {
+    /// Where KVM works for `boots`. Without `stop` nothing is tried out, and what is not known does
+    /// not work. `note` hears about every Xen that has to do without.
+    pub fn ask(
+        &self,
+        boots: &[Boot<'_>],
+        xens: &[Hypervisor],
+        ready: &[XenUnderTest],
+        stop: Option<&StopSignal>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Kvm> {
+        let mut works = Vec::new();
+        if unusable().is_some() {
+            return Ok(Kvm::Never);
+        }
+        for (index, xen) in xens.iter().enumerate() {
+            let booted = |place| {
+                let same = |boot: &Boot<'_>| (boot.xen, boot.environment) == (index, place);
+                boots.iter().any(same)
+            };
+            let places = [Environment::Pv64, Environment::Pvh64];
+            for environment in places.into_iter().filter(|&place| booted(place)) {
+                let path = self.path(&ready[index], environment)?;
+                let known = read(&path);
+                let answer = match (known, stop) {
+                    (Some(answer), _) => answer,
+                    (None, None) => {
+                        note(&format!("whether KVM boots Xen {} is not known yet", xen.name));
+                        continue;
+                    }
+                    (None, Some(stop)) => {
+                        let place = environment.name();
+                        note(&format!("trying whether KVM boots Xen {} as {place}", xen.name));
+                        let answer = self.try_out(&ready[index], environment, stop)?;
+                        if stop.requested().is_some() {
+                            return Ok(Kvm::Never);
+                        }
+                        if let Err(e) = write(&path, &answer) {
+                            note(&format!("the answer is lost: {e}"));
+                        }
+                        answer
+                    }
+                };
+                if answer.works {
+                    works.push((index, environment));
+                } else {
+                    let (name, place) = (&xen.name, environment.name());
+                    let path = path.display();
+                    note(&format!("KVM does not boot Xen {name} as {place} ({path}): TCG"));
+                    // A PVH dom0 needs all that a PV one does, and nested virtualisation.
+                    break;
+                }
+            }
+        }
+        Ok(Kvm::For(works))
+    }
+
+    fn question(&self, ready: &XenUnderTest, environment: Environment) -> Result<Question> {
+        let uname = rustix::system::uname();
+        let text = |words: &std::ffi::CStr| words.to_string_lossy().into_owned();
+        Ok(Question {
+            kernel: format!("{} {}", text(uname.release()), text(uname.version())),
+            qemu: self.version.to_owned(),
+            xen: sha256(&fs::read(&ready.elf).io("read", &ready.elf)?),
+            environment,
+        })
+    }
+
+    fn path(&self, ready: &XenUnderTest, environment: Environment) -> Result<std::path::PathBuf> {
+        let question = self.question(ready, environment)?;
+        let json = serde_json::to_vec(&question).io("describe", &ready.elf)?;
+        Ok(self.cache.root().join(format!("kvm-{}.json", &sha256(&json)[..16])))
+    }
+
+    /// Boots with a guest that has nothing to do.
+    fn try_out(
+        &self,
+        ready: &XenUnderTest,
+        environment: Environment,
+        stop: &StopSignal,
+    ) -> Result<Answer> {
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder to try KVM in".into(),
+            source,
+        })?;
+        let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+        let boot = Boot { xen: 0, environment, machine, tests: Vec::new() };
+        let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
+        let mut logs =
+            BootLogs::create(dir.path().join("boot"), Some(&ready.elf), &self.image.path)?;
+        let limits = Limits {
+            boot: PATIENCE,
+            test: &|_| PATIENCE,
+            enough: &boot::never_enough,
+            debug: Debug::No,
+        };
+        // Somebody has to be blamed, so that there is a report of what happened.
+        let blamed = Expected { name: "KVM".into(), cases: Vec::new() };
+        let judge = Judge::new(environment.banner(), vec![blamed]);
+        let mut works = false;
+        let outcome =
+            boot::run(&qemu.invocation(&boot), judge, &limits, stop, &mut logs, &mut |event| {
+                works |= *event == Event::Final;
+            })?;
+        let reasons = outcome.judgement.settled.into_iter().flat_map(|report| report.reasons);
+        let why = if works { String::new() } else { reasons.collect::<Vec<_>>().join("; ") };
+        Ok(Answer { works, why, asked: self.question(ready, environment)? })
+    }
+}
+
+fn read(path: &Path) -> Option<Answer> {
+    // An answer that can't be read is none.
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, answer: &Answer) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).io("create", folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).io("write to", folder)?;
+    serde_json::to_writer_pretty(&mut file, answer).io("write", path)?;
+    // Two runners that ask the same get the same answer.
+    file.persist(path).map_err(|e| e.error).io("write", path)?;
+    Ok(())
+}

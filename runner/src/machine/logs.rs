@@ -1,0 +1,168 @@
+//! Folders and files that a run leaves behind.
+//!
+//! ```text
+//! logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
+//! logs/latest -> 20260102-030405
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::signals::StopSignal;
+use crate::judge::console::{Line, Source};
+
+/// Name of the link to Xen in a boot's folder.
+pub const XEN_LINK: &str = "xen";
+/// Name of the link to the image in a boot's folder.
+pub const IMAGE_LINK: &str = "xtf";
+
+/// What the console said, byte for byte.
+pub const CONSOLE: &str = "console.log";
+
+/// The folder of a run.
+#[derive(Debug)]
+pub struct RunLogs {
+    dir: PathBuf,
+}
+
+impl RunLogs {
+    /// A new folder below `base`, with `latest` pointing to it.
+    ///
+    /// Whoever sees the folder may send a signal: `_heard` is there to hear it.
+    pub fn create(base: &Path, _heard: &StopSignal) -> Result<RunLogs> {
+        fs::create_dir_all(base).io("create", base)?;
+        let base = base.canonicalize().io("resolve", base)?;
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n}")));
+        for name in names {
+            let dir = base.join(&name);
+            match fs::create_dir(&dir) {
+                Ok(()) => {
+                    point_latest(&base, &name)?;
+                    return Ok(RunLogs { dir });
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e).io("create", &dir),
+            }
+        }
+        Err(Error::Usage(format!("{} is full of runs of this second", base.display())))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A folder for boot `number`, called after `title`.
+    pub fn boot(
+        &self,
+        number: usize,
+        title: &str,
+        xen: Option<&Path>,
+        image: &Path,
+    ) -> Result<BootLogs> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
+        let title: String = title.chars().map(plain).take(80).collect();
+        let dir = self.dir.join(format!("{number:03}-{title}"));
+        BootLogs::create(dir, xen, image)
+    }
+}
+
+/// Replaces the link in one step, so that it is never missing.
+fn point_latest(base: &Path, name: &str) -> Result<()> {
+    let scratch = base.join(format!(".latest-{}", std::process::id()));
+    let latest = base.join("latest");
+    let _ = fs::remove_file(&scratch);
+    symlink(name, &scratch).io("create", &scratch)?;
+    fs::rename(&scratch, &latest).io("create", &latest)
+}
+
+/// The files of a boot.
+#[derive(Debug)]
+pub struct BootLogs {
+    dir: PathBuf,
+    console: Log,
+    guest: Log,
+    xen: Log,
+    runner: Log,
+}
+
+impl BootLogs {
+    /// A new folder `dir` with the links that a boot's command refers to.
+    pub fn create(dir: PathBuf, xen: Option<&Path>, image: &Path) -> Result<BootLogs> {
+        fs::create_dir(&dir).io("create", &dir)?;
+        let links = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
+        for (target, link) in links {
+            let link = dir.join(link);
+            symlink(target, &link).io("create", &link)?;
+        }
+        let open = |name: &str| Log::create(dir.join(name));
+        Ok(BootLogs {
+            console: open(CONSOLE)?,
+            guest: open("guest.log")?,
+            xen: open("xen.log")?,
+            runner: open("runner.log")?,
+            dir,
+        })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A file for the complaints of what carries the boot, which is called `name`.
+    pub fn stderr(&self, name: &str) -> Result<(File, PathBuf)> {
+        let path = self.dir.join(format!("{name}.log"));
+        Ok((File::create(&path).io("create", &path)?, path))
+    }
+
+    /// Console bytes, untouched.
+    pub fn console(&mut self, bytes: &[u8]) -> Result<()> {
+        self.console.write(bytes)
+    }
+
+    /// A clean line, to the log of whoever printed it.
+    pub fn line(&mut self, line: &Line) -> Result<()> {
+        let log = match line.source {
+            Source::Xen => &mut self.xen,
+            Source::Guest => &mut self.guest,
+        };
+        log.write(line.text.as_bytes())?;
+        log.write(b"\n")
+    }
+
+    /// What the runner does and decides.
+    pub fn decision(&mut self, text: &str) -> Result<()> {
+        self.runner.write(text.as_bytes())?;
+        self.runner.write(b"\n")
+    }
+
+    /// Puts everything on disk, for a person who looks on.
+    pub fn flush(&mut self) -> Result<()> {
+        for log in [&mut self.console, &mut self.guest, &mut self.xen, &mut self.runner] {
+            log.file.flush().io("write", &log.path)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Log {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Log {
+    fn create(path: PathBuf) -> Result<Log> {
+        let file = BufWriter::new(File::create(&path).io("create", &path)?);
+        Ok(Log { file, path })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).io("write", &self.path)
+    }
+}

@@ -1,0 +1,23 @@
+//! The machine under test: what boots, on what, watched by whom, and what is written down of it.
+//!
+//! A [`session`] takes the boots of a plan and hands each to a backend: QEMU with the image as dom0
+//! ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them give a
+//! process whose output is the console; [`boot`] runs it, keeps its limits, writes its [`logs`], and
+//! feeds the judge.
+//!
+//! This room may start processes and write below the log folder. It decides no verdict, and knows
+//! neither commands nor reports.
+
+pub mod accel;
+pub mod as_dom0;
+pub mod boot;
+pub mod debug;
+pub mod logs;
+pub mod plugin;
+pub mod qemu;
+mod qmp;
+mod queue;
+pub mod rig;
+pub mod session;
+pub mod snapshot;
+pub mod xl;

@@ -1,0 +1,337 @@
+//! The backend that boots Xen under QEMU with the image as dom0: its exact command.
+//!
+//! A command refers to `xen` and `xtf` in its working directory, so that no path of the user's has
+//! to survive QEMU's comma and space syntax.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, TESTS, WAIT};
+
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, Result};
+use crate::base::process::Tool;
+use crate::base::shell::quote;
+use crate::base::shell::quote_path;
+use crate::machine::debug::Debug;
+use crate::machine::logs::IMAGE_LINK;
+use crate::machine::logs::XEN_LINK;
+use crate::plan::Boot;
+use crate::plan::config::Config;
+use crate::plan::spec::join;
+
+/// Name of the file in a boot's folder with the words that a guest waits for: so many bytes, the
+/// first of them NUL as long as there are none.
+pub const WORDS_FILE: &str = "words";
+
+/// The oldest QEMU that can do what is asked of it.
+const OLDEST: (u32, u32) = (3, 1);
+
+/// How time runs in the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootMode {
+    /// Virtual time, driven by instructions
+    Fast,
+    /// Real time
+    Plain,
+}
+
+/// For which boots to use KVM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kvm {
+    /// For none.
+    Never,
+    /// For all, whether they come up or not.
+    Always,
+    /// For those of a Xen, by its index, in an environment.
+    For(Vec<(usize, Environment)>),
+}
+
+impl Kvm {
+    /// Whether to use it for `boot`.
+    pub fn is_for(&self, boot: &Boot<'_>) -> bool {
+        match self {
+            Kvm::Never => false,
+            Kvm::Always => true,
+            Kvm::For(places) => places.contains(&(boot.xen, boot.environment)),
+        }
+    }
+}
+
+/// What every boot of a run has in common.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    /// The program.
+    pub binary: PathBuf,
+    /// When to accelerate.
+    pub kvm: Kvm,
+    /// `--boot`
+    pub mode: BootMode,
+    /// Whether somebody wants to look at the machine.
+    pub debug: Debug,
+    /// Further arguments for the guest.
+    pub guest_cmdline: String,
+    /// Further arguments for Xen.
+    pub xen_cmdline: String,
+}
+
+/// A command that is ready to run, in a folder with the two links.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What Xen is to find as its command line.
+    pub xen_cmdline: String,
+}
+
+impl Qemu {
+    /// The program at `path`, or the configured one, for fast boots that nobody looks at.
+    pub fn of(path: Option<&Path>, config: &Config) -> Qemu {
+        Qemu {
+            binary: path.unwrap_or(&config.qemu.binary).to_owned(),
+            kvm: Kvm::Never,
+            mode: BootMode::Fast,
+            debug: Debug::No,
+            guest_cmdline: String::new(),
+            xen_cmdline: String::new(),
+        }
+    }
+
+    /// Checks that QEMU is there and new enough; returns its own description.
+    pub fn probe(&self) -> Result<String> {
+        let text = Tool::new(&self.binary).arg("--version").run().map_err(|e| {
+            Error::Tool(format!("{e}; install qemu-system-x86, or name QEMU with --qemu PATH"))
+        })?;
+        check_version(&text)?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// How time runs in `boot`, and on what.
+    pub fn mode_of(&self, boot: &Boot<'_>) -> &'static str {
+        match (self.kvm.is_for(boot), self.is_fast(boot)) {
+            (true, _) => "plain, kvm",
+            (false, true) => "fast, tcg",
+            (false, false) => "plain, tcg",
+        }
+    }
+
+    /// Whether time in `boot` advances with instructions.
+    fn is_fast(&self, boot: &Boot<'_>) -> bool {
+        self.mode == BootMode::Fast && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
+    }
+
+    /// Whether `boot` may go on from a snapshot: with time that does not pass meanwhile, and with
+    /// nobody who looks at what was before.
+    pub fn can_snapshot(&self, boot: &Boot<'_>) -> bool {
+        self.is_fast(boot) && self.debug == Debug::No && self.words(boot).len() < CMDLINE_MAX
+    }
+
+    /// The command for `boot`.
+    pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
+        self.with_guest(boot, &self.words(boot))
+    }
+
+    /// The command for all boots that differ from `boot` in the guest's words only, which are in
+    /// [`WORDS_FILE`].
+    pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
+        let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"));
+        let file = format!("name={},file={WORDS_FILE}", cmdline::WORDS_FILE);
+        invocation.args.extend(["-fw_cfg".into(), file]);
+        invocation
+    }
+
+    /// The guest's command line.
+    pub fn words(&self, boot: &Boot<'_>) -> String {
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
+        let own = format!("{TESTS}={} {EXIT}={REBOOT}", tests.join(","));
+        join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
+    }
+
+    /// The command for `boot` with a guest that has these `words` as its command line.
+    fn with_guest(&self, boot: &Boot<'_>, words: &str) -> Invocation {
+        let machine = &boot.machine;
+        let pvh = boot.environment == Environment::Pvh64;
+        let kvm = self.kvm.is_for(boot);
+        let mut args =
+            ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
+        args.extend(self.debug.args());
+        let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
+        add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
+        add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
+        let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
+        add(&["-m", &memory.to_string(), "-smp", &machine.vcpus.to_string()]);
+        if kvm {
+            add(&["-cpu", "host"]);
+        } else if pvh {
+            // SVM, for the PVH dom0; Xen's idle loop dies on the emulated MWAIT.
+            add(&["-cpu", "EPYC,-monitor"]);
+        }
+        if self.is_fast(boot) {
+            // Time advances with instructions and skips idle waits. An instruction takes 2^shift
+            // ns: larger shifts hardly boot faster, and under emulated SVM, where a hypercall is
+            // long, they leave Xen with a timer pending whenever it looks, so that LIST never
+            // gets beyond its first entry.
+            add(&["-icount", "shift=6,sleep=off", "-rtc", "clock=vm"]);
+        }
+
+        args.extend(machine.qemu_args.iter().cloned());
+
+        // A single comma separates modules.
+        let module = format!("{IMAGE_LINK} {}", words.replace(',', ",,"));
+        let xen_cmdline = self.xen_cmdline(boot);
+        args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
+        args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
+        Invocation { program: self.binary.clone(), args, xen_cmdline }
+    }
+
+    fn xen_cmdline(&self, boot: &Boot<'_>) -> String {
+        // Every word of Xen's costs about 15 ms of a boot and is often the only evidence. Xen
+        // drops output, the guest's included, when its buffer runs full; the default of 16 KiB
+        // does not hold what it has to say about a few thousand refused payloads.
+        let mut own =
+            "console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all".to_owned();
+        if boot.environment == Environment::Pvh64 {
+            own += " dom0=pvh dom0-iommu=none";
+        }
+        join([&own, &boot.machine.xen_cmdline, &self.xen_cmdline])
+    }
+}
+
+/// What QEMU says of its version must not be older than [`OLDEST`]; who says it in an unknown way is
+/// given the benefit of the doubt.
+fn check_version(text: &str) -> Result<()> {
+    let (major, minor) = OLDEST;
+    match version(text) {
+        Some(found) if found < OLDEST => Err(Error::Tool(format!(
+            "QEMU {}.{} is too old: a PVH dom0 needs nested paging, which QEMU emulates since \
+             {major}.{minor}; install a newer qemu-system-x86, or name one with --qemu PATH",
+            found.0, found.1
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Major and minor of `QEMU emulator version 7.2.22 (...)`.
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    let numbers = text.split_once("version ")?.1;
+    let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+impl Invocation {
+    /// The command as a line for a shell.
+    pub fn shell(&self) -> String {
+        let program = self.program.to_string_lossy();
+        let words = std::iter::once(program.as_ref()).chain(self.args.iter().map(String::as_str));
+        words.map(quote).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A shell line that works from anywhere, with a folder of its own for the two links.
+    pub fn shell_anywhere(&self, xen: &Path, image: &Path) -> String {
+        format!(
+            "( cd \"$(mktemp -d)\" && ln -s {} {XEN_LINK} && ln -s {} {IMAGE_LINK} && {} )",
+            quote_path(xen),
+            quote_path(image),
+            self.shell()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::TestMeta;
+    use crate::plan::select::Selected;
+    use crate::plan::spec::MachineSpec;
+
+    fn command(environment: Environment, vcpus: u32, kvm: Kvm, mode: BootMode) -> String {
+        let machine = MachineSpec { vcpus, xen_cmdline: "a".into(), ..MachineSpec::default() };
+        command_for(machine, environment, kvm, mode)
+    }
+
+    fn command_for(
+        machine: MachineSpec,
+        environment: Environment,
+        kvm: Kvm,
+        mode: BootMode,
+    ) -> String {
+        let tests = ["a", "b"].map(TestMeta::named).map(Selected::from);
+        let qemu = Qemu {
+            binary: "/opt/my qemu".into(),
+            kvm,
+            mode,
+            debug: Debug::No,
+            guest_cmdline: "x=1,2".into(),
+            xen_cmdline: "b".into(),
+        };
+        let boot = Boot { xen: 0, environment, machine, tests: tests.iter().collect() };
+        qemu.invocation(&boot).shell()
+    }
+
+    #[test]
+    fn the_exact_command() {
+        assert_eq!(
+            command(
+                Environment::Pv64,
+                1,
+                Kvm::For(vec![(0, Environment::Pvh64), (1, Environment::Pv64)]),
+                BootMode::Fast
+            ),
+            "'/opt/my qemu' -no-user-config -nodefaults -display none -monitor none \
+             -serial stdio -no-reboot -machine pc -accel tcg -m 128 -smp 1 \
+             -icount 'shift=6,sleep=off' -rtc 'clock=vm' -kernel xen \
+             -append 'console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all a b' \
+             -initrd 'xtf tests=a,,b exit=reboot x=1,,2'"
+        );
+    }
+
+    #[test]
+    fn what_the_configuration_adds() {
+        let machine = MachineSpec {
+            vcpus: 1,
+            memory_mib: Some(300),
+            xen_cmdline: "y".into(),
+            guest_cmdline: "z=1,2".into(),
+            qemu_args: vec!["-device".into(), "x,y".into()],
+        };
+        let command = command_for(machine, Environment::Pvh64, Kvm::Never, BootMode::Plain);
+        for words in [
+            " -m 300 ",
+            " -device 'x,y' -kernel ",
+            "dom0-iommu=none y b'",
+            "exit=reboot z=1,,2 x=1,,2'",
+        ] {
+            assert!(command.contains(words), "{words}: {command}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopy"), Some((7, 2)));
+        assert_eq!(version("QEMU emulator version 10.0"), Some((10, 0)));
+        assert_eq!(version("something else"), None);
+        for good in ["QEMU emulator version 3.1.0", "QEMU emulator version 10.0.2", "odd"] {
+            assert!(check_version(good).is_ok(), "{good}");
+        }
+        for old in ["QEMU emulator version 3.0.1", "QEMU emulator version 2.12.0"] {
+            assert!(check_version(old).unwrap_err().to_string().contains("is too old"), "{old}");
+        }
+    }
+
+    #[test]
+    fn what_differs() {
+        let pvh = command(Environment::Pvh64, 1, Kvm::Never, BootMode::Fast);
+        assert!(pvh.contains("-m 256") && pvh.contains("-cpu 'EPYC,-monitor'"), "{pvh}");
+        assert!(pvh.contains("dom0=pvh dom0-iommu=none"), "{pvh}");
+        for plain in [
+            command(Environment::Pv64, 2, Kvm::Never, BootMode::Fast),
+            command(Environment::Pv64, 1, Kvm::Never, BootMode::Plain),
+            command(Environment::Pv64, 1, Kvm::For(vec![(0, Environment::Pv64)]), BootMode::Fast),
+        ] {
+            assert!(!plain.contains("-icount"), "{plain}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One Xen, and what boots the image on it: where every command begins that is not about many Xens.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::slice;
+use std::time::Duration;
+
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, Result};
+use crate::base::signals::StopSignal;
+use crate::image;
+use crate::image::{Image, TestMeta};
+use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::machine::debug::Debug;
+use crate::machine::logs::RunLogs;
+use crate::machine::qemu::Qemu;
+use crate::machine::session::{Backend, Session};
+use crate::plan::config::{Config, Hypervisor};
+use crate::plan::select::Selected;
+use crate::plan::{self, Boot, How};
+use crate::results::policy::Policy;
+use crate::xen::hypervisor::Look;
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
+use crate::xen::symbols::Build;
+
+/// The Xen that the user means.
+#[derive(Debug)]
+pub struct ChosenXen {
+    /// Who knows of it.
+    pub config: Config,
+    /// The Xen.
+    pub xen: Hypervisor,
+    /// Where Xens are kept.
+    pub cache: Cache,
+}
+
+impl ChosenXen {
+    /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
+    pub fn of(path: Option<&Path>, wanted: Option<&str>, look: Look) -> Result<ChosenXen> {
+        let config = Config::load(path)?;
+        let xen = the_xen(&config, wanted)?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(look);
+        Ok(ChosenXen { config, xen, cache })
+    }
+
+    /// The first of the default Xens that is `fit`.
+    pub fn first(path: Option<&Path>, fit: fn(&Hypervisor, &Cache) -> bool) -> Result<ChosenXen> {
+        let config = Config::load(path)?;
+        let cache = Cache::of_workspace(&config.workspace)?;
+        let xen = config.select(&[])?.into_iter().find(|xen| fit(xen, &cache));
+        let xen = xen.ok_or_else(|| Error::Tool("no default Xen is at hand".into()))?;
+        Ok(ChosenXen { config, xen, cache })
+    }
+
+    /// Gets it. Notes go where they don't end up in anybody's output.
+    pub fn obtain(&self) -> Result<XenUnderTest> {
+        hypervisor::obtain(&self.xen, &self.cache, &mut |text| eprintln!("note: {text}"))
+    }
+
+    /// Gets it with its symbols: those at `symbols`, or those that the configuration names.
+    pub fn build(&self, symbols: Option<&Path>) -> Result<Build> {
+        Build::obtain(&self.xen, symbols, &self.cache)
+    }
+}
+
+/// The one Xen that is `wanted`, or the one default.
+pub fn the_xen(config: &Config, wanted: Option<&str>) -> Result<Hypervisor> {
+    let wanted: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
+    let mut xens = config.select(&wanted)?;
+    match (xens.pop(), xens.is_empty()) {
+        (Some(xen), true) => Ok(xen),
+        _ => Err(Error::Usage("default-xen names several Xens; choose one with --xen".into())),
+    }
+}
+
+/// A Xen with an image and a QEMU.
+#[derive(Debug)]
+pub struct Testbed {
+    /// The Xen.
+    pub on: ChosenXen,
+    /// The image.
+    pub image: Image,
+    /// How it is booted.
+    pub qemu: Qemu,
+    /// QEMU's description of itself.
+    pub version: String,
+}
+
+impl Testbed {
+    /// The image at the path, or the one that is found, on the Xen `on`, with the QEMU at `qemu` or the configured one.
+    pub fn of(on: ChosenXen, image: Option<&Path>, qemu: Option<&Path>) -> Result<Testbed> {
+        let image = image::find(image, &on.config.workspace)?;
+        on.config.check_tests(&image)?;
+        let qemu = Qemu::of(qemu, &on.config);
+        let version = qemu.probe()?;
+        Ok(Testbed { on, image, qemu, version })
+    }
+
+    /// The boots for `tests`, as few as possible.
+    pub fn boots<'t>(&self, tests: &'t [Selected], environments: &[Environment]) -> Vec<Boot<'t>> {
+        let machine = |xen: &Hypervisor, test: &TestMeta| self.on.config.machine(xen, test);
+        let xens = slice::from_ref(&self.on.xen);
+        plan::boots(tests, xens, environments, &How::plain(&machine))
+    }
+
+    /// Time for a test: `limit`, or its own.
+    pub fn test_time(&self, limit: Option<u64>) -> impl Fn(&TestMeta) -> Duration + Sync {
+        move |test| limit.map_or_else(|| self.on.config.test_time(test), Duration::from_secs)
+    }
+
+    /// The image as dom0 of `ready`: the Xen, or what was made of it.
+    pub fn dom0<'s>(&'s self, ready: &'s XenUnderTest) -> AsDom0<'s> {
+        AsDom0 {
+            xens: slice::from_ref(&self.on.xen),
+            ready: slice::from_ref(ready),
+            qemu: &self.qemu,
+            version: &self.version,
+            prepare: &as_it_is,
+        }
+    }
+
+    /// A session in which only that counts which the tests declare themselves.
+    pub fn session<'s>(
+        &'s self,
+        backend: &'s dyn Backend,
+        logs: RunLogs,
+        stop: &'s StopSignal,
+        jobs: NonZeroUsize,
+        test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
+    ) -> Session<'s> {
+        Session {
+            backend,
+            image: &self.image,
+            xen_syms: &[],
+            debug: Debug::No,
+            logs,
+            stop,
+            jobs,
+            policy: Policy::declared(&self.image),
+            test_time,
+            boot_timeout: Duration::from_secs(self.on.config.qemu.boot_timeout_s),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Boots that go on from a snapshot of a machine, instead of from power on.
+//!
+//! What several boots of a run do alike, up to the guest's asking what it shall do, is done once: the
+//! image waits for its words (`wait=fw_cfg`), the machine is saved, and each of the boots continues
+//! it in a QEMU of its own with words of its own. It has the console of both parts, is judged by all
+//! of it, and cannot tell the difference. A snapshot is tried before it is used, and lives as long as
+//! the run: what it was made of can't be something else by then.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use protocol::cmdline::{CMDLINE_MAX, EXIT, REBOOT, TESTS};
+use protocol::console::WAITING;
+use serde_json::json;
+
+use super::as_dom0::AsDom0;
+use crate::base::environment::Environment;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::process::ChildGuard;
+use crate::base::shell::quote_path;
+use crate::base::signals::StopSignal;
+use crate::judge::{Event, Expected, Judge};
+use crate::machine::boot::{self, ConsoleProcess, Limits};
+use crate::machine::logs::IMAGE_LINK;
+use crate::machine::logs::{BootLogs, CONSOLE};
+use crate::machine::qemu::{Invocation, WORDS_FILE};
+use crate::machine::qmp::{self, Qmp};
+use crate::machine::session::{Backend, Prepared};
+use crate::plan::Boot;
+
+/// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
+const FOLDER: &str = "snapshot";
+/// The file with the machine's state.
+const STATE: &str = "state";
+/// The same while it is written: who finds [`STATE`] finds all of it.
+const UNFINISHED: &str = "state.unfinished";
+/// Bytes a second, more than any disk takes: the machine is saved as fast as possible.
+const BANDWIDTH: u64 = 10 << 30;
+/// Between two looks.
+const BREATH: Duration = Duration::from_millis(1);
+/// The guest goes on waiting.
+const NO_WORDS: &str = "";
+
+/// Which boots start from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SnapshotUse {
+    /// None
+    Never,
+    /// Those that share one
+    Auto,
+    /// Every fast one; if that can't be done, it is an error
+    Always,
+}
+
+/// Which boots are alike: the Xen, and QEMU's arguments but for the words.
+type Key = (usize, Vec<String>);
+
+/// A saved machine.
+#[derive(Debug)]
+struct Snapshot {
+    /// The state's file.
+    state: PathBuf,
+    /// What the console said until then.
+    console: Vec<u8>,
+}
+
+/// The same as [`AsDom0`], faster where boots are alike.
+pub struct FromSnapshot<'a> {
+    dom0: AsDom0<'a>,
+    /// Each made when it is needed first; or why it can't be.
+    snapshots: BTreeMap<Key, OnceLock<std::result::Result<Snapshot, String>>>,
+    wish: SnapshotUse,
+    /// What the user was not told yet.
+    note: Mutex<Option<String>>,
+}
+
+impl<'a> FromSnapshot<'a> {
+    /// For those of `boots` for which the user wants it, or it is worth it.
+    pub fn new(dom0: AsDom0<'a>, boots: &[Boot<'_>], wish: SnapshotUse) -> FromSnapshot<'a> {
+        let mut alike: BTreeMap<Key, usize> = BTreeMap::new();
+        for boot in boots.iter().filter(|boot| dom0.qemu.can_snapshot(boot)) {
+            *alike.entry(key(&dom0, boot)).or_default() += 1;
+        }
+        let worth = match wish {
+            SnapshotUse::Never => usize::MAX,
+            SnapshotUse::Auto => 2,
+            SnapshotUse::Always => 1,
+        };
+        let keys = alike.into_iter().filter(|(_, count)| *count >= worth);
+        let snapshots = keys.map(|(key, _)| (key, OnceLock::new())).collect();
+        FromSnapshot { dom0, snapshots, wish, note: Mutex::default() }
+    }
+
+    /// What `boot` goes on from, if it does.
+    fn snapshot(
+        &self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+        logs: &mut BootLogs,
+    ) -> Result<Option<&Snapshot>> {
+        let Some(snapshot) = self.snapshots.get(&key(&self.dom0, boot)) else { return Ok(None) };
+        let made = snapshot.get_or_init(|| {
+            let dir = logs.dir().join(FOLDER);
+            let link = logs.dir().join(IMAGE_LINK);
+            let image = fs::read_link(&link).io("read", &link);
+            image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
+                // Whatever there is of it.
+                let _ = fs::remove_file(dir.join(STATE));
+                let _ = fs::remove_file(dir.join(UNFINISHED));
+                let why = format!("no snapshot to start from: {why}; see {}", dir.display());
+                if stop.requested().is_none() {
+                    *self.note() = Some(why.clone());
+                }
+                why
+            })
+        });
+        match made {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(why) if self.wish == SnapshotUse::Always && stop.requested().is_none() => {
+                Err(Error::Tool(format!("{why}; omit --snapshot always to boot without one")))
+            }
+            Err(why) => {
+                logs.decision(why)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Boots up to where the guest waits, saves the machine, and tries it.
+    fn make(
+        &self,
+        boot: &Boot<'_>,
+        image: &Path,
+        dir: &Path,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+    ) -> Result<Snapshot> {
+        let mut waiting = self.dom0.qemu.waiting(boot);
+        let attempt = Attempt {
+            xen: &self.dom0.ready[boot.xen].elf,
+            image,
+            environment: boot.environment,
+            limits: &Limits { test: &|_| limits.boot, ..*limits },
+            stop,
+        };
+        let patience = limits.boot;
+        let state = dir.join(STATE);
+        let saved = OnceCell::new();
+        let mut saving = waiting.clone();
+        saving.args.extend(qmp::args());
+        // The machine stands still while it is saved, and shall run when it goes on.
+        saving.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
+        // A machine that could not be saved may not have ended either.
+        let failed = |_: &Judge| saved.get().is_some_and(io::Result::is_err);
+        let limits = Limits { enough: &failed, ..*attempt.limits };
+        let saver = Attempt { limits: &limits, ..attempt };
+        let why = saver.run(dir, NO_WORDS, &saving, &mut |event| {
+            if matches!(event, Event::Line(line) if line.text == WAITING) {
+                saved.get_or_init(|| save(dir, patience));
+            }
+        })?;
+        match saved.into_inner() {
+            Some(saved) => saved.io("save the machine to", &state)?,
+            None => return Err(Error::Tool(format!("the guest did not come to wait: {why}"))),
+        }
+        let console = dir.join(CONSOLE);
+        let console = fs::read(&console).io("read", &console)?;
+
+        go_on(&mut waiting, &state);
+        let continued = Continued { invocation: waiting.clone(), plain: waiting, before: &console };
+        let mut works = false;
+        // For no test: the guest says who it is, and leaves.
+        let trial = format!("{TESTS}= {EXIT}={REBOOT}");
+        let why = attempt.run(&dir.join("trial"), &trial, &continued, &mut |event| {
+            works |= *event == Event::Final;
+        })?;
+        if works {
+            Ok(Snapshot { state, console })
+        } else {
+            Err(Error::Tool(format!("the saved machine does not go on: {why}")))
+        }
+    }
+
+    fn note(&self) -> MutexGuard<'_, Option<String>> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for FromSnapshot<'_> {
+    fn drop(&mut self) {
+        for snapshot in self.snapshots.values().filter_map(OnceLock::get).flatten() {
+            // Somebody may have removed it already.
+            let _ = fs::remove_file(&snapshot.state);
+        }
+    }
+}
+
+impl Backend for FromSnapshot<'_> {
+    fn xen_name(&self, xen: usize) -> &str {
+        self.dom0.xen_name(xen)
+    }
+
+    fn xen_file(&self, xen: usize) -> Option<&Path> {
+        self.dom0.xen_file(xen)
+    }
+
+    fn prepare<'s>(
+        &'s self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+        logs: &mut BootLogs,
+    ) -> Result<Prepared<'s>> {
+        let plain = self.dom0.invocation(boot, logs)?;
+        let judge = boot.judge().demand_options(&plain.xen_cmdline);
+        let snapshot = self.snapshot(boot, limits, stop, logs)?;
+        let note = self.note().take();
+        let prepared = match snapshot {
+            None => self.dom0.prepared(boot, self.dom0.qemu.mode_of(boot), Box::new(plain), judge),
+            Some(Snapshot { state, console }) => {
+                write_words(logs.dir(), &self.dom0.qemu.words(boot))?;
+                let mut invocation = self.dom0.qemu.waiting(boot);
+                go_on(&mut invocation, state);
+                logs.decision(&format!("from power on it would be: {}", plain.shell()))?;
+                let continued = Continued { invocation, plain, before: console };
+                self.dom0.prepared(boot, "fast, tcg, snapshot", Box::new(continued), judge)
+            }
+        };
+        Ok(Prepared { note, ..prepared })
+    }
+}
+
+/// A boot that goes on from a snapshot.
+struct Continued<'s> {
+    invocation: Invocation,
+    /// What it would be from power on.
+    plain: Invocation,
+    before: &'s [u8],
+}
+
+impl ConsoleProcess for Continued<'_> {
+    fn name(&self) -> &str {
+        self.invocation.name()
+    }
+
+    fn shell(&self) -> String {
+        self.invocation.shell()
+    }
+
+    fn again(&self) -> String {
+        self.plain.shell()
+    }
+
+    fn before(&self) -> &[u8] {
+        self.before
+    }
+
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
+        self.invocation.start(dir, stderr)
+    }
+}
+
+/// What the boots that make and try a snapshot have in common.
+struct Attempt<'a> {
+    xen: &'a Path,
+    image: &'a Path,
+    environment: Environment,
+    limits: &'a Limits<'a>,
+    stop: &'a StopSignal,
+}
+
+impl Attempt<'_> {
+    /// Boots in the new folder `dir`; returns what there is to be said against how it went.
+    fn run(
+        &self,
+        dir: &Path,
+        words: &str,
+        carrier: &dyn ConsoleProcess,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<String> {
+        let mut logs = BootLogs::create(dir.to_owned(), Some(self.xen), self.image)?;
+        write_words(dir, words)?;
+        // Somebody has to be blamed, so that there is a report of what happened.
+        let blamed = Expected { name: FOLDER.into(), cases: Vec::new() };
+        let judge = Judge::new(self.environment.banner(), vec![blamed]);
+        let outcome = boot::run(carrier, judge, self.limits, self.stop, &mut logs, on_event)?;
+        let reasons = outcome.judgement.settled.into_iter().flat_map(|report| report.reasons);
+        Ok(reasons.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// Which boots `boot` is like.
+fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Key {
+    (boot.xen, dom0.qemu.waiting(boot).args)
+}
+
+/// Has `invocation` begin with the machine in `state`.
+fn go_on(invocation: &mut Invocation, state: &Path) {
+    let state = quote_path(state);
+    invocation.args.extend(["-incoming".into(), format!("exec:cat < {state}")]);
+}
+
+/// Writes the file in `dir` that QEMU shows to the guest.
+fn write_words(dir: &Path, words: &str) -> Result<()> {
+    let mut bytes = words.as_bytes().to_vec();
+    bytes.resize(CMDLINE_MAX, 0);
+    let path = dir.join(WORDS_FILE);
+    fs::write(&path, bytes).io("write", &path)
+}
+
+/// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the state
+/// to its file, within `patience`.
+fn save(dir: &Path, patience: Duration) -> io::Result<()> {
+    let mut qmp = Qmp::connect(dir)?;
+    let deadline = Instant::now() + patience;
+    let in_time = |why: &str| {
+        thread::sleep(BREATH);
+        if Instant::now() < deadline { Ok(()) } else { Err(io::Error::other(why.to_owned())) }
+    };
+    // A guest that waits leaves the CPU alone every other moment. QEMU takes no CPU back that was
+    // saved while it ran a guest of Xen's on emulated hardware.
+    loop {
+        qmp.execute("stop", json!({}))?;
+        if qmp.is_halted()? {
+            break;
+        }
+        qmp.execute("cont", json!({}))?;
+        in_time("its CPU is never idle")?;
+    }
+    qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
+    // The command outlives QEMU's word that it is done.
+    let command = format!("exec:cat > {UNFINISHED} && mv {UNFINISHED} {STATE}");
+    qmp.execute("migrate", json!({ "uri": command }))?;
+    loop {
+        let migration = qmp.execute("query-migrate", json!({}))?;
+        match migration["status"].as_str() {
+            Some("completed") => break,
+            Some(status @ ("failed" | "cancelled")) => {
+                let why = migration["error-desc"].as_str().unwrap_or("QEMU does not say why");
+                return Err(io::Error::other(format!("the save has {status}: {why}")));
+            }
+            _ => in_time("the save does not end")?,
+        }
+    }
+    while !dir.join(STATE).exists() {
+        in_time("its state does not come to the file")?;
+    }
+    // It does not live to answer.
+    let _ = qmp.execute("quit", json!({}));
+    Ok(())
+}

@@ -1,0 +1,499 @@
+//! `xtf-runner.toml`: which Xens there are, and how QEMU is run.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::pattern::Pattern;
+use crate::base::suggest::nearest;
+use crate::image::{Image, TestMeta};
+use crate::plan::spec::{MachineSpec, Settings, TestSettings};
+
+/// Name of the configuration file.
+const FILE: &str = "xtf-runner.toml";
+/// Instead of a name: every configured Xen.
+const EVERY: &str = "all";
+/// The project's own file is also the default where there is none.
+pub const BUILT_IN: &str = include_str!("../../../xtf-runner.toml");
+
+/// The whole file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    /// The Xens of a run without `--xen`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    default_xen: Vec<Spanned<String>>,
+    /// A table for each Xen, by the name that `--xen` takes.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, HypervisorEntry>")]
+    hypervisor: BTreeMap<String, Spanned<HypervisorEntry>>,
+    /// A table for the tests whose names a pattern matches (`*` matches any text). Where several
+    /// tables match, command lines and QEMU arguments add up, and of the rest the last one counts.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, TestEntry>")]
+    test: BTreeMap<String, Spanned<TestEntry>>,
+    /// How QEMU is run.
+    #[serde(default)]
+    qemu: Qemu,
+    /// Known outcomes of tests; relative to this file.
+    expectations: Option<PathBuf>,
+}
+
+/// A `[hypervisor.NAME]` table. Needs exactly one of `debian` and `path`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct HypervisorEntry {
+    /// A package of Debian's, fetched with apt and unpacked without being installed.
+    debian: Option<DebianPackage>,
+    /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
+    path: Option<PathBuf>,
+    /// Where `mutate` finds the xen-syms: for a package, the package with its symbols; for a path,
+    /// a path. With line tables in the latter, the addresses in a panic of this Xen get their places
+    /// in its source.
+    symbols: Option<String>,
+    /// The package with the xl that goes with this Xen, for `--backend qemu-xl`. A Xen that is
+    /// Debian's xen-hypervisor-X-amd64 finds the xen-utils-X of its own suite by itself.
+    toolstack: Option<DebianPackage>,
+    /// Added to this Xen's command line. Before the results of a boot count, its Xen has to show
+    /// that it got this line, and not to complain about it.
+    #[serde(default)]
+    cmdline: String,
+    /// Added to the guest's command line.
+    #[serde(default)]
+    guest_cmdline: String,
+    /// CPUs of the machine, for tests that don't ask for more.
+    vcpus: Option<NonZeroU32>,
+    /// Memory of the machine, instead of the least that the environment needs.
+    memory_mib: Option<NonZeroU32>,
+    /// Further arguments for QEMU.
+    #[serde(default)]
+    qemu_args: Vec<String>,
+}
+
+/// A `[test."GLOB"]` table. Tests that differ in any of it but `timeout-s` don't share a boot.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TestEntry {
+    /// Added to Xen's command line, behind the hypervisor's.
+    #[serde(default)]
+    xen_cmdline: String,
+    /// Added to the guest's command line, behind the hypervisor's.
+    #[serde(default)]
+    guest_cmdline: String,
+    /// CPUs of the machine, instead of what the test asks for.
+    vcpus: Option<NonZeroU32>,
+    /// Memory of the machine, instead of the hypervisor's.
+    memory_mib: Option<NonZeroU32>,
+    /// Further arguments for QEMU, behind the hypervisor's.
+    #[serde(default)]
+    qemu_args: Vec<String>,
+    /// Time for the test, instead of its own; `--timeout` still counts more.
+    timeout_s: Option<NonZeroU64>,
+}
+
+/// A package in Debian's archive.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DebianPackage {
+    /// Code name of the release.
+    pub suite: String,
+    /// Name of the binary package.
+    pub package: String,
+}
+
+impl DebianPackage {
+    /// The package with the toolstack for this one, if this is a hypervisor of Debian's.
+    fn toolstack(&self) -> Option<DebianPackage> {
+        let name = self.package.strip_prefix("xen-hypervisor-")?;
+        let (release, _) = name.split_once('-')?;
+        Some(DebianPackage { suite: self.suite.clone(), package: format!("xen-utils-{release}") })
+    }
+}
+
+/// The `[qemu]` table.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Qemu {
+    /// Program, by path or name.
+    pub binary: PathBuf,
+    /// Time from power on to the first test, and between two tests.
+    #[schemars(range(min = 1))]
+    pub boot_timeout_s: u64,
+}
+
+impl Default for Qemu {
+    fn default() -> Self {
+        Qemu { binary: "qemu-system-x86_64".into(), boot_timeout_s: 60 }
+    }
+}
+
+/// Where a Xen comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Debian's archive.
+    Debian(DebianPackage),
+    /// A file or folder.
+    Path(PathBuf),
+}
+
+/// A Xen to run on.
+#[derive(Clone, Debug)]
+pub struct Hypervisor {
+    /// As the user calls it.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Where its xen-syms comes from.
+    pub symbols: Option<Origin>,
+    /// Where the xl for it comes from.
+    pub toolstack: Option<DebianPackage>,
+    /// What its machines have besides what a test asks for.
+    pub machine: Settings,
+}
+
+impl Hypervisor {
+    /// A Xen that runs already, of which nothing more is known here.
+    pub fn elsewhere(name: &str) -> Hypervisor {
+        Hypervisor {
+            name: name.to_owned(),
+            origin: Origin::Path(PathBuf::new()),
+            symbols: None,
+            toolstack: None,
+            machine: Settings::default(),
+        }
+    }
+}
+
+/// The configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Folder of the file; logs, cache and image are below it.
+    pub workspace: PathBuf,
+    /// What QEMU to run.
+    pub qemu: Qemu,
+    tests: Vec<TestSettings>,
+    /// The file with the known outcomes, if the configuration names one.
+    pub expectations: Option<PathBuf>,
+    defaults: Vec<String>,
+    hypervisors: BTreeMap<String, Hypervisor>,
+}
+
+impl Config {
+    /// Reads `explicit`, or the nearest file above the working directory or the runner, or the
+    /// built-in one.
+    pub fn load(explicit: Option<&Path>) -> Result<Config> {
+        let here = env::current_dir().io("find", Path::new("the working directory"))?;
+        let found = match explicit {
+            Some(path) => Some(here.join(path)),
+            None => {
+                let exe = env::current_exe().ok();
+                let above = |start: &Path| {
+                    start.ancestors().map(|dir| dir.join(FILE)).find(|file| file.is_file())
+                };
+                above(&here).or_else(|| above(exe.as_deref()?))
+            }
+        };
+        match found {
+            Some(path) => {
+                let text = fs::read_to_string(&path).map_err(|e| {
+                    Error::Usage(format!("cannot read configuration {}: {e}", path.display()))
+                })?;
+                let workspace = path.parent().unwrap_or(&here).to_owned();
+                Config::parse(&text, &path.display().to_string(), workspace)
+            }
+            None => Config::parse(BUILT_IN, "built-in configuration", here),
+        }
+    }
+
+    fn parse(text: &str, origin: &str, workspace: PathBuf) -> Result<Config> {
+        let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let complain =
+            |offset: usize, why: &str| Error::Usage(format!("{origin}:{}: {why}", line_of(offset)));
+        let file: File = toml::from_str(text)
+            .map_err(|e| complain(e.span().map_or(0, |span| span.start), &suggest(e.message())))?;
+
+        let mut hypervisors = BTreeMap::new();
+        for (name, entry) in file.hypervisor {
+            let offset = entry.span().start;
+            let entry = entry.into_inner();
+            let symbols = entry.symbols;
+            let toolstack = entry
+                .toolstack
+                .or_else(|| entry.debian.as_ref().and_then(DebianPackage::toolstack));
+            let (origin, symbols) = match (entry.debian, entry.path) {
+                (Some(debian), None) => {
+                    let suite = debian.suite.clone();
+                    let package = |package| Origin::Debian(DebianPackage { suite, package });
+                    let symbols = symbols.map(package);
+                    (Origin::Debian(debian), symbols)
+                }
+                (None, Some(path)) => {
+                    let symbols = symbols.map(|path| Origin::Path(workspace.join(path)));
+                    (Origin::Path(workspace.join(path)), symbols)
+                }
+                _ => {
+                    let why = format!(
+                        "hypervisor `{name}` needs exactly one of `debian = {{ suite, package }}` \
+                         and `path`"
+                    );
+                    return Err(complain(offset, &why));
+                }
+            };
+            let machine = Settings {
+                xen_cmdline: entry.cmdline,
+                guest_cmdline: entry.guest_cmdline,
+                vcpus: entry.vcpus,
+                memory_mib: entry.memory_mib,
+                qemu_args: entry.qemu_args,
+            };
+            hypervisors
+                .insert(name.clone(), Hypervisor { name, origin, symbols, toolstack, machine });
+        }
+        let mut entries: Vec<(String, Spanned<TestEntry>)> = file.test.into_iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.span().start);
+        let mut tests = Vec::new();
+        for (pattern, entry) in entries {
+            let offset = entry.span().start;
+            let pattern = Pattern::new(&pattern).map_err(|why| complain(offset, &why))?;
+            let entry = entry.into_inner();
+            tests.push(TestSettings {
+                tests: pattern,
+                machine: Settings {
+                    xen_cmdline: entry.xen_cmdline,
+                    guest_cmdline: entry.guest_cmdline,
+                    vcpus: entry.vcpus,
+                    memory_mib: entry.memory_mib,
+                    qemu_args: entry.qemu_args,
+                },
+                timeout_s: entry.timeout_s,
+                origin: format!("{origin}:{}", line_of(offset)),
+            });
+        }
+        for default in &file.default_xen {
+            if !hypervisors.contains_key(default.get_ref()) {
+                let why =
+                    format!("default-xen names `{}`, {}", default.get_ref(), known(&hypervisors));
+                return Err(complain(default.span().start, &why));
+            }
+        }
+        if file.qemu.boot_timeout_s == 0 {
+            return Err(Error::Usage(format!("{origin}: qemu.boot-timeout-s must not be 0")));
+        }
+        let mut qemu = file.qemu;
+        if qemu.binary.components().count() > 1 {
+            qemu.binary = workspace.join(&qemu.binary);
+        }
+        let defaults = file.default_xen.into_iter().map(Spanned::into_inner).collect();
+        let expectations = file.expectations.map(|path| workspace.join(path));
+        Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors })
+    }
+
+    /// Whether `xens` are all that the configuration names, and perhaps more.
+    pub fn are_all(&self, xens: &[Hypervisor]) -> bool {
+        self.hypervisors.keys().all(|name| xens.iter().any(|xen| xen.name == *name))
+    }
+
+    /// Refuses settings for tests that `image` does not have: they would be lost in silence.
+    pub fn check_tests(&self, image: &Image) -> Result<()> {
+        for TestSettings { tests, origin, .. } in &self.tests {
+            if !image.tests.iter().any(|test| tests.matches(&test.name)) {
+                let why = format!(
+                    "{origin}: no test in {} matches `{tests}`; see `xtf-runner list`",
+                    image.path.display()
+                );
+                return Err(Error::Usage(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The machine for `test` on `xen`.
+    pub fn machine(&self, xen: &Hypervisor, test: &TestMeta) -> MachineSpec {
+        MachineSpec::of(test, &xen.machine, &self.tests)
+    }
+
+    /// Time for `test`.
+    pub fn test_time(&self, test: &TestMeta) -> Duration {
+        let matching = self.tests.iter().rev().filter(|entry| entry.tests.matches(&test.name));
+        let set = matching.filter_map(|entry| entry.timeout_s).next();
+        Duration::from_secs(set.map_or(test.timeout_s, NonZeroU64::get))
+    }
+
+    /// The Xens that the user asked for, or the default ones.
+    pub fn select(&self, wanted: &[String]) -> Result<Vec<Hypervisor>> {
+        let wanted = if wanted.is_empty() { &self.defaults } else { wanted };
+        if wanted.is_empty() {
+            return Err(Error::Usage(
+                "no Xen: name one with --xen, or set default-xen in xtf-runner.toml".into(),
+            ));
+        }
+        let every: Vec<String> = self.hypervisors.keys().cloned().collect();
+        let names = wanted.iter().flat_map(|name| match name == EVERY && !every.contains(name) {
+            true => every.as_slice(),
+            false => std::slice::from_ref(name),
+        });
+        let mut chosen: Vec<Hypervisor> = Vec::new();
+        for name in names {
+            if chosen.iter().any(|other| other.name == *name) {
+                continue;
+            }
+            let path = Path::new(name);
+            chosen.push(match self.hypervisors.get(name) {
+                Some(hypervisor) => hypervisor.clone(),
+                None if name.contains('/') || path.exists() => Hypervisor {
+                    name: name.clone(),
+                    origin: Origin::Path(path.to_owned()),
+                    symbols: None,
+                    toolstack: None,
+                    machine: Settings::default(),
+                },
+                None => {
+                    return Err(Error::Usage(format!(
+                        "no Xen `{name}`: it is no file, and {}",
+                        known(&self.hypervisors)
+                    )));
+                }
+            });
+        }
+        Ok(chosen)
+    }
+}
+
+/// The complaint about an unknown field, with the field that was probably meant instead of all.
+fn suggest(message: &str) -> String {
+    let near = |message: &str| {
+        let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+        let unknown = quoted.next()?;
+        let near = nearest(unknown, quoted).into_iter().next()?;
+        Some(format!("unknown field `{unknown}`; did you mean `{near}`?"))
+    };
+    near(message).unwrap_or_else(|| message.to_owned())
+}
+
+/// What the file may hold, as a JSON schema.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {
+    let names: Vec<&str> = hypervisors.keys().map(String::as_str).collect();
+    if names.is_empty() {
+        "the configuration names no hypervisor".into()
+    } else {
+        format!("the configuration knows {}", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, "x.toml", "/ws".into())
+    }
+
+    #[test]
+    fn the_built_in_configuration_is_good() {
+        let config = parse(BUILT_IN).unwrap();
+        assert!(!config.select(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = parse("[hypervisor.x]\npath = 'a/xen'\n[qemu]\nbinary = './q'").unwrap();
+        let xen = &config.select(&["x".into()]).unwrap()[0];
+        assert!(matches!(&xen.origin, Origin::Path(path) if path == Path::new("/ws/a/xen")));
+        assert_eq!(config.qemu.binary, Path::new("/ws/./q"));
+    }
+
+    #[test]
+    fn all_means_every_configured_one() {
+        let config = parse(BUILT_IN).unwrap();
+        let names: Vec<String> =
+            config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
+        assert_eq!(names, ["4.14", "4.17", "4.20"]);
+        let more = config.select(&["4.17".into(), "all".into(), "/some/xen".into()]).unwrap();
+        let names: Vec<String> = more.into_iter().map(|xen| xen.name).collect();
+        assert_eq!(names, ["4.17", "4.14", "4.20", "/some/xen"]);
+    }
+
+    #[test]
+    fn symbols_come_from_where_their_xen_does() {
+        let config = parse(
+            "[hypervisor.x]\npath = 'a/xen'\nsymbols = 'a/xen-syms'\n[hypervisor.y]\n\
+             debian = { suite = 's', package = 'p' }\nsymbols = 'p-dbg'",
+        );
+        let xens = config.unwrap().select(&["x".into(), "y".into()]).unwrap();
+        let Some(Origin::Path(path)) = &xens[0].symbols else { panic!("{:?}", xens[0]) };
+        assert_eq!(path, Path::new("/ws/a/xen-syms"));
+        let Some(Origin::Debian(package)) = &xens[1].symbols else { panic!("{:?}", xens[1]) };
+        assert_eq!((package.suite.as_str(), package.package.as_str()), ("s", "p-dbg"));
+    }
+
+    #[test]
+    fn a_toolstack_goes_with_its_xen() {
+        let config = parse(
+            "[hypervisor.a]\ndebian = { suite = 's', package = 'xen-hypervisor-4.17-amd64' }\n\
+             [hypervisor.b]\npath = 'p'\n[hypervisor.c]\npath = 'p'\n\
+             toolstack = { suite = 't', package = 'xen-utils-4.20' }",
+        );
+        let xens = config.unwrap().select(&["a".into(), "b".into(), "c".into()]).unwrap();
+        let names = xens.iter().map(|xen| {
+            xen.toolstack.as_ref().map(|package| format!("{} {}", package.suite, package.package))
+        });
+        let names: Vec<Option<String>> = names.collect();
+        assert_eq!(names, [Some("s xen-utils-4.17".into()), None, Some("t xen-utils-4.20".into())]);
+    }
+
+    #[test]
+    fn settings_for_tests_count_in_the_files_order() {
+        let config = parse(
+            "[test.'z*']\nxen-cmdline = 'one'\ntimeout-s = 5\nvcpus = 2\n\
+             [test.'*a']\nxen-cmdline = 'two'\ntimeout-s = 6\nmemory-mib = 300\n\
+             [hypervisor.x]\npath = 'p'\ncmdline = 'zero'\nqemu-args = ['-a', 'b']",
+        );
+        let config = config.unwrap();
+        let xen = &config.select(&["x".into()]).unwrap()[0];
+        let test = TestMeta::named("za");
+        let machine = config.machine(xen, &test);
+        assert_eq!(machine.xen_cmdline, "zero one two");
+        assert_eq!((machine.vcpus, machine.memory_mib), (2, Some(300)));
+        assert_eq!(machine.qemu_args, ["-a", "b"]);
+        assert_eq!(config.test_time(&test), Duration::from_secs(6));
+        let other = TestMeta::named("other");
+        assert_eq!(config.machine(xen, &other).xen_cmdline, "zero");
+        assert_eq!(config.test_time(&other), Duration::from_secs(other.timeout_s));
+    }
+
+    #[test]
+    fn mistakes_are_placed_and_explained() {
+        for (text, why) in [
+            (
+                "default-xen = []\nfoo = 1",
+                "x.toml:2: unknown field `foo`, expected one of `default-xen`",
+            ),
+            ("[hypervisor.x]\npath = '/x'\nsuite = 'y'", "x.toml:3: unknown field `suite`"),
+            ("[hypervisor.x]\ncmdline = ''", "x.toml:1: hypervisor `x` needs exactly one of"),
+            ("\ndefault-xen = ['y']", "x.toml:2: default-xen names `y`"),
+            ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
+            ("[qemu", "x.toml:1: "),
+            ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
+            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
+            ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
+            ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().starts_with(why), "{error}");
+            assert_eq!(error.exit(), crate::base::exit::Exit::Usage);
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! From the user's words to the tests, cases and environments that they mean.
+//!
+//! A word is an environment (`pv64`), a category (`functional`), a test (`livepatch-list`), or a
+//! test in an environment as XTF writes it (`test-pv64-livepatch-list`). A test may be followed by
+//! cases (`livepatch-list/list/nr_*`), and `*` and `?` work in all three parts. `!` takes out what
+//! its word means. As in XTF, names add up, and categories and environments narrow them down.
+//!
+//! The outcome is the image's metadata again, with only what was chosen: who plans, boots and judges
+//! need not know why it is less.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+
+use protocol::wildcard::{SPECIAL, fits};
+
+use crate::base::exit::{Error, Result};
+use crate::base::suggest::nearest;
+use crate::image::{Category, Role, TestMeta};
+
+/// Of the bytes of a guest's command line (`CMDLINE_MAX`) so many may be the list of tests.
+pub const MAX_TEST_LIST: usize = 800;
+/// How many names are offered.
+const OFFERED: usize = 3;
+
+/// A test as it was selected.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// Environments and cases are those that were chosen.
+    meta: TestMeta,
+    /// How the guest's command line says it.
+    pub word: String,
+}
+
+impl Deref for Selected {
+    type Target = TestMeta;
+
+    fn deref(&self) -> &TestMeta {
+        &self.meta
+    }
+}
+
+impl From<TestMeta> for Selected {
+    /// The whole test.
+    fn from(meta: TestMeta) -> Self {
+        Selected { word: meta.name.clone(), meta }
+    }
+}
+
+/// The user's words for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Words, those with `!` among them.
+    pub words: &'a [String],
+    /// Words to take out.
+    pub exclude: &'a [String],
+    /// Whether tests that have to be named count as named.
+    pub all: bool,
+}
+
+/// What the user said.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Words, those with `!` among them.
+    pub words: &'a [String],
+    /// Words to take out.
+    pub exclude: &'a [String],
+    /// Whether tests that have to be named count as named.
+    pub all: bool,
+    /// What the image is going to be to Xen.
+    pub role: Role,
+    /// Environments that come into question.
+    pub environments: &'a [&'a str],
+}
+
+/// The tests of an image that `request` means, at least one, in the image's order.
+///
+/// A test whose cases differ between environments is there more than once, each with some of them.
+pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>> {
+    let mut wanted = Vec::new();
+    let mut unwanted = Vec::new();
+    for text in request.words {
+        match text.strip_prefix('!') {
+            Some(inner) => unwanted.push(Word::parse(tests, inner)?),
+            None => wanted.push(Word::parse(tests, text)?),
+        }
+    }
+    for text in request.exclude {
+        unwanted.push(Word::parse(tests, text)?);
+    }
+    let selection = Selection::new(tests, request, wanted, unwanted);
+    let mut selected: Vec<Selected> = Vec::new();
+    for test in tests {
+        let first = selected.len();
+        for environment in &test.environments {
+            let Some((cases, word)) = selection.cases_of(test, environment) else { continue };
+            match selected[first..].iter_mut().find(|other| other.word == word) {
+                Some(same) => same.meta.environments.push(environment.clone()),
+                None => {
+                    if word.len() > MAX_TEST_LIST {
+                        return Err(Error::Usage(format!(
+                            "the words for cases of {} fill {} bytes, a guest's command line has \
+                             room for {MAX_TEST_LIST}; use fewer, with `*`",
+                            test.name,
+                            word.len()
+                        )));
+                    }
+                    let environments = vec![environment.clone()];
+                    let meta = TestMeta { environments, cases, ..test.clone() };
+                    selected.push(Selected { meta, word });
+                }
+            }
+        }
+    }
+    if selected.is_empty() { Err(selection.why_empty()) } else { Ok(selected) }
+}
+
+/// What one word means, without its `!`.
+#[derive(Clone, Debug)]
+enum Word {
+    Environment(String),
+    Category(Category),
+    Test(Name),
+}
+
+/// A test, perhaps only in some environments, perhaps only some of its cases.
+#[derive(Clone, Debug)]
+struct Name {
+    text: String,
+    environment: String,
+    test: String,
+    cases: Option<String>,
+}
+
+impl Word {
+    /// Reads a word; one that means nothing in this image is an error with the nearest names.
+    fn parse(tests: &[TestMeta], text: &str) -> Result<Word> {
+        let environment = |name: &str| {
+            tests.iter().flat_map(|test| &test.environments).any(|other| fits(name, other))
+        };
+        let category = Category::ALL.into_iter().find(|category| category.name() == text);
+        if let Some(category) = category {
+            if !tests.iter().any(|test| test.category == category) {
+                return Err(Error::EmptySelection(format!("no test is of category `{text}`")));
+            }
+            return Ok(Word::Category(category));
+        }
+        if !text.contains(SPECIAL) && environment(text) {
+            return Ok(Word::Environment(text.to_owned()));
+        }
+        let (test, cases) = match text.split_once('/') {
+            Some((test, cases)) => (test, Some(cases.to_owned())),
+            None => (text, None),
+        };
+        let instance = test.strip_prefix("test-").and_then(|rest| rest.split_once('-'));
+        let (place, test) = match instance.filter(|(place, _)| environment(place)) {
+            Some((place, test)) => (place, test),
+            None => ("*", test),
+        };
+        let name = Name {
+            text: text.to_owned(),
+            environment: place.to_owned(),
+            test: test.to_owned(),
+            cases,
+        };
+        if tests.iter().any(|test| test.environments.iter().any(|place| name.means(test, place))) {
+            return Ok(Word::Test(name));
+        }
+        Err(Error::EmptySelection(name.unknown(tests)))
+    }
+}
+
+/// The names most like what is no pattern in `text`.
+fn near<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<String> {
+    nearest(&text.replace(SPECIAL, ""), known).into_iter().map(str::to_owned).collect()
+}
+
+impl Name {
+    /// Whether it means `test` in `environment`, or at least a case of it.
+    fn means(&self, test: &TestMeta, environment: &str) -> bool {
+        fits(&self.environment, environment)
+            && fits(&self.test, &test.name)
+            && self.cases.as_ref().is_none_or(|cases| test.cases.iter().any(|c| fits(cases, c)))
+    }
+
+    /// Whether it names one test, without leaving anything to a pattern.
+    fn is_exact(&self) -> bool {
+        !self.test.contains(SPECIAL)
+    }
+
+    /// The remedy where nothing is meant.
+    fn unknown(&self, tests: &[TestMeta]) -> String {
+        let text = &self.text;
+        let meant = || tests.iter().filter(|test| fits(&self.test, &test.name));
+        if meant().next().is_none() {
+            let what = if self.is_exact() {
+                format!("there is no test `{text}`")
+            } else {
+                format!("no test matches `{text}`")
+            };
+            // Who leaves the test out of TEST/CASE gets it.
+            let whole = |test: &TestMeta| test.cases.iter().any(|case| fits(text, case));
+            let of_cases = tests.iter().filter(|test| whole(test));
+            let offers: Vec<String> =
+                of_cases.map(|test| format!("{}/{text}", test.name)).collect();
+            if !offers.is_empty() {
+                return format!("{what}; a case is named TEST/CASE: {}", offer(&offers));
+            }
+            let mut known: Vec<&str> = Category::ALL.map(Category::name).to_vec();
+            known.extend(tests.iter().map(|test| test.name.as_str()));
+            known.extend(tests.iter().flat_map(|test| &test.environments).map(String::as_str));
+            return format!("{what}; {}", offer(&near(&self.test, known)));
+        }
+        let places: BTreeSet<&str> =
+            meant().flat_map(|test| &test.environments).map(String::as_str).collect();
+        let Some(cases) =
+            self.cases.as_ref().filter(|_| places.iter().any(|p| fits(&self.environment, p)))
+        else {
+            let places: Vec<&str> = places.into_iter().collect();
+            let there = &self.environment;
+            return format!("`{text}` does not run as {there}, but as {}", places.join(", "));
+        };
+        let group = format!("{cases}/");
+        let near = if meant().flat_map(|test| &test.cases).any(|case| case.starts_with(&group)) {
+            vec![format!("{text}/*")]
+        } else {
+            let known = meant().flat_map(|test| &test.cases).map(String::as_str);
+            near(cases, known).iter().map(|case| format!("{}/{case}", self.test)).collect()
+        };
+        format!("no case matches `{text}`; {}", offer(&near))
+    }
+}
+
+fn offer(names: &[String]) -> String {
+    if names.is_empty() {
+        return "see `xtf-runner list`".to_owned();
+    }
+    format!("did you mean {}?", names[..names.len().min(OFFERED)].join(", "))
+}
+
+/// The words, sorted by what they do.
+struct Selection<'a> {
+    tests: &'a [TestMeta],
+    all: bool,
+    role: Role,
+    environments: &'a [&'a str],
+    names: Vec<Name>,
+    categories: Vec<Category>,
+    places: Vec<String>,
+    without: Vec<Word>,
+}
+
+impl<'a> Selection<'a> {
+    fn new(
+        tests: &'a [TestMeta],
+        request: &Request<'a>,
+        wanted: Vec<Word>,
+        without: Vec<Word>,
+    ) -> Self {
+        let Request { all, role, environments, .. } = *request;
+        let (mut names, mut categories, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for word in wanted {
+            match word {
+                Word::Environment(place) => places.push(place),
+                Word::Category(category) => categories.push(category),
+                Word::Test(name) => names.push(name),
+            }
+        }
+        Selection { tests, all, role, environments, names, categories, places, without }
+    }
+
+    fn of_category(&self, test: &TestMeta) -> bool {
+        self.categories.is_empty() || self.categories.contains(&test.category)
+    }
+
+    fn is_place(&self, environment: &str) -> bool {
+        self.environments.contains(&environment)
+            && (self.places.is_empty() || self.places.iter().any(|place| place == environment))
+    }
+
+    /// Whether what one name means, or a run without names, includes `test`.
+    ///
+    /// A pattern that fits default tests is not meant for the special ones beside them; where it
+    /// fits none, or none of the test's category if categories are asked for, it is.
+    fn includes(&self, name: Option<&Name>, test: &TestMeta, environment: &str) -> bool {
+        let fits = |test: &TestMeta, place: &str| name.is_none_or(|name| name.means(test, place));
+        if !fits(test, environment) {
+            return false;
+        }
+        if test.runs_unnamed(self.role) || self.all || name.is_some_and(Name::is_exact) {
+            return true;
+        }
+        if name.is_none() && self.categories.is_empty() {
+            return false;
+        }
+        let beside = self.tests.iter().filter(|other| {
+            other.runs_unnamed(self.role)
+                && (self.categories.is_empty() || other.category == test.category)
+        });
+        !beside
+            .flat_map(|other| other.environments.iter().map(move |place| (other, place)))
+            .any(|(other, place)| self.is_place(place) && fits(other, place))
+    }
+
+    /// The cases of `test` to run in `environment`, and how to say so to the guest.
+    fn cases_of(&self, test: &TestMeta, environment: &str) -> Option<(Vec<String>, String)> {
+        if !self.of_category(test) || !self.is_place(environment) {
+            return None;
+        }
+        let including: Vec<Option<&Name>> =
+            if self.names.is_empty() { vec![None] } else { self.names.iter().map(Some).collect() };
+        let including: Vec<Option<&Name>> =
+            including.into_iter().filter(|name| self.includes(*name, test, environment)).collect();
+        if including.is_empty() {
+            return None;
+        }
+        let patterns: Vec<Option<&str>> =
+            including.iter().map(|name| name.and_then(|name| name.cases.as_deref())).collect();
+        let mut without = Vec::new();
+        for word in &self.without {
+            match word {
+                Word::Environment(place) if place == environment => return None,
+                Word::Category(category) if *category == test.category => return None,
+                Word::Test(name) if name.means(test, environment) => {
+                    // Without cases, the whole test is taken out.
+                    without.push(name.cases.as_deref()?);
+                }
+                _ => {}
+            }
+        }
+        let kept = |case: &&String| {
+            patterns.iter().any(|pattern| pattern.is_none_or(|pattern| fits(pattern, case)))
+                && !without.iter().any(|pattern| fits(pattern, case))
+        };
+        let cases: Vec<String> = test.cases.iter().filter(kept).cloned().collect();
+        if cases.is_empty() {
+            return None;
+        }
+        if cases.len() == test.cases.len() {
+            return Some((cases, test.name.clone()));
+        }
+        let positive: BTreeSet<&str> = if patterns.contains(&None) {
+            BTreeSet::new()
+        } else {
+            patterns.into_iter().flatten().collect()
+        };
+        let positive = positive.into_iter().map(|pattern| format!("{}/{pattern}", test.name));
+        let without: BTreeSet<&str> = without.into_iter().collect();
+        let without = without.into_iter().map(|pattern| format!("{}/!{pattern}", test.name));
+        let words: Vec<String> = positive.chain(without).collect();
+        Some((cases, words.join(",")))
+    }
+
+    /// What makes the selection empty, although each word means something.
+    fn why_empty(&self) -> Error {
+        let named: Vec<&TestMeta> = self
+            .tests
+            .iter()
+            .filter(|test| {
+                let mut places = test.environments.iter();
+                places.any(|place| match self.names.as_slice() {
+                    [] => self.includes(None, test, place),
+                    names => names.iter().any(|name| name.means(test, place)),
+                })
+            })
+            .collect();
+        let list = |tests: &[&TestMeta]| {
+            let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).take(8).collect();
+            let more = if tests.len() > names.len() { ", ..." } else { "" };
+            names.join(", ") + more
+        };
+        if named.is_empty() {
+            return Error::EmptySelection(
+                "every test in the image has to be named; see `xtf-runner list`, or use --all"
+                    .into(),
+            );
+        }
+        let of_category: Vec<&TestMeta> =
+            named.iter().copied().filter(|test| self.of_category(test)).collect();
+        if of_category.is_empty() {
+            let words: Vec<&str> = self.categories.iter().map(|word| word.name()).collect();
+            return Error::EmptySelection(format!(
+                "no selected test is of category {}: {}",
+                words.join(" or "),
+                list(&named)
+            ));
+        }
+        let here = |test: &&TestMeta| test.environments.iter().any(|place| self.is_place(place));
+        if !of_category.iter().any(here) {
+            let places: Vec<&str> =
+                self.environments.iter().copied().filter(|place| self.is_place(place)).collect();
+            return Error::EmptySelection(if places.is_empty() {
+                format!(
+                    "{} is not among the environments here: {}",
+                    self.places.join(" or "),
+                    self.environments.join(", ")
+                )
+            } else {
+                format!("no selected test supports {}: {}", places.join(" or "), list(&of_category))
+            });
+        }
+        Error::EmptySelection(format!("everything selected is taken out: {}", list(&of_category)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

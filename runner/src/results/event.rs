@@ -1,0 +1,140 @@
+//! What happens in a run, as a stream that displays and reports listen to.
+//!
+//! Several boots may be under way at a time: their events mix, and each bears its boot's number.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::base::environment::Environment;
+use crate::base::exit::Exit;
+use crate::judge::{Cause, TestReport};
+use crate::results::Place;
+use crate::results::expect::Weighed;
+
+/// One test on one Xen in one environment, settled.
+#[derive(Clone, Debug)]
+pub struct TestOutcome {
+    /// Which Xen, as the user calls it.
+    pub xen: String,
+    /// Where.
+    pub environment: Environment,
+    /// The judge's report.
+    pub report: TestReport,
+    /// The same in the light of what is known.
+    pub weighed: Weighed,
+    /// It passed, and had failed before.
+    pub flaky: bool,
+    /// The guest's backtrace in words.
+    pub frames: Vec<String>,
+    /// Xen's last words, with places in its source where they can be told.
+    pub xen_words: Vec<String>,
+    /// From 1 on.
+    pub attempt: usize,
+    /// It failed, and is booted again.
+    pub again: bool,
+    /// It was told of before, and the end of its boot made it worse.
+    pub amended: bool,
+    /// Where the plan has it: boots end in any order, but final results are sorted by this.
+    pub place: usize,
+}
+
+/// How a boot came about.
+#[derive(Clone, Copy, Debug)]
+pub struct BootFacts<'a> {
+    /// Where its Xen came from.
+    pub provenance: &'a str,
+    /// The build-id of that Xen in hexadecimal.
+    pub build_id: Option<&'a str>,
+    /// How Xen was booted.
+    pub backend: &'a str,
+    /// How time runs, and on what.
+    pub mode: &'a str,
+    /// The exact command.
+    pub command: &'a str,
+    /// The boot's folder.
+    pub logs: &'a Path,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum RunEvent<'a> {
+    /// The first boot comes next.
+    RunStarted {
+        /// Planned boots.
+        boots: usize,
+        /// The tests in them; an outcome's place is an index into this.
+        plan: &'a [Place],
+        /// Folder of the logs.
+        logs: &'a Path,
+    },
+    /// A boot begins.
+    BootStarted {
+        /// The boot's number, as in its folder's name; all its events bear it.
+        boot: usize,
+        /// Which Xen.
+        xen: &'a str,
+        /// Where.
+        environment: Environment,
+        /// What will run.
+        tests: &'a [&'a str],
+        /// More about it.
+        facts: &'a BootFacts<'a>,
+    },
+    /// The guest printed a line.
+    GuestLine {
+        /// In which boot.
+        boot: usize,
+        /// The line.
+        text: &'a str,
+    },
+    /// Something that a person has to know at once.
+    Note {
+        /// Of which boot.
+        boot: usize,
+        /// Lines.
+        text: &'a str,
+    },
+    /// A test begins.
+    TestStarted {
+        /// In which boot.
+        boot: usize,
+        /// Its name.
+        test: &'a str,
+    },
+    /// A test is settled: when the next one begins, or at the end of its boot. In the rare case
+    /// that the end of a boot casts doubt on what it said before, the same test comes once more.
+    TestSettled {
+        /// In which boot.
+        boot: usize,
+        /// What came of it.
+        outcome: &'a TestOutcome,
+    },
+    /// A boot ended, and all its outcomes have been told.
+    BootEnded {
+        /// Which one.
+        boot: usize,
+        /// From power on to power off.
+        elapsed: Duration,
+        /// The Xen's version, as the guest was told.
+        version: Option<&'a str>,
+        /// Who brought it to an early end.
+        ended_by: Option<Cause>,
+    },
+    /// Nothing more comes.
+    RunEnded {
+        /// Time of the whole run.
+        elapsed: Duration,
+        /// The signal that ended it early.
+        stopped: Option<Exit>,
+        /// The error that ended it early.
+        error: Option<&'a str>,
+        /// How the runner will end, as far as the results are concerned.
+        exit: Exit,
+    },
+}
+
+/// Whoever wants to know. Called by one thread at a time, not always the same one.
+pub trait Listener: Send {
+    /// Takes the next event.
+    fn event(&mut self, event: &RunEvent<'_>);
+}

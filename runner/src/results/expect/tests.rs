@@ -1,0 +1,243 @@
+//! What is excused, and above all what is not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::results::sample;
+
+const ON_4_17: Subject<'_> =
+    Subject { xen: "mine", version: Some("4.17.7-pre"), environment: Environment::Pv64 };
+
+fn expectations(text: &str) -> Expectations {
+    let mut expectations = Expectations::default();
+    expectations.parse(text, "e.toml").unwrap();
+    expectations
+}
+
+/// An entry about the test `t`.
+fn entry(rest: &str) -> Expectations {
+    expectations(&format!("[[expect]]\nreason = 'why'\n{rest}"))
+}
+
+fn report(status: Status, cases: &[(&str, Verdict)]) -> TestReport {
+    let case = |(name, verdict): &(&str, Verdict)| CaseReport {
+        name: (*name).into(),
+        verdict: verdict.clone(),
+        diagnostics: vec!["expected EINVAL".into()],
+        elapsed: Duration::ZERO,
+    };
+    TestReport {
+        cases: cases.iter().map(case).collect(),
+        began: true,
+        ..TestReport::new("t", status)
+    }
+}
+
+/// A Xen that died of the test's second case.
+fn crash() -> TestReport {
+    TestReport {
+        cause: Some(Cause::Xen),
+        at_case: Some("b".into()),
+        reasons: vec!["Xen panicked: FATAL PAGE FAULT".into()],
+        xen_words: vec!["(XEN) RIP: livepatch_op+0x1".into()],
+        ..report(Status::Crash, &[("a", Verdict::Success)])
+    }
+}
+
+/// The status and whether it is KNOWN or NEWS.
+fn weigh(expectations: &Expectations, report: &TestReport) -> (Status, Option<KnownVerdict>) {
+    let weighed = expectations.weigh(report, ON_4_17);
+    (weighed.status, weighed.known.map(|known| known.verdict))
+}
+
+#[test]
+fn a_xen_is_meant_by_name_version_or_branch() {
+    for (xen, meant) in [
+        ("mine", true),
+        ("4.17", true),
+        ("4.17*", true),
+        ("4.1[67]", true),
+        ("4.17.7-pre", true),
+        ("4.1", false),
+        ("4.20", false),
+    ] {
+        let one = entry(&format!("xen = '{xen}'\ntest = 't'\nstatus = 'CRASH'"));
+        let want = if meant { Status::Success } else { Status::Crash };
+        assert_eq!(weigh(&one, &crash()).0, want, "{xen}");
+    }
+    let elsewhere = entry("environment = 'pvh*'\ntest = 't'\nstatus = 'CRASH'");
+    assert_eq!(weigh(&elsewhere, &crash()), (Status::Crash, None));
+}
+
+#[test]
+fn a_crash_is_excused_by_its_like_alone() {
+    let known = (Status::Success, Some(KnownVerdict::Known));
+    for (text, want) in [
+        ("test = 't'\nstatus = 'CRASH'", known),
+        ("test = 't/b'\nstatus = 'CRASH'", known),
+        ("test = '*/?'\nstatus = 'CRASH'", known),
+        ("test = 't/c'\nstatus = 'CRASH'", (Status::Crash, None)),
+        ("test = 'u'\nstatus = 'CRASH'", (Status::Crash, None)),
+        ("test = 't'\nstatus = 'TIMEOUT'", (Status::Crash, None)),
+        ("test = 't'\nstatus = 'CRASH'\npanic = '*PAGE FAULT*'", known),
+        ("test = 't'\nstatus = 'CRASH'\npanic = '*livepatch_op+*'", known),
+        ("test = 't'\nstatus = 'CRASH'\npanic = '*Assertion*'", (Status::Crash, None)),
+    ] {
+        assert_eq!(weigh(&entry(text), &crash()), want, "{text}");
+    }
+}
+
+#[test]
+fn what_has_another_cause_is_not_excused() {
+    let one = entry("test = 't'\nstatus = 'CRASH'");
+    let unbegun = TestReport { began: false, ..crash() };
+    assert_eq!(weigh(&one, &unbegun), (Status::Crash, None));
+
+    let tool = TestReport { cause: Some(Cause::Qemu), status: Status::Error, ..crash() };
+    assert_eq!(weigh(&entry("test = 't'\nstatus = 'ERROR'"), &tool), (Status::Error, None));
+
+    // A case that failed before the crash is not part of it.
+    let mut two = crash();
+    two.cases[0].verdict = Verdict::Failure;
+    assert_eq!(weigh(&one, &two), (Status::Failure, Some(KnownVerdict::Known)));
+
+    // The framework has more to say than the cases.
+    let mut leftover = report(Status::Failure, &[("a", Verdict::Failure)]);
+    leftover.reasons = vec!["protocol: nonsense".into()];
+    for text in ["test = 't'\nstatus = 'FAILURE'", "test = 't/a'\nstatus = 'FAILURE'"] {
+        assert_eq!(weigh(&entry(text), &leftover).0, Status::Failure, "{text}");
+    }
+}
+
+#[test]
+fn cases_are_excused_one_by_one() {
+    let bad = Verdict::Failure;
+    let two = report(Status::Failure, &[("a", bad.clone()), ("b", bad.clone())]);
+    let one = entry("test = 't/a'\nstatus = 'FAILURE'");
+    let weighed = one.weigh(&two, ON_4_17);
+    assert_eq!(weighed.status, Status::Failure);
+    assert!(is_known(&weighed.cases[0]) && weighed.cases[1].is_none());
+    let both = entry("test = 't/[ab]'\nstatus = 'FAILURE'");
+    assert_eq!(both.weigh(&two, ON_4_17).status, Status::Success);
+    let whole = entry("test = 't'\nstatus = 'FAILURE'").weigh(&two, ON_4_17);
+    assert_eq!(whole.status, Status::Success);
+    assert!(whole.cases.iter().all(is_known));
+
+    // An error beside an expected failure remains.
+    let mixed = report(Status::Failure, &[("a", bad), ("b", Verdict::Error("oops".into()))]);
+    assert_eq!(one.weigh(&mixed, ON_4_17).status, Status::Error);
+    let like = entry("test = 't/a'\nstatus = 'FAILURE'\npanic = '*ENOENT*'");
+    assert_eq!(like.weigh(&mixed, ON_4_17).status, Status::Failure);
+}
+
+#[test]
+fn a_success_is_news() {
+    let good = report(Status::Success, &[("a", Verdict::Success), ("b", Verdict::Success)]);
+    let news = (Status::Success, Some(KnownVerdict::News));
+    assert_eq!(weigh(&entry("test = 't'\nstatus = 'TIMEOUT'"), &good), news);
+    let case = entry("test = 't/a'\nstatus = 'CRASH'").weigh(&good, ON_4_17);
+    assert_eq!(case.cases[0].as_ref().map(|known| known.verdict), Some(KnownVerdict::News));
+    assert_eq!((case.known, case.cases[1].clone()), (None, None));
+
+    // Of several cases that are meant, one is enough.
+    let cases = [("a", Verdict::Success), ("b", Verdict::Failure)];
+    let partly = entry("test = 't/*'\nstatus = 'FAILURE'");
+    let partly = partly.weigh(&report(Status::Failure, &cases), ON_4_17);
+    assert_eq!((partly.status, partly.cases[0].clone()), (Status::Success, None));
+
+    // Nothing is known of what was not tried.
+    let skip = report(Status::Skip, &[("a", Verdict::Skip("why".into()))]);
+    assert_eq!(weigh(&entry("test = 't'\nstatus = 'CRASH'"), &skip), (Status::Skip, None));
+    let deviation = report(Status::Success, &[("a", Verdict::Deviation("id: why".into()))]);
+    let case = entry("test = 't/a'\nstatus = 'FAILURE'").weigh(&deviation, ON_4_17);
+    assert_eq!(case.cases, [None]);
+
+    let mut strict = entry("test = 't'\nstatus = 'TIMEOUT'");
+    strict.strict = true;
+    let weighed = strict.weigh(&good, ON_4_17);
+    assert_eq!(weighed.status, Status::Failure);
+    assert_eq!(weighed.reasons, ["TIMEOUT was expected: why (e.toml:1)"]);
+}
+
+#[test]
+fn declarations_are_expectations() {
+    let mut test = TestMeta::named("t");
+    test.kills = vec!["4.14".into(), "4.17".into()];
+    let declared = Expectations::declared(&[test.clone(), TestMeta::named("u")]);
+    assert_eq!(weigh(&declared, &crash()), (Status::Success, Some(KnownVerdict::Known)));
+    let good = report(Status::Success, &[("a", Verdict::Success)]);
+    assert_eq!(weigh(&declared, &good), (Status::Success, Some(KnownVerdict::News)));
+    let timeout = TestReport { status: Status::Timeout, ..crash() };
+    assert_eq!(weigh(&declared, &timeout), (Status::Timeout, None));
+    test.kills.truncate(1);
+    assert_eq!(weigh(&Expectations::declared(&[test]), &crash()), (Status::Crash, None));
+}
+
+#[test]
+fn what_is_about_nothing_is_stale() {
+    let document = sample::whole();
+    let stale = |text: &str, whole| {
+        let applied = expectations(text).applied(&document, &sample::tests(), whole);
+        applied[0].stale
+    };
+    let entry = |rest: &str| format!("[[expect]]\nreason = 'x'\nstatus = 'CRASH'\n{rest}");
+    for (rest, part, whole) in [
+        ("test = 'list'", false, false),
+        ("test = 'list/list/one'", false, false),
+        ("test = 'gone'", true, true),
+        ("test = 'list/gone'", true, true),
+        ("test = 'list'\nxen = '4.20.7'", false, false),
+        ("test = 'list'\nxen = '4.14'", false, true),
+        ("test = 'list'\nxen = '4.20'\nenvironment = 'pvh64'", false, true),
+    ] {
+        assert_eq!(
+            (stale(&entry(rest), false), stale(&entry(rest), true)),
+            (part, whole),
+            "{rest}"
+        );
+    }
+    // What need not have been selected is not missed.
+    let mut more = sample::tests();
+    more.push(TestMeta::named("special"));
+    let one = expectations(&entry("test = 'special'"));
+    assert!(!one.applied(&document, &more, true)[0].stale);
+}
+
+#[test]
+fn findings_of_the_fuzzer_are_known_by_name_status_and_words() {
+    let all = entry("test = 'fuzz/align-*'\nstatus = 'CRASH'\nxen = '4.17'\npanic = 'FATAL *'");
+    let known = |name: &str, status, words: &str, subject| {
+        all.of_finding(name, status, &["x".into(), words.into()], subject).is_some()
+    };
+    let on_4_20 = Subject { version: Some("4.20.1"), ..ON_4_17 };
+    assert!(known("align-0", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("size-wraps", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("align-0", Status::Timeout, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("align-0", Status::Crash, "Assertion failed", ON_4_17));
+    assert!(!known("align-0", Status::Crash, "FATAL PAGE FAULT", on_4_20));
+    // What is said of every test is not said of them.
+    let every = entry("test = '*'\nstatus = 'CRASH'");
+    assert!(every.of_finding("align-0", Status::Crash, &[], ON_4_17).is_none());
+    // A run does not look for them, so that it can't miss them either.
+    assert!(all.applied(&sample::whole(), &sample::tests(), true).is_empty());
+}
+
+#[test]
+fn mistakes_are_placed_and_explained() {
+    for (text, line, why) in [
+        ("[[expect]]\ntest = 't'\nresaon = 'x'", 3, "did you mean reason?"),
+        ("\n[[expect]]\ntest = 't'\nstatus = 'CRASH'", 2, "missing field `reason`"),
+        ("[[expect]]\ntest = 1\nstatus = 'CRASH'\nreason = 'x'", 2, "invalid type"),
+        ("[[expect]]\ntest = 't'\nstatus = 'CRSAH'\nreason = 'x'", 3, "did you mean CRASH?"),
+        ("[[expect]]\ntest = 't'\nstatus = 'SUCCESS'\nreason = 'x'", 3, "can't be expected; only"),
+        ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = ' '", 4, "needs a reason"),
+        ("[[expect]]\ntest = '['\nstatus = 'CRASH'\nreason = 'x'", 2, "is no pattern"),
+        ("[[expect]]\ntest = 't'\nxen = '['\nstatus = 'CRASH'\nreason = 'x'", 3, "is no pattern"),
+        ("[[expected]]", 1, "did you mean expect?"),
+        ("[[expect", 1, ""),
+    ] {
+        let (at, said) = Expectations::default().parse(text, "e.toml").unwrap_err();
+        assert!(said.contains(why), "{said}");
+        assert_eq!(at, line, "{text}: {said}");
+    }
+}

@@ -1,0 +1,247 @@
+//! From what the user calls a Xen to a plain ELF that QEMU's `-kernel` boots.
+
+mod cache;
+pub mod debian;
+pub mod fresh;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use object::Object;
+
+pub use cache::{Cache, Look};
+pub use debian::can_fetch;
+
+use debian::Package;
+use fresh::{Found, Product};
+
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::hash::sha256;
+use crate::plan::config::{DebianPackage, Hypervisor, Origin};
+
+/// No Xen is larger when unpacked; a gzip that claims more is broken.
+const MAX_XEN: u64 = 256 * 1024 * 1024;
+
+/// How a .deb begins.
+const DEB: &[u8] = b"!<arch>\n";
+
+/// A Xen that is ready to boot, or its symbols.
+#[derive(Clone, Debug)]
+pub struct XenUnderTest {
+    /// Absolute path of the ELF file.
+    pub elf: PathBuf,
+    /// Where it came from, for people.
+    pub provenance: String,
+    /// The version of the package that it came from, if it did.
+    pub version: Option<String>,
+}
+
+impl XenUnderTest {
+    /// A file that is no package of Debian's.
+    pub fn file(elf: PathBuf, provenance: String) -> XenUnderTest {
+        XenUnderTest { elf, provenance, version: None }
+    }
+}
+
+/// Gets `xen` ready, from the cache where possible. `note` hears what takes time, and what may not
+/// be current.
+pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
+    let package = match &xen.origin {
+        Origin::Debian(package) => package,
+        Origin::Path(path) => return from_path(path, cache, note),
+    };
+    let product = Product {
+        title: format!("Xen {}", xen.name),
+        suite: &package.suite,
+        key: debian::cache_key(package)?,
+        packages: &|archive| archive.current(&[&package.package]),
+    };
+    let found = fresh::get(&product, [cache::ELF], cache, note, |archive, packages, dir| {
+        Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir)?])
+    })?;
+    let Found { paths: [elf], provenance, packages } = found;
+    Ok(XenUnderTest { elf, provenance, version: Some(packages[0].version.clone()) })
+}
+
+/// Gets a xen-syms that goes with `xen`, from the cache where possible. `note` hears what takes
+/// time.
+pub fn obtain_symbols(
+    origin: &Origin,
+    xen: &XenUnderTest,
+    cache: &Cache,
+    note: &mut dyn FnMut(&str),
+) -> Result<XenUnderTest> {
+    match (origin, &xen.version) {
+        (Origin::Debian(package), Some(version)) => {
+            // Symbols of another version are of no use, be they newer.
+            let DebianPackage { suite, package: name } = package;
+            let wanted = Package { name: name.clone(), version: version.clone() };
+            let key = debian::cache_key(package)?;
+            let (elf, provenance) =
+                fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
+            Ok(XenUnderTest { elf, provenance, version: Some(wanted.version) })
+        }
+        (Origin::Debian(package), None) => Err(Error::Usage(format!(
+            "the package {} has symbols for a Xen of Debian's, not for {}",
+            package.package,
+            xen.elf.display()
+        ))),
+        (Origin::Path(path), _) => {
+            let path = path.canonicalize().io("find the symbols", path)?;
+            let provenance = path.display().to_string();
+            let bytes = fs::read(&path).io("read", &path)?;
+            if !bytes.starts_with(DEB) {
+                return Ok(XenUnderTest::file(path, provenance));
+            }
+            let key = format!("symbols-{}", sha256(&bytes));
+            cache.get_or_make(&key, note, |dir, _| {
+                Ok((debian::unpack_symbols(&path, dir)?, provenance.clone()))
+            })
+        }
+    }
+}
+
+/// What the cache knows of `xen`, for people, without looking; nothing if it is no package of
+/// Debian's, or not cached.
+pub fn describe_cached(xen: &Hypervisor, cache: &Cache) -> Result<Option<String>> {
+    match &xen.origin {
+        Origin::Debian(package) => {
+            Ok(fresh::describe(&debian::cache_key(package)?, &package.suite, cache))
+        }
+        Origin::Path(_) => Ok(None),
+    }
+}
+
+/// The build-id of the Xen or image at `elf` in hexadecimal, if there is one.
+pub fn build_id(elf: &Path) -> Option<String> {
+    let bytes = fs::read(elf).ok()?;
+    let file = object::File::parse(bytes.as_slice()).ok()?;
+    let id = file.build_id().ok()??;
+    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Where [`obtain`] would put or find `xen`, without doing it; `None` if the file has to be read.
+pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
+    match &xen.origin {
+        Origin::Debian(package) => {
+            let key = debian::cache_key(package)?;
+            let known = fresh::path_of(&key, cache::ELF, cache);
+            Ok(Some(known.unwrap_or_else(|| cache.root().join(key).join(cache::ELF))))
+        }
+        Origin::Path(_) => Ok(None),
+    }
+}
+
+fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
+    let path = find_in(path)?;
+    let path = path.canonicalize().io("resolve", &path)?;
+    let provenance = path.display().to_string();
+    let bytes = fs::read(&path).io("read", &path)?;
+    if bytes.starts_with(b"\x7fELF") {
+        check_bootable(&bytes).map_err(|why| bad_file(&path, &why))?;
+        return Ok(XenUnderTest::file(path, provenance));
+    }
+    let key = format!("file-{}", sha256(&bytes));
+    cache.get_or_make(&key, note, |dir, _| {
+        let xen = if bytes.starts_with(DEB) {
+            debian::unpack(&path, dir)?
+        } else {
+            plain_elf(&bytes).map_err(|why| bad_file(&path, &why))?
+        };
+        Ok((xen, provenance.clone()))
+    })
+}
+
+fn bad_file(path: &Path, why: &str) -> Error {
+    Error::Data(format!("{} {why}", path.display()))
+}
+
+/// A folder stands for the xen in it.
+fn find_in(path: &Path) -> Result<PathBuf> {
+    if !path.exists() {
+        return Err(Error::Data(format!("there is no Xen at {}", path.display())));
+    }
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    ["xen", "xen.gz"].iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(
+        || Error::Data(format!("the folder {} holds neither xen nor xen.gz", path.display())),
+    )
+}
+
+/// The plain ELF in `bytes`, which may be gzipped.
+fn plain_elf(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let bytes = if bytes.starts_with(b"\x1f\x8b") {
+        let mut plain = Vec::new();
+        MultiGzDecoder::new(bytes)
+            .take(MAX_XEN)
+            .read_to_end(&mut plain)
+            .map_err(|e| format!("is a damaged gzip file: {e}"))?;
+        plain
+    } else {
+        bytes.to_vec()
+    };
+    check_bootable(&bytes)?;
+    Ok(bytes)
+}
+
+/// QEMU's `-kernel` boots a 32-bit ELF with a multiboot header in its first 8 KiB.
+fn check_bootable(bytes: &[u8]) -> std::result::Result<(), String> {
+    const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
+    if bytes.starts_with(b"MZ") {
+        return Err("is an EFI or Linux image; name the xen or xen.gz instead".into());
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err("is neither an ELF file, nor gzip, nor a .deb".into());
+    }
+    if bytes.get(4) != Some(&1) {
+        return Err(
+            "is a 64-bit ELF (xen-syms?), which QEMU can't boot; name the xen or xen.gz".into()
+        );
+    }
+    let head = &bytes[..bytes.len().min(8192)];
+    if !head.chunks_exact(4).any(|word| word == MULTIBOOT) {
+        return Err("is an ELF file without a multiboot header, hence no Xen".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// The least that passes for a Xen.
+    fn fake_xen() -> Vec<u8> {
+        let mut elf = b"\x7fELF\x01\x01\x01\0".to_vec();
+        elf.extend(0x1bad_b002_u32.to_le_bytes());
+        elf
+    }
+
+    #[test]
+    fn gzip_is_unpacked() {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&fake_xen()).unwrap();
+        let mut gz = gz.finish().unwrap();
+        assert_eq!(plain_elf(&gz), Ok(fake_xen()));
+        gz.truncate(gz.len() - 9);
+        assert!(plain_elf(&gz).unwrap_err().contains("damaged gzip"));
+    }
+
+    #[test]
+    fn what_is_no_xen_is_named() {
+        let mut elf64 = fake_xen();
+        elf64[4] = 2;
+        for (bytes, why) in [
+            (b"MZ..".to_vec(), "EFI"),
+            (b"hello".to_vec(), "neither"),
+            (Vec::new(), "neither"),
+            (elf64, "xen-syms"),
+            (fake_xen()[..8].to_vec(), "multiboot"),
+        ] {
+            assert!(plain_elf(&bytes).unwrap_err().contains(why), "{why}");
+        }
+    }
+}
