@@ -12,9 +12,6 @@ use rustix::process::geteuid;
 
 use crate::world::{Output, PATIENCE, World};
 
-/// More than a loaded machine needs; a runner that never says anything is what it ends.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 fn finish(mut command: Command) -> Output {
     command.output().unwrap().into()
 }
