@@ -117,6 +117,8 @@ fn beside_each_other(world: &World, how: &str) -> Output {
     let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
     assert!(apt.die());
+    let current = |text: &str| !text.contains("may not be current");
+    assert_eq!(current(&rest), current(&first.stderr), "{rest}");
     first
 }
 
