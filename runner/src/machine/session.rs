@@ -16,15 +16,15 @@ use crate::base::lines as symbols;
 use crate::base::signals::Stop;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
-use crate::judge::console::{Line, Source};
+use crate::judge::console::{Line, Speaker};
 use crate::judge::{Event, Judge, TestReport};
 use crate::machine::boot::{self, Carrier, Limits, Outcome};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
 use crate::plan::Boot;
-use crate::results::Place;
-use crate::results::event::{BootFacts, Listener, RunEvent, TestOutcome};
+use crate::results::Unit;
+use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
 use crate::xen::hypervisor;
@@ -133,7 +133,7 @@ impl Session<'_> {
     /// Runs the boots, and once more the tests that a boot's early end left out.
     pub fn run(&self, boots: Vec<Boot<'_>>, listener: &mut dyn Listener) -> Result<Exit> {
         let start = Instant::now();
-        let plan: Vec<Place> = boots.iter().flat_map(|boot| self.places(boot)).collect();
+        let plan: Vec<Unit> = boots.iter().flat_map(|boot| self.places(boot)).collect();
         let logs = self.logs.dir();
         listener.event(&RunEvent::RunStarted { boots: boots.len(), plan: &plan, logs });
 
@@ -188,8 +188,8 @@ impl Session<'_> {
     }
 
     /// What `boot` is to run, in the words of the results.
-    fn places(&self, boot: &Boot<'_>) -> Vec<Place> {
-        let tests = boot.tests.iter().map(|test| Place {
+    fn places(&self, boot: &Boot<'_>) -> Vec<Unit> {
+        let tests = boot.tests.iter().map(|test| Unit {
             xen: self.backend.xen_name(boot.xen).to_owned(),
             environment: boot.environment,
             test: test.name.clone(),
@@ -259,7 +259,7 @@ impl Session<'_> {
             match xen_syms.filter(|_| !outcome.xen_words.is_empty()) {
                 Some(syms) => {
                     let xen_words = symbols::of_xen(&outcome.xen_words, syms);
-                    TestOutcome { xen_words, ..outcome }
+                    SettledTest { xen_words, ..outcome }
                 }
                 None => outcome,
             }
@@ -267,7 +267,7 @@ impl Session<'_> {
         let mut told: Vec<TestReport> = Vec::new();
         let start = Instant::now();
         let mut on_event = |event: &Event| match event {
-            Event::Line(Line { source: Source::Guest, text }) => {
+            Event::Line(Line { speaker: Speaker::Guest, text }) => {
                 shared.lock().listener.event(&RunEvent::GuestLine { boot: number, text });
             }
             Event::Xen(text) => version = Some(text.clone()),
@@ -311,8 +311,8 @@ impl Session<'_> {
             let before = told.iter().find(|other| other.name == report.name);
             let known = before == Some(&report);
             let amended = before.is_some() && !known;
-            let outcome = TestOutcome { amended, ..settle(report, version) };
-            findings.statuses.insert(outcome.place, outcome.weighed.status);
+            let outcome = SettledTest { amended, ..settle(report, version) };
+            findings.statuses.insert(outcome.index, outcome.weighed.status);
             bad |= outcome.weighed.status.is_bad();
             if outcome.again {
                 again.push(outcome.report.name.clone());
@@ -356,14 +356,14 @@ impl Session<'_> {
         subject: Subject<'_>,
         attempt: usize,
         place: usize,
-    ) -> TestOutcome {
+    ) -> SettledTest {
         let mut weighed = self.policy.expectations.weigh(&report, subject);
         let again = weighed.status.is_bad() && attempt <= self.policy.retries;
         let flaky = attempt > 1 && !weighed.status.is_bad();
         if flaky && self.policy.flaky_fails {
             weighed.fails(format!("flaky: passed at attempt {attempt} only"));
         }
-        TestOutcome {
+        SettledTest {
             xen: subject.xen.to_owned(),
             environment: subject.environment,
             frames: symbols::describe(&self.image.path, &report.backtrace),
@@ -374,7 +374,7 @@ impl Session<'_> {
             attempt,
             again,
             amended: false,
-            place,
+            index: place,
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::xen::symbols::{Build, Function};
 
 pub use crate::base::signals::Stop;
 pub use crate::base::status::Status;
-pub use crate::judge::xen::{Vitals, Watch};
+pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
 pub use crate::results::Known;
 
