@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use livepatch::program::{Op, Program, encode};
 use xtf_runner::base::exit::{IoContext, Result};
+use xtf_runner::base::hash::hex;
 use xtf_runner::commands::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
@@ -317,7 +318,7 @@ fn on_payload(
 }
 
 fn build_id(target: &Target) -> String {
-    target.build.symbols.build_id.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&target.build.symbols.build_id)
 }
 
 /// Writes `finding` down, as a text that `replay` runs.

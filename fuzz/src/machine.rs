@@ -12,9 +12,9 @@ use protocol::mailbox::{GUEST, HOST, LOST};
 use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
-use xtf_runner::base::process::ChildGuard;
-use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
-use xtf_runner::judge::console::{Source, Splitter};
+use xtf_runner::base::process::Guarded;
+use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Words, XenWatch};
+use xtf_runner::judge::console::{Speaker, Splitter};
 
 use crate::shared::{Counts, Mailbox};
 
@@ -81,7 +81,7 @@ pub struct Death {
 struct Said {
     /// What Xen calls itself, as the guest found it.
     version: Option<String>,
-    watch: Watch,
+    watch: XenWatch,
     guest: Vec<String>,
     last: Instant,
     over: bool,
@@ -118,7 +118,7 @@ impl Machine {
             console.ok_or_else(|| Error::Tool("internal error: QEMU has no console".into()))?;
         let said = Arc::new(Mutex::new(Said {
             version: None,
-            watch: Watch::new(),
+            watch: XenWatch::new(),
             guest: Vec::new(),
             last: Instant::now(),
             over: false,
@@ -262,9 +262,9 @@ fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
         let count = console.read(&mut buffer).unwrap_or(0);
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         said.last = Instant::now();
-        splitter.feed(&buffer[..count], |line| match line.source {
-            Source::Xen => said.watch.line(&line.text),
-            Source::Guest => {
+        splitter.feed(&buffer[..count], |line| match line.speaker {
+            Speaker::Xen => said.watch.line(&line.text),
+            Speaker::Guest => {
                 if let Some(version) =
                     diagnostic(&line.text).and_then(|text| text.strip_prefix(XEN))
                 {

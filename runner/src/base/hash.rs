@@ -1,4 +1,4 @@
-//! SHA-256, as hexadecimal digits.
+//! SHA-256, and bytes as hexadecimal digits.
 
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,12 @@ pub fn sha256_of(files: &[impl AsRef<[u8]>]) -> String {
     for bytes in files {
         hash.update(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
+}
+
+/// Two hexadecimal digits for each of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

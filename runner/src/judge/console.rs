@@ -8,7 +8,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// Who printed a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Speaker {
     /// Begins with `(XEN) `; the prefix stays in the text.
     Xen,
     /// Everything else; a `(d0) ` or `(d0v0) ` prefix of Xen's is removed.
@@ -19,7 +19,7 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Who printed it.
-    pub source: Source,
+    pub speaker: Speaker,
     /// What it says.
     pub text: String,
 }
@@ -61,9 +61,9 @@ fn clean(raw: &[u8]) -> Line {
     // Broken UTF-8 stays visible: a damaged name must not look whole.
     let text = anstream::adapter::strip_str(&String::from_utf8_lossy(&raw)).to_string();
     if text.starts_with("(XEN)") {
-        return Line { source: Source::Xen, text };
+        return Line { speaker: Speaker::Xen, text };
     }
-    Line { source: Source::Guest, text: strip_domain_prefix(&text).to_owned() }
+    Line { speaker: Speaker::Guest, text: strip_domain_prefix(&text).to_owned() }
 }
 
 /// Removes one `(d0) ` or `(d0v0) `, which some Xens put before a guest's lines.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn guest(text: &str) -> Line {
-        Line { source: Source::Guest, text: text.into() }
+        Line { speaker: Speaker::Guest, text: text.into() }
     }
 
     #[test]
@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn xen_lines_are_told_apart() {
         let got = lines(&[b"(XEN) Xen version\r\n (XEN) not at the start\n"]);
-        assert_eq!(got[0], Line { source: Source::Xen, text: "(XEN) Xen version".into() });
-        assert_eq!(got[1].source, Source::Guest);
+        assert_eq!(got[0], Line { speaker: Speaker::Xen, text: "(XEN) Xen version".into() });
+        assert_eq!(got[1].speaker, Speaker::Guest);
     }
 
     #[test]

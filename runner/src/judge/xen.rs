@@ -63,7 +63,7 @@ pub enum Vitals {
 
 /// Follows Xen's lines.
 #[derive(Debug)]
-pub struct Watch {
+pub struct XenWatch {
     lines: VecDeque<String>,
     /// How often the last line came in a row, beside the first time.
     repeats: usize,
@@ -73,16 +73,16 @@ pub struct Watch {
     panic_follows: bool,
 }
 
-impl Default for Watch {
+impl Default for XenWatch {
     fn default() -> Self {
-        Watch::new()
+        XenWatch::new()
     }
 }
 
-impl Watch {
+impl XenWatch {
     /// A watch over a Xen that has not said anything yet.
     pub fn new() -> Self {
-        Watch {
+        XenWatch {
             lines: VecDeque::new(),
             repeats: 0,
             vitals: Vitals::Alive,

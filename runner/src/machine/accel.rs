@@ -16,7 +16,7 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::signals::StopSignal;
 use crate::image::Image;
-use crate::judge::{Event, Expected, Judge};
+use crate::judge::{Event, Judge, PlannedTest};
 use crate::machine::boot::{self, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::BootLogs;
@@ -180,7 +180,7 @@ impl KvmProbe<'_> {
             debug: Debug::No,
         };
         // Somebody has to be blamed, so that there is a report of what happened.
-        let blamed = Expected { name: "KVM".into(), cases: Vec::new() };
+        let blamed = PlannedTest { name: "KVM".into(), cases: Vec::new() };
         let judge = Judge::new(environment.banner(), vec![blamed]);
         let mut works = false;
         let outcome =

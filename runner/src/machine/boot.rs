@@ -1,58 +1,27 @@
-//! One boot: starts its console process, feeds the console to the judge, and decides when to stop.
+//! One boot: starts what carries it, has it watched, and settles its end.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::{ChildGuard, Waits};
+use crate::base::process::Guarded;
 use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
-use crate::machine::debug::{self, Debug, Kept};
+use crate::machine::debug::{Debug, Kept};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::Invocation;
+use crate::machine::watch::{Ended, Watch};
+pub use crate::machine::watch::{Limits, never_enough};
 
 /// Time to leave by itself after the guest's last line.
 const GRACE: Duration = Duration::from_secs(5);
-/// A dying Xen has finished speaking after this much silence, unless its last line or QEMU's end
-/// says so before,
-const QUIET: Duration = Duration::from_secs(1);
-/// or after this time, whatever it still prints.
-const DEATH_SPEECH: Duration = Duration::from_secs(10);
-/// Between two looks at whether a machine that may be kept has come to its end: its QEMU stays.
-const LOOK: Duration = Duration::from_millis(100);
-/// Whoever looks on sees the logs this late: QEMU hands over single bytes, too many to flush each.
-const LOG_DELAY: Duration = Duration::from_millis(50);
-/// A debugger's user has as much time as he likes.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Lines of QEMU's complaints that are worth a quotation.
 const QUOTED: usize = 8;
-
-/// How long things may take, on a machine that has the time: while QEMU waits for a CPU that others
-/// use, none of these passes.
-pub struct Limits<'a> {
-    /// From power on to the first test, and between two tests.
-    pub boot: Duration,
-    /// From a test's subtest line to its result.
-    pub test: &'a dyn Fn(&str) -> Duration,
-    /// Whether nobody wants the rest; asked after each piece of the console.
-    pub enough: &'a dyn Fn(&Judge) -> bool,
-    /// Whether somebody looks at the machine: under a debugger time does not count, and a machine
-    /// that may be kept is stopped, not killed.
-    pub debug: Debug,
-}
-
-/// For [`Limits::enough`]: every boot goes on to its end.
-pub fn never_enough(_: &Judge) -> bool {
-    false
-}
 
 /// What a boot is started with: a process whose standard output is the console, and which leaves
 /// when the guest does.
@@ -171,26 +140,50 @@ pub fn run(
             let clean = status.success() && !matches!(ended, Ended::Stopped(End::TimedOut(_)));
             watch.bytes(&carrier.last_words(clean), &mut judge, logs, on_event)?;
             let complaint = complaint(&stderr_path);
-            let end = match ended {
-                Ended::Stopped(End::TimedOut(why)) if complaint.is_empty() => End::TimedOut(why),
-                Ended::Stopped(End::TimedOut(why)) => {
-                    End::TimedOut(format!("{why}; {name} says: {complaint}"))
-                }
-                Ended::Stopped(end) => end,
-                Ended::Left if status.success() => End::Exited,
-                Ended::Left => {
-                    let (what, tool) = carrier.failure(status, &complaint);
-                    if tool && !judge.has_result() && judge.vitals() == Vitals::Alive {
-                        let at_start = !watch.heard;
-                        tool_failure = Some(ToolFailure { what: what.clone(), at_start });
-                    }
-                    End::ToolDied(what)
-                }
-            };
+            let (end, failure) = end_of(ended, status, &complaint, carrier, &judge, watch.heard());
+            tool_failure = failure;
             logs.decision(&format!("{at:.3} s: end: {end:?}; {name} {}", describe(status)))?;
             end
         }
     };
+    let judgement = conclude(judge, end, elapsed, logs, on_event)?;
+    Ok(Outcome { judgement, tool_failure, kept })
+}
+
+/// What the end of the process means: for the judge, and for the tool that carried the boot.
+fn end_of(
+    ended: Ended,
+    status: ExitStatus,
+    complaint: &str,
+    carrier: &dyn Carrier,
+    judge: &Judge,
+    heard: bool,
+) -> (End, Option<ToolFailure>) {
+    match ended {
+        Ended::Stopped(End::TimedOut(why)) if complaint.is_empty() => (End::TimedOut(why), None),
+        Ended::Stopped(End::TimedOut(why)) => {
+            let name = carrier.name();
+            (End::TimedOut(format!("{why}; {name} says: {complaint}")), None)
+        }
+        Ended::Stopped(end) => (end, None),
+        Ended::Left if status.success() => (End::Exited, None),
+        Ended::Left => {
+            let (what, tool) = carrier.failure(status, complaint);
+            let failed = tool && !judge.has_result() && judge.vitals() == Vitals::Alive;
+            let failure = failed.then(|| ToolFailure { what: what.clone(), at_start: !heard });
+            (End::ToolDied(what), failure)
+        }
+    }
+}
+
+/// Has the judge settle what is left, and writes down how.
+fn conclude(
+    judge: Judge,
+    end: End,
+    elapsed: Duration,
+    logs: &mut BootLogs,
+    on_event: &mut dyn FnMut(&Event),
+) -> Result<Judgement> {
     let mut rest = Vec::new();
     let judgement = judge.finish(end, elapsed, |event| rest.push(event));
     for event in &rest {
@@ -200,252 +193,14 @@ pub fn run(
         on_event(event);
     }
     for report in &judgement.settled {
-        logs.decision(&format!(
-            "{} {}: {}",
-            report.status,
-            report.name,
-            report.reasons.join("; ")
-        ))?;
+        let reasons = report.reasons.join("; ");
+        logs.decision(&format!("{} {}: {reasons}", report.status, report.name))?;
     }
     if !judgement.rerun.is_empty() {
         logs.decision(&format!("booting again: {}", judgement.rerun.join(" ")))?;
     }
     logs.flush()?;
-    Ok(BootResult { judgement, tool_failure, kept })
-}
-
-/// Why supervision ended.
-enum Ended {
-    /// It left by itself.
-    Left,
-    /// There is a reason to stop it.
-    Stopped(End),
-}
-
-/// A moment, and for how long until then the process had waited for a CPU.
-#[derive(Clone, Copy)]
-struct Mark {
-    at: Instant,
-    waited: Duration,
-}
-
-/// The clock side of a boot.
-struct Watch<'a> {
-    start: Instant,
-    limits: &'a Limits<'a>,
-    grace: Duration,
-    waits: Waits,
-    /// Where the time for what is under way began,
-    since: Mark,
-    /// and how much that is.
-    time: Duration,
-    /// What is said when it is over.
-    deadline_reason: String,
-    last_output: Instant,
-    /// Whether it said anything at all.
-    heard: bool,
-    dying_since: Option<Mark>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(start: Instant, limits: &'a Limits<'a>, grace: Duration, waits: Waits) -> Self {
-        let seconds = limits.boot.as_secs();
-        Watch {
-            start,
-            limits,
-            grace,
-            waits,
-            since: Mark { at: start, waited: Duration::ZERO },
-            time: limits.boot,
-            deadline_reason: format!("no test began within {seconds} s after power on"),
-            last_output: start,
-            heard: false,
-            dying_since: None,
-        }
-    }
-
-    fn supervise(
-        &mut self,
-        process: &mut ChildGuard,
-        judge: &mut Judge,
-        stop: &StopSignal,
-        logs: &mut BootLogs,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<Ended> {
-        let here = Path::new("the console");
-        let pidfd = process.pidfd()?;
-        let console = process.child().stdout.take();
-        let mut console =
-            console.ok_or_else(|| Error::Tool("internal error: the boot has no console".into()))?;
-        let flags = rustix::fs::fcntl_getfl(&console).io("prepare", here)?;
-        rustix::fs::fcntl_setfl(&console, flags | rustix::fs::OFlags::NONBLOCK)
-            .io("prepare", here)?;
-
-        let mut open = true;
-        let mut flush_due: Option<Instant> = None;
-        // What came in time counts, even if we come late ourselves: there is a last look.
-        let mut looked = false;
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            if stop.requested().is_some() {
-                return Ok(Ended::Stopped(End::Interrupted));
-            }
-            let until = self.until(judge);
-            let mut left = until.at.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let lost = self.waits.so_far().saturating_sub(until.waited);
-                left = (until.at + lost).saturating_duration_since(Instant::now());
-            }
-            if left.is_zero() && looked {
-                let lost = self.waits.so_far().as_secs_f64();
-                let at = self.start.elapsed().as_secs_f64();
-                logs.decision(&format!("{at:.3} s: {lost:.3} s of it without a CPU"))?;
-                return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
-            }
-            looked = left.is_zero();
-            let keep = self.limits.debug == Debug::Keep && judge.has_result();
-            if keep && debug::has_shut_down(logs.dir()) {
-                return Ok(Ended::Stopped(End::Exited));
-            }
-            if keep {
-                left = left.min(LOOK);
-            }
-            let now = Instant::now();
-            if flush_due.is_some_and(|due| due <= now) {
-                logs.flush()?;
-                flush_due = None;
-            }
-            let wait = flush_due.map_or(left, |due| left.min(due - now));
-            let timeout = Timespec::try_from(wait).ok();
-            let mut fds = vec![
-                PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
-                PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
-            ];
-            if open {
-                fds.push(PollFd::from_borrowed_fd(console.as_fd(), PollFlags::IN));
-            }
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(e).io("wait for", here),
-            }
-            let left_by_itself = !fds[1].revents().is_empty();
-            drop(fds);
-
-            // After its end, what the pipe still holds is read to the last byte.
-            while open {
-                match console.read(&mut buffer) {
-                    Ok(0) => open = false,
-                    Ok(count) => {
-                        self.heard = true;
-                        self.bytes(&buffer[..count], judge, logs, on_event)?;
-                        flush_due.get_or_insert_with(|| Instant::now() + LOG_DELAY);
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e).io("read", here),
-                }
-                if (self.limits.enough)(judge) {
-                    return Ok(Ended::Stopped(End::Enough));
-                }
-                if judge.is_flooded() {
-                    let end = if judge.has_result() { End::Exited } else { End::Flooded };
-                    return Ok(Ended::Stopped(end));
-                }
-                if !left_by_itself {
-                    break;
-                }
-            }
-            if left_by_itself {
-                return Ok(Ended::Left);
-            }
-        }
-    }
-
-    fn bytes(
-        &mut self,
-        bytes: &[u8],
-        judge: &mut Judge,
-        logs: &mut BootLogs,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<()> {
-        let now = Instant::now();
-        self.last_output = now;
-        logs.console(bytes)?;
-        let mut events = Vec::new();
-        judge.feed(bytes, now - self.start, |event| events.push(event));
-        for event in &events {
-            match event {
-                Event::Line(line) => logs.line(line)?,
-                Event::TestStarted(name) => {
-                    let time = (self.limits.test)(name);
-                    self.begin(now, time);
-                    self.deadline_reason = format!("no result within {} s", time.as_secs());
-                }
-                Event::TestEnded => {
-                    self.begin(now, self.limits.boot);
-                    let seconds = self.limits.boot.as_secs();
-                    self.deadline_reason = format!(
-                        "neither a test nor the last line within {seconds} s after the last result"
-                    );
-                }
-                Event::Final => self.begin(now, self.grace),
-                Event::Xen(_) | Event::TestSettled(_) => {}
-            }
-            let at = (now - self.start).as_secs_f64();
-            match event {
-                Event::Line(_) | Event::TestSettled(_) => {}
-                other => logs.decision(&format!("{at:.3} s: {other:?}"))?,
-            }
-            on_event(event);
-        }
-        if judge.vitals() > Vitals::Alive && self.dying_since.is_none() {
-            self.dying_since = Some(self.mark(now));
-            let at = (now - self.start).as_secs_f64();
-            logs.decision(&format!("{at:.3} s: Xen is dying"))?;
-        }
-        Ok(())
-    }
-
-    fn mark(&self, at: Instant) -> Mark {
-        Mark { at, waited: self.waits.so_far() }
-    }
-
-    /// Something begins that may take so long.
-    fn begin(&mut self, now: Instant, time: Duration) {
-        (self.since, self.time) = (self.mark(now), time);
-    }
-
-    /// When to stop if nothing more happens, and the process had its CPU from a moment on until
-    /// which it had waited so long.
-    fn until(&self, judge: &Judge) -> Mark {
-        let deadline = Mark { at: self.since.at + self.time, ..self.since };
-        if self.limits.debug == Debug::Gdb {
-            return Mark { at: self.start + FOR_EVER, ..self.since };
-        }
-        match (judge.vitals(), self.dying_since) {
-            // There is nothing to wait for.
-            (Vitals::Dead, Some(since)) => Mark { waited: Duration::MAX, ..since },
-            (_, Some(since)) => {
-                let end = (self.last_output + QUIET).min(since.at + DEATH_SPEECH);
-                if end < deadline.at { Mark { at: end, ..since } } else { deadline }
-            }
-            _ => deadline,
-        }
-    }
-
-    /// What a stop at [`Watch::until`] means.
-    fn verdict(&self, judge: &Judge, dir: &Path) -> End {
-        let keep = self.limits.debug == Debug::Keep;
-        if judge.has_result() {
-            End::Exited
-        } else if judge.vitals() > Vitals::Alive {
-            End::XenDied
-        } else if keep && debug::has_shut_down(dir) {
-            End::Exited
-        } else {
-            End::TimedOut(self.deadline_reason.clone())
-        }
-    }
+    Ok(judgement)
 }
 
 /// The complaints on standard error, without the ones that every boot of QEMU's brings.

@@ -11,8 +11,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::StopSignal;
-use crate::judge::console::{Line, Source};
+use crate::base::signals::Stop;
+use crate::judge::console::{Line, Speaker};
 
 /// Name of the link to Xen in a boot's folder.
 pub const XEN_LINK: &str = "xen";
@@ -130,9 +130,9 @@ impl BootLogs {
 
     /// A clean line, to the log of whoever printed it.
     pub fn line(&mut self, line: &Line) -> Result<()> {
-        let log = match line.source {
-            Source::Xen => &mut self.xen,
-            Source::Guest => &mut self.guest,
+        let log = match line.speaker {
+            Speaker::Xen => &mut self.xen,
+            Speaker::Guest => &mut self.guest,
         };
         log.write(line.text.as_bytes())?;
         log.write(b"\n")

@@ -2,8 +2,8 @@
 //!
 //! A [`session`] takes the boots of a plan and hands each to a backend: QEMU with the image as dom0
 //! ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them give a
-//! process whose output is the console; [`boot`] runs it, keeps its limits, writes its [`logs`], and
-//! feeds the judge.
+//! process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits, writes its
+//! [`logs`], and feeds the judge.
 //!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
@@ -20,4 +20,5 @@ mod queue;
 pub mod rig;
 pub mod session;
 pub mod snapshot;
+mod watch;
 pub mod xl;

@@ -16,15 +16,15 @@ use crate::base::lines as symbols;
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
-use crate::judge::console::{Line, Source};
-use crate::judge::{Event, Judge, TestReport};
-use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
+use crate::judge::console::{Line, Speaker};
+use crate::judge::{Event, Judge, Judgement, TestReport};
+use crate::machine::boot::{self, Carrier, Limits, Outcome};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
 use crate::plan::Boot;
-use crate::results::Place;
-use crate::results::event::{BootFacts, Listener, RunEvent, TestOutcome};
+use crate::results::Unit;
+use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
 use crate::xen::hypervisor;
@@ -98,22 +98,33 @@ struct Job<'a> {
     /// From 1 on.
     attempt: usize,
     /// Where the plan has the boot's first test,
-    place: usize,
+    first: usize,
     /// and all that the plan has from there on.
     planned: Vec<&'a str>,
 }
 
-impl Job<'_> {
-    fn place_of(&self, test: &str) -> usize {
+impl<'a> Job<'a> {
+    /// A boot for those of its tests that are `names`.
+    fn again(&self, number: usize, names: &[String], attempt: usize) -> Job<'a> {
+        Job {
+            number,
+            attempt,
+            boot: self.boot.again_for(names),
+            first: self.first,
+            planned: self.planned.clone(),
+        }
+    }
+
+    fn index_of(&self, test: &str) -> usize {
         let offset = self.planned.iter().position(|name| *name == test);
-        self.place + offset.unwrap_or(self.planned.len())
+        self.first + offset.unwrap_or(self.planned.len())
     }
 }
 
 /// What the workers have found so far.
 struct Findings<'l> {
     listener: &'l mut dyn Listener,
-    /// By place in the plan; of several attempts the last counts.
+    /// By index in the plan; of several attempts the last counts.
     statuses: BTreeMap<usize, Status>,
     tool_failed: bool,
     /// What ended the session.
@@ -133,17 +144,17 @@ impl Session<'_> {
     /// Runs the boots, and once more the tests that a boot's early end left out.
     pub fn run(&self, boots: Vec<Boot<'_>>, listener: &mut dyn Listener) -> Result<Exit> {
         let start = Instant::now();
-        let plan: Vec<Place> = boots.iter().flat_map(|boot| self.places(boot)).collect();
+        let plan: Vec<Unit> = boots.iter().flat_map(|boot| self.units(boot)).collect();
         let logs = self.logs.dir();
         listener.event(&RunEvent::RunStarted { boots: boots.len(), plan: &plan, logs });
 
         let workers = self.jobs.get().min(boots.len());
         let next_number = AtomicUsize::new(boots.len() + 1);
-        let mut place = 0;
+        let mut first = 0;
         let jobs = (1..).zip(boots).map(|(number, boot)| {
             let planned: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-            let job = Job { number, attempt: 1, place, planned, boot };
-            place += job.planned.len();
+            let job = Job { number, attempt: 1, first, planned, boot };
+            first += job.planned.len();
             (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
         });
         let queue = Queue::new(self.jobs.get(), jobs);
@@ -188,8 +199,8 @@ impl Session<'_> {
     }
 
     /// What `boot` is to run, in the words of the results.
-    fn places(&self, boot: &Boot<'_>) -> Vec<Place> {
-        let tests = boot.tests.iter().map(|test| Place {
+    fn units(&self, boot: &Boot<'_>) -> Vec<Unit> {
+        let tests = boot.tests.iter().map(|test| Unit {
             xen: self.backend.xen_name(boot.xen).to_owned(),
             environment: boot.environment,
             test: test.name.clone(),
@@ -198,23 +209,15 @@ impl Session<'_> {
     }
 
     /// One boot, from its first event to its last; an error is the end of the session.
-    fn settle<'b>(
+    fn settle(
         &self,
-        piece: &Piece<'_, Job<'b>>,
+        piece: &Piece<'_, Job<'_>>,
         next_number: &AtomicUsize,
         shared: &Shared<'_>,
     ) -> Result<()> {
-        let Job { number, boot, attempt, place, planned } = &piece.work;
-        let (number, attempt) = (*number, *attempt);
-        let xen = self.backend.xen_name(boot.xen);
-        let environment = boot.environment;
-        let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-        let title = match names.as_slice() {
-            [only] => format!("{xen}-{}-{only}", environment.name()),
-            _ => format!("{xen}-{}", environment.name()),
-        };
-        let elf = self.backend.xen_file(boot.xen);
-        let mut logs = self.logs.boot(number, &title, elf, &self.image.path)?;
+        let job = &piece.work;
+        let boot = &job.boot;
+        let mut logs = self.logs_of(job)?;
         let time_of = |name: &str| {
             let test = boot.tests.iter().find(|test| test.name == name);
             test.map_or(self.boot_timeout, |test| (self.test_time)(test))
@@ -225,66 +228,14 @@ impl Session<'_> {
             enough: &boot::never_enough,
             debug: self.debug,
         };
-        let Prepared { provenance, backend, mode, note, start: ready } =
-            self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
-        let dir = logs.dir().to_owned();
-        let build_id = elf.and_then(hypervisor::build_id);
-        let command = ready.as_ref().map_or_else(|_| String::new(), |(carrier, _)| carrier.again());
-        let facts = BootFacts {
-            provenance: &provenance,
-            build_id: build_id.as_deref(),
-            backend,
-            mode,
-            command: &command,
-            logs: &dir,
-        };
-        let started =
-            RunEvent::BootStarted { boot: number, xen, environment, tests: &names, facts: &facts };
-        shared.lock().listener.event(&started);
-        let xen_syms = self.xen_syms.get(boot.xen).and_then(Option::as_deref);
-        if let Some(text) = &note {
-            shared.lock().listener.event(&RunEvent::Note { boot: number, text });
-        }
-        if self.debug == Debug::Gdb {
-            let command = Debug::Gdb.gdb_command(logs.dir(), xen_syms);
-            let note =
-                format!("the machine waits for a debugger; in another terminal, run:\n{command}");
-            shared.lock().listener.event(&RunEvent::Note { boot: number, text: &note });
-        }
+        let prepared = self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
+        let mut account = Account::new(self, job, shared);
+        account.begin(&prepared, logs.dir());
 
-        let mut version = None;
-        let settle = |report: TestReport, version: Option<&str>| {
-            let subject = Subject { xen, version, environment };
-            let place = piece.work.place_of(&report.name);
-            let outcome = self.outcome(report, subject, attempt, place);
-            match xen_syms.filter(|_| !outcome.xen_words.is_empty()) {
-                Some(syms) => {
-                    let xen_words = symbols::of_xen(&outcome.xen_words, syms);
-                    TestOutcome { xen_words, ..outcome }
-                }
-                None => outcome,
-            }
-        };
-        let mut told: Vec<TestReport> = Vec::new();
         let start = Instant::now();
-        let mut on_event = |event: &Event| match event {
-            Event::Line(Line { source: Source::Guest, text }) => {
-                shared.lock().listener.event(&RunEvent::GuestLine { boot: number, text });
-            }
-            Event::Xen(text) => version = Some(text.clone()),
-            Event::TestStarted(test) => {
-                shared.lock().listener.event(&RunEvent::TestStarted { boot: number, test });
-            }
-            Event::TestSettled(report) => {
-                let outcome = settle(report.as_ref().clone(), version.as_deref());
-                told.push(report.as_ref().clone());
-                let settled = RunEvent::TestSettled { boot: number, outcome: &outcome };
-                shared.lock().listener.event(&settled);
-            }
-            Event::Line(_) | Event::TestEnded | Event::Final => {}
-        };
-        let outcome = match ready {
+        let outcome = match prepared.start {
             Ok((carrier, judge)) => {
+                let mut on_event = |event: &Event| account.event(event);
                 boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut on_event)
             }
             Err(why) => logs.decision(&format!("skipped: {why}")).map(|()| BootResult {
@@ -296,86 +247,192 @@ impl Session<'_> {
         let elapsed = start.elapsed();
 
         let mut findings = shared.lock();
-        let mut again = Vec::new();
-        let mut bad = false;
-        let BootResult { judgement, tool_failure, kept } = match outcome {
+        let Outcome { judgement, tool_failure, kept } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
-                let ended =
-                    RunEvent::BootEnded { boot: number, elapsed, version: None, ended_by: None };
-                findings.listener.event(&ended);
+                let (boot, version, ended_by) = (job.number, None, None);
+                findings.listener.event(&RunEvent::BootEnded { boot, elapsed, version, ended_by });
                 return Err(error);
             }
         };
-        let version = judgement.version.as_deref();
-        for report in judgement.settled {
-            let before = told.iter().find(|other| other.name == report.name);
-            let known = before == Some(&report);
-            let amended = before.is_some() && !known;
-            let outcome = TestOutcome { amended, ..settle(report, version) };
-            findings.statuses.insert(outcome.place, outcome.weighed.status);
-            bad |= outcome.weighed.status.is_bad();
-            if outcome.again {
-                again.push(outcome.report.name.clone());
-            }
-            if !known {
-                let settled = RunEvent::TestSettled { boot: number, outcome: &outcome };
-                findings.listener.event(&settled);
-            }
-        }
-        let ended_by = judgement.ended_by;
-        findings.listener.event(&RunEvent::BootEnded { boot: number, elapsed, version, ended_by });
+        let ended = account.end(&judgement, elapsed, &mut findings);
         let enqueue = |names: &[String], attempt| {
             if !names.is_empty() {
                 let number = next_number.fetch_add(1, Ordering::Relaxed);
-                let (boot, planned) = (boot.again_for(names), planned.clone());
-                piece.push(Job { number, boot, attempt, place: *place, planned });
+                piece.push(job.again(number, names, attempt));
             }
         };
         // What is pushed last runs first: nothing is tried again before all was tried once.
-        enqueue(&again, attempt + 1);
-        enqueue(&judgement.rerun, attempt);
+        enqueue(&ended.again, job.attempt + 1);
+        enqueue(&judgement.rerun, job.attempt);
         if let Some(failure) = tool_failure {
             findings.tool_failed = true;
             if failure.at_start {
                 return Err(Error::Tool(failure.what));
             }
         }
-        if let Some(machine) = kept.filter(|_| bad) {
-            let text = machine.describe(xen_syms);
-            findings.listener.event(&RunEvent::Note { boot: number, text: &text });
+        if let Some(machine) = kept.filter(|_| ended.bad) {
+            let text = machine.describe(account.xen_syms);
+            findings.listener.event(&RunEvent::Note { boot: job.number, text: &text });
             drop(findings);
             machine.wait(self.stop)?;
         }
         Ok(())
     }
 
-    /// The `report` of a test with all that belongs to it.
-    fn outcome(
-        &self,
-        report: TestReport,
-        subject: Subject<'_>,
-        attempt: usize,
-        place: usize,
-    ) -> TestOutcome {
-        let mut weighed = self.policy.expectations.weigh(&report, subject);
-        let again = weighed.status.is_bad() && attempt <= self.policy.retries;
-        let flaky = attempt > 1 && !weighed.status.is_bad();
-        if flaky && self.policy.flaky_fails {
-            weighed.fails(format!("flaky: passed only at attempt {attempt}"));
+    /// The folder of a boot.
+    fn logs_of(&self, job: &Job<'_>) -> Result<BootLogs> {
+        let Job { number, boot, .. } = job;
+        let xen = self.backend.xen_name(boot.xen);
+        let title = match boot.tests.as_slice() {
+            [only] => format!("{xen}-{}-{}", boot.environment.name(), only.name),
+            _ => format!("{xen}-{}", boot.environment.name()),
+        };
+        self.logs.boot(*number, &title, self.backend.xen_file(boot.xen), &self.image.path)
+    }
+}
+
+/// What the listener was told of a boot so far.
+struct Account<'s, 'l> {
+    session: &'s Session<'s>,
+    job: &'s Job<'s>,
+    shared: &'s Shared<'l>,
+    /// The Xen, as the user calls it,
+    xen: &'s str,
+    /// and its xen-syms, where there is one.
+    xen_syms: Option<&'s Path>,
+    /// What it calls itself, if it came to that.
+    version: Option<String>,
+    reports: Vec<TestReport>,
+}
+
+/// What the end of a boot leaves to be done.
+struct Ended {
+    /// Tests that failed and are tried again.
+    again: Vec<String>,
+    /// Whether any test in it counts against the run.
+    bad: bool,
+}
+
+impl<'s, 'l> Account<'s, 'l> {
+    fn new(session: &'s Session<'s>, job: &'s Job<'s>, shared: &'s Shared<'l>) -> Self {
+        Account {
+            session,
+            job,
+            shared,
+            xen: session.backend.xen_name(job.boot.xen),
+            xen_syms: session.xen_syms.get(job.boot.xen).and_then(Option::as_deref),
+            version: None,
+            reports: Vec::new(),
         }
-        TestOutcome {
-            xen: subject.xen.to_owned(),
-            environment: subject.environment,
-            frames: symbols::describe(&self.image.path, &report.backtrace),
-            xen_words: report.xen_words.clone(),
+    }
+
+    fn tell(&self, event: &RunEvent<'_>) {
+        self.shared.lock().listener.event(event);
+    }
+
+    /// The boot begins, with its logs in `dir`.
+    fn begin(&self, prepared: &Prepared<'_>, dir: &Path) {
+        let Job { number, boot, .. } = self.job;
+        let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
+        let elf = self.session.backend.xen_file(boot.xen);
+        let build_id = elf.and_then(hypervisor::build_id);
+        let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
+        let facts = BootFacts {
+            provenance: &prepared.provenance,
+            build_id: build_id.as_deref(),
+            backend: prepared.backend,
+            mode: prepared.mode,
+            command: command.as_deref().unwrap_or_default(),
+            logs: dir,
+        };
+        self.tell(&RunEvent::BootStarted {
+            boot: *number,
+            xen: self.xen,
+            environment: boot.environment,
+            tests: &names,
+            facts: &facts,
+        });
+        if let Some(text) = &prepared.note {
+            self.tell(&RunEvent::Note { boot: *number, text });
+        }
+        if self.session.debug == Debug::Gdb {
+            let command = Debug::Gdb.gdb_command(dir, self.xen_syms);
+            let text = format!("the machine waits for a debugger, in another terminal:\n{command}");
+            self.tell(&RunEvent::Note { boot: *number, text: &text });
+        }
+    }
+
+    /// Something happened on the console.
+    fn event(&mut self, event: &Event) {
+        let boot = self.job.number;
+        match event {
+            Event::Line(Line { speaker: Speaker::Guest, text }) => {
+                self.tell(&RunEvent::GuestLine { boot, text });
+            }
+            Event::Xen(text) => self.version = Some(text.clone()),
+            Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
+            Event::TestSettled(report) => {
+                let outcome = self.weigh(report.as_ref().clone(), self.version.as_deref());
+                self.reports.push(report.as_ref().clone());
+                self.tell(&RunEvent::TestSettled { boot, outcome: &outcome });
+            }
+            Event::Line(_) | Event::TestEnded | Event::Final => {}
+        }
+    }
+
+    /// The boot is over: what was not told of its tests yet, or has become worse.
+    fn end(&self, judgement: &Judgement, elapsed: Duration, findings: &mut Findings<'_>) -> Ended {
+        let boot = self.job.number;
+        let version = judgement.version.as_deref();
+        let mut ended = Ended { again: Vec::new(), bad: false };
+        for report in &judgement.settled {
+            let before = self.reports.iter().find(|other| other.name == report.name);
+            let known = before == Some(report);
+            let amended = before.is_some() && !known;
+            let outcome = SettledTest { amended, ..self.weigh(report.clone(), version) };
+            findings.statuses.insert(outcome.index, outcome.weighed.status);
+            ended.bad |= outcome.weighed.status.is_bad();
+            if outcome.again {
+                ended.again.push(outcome.report.name.clone());
+            }
+            if !known {
+                findings.listener.event(&RunEvent::TestSettled { boot, outcome: &outcome });
+            }
+        }
+        let ended_by = judgement.ended_by;
+        findings.listener.event(&RunEvent::BootEnded { boot, elapsed, version, ended_by });
+        ended
+    }
+
+    /// The `report` of a test with all that belongs to it.
+    fn weigh(&self, report: TestReport, version: Option<&str>) -> SettledTest {
+        let Session { policy, image, .. } = self.session;
+        let environment = self.job.boot.environment;
+        let attempt = self.job.attempt;
+        let subject = Subject { xen: self.xen, version, environment };
+        let mut weighed = policy.expectations.weigh(&report, subject);
+        let again = weighed.status.is_bad() && attempt <= policy.retries;
+        let flaky = attempt > 1 && !weighed.status.is_bad();
+        if flaky && policy.flaky_fails {
+            weighed.fails(format!("flaky: passed at attempt {attempt} only"));
+        }
+        let xen_words = match self.xen_syms.filter(|_| !report.xen_words.is_empty()) {
+            Some(syms) => symbols::of_xen(&report.xen_words, syms),
+            None => report.xen_words.clone(),
+        };
+        SettledTest {
+            xen: self.xen.to_owned(),
+            environment,
+            frames: symbols::describe(&image.path, &report.backtrace),
+            xen_words,
+            index: self.job.index_of(&report.name),
             report,
             weighed,
             flaky,
             attempt,
             again,
             amended: false,
-            place,
         }
     }
 }

@@ -24,9 +24,9 @@ use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
 use crate::base::shell::quote_path;
-use crate::base::signals::StopSignal;
-use crate::judge::{Event, Expected, Judge};
-use crate::machine::boot::{self, ConsoleProcess, Limits};
+use crate::base::signals::Stop;
+use crate::judge::{Event, Judge, PlannedTest};
+use crate::machine::boot::{self, Carrier, Limits};
 use crate::machine::logs::IMAGE_LINK;
 use crate::machine::logs::{BootLogs, CONSOLE};
 use crate::machine::qemu::{Invocation, WORDS_FILE};
@@ -293,7 +293,7 @@ impl Attempt<'_> {
         let mut logs = BootLogs::create(dir.to_owned(), Some(self.xen), self.image)?;
         write_words(dir, words)?;
         // Somebody has to be blamed, so that there is a report of what happened.
-        let blamed = Expected { name: FOLDER.into(), cases: Vec::new() };
+        let blamed = PlannedTest { name: FOLDER.into(), cases: Vec::new() };
         let judge = Judge::new(self.environment.banner(), vec![blamed]);
         let outcome = boot::run(carrier, judge, self.limits, self.stop, &mut logs, on_event)?;
         let reasons = outcome.judgement.settled.into_iter().flat_map(|report| report.reasons);

@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::pattern::Pattern;
+use crate::base::position::line_of;
 use crate::base::suggest::nearest;
 use crate::image::{Image, TestMeta};
 use crate::plan::spec::{MachineSpec, Settings, TestSettings};
@@ -216,7 +217,7 @@ impl Config {
     }
 
     fn parse(text: &str, origin: &str, workspace: PathBuf) -> Result<Config> {
-        let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let line_of = |offset: usize| line_of(text, offset);
         let complain =
             |offset: usize, why: &str| Error::Usage(format!("{origin}:{}: {why}", line_of(offset)));
         let file: File = toml::from_str(text)
@@ -226,38 +227,9 @@ impl Config {
         for (name, entry) in file.hypervisor {
             let offset = entry.span().start;
             let entry = entry.into_inner();
-            let symbols = entry.symbols;
-            let toolstack = entry
-                .toolstack
-                .or_else(|| entry.debian.as_ref().and_then(DebianPackage::toolstack));
-            let (origin, symbols) = match (entry.debian, entry.path) {
-                (Some(debian), None) => {
-                    let suite = debian.suite.clone();
-                    let package = |package| Origin::Debian(DebianPackage { suite, package });
-                    let symbols = symbols.map(package);
-                    (Origin::Debian(debian), symbols)
-                }
-                (None, Some(path)) => {
-                    let symbols = symbols.map(|path| Origin::Path(workspace.join(path)));
-                    (Origin::Path(workspace.join(path)), symbols)
-                }
-                _ => {
-                    let why = format!(
-                        "hypervisor `{name}` needs exactly one of `debian = {{ suite, package }}` \
-                         and `path`"
-                    );
-                    return Err(complain(offset, &why));
-                }
-            };
-            let machine = Settings {
-                xen_cmdline: entry.cmdline,
-                guest_cmdline: entry.guest_cmdline,
-                vcpus: entry.vcpus,
-                memory_mib: entry.memory_mib,
-                qemu_args: entry.qemu_args,
-            };
-            hypervisors
-                .insert(name.clone(), Hypervisor { name, origin, symbols, toolstack, machine });
+            let hypervisor = hypervisor(name.clone(), entry, &workspace)
+                .map_err(|why| complain(offset, &why))?;
+            hypervisors.insert(name, hypervisor);
         }
         let mut entries: Vec<(String, Spanned<TestEntry>)> = file.test.into_iter().collect();
         entries.sort_by_key(|(_, entry)| entry.span().start);
@@ -395,107 +367,40 @@ fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config> {
-        Config::parse(text, "x.toml", "/ws".into())
-    }
-
-    #[test]
-    fn the_built_in_configuration_is_good() {
-        let config = parse(BUILT_IN).unwrap();
-        assert!(!config.select(&[]).unwrap().is_empty());
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let config = parse("[hypervisor.x]\npath = 'a/xen'\n[qemu]\nbinary = './q'").unwrap();
-        let xen = &config.select(&["x".into()]).unwrap()[0];
-        assert!(matches!(&xen.origin, Origin::Path(path) if path == Path::new("/ws/a/xen")));
-        assert_eq!(config.qemu.binary, Path::new("/ws/./q"));
-    }
-
-    #[test]
-    fn all_means_every_configured_one() {
-        let config = parse(BUILT_IN).unwrap();
-        let names: Vec<String> =
-            config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
-        assert_eq!(names, ["4.14", "4.17", "4.20"]);
-        let more = config.select(&["4.17".into(), "all".into(), "/some/xen".into()]).unwrap();
-        let names: Vec<String> = more.into_iter().map(|xen| xen.name).collect();
-        assert_eq!(names, ["4.17", "4.14", "4.20", "/some/xen"]);
-    }
-
-    #[test]
-    fn symbols_come_from_where_their_xen_does() {
-        let config = parse(
-            "[hypervisor.x]\npath = 'a/xen'\nsymbols = 'a/xen-syms'\n[hypervisor.y]\n\
-             debian = { suite = 's', package = 'p' }\nsymbols = 'p-dbg'",
-        );
-        let xens = config.unwrap().select(&["x".into(), "y".into()]).unwrap();
-        let Some(Origin::Path(path)) = &xens[0].symbols else { panic!("{:?}", xens[0]) };
-        assert_eq!(path, Path::new("/ws/a/xen-syms"));
-        let Some(Origin::Debian(package)) = &xens[1].symbols else { panic!("{:?}", xens[1]) };
-        assert_eq!((package.suite.as_str(), package.package.as_str()), ("s", "p-dbg"));
-    }
-
-    #[test]
-    fn a_toolstack_goes_with_its_xen() {
-        let config = parse(
-            "[hypervisor.a]\ndebian = { suite = 's', package = 'xen-hypervisor-4.17-amd64' }\n\
-             [hypervisor.b]\npath = 'p'\n[hypervisor.c]\npath = 'p'\n\
-             toolstack = { suite = 't', package = 'xen-utils-4.20' }",
-        );
-        let xens = config.unwrap().select(&["a".into(), "b".into(), "c".into()]).unwrap();
-        let names = xens.iter().map(|xen| {
-            xen.toolstack.as_ref().map(|package| format!("{} {}", package.suite, package.package))
-        });
-        let names: Vec<Option<String>> = names.collect();
-        assert_eq!(names, [Some("s xen-utils-4.17".into()), None, Some("t xen-utils-4.20".into())]);
-    }
-
-    #[test]
-    fn settings_for_tests_count_in_the_files_order() {
-        let config = parse(
-            "[test.'z*']\nxen-cmdline = 'one'\ntimeout-s = 5\nvcpus = 2\n\
-             [test.'*a']\nxen-cmdline = 'two'\ntimeout-s = 6\nmemory-mib = 300\n\
-             [hypervisor.x]\npath = 'p'\ncmdline = 'zero'\nqemu-args = ['-a', 'b']",
-        );
-        let config = config.unwrap();
-        let xen = &config.select(&["x".into()]).unwrap()[0];
-        let test = TestMeta::named("za");
-        let machine = config.machine(xen, &test);
-        assert_eq!(machine.xen_cmdline, "zero one two");
-        assert_eq!((machine.vcpus, machine.memory_mib), (2, Some(300)));
-        assert_eq!(machine.qemu_args, ["-a", "b"]);
-        assert_eq!(config.test_time(&test), Duration::from_secs(6));
-        let other = TestMeta::named("other");
-        assert_eq!(config.machine(xen, &other).xen_cmdline, "zero");
-        assert_eq!(config.test_time(&other), Duration::from_secs(other.timeout_s));
-    }
-
-    #[test]
-    fn mistakes_are_placed_and_explained() {
-        for (text, why) in [
-            (
-                "default-xen = []\nfoo = 1",
-                "x.toml:2: unknown field `foo`, expected one of `default-xen`",
-            ),
-            ("[hypervisor.x]\npath = '/x'\nsuite = 'y'", "x.toml:3: unknown field `suite`"),
-            ("[hypervisor.x]\ncmdline = ''", "x.toml:1: hypervisor `x` needs exactly one of"),
-            ("\ndefault-xen = ['y']", "x.toml:2: default-xen names `y`"),
-            ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
-            ("[qemu", "x.toml:1: "),
-            ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
-            ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is not a valid pattern"),
-            ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
-            ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(error.to_string().starts_with(why), "{error}");
-            assert_eq!(error.exit(), crate::base::exit::Exit::Usage);
+/// The hypervisor that is configured by `entry`, or what is wrong with that.
+fn hypervisor(
+    name: String,
+    entry: HypervisorEntry,
+    workspace: &Path,
+) -> std::result::Result<Hypervisor, String> {
+    let toolstack =
+        entry.toolstack.or_else(|| entry.debian.as_ref().and_then(DebianPackage::toolstack));
+    let (origin, symbols) = match (entry.debian, entry.path) {
+        (Some(debian), None) => {
+            let suite = debian.suite.clone();
+            let package = |package| Origin::Debian(DebianPackage { suite, package });
+            let symbols = entry.symbols.map(package);
+            (Origin::Debian(debian), symbols)
         }
-    }
+        (None, Some(path)) => {
+            let symbols = entry.symbols.map(|path| Origin::Path(workspace.join(path)));
+            (Origin::Path(workspace.join(path)), symbols)
+        }
+        _ => {
+            return Err(format!(
+                "hypervisor `{name}` needs exactly one of `debian = {{ suite, package }}` and `path`"
+            ));
+        }
+    };
+    let machine = Settings {
+        xen_cmdline: entry.cmdline,
+        guest_cmdline: entry.guest_cmdline,
+        vcpus: entry.vcpus,
+        memory_mib: entry.memory_mib,
+        qemu_args: entry.qemu_args,
+    };
+    Ok(Hypervisor { name, origin, symbols, toolstack, machine })
 }
+
+#[cfg(test)]
+mod tests;

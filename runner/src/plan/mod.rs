@@ -11,7 +11,7 @@ use self::select::{MAX_TEST_LIST, Request, Selected, Wanted};
 use crate::base::environment::Environment;
 use crate::base::exit::Result;
 use crate::image::{Image, Role, TestMeta};
-use crate::judge::{Expected, Judge};
+use crate::judge::{Judge, PlannedTest};
 use crate::plan::config::Hypervisor;
 use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
@@ -51,7 +51,7 @@ impl<'a> Boot<'a> {
         let expected = self
             .tests
             .iter()
-            .map(|test| Expected { name: test.name.clone(), cases: test.cases.clone() })
+            .map(|test| PlannedTest { name: test.name.clone(), cases: test.cases.clone() })
             .collect();
         Judge::new(self.environment.banner(), expected)
     }

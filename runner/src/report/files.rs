@@ -93,13 +93,13 @@ impl Files {
 }
 
 impl Form {
-    /// The report of that form, to be put into the folder `place`.
-    fn text(self, document: &Document, place: &Path) -> Result<String> {
+    /// The report of that form, to be put into `folder`.
+    fn text(self, document: &Document, folder: &Path) -> Result<String> {
         match self {
             Form::Json => json::text(document),
             Form::Junit => junit::text(document),
             Form::Ktap => Ok(ktap::text(document)),
-            Form::Html => Ok(html::text(document, place)),
+            Form::Html => Ok(html::text(document, folder)),
         }
     }
 }

@@ -14,7 +14,7 @@ use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun,
 
 use crate::base::exit::{Error, Result};
 use crate::base::status::Status;
-use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Word};
+use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, VerdictKind};
 
 /// Name of the suite that says what the run as a whole lacks.
 const RUNNER: &str = "xtf-runner";
@@ -31,22 +31,22 @@ pub fn text(document: &Document) -> Result<String> {
         let mut suite = TestSuite::new(name.as_str());
         let tests = || {
             let all = document.tests.iter();
-            all.filter(|test| test.place.xen == xen && test.place.environment == environment)
+            all.filter(|test| test.unit.xen == xen && test.unit.environment == environment)
         };
         for (name, value) in properties(document, tests()) {
             suite.add_property(Property::new(name, value));
         }
         suite.set_time(time(tests().map(|test| test.last.elapsed_s).sum()));
         for test in tests() {
-            let class = format!("{name}/{}", test.place.test);
+            let class = format!("{name}/{}", test.unit.test);
             suite.add_test_case(of_test(document, test, &class));
             suite.add_test_cases(test.last.cases.iter().map(|case| of_case(case, &class)));
         }
-        for place in &document.not_run {
-            if (place.xen.as_str(), place.environment) == (xen, environment) {
-                let class = format!("{name}/{}", place.test);
+        for unit in &document.not_run {
+            if (unit.xen.as_str(), unit.environment) == (xen, environment) {
+                let class = format!("{name}/{}", unit.test);
                 let status = failed(NonSuccessKind::Error, "not run", "it has no result");
-                suite.add_test_case(with_class(&place.test, &class, status));
+                suite.add_test_case(with_class(&unit.test, &class, status));
             }
         }
         report.add_test_suite(suite);
@@ -127,11 +127,11 @@ fn of_case(case: &Case, class: &str) -> TestCase {
         (_, Some(known)) if known.verdict == KnownVerdict::Known => {
             skipped("known", &as_known(case.verdict.name(), known, &said))
         }
-        (Word::Success, _) => TestCaseStatus::success(),
-        (Word::Skip, _) => skipped("skip", &said),
-        (Word::Deviation, _) => skipped("deviation", &said),
-        (Word::Error, _) => failed(NonSuccessKind::Error, "ERROR", &said),
-        (Word::Failure, _) => failed(NonSuccessKind::Failure, "FAILURE", &said),
+        (VerdictKind::Success, _) => TestCaseStatus::success(),
+        (VerdictKind::Skip, _) => skipped("skip", &said),
+        (VerdictKind::Deviation, _) => skipped("deviation", &said),
+        (VerdictKind::Error, _) => failed(NonSuccessKind::Error, "ERROR", &said),
+        (VerdictKind::Failure, _) => failed(NonSuccessKind::Failure, "FAILURE", &said),
     };
     let mut junit = with_class(&case.name, class, status);
     junit.set_time(time(case.elapsed_s));
@@ -163,7 +163,7 @@ fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
             status.add_rerun(rerun(attempt));
         }
     }
-    let mut junit = with_class(&test.place.test, class, status);
+    let mut junit = with_class(&test.unit.test, class, status);
     let cases: f64 = last.cases.iter().map(|case| case.elapsed_s).sum();
     junit.set_time(time(last.elapsed_s - cases));
     junit.add_property(Property::new("status", last.status.to_string()));
@@ -289,7 +289,7 @@ mod tests {
             test.last.known = None;
             test.last.reasons.clear();
             for case in &mut test.last.cases {
-                case.verdict = Word::Success;
+                case.verdict = VerdictKind::Success;
             }
         }
         assert_eq!(names(&document), before);

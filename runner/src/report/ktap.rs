@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::base::environment::Environment;
 use crate::base::status::Status;
-use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Place, Test, Word};
+use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Unit, VerdictKind};
 
 /// The report.
 pub fn text(document: &Document) -> String {
@@ -54,7 +54,7 @@ impl Lines {
         self.add(depth, &format!("1..{plan}"));
     }
 
-    fn result(&mut self, depth: usize, number: usize, name: &str, outcome: &Outcome) {
+    fn result(&mut self, depth: usize, number: usize, name: &str, outcome: &ResultLine) {
         let ok = if outcome.ok { "ok" } else { "not ok" };
         let mut line = format!("{ok} {number} {}", plain(name));
         if let Some((directive, why)) = &outcome.directive {
@@ -65,28 +65,28 @@ impl Lines {
 }
 
 /// A result line's meaning.
-struct Outcome {
+struct ResultLine {
     ok: bool,
     directive: Option<(&'static str, String)>,
 }
 
-impl Outcome {
-    fn ok() -> Outcome {
-        Outcome { ok: true, directive: None }
+impl ResultLine {
+    fn ok() -> ResultLine {
+        ResultLine { ok: true, directive: None }
     }
 
-    fn not_ok(directive: Option<&'static str>, why: String) -> Outcome {
-        Outcome { ok: false, directive: directive.map(|directive| (directive, why)) }
+    fn not_ok(directive: Option<&'static str>, why: String) -> ResultLine {
+        ResultLine { ok: false, directive: directive.map(|directive| (directive, why)) }
     }
 
-    fn of_status(status: Status, why: String) -> Outcome {
+    fn of_status(status: Status, why: String) -> ResultLine {
         match status {
-            Status::Success => Outcome::ok(),
-            Status::Skip => Outcome { ok: true, directive: Some(("SKIP", why)) },
-            Status::Failure => Outcome::not_ok(None, why),
-            Status::Timeout => Outcome::not_ok(Some("TIMEOUT"), why),
+            Status::Success => ResultLine::ok(),
+            Status::Skip => ResultLine { ok: true, directive: Some(("SKIP", why)) },
+            Status::Failure => ResultLine::not_ok(None, why),
+            Status::Timeout => ResultLine::not_ok(Some("TIMEOUT"), why),
             // KTAP has no word for a crash; why says it.
-            Status::Error | Status::Crash => Outcome::not_ok(Some("ERROR"), why),
+            Status::Error | Status::Crash => ResultLine::not_ok(Some("ERROR"), why),
         }
     }
 }
@@ -102,17 +102,17 @@ fn of_column(
     number: usize,
     lines: &mut Lines,
 ) {
-    let here = |place: &&Place| (place.xen.as_str(), place.environment) == (xen, environment);
-    let tests: Vec<&Test> = document.tests.iter().filter(|test| here(&&test.place)).collect();
-    let missing: Vec<&Place> = document.not_run.iter().filter(here).collect();
+    let here = |unit: &&Unit| (unit.xen.as_str(), unit.environment) == (xen, environment);
+    let tests: Vec<&Test> = document.tests.iter().filter(|test| here(&&test.unit)).collect();
+    let missing: Vec<&Unit> = document.not_run.iter().filter(here).collect();
     let name = format!("{xen}/{}", environment.name());
     lines.begin(1, &name, tests.len() + missing.len());
     for (index, test) in tests.iter().enumerate() {
         of_test(document, test, index + 1, lines);
     }
-    for (index, place) in missing.iter().enumerate() {
-        let outcome = Outcome::not_ok(Some("ERROR"), "it has no result".into());
-        lines.result(1, tests.len() + index + 1, &place.test, &outcome);
+    for (index, unit) in missing.iter().enumerate() {
+        let outcome = ResultLine::not_ok(Some("ERROR"), "it has no result".into());
+        lines.result(1, tests.len() + index + 1, &unit.test, &outcome);
     }
     let status = Status::of_parts(tests.iter().map(|test| test.last.status));
     let status = match (status, missing.is_empty()) {
@@ -120,7 +120,7 @@ fn of_column(
         (status, _) => status.unwrap_or(Status::Error).max(Status::Error),
     };
     let why = if status == Status::Skip { "all of it" } else { "see above" };
-    lines.result(0, number, &name, &Outcome::of_status(status, why.into()));
+    lines.result(0, number, &name, &ResultLine::of_status(status, why.into()));
 }
 
 fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
@@ -128,7 +128,7 @@ fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
     // The case that was under way when the boot ended has a line of its own.
     let plan = last.cases.len() + usize::from(last.at_case.is_some());
     if plan > 0 {
-        lines.begin(2, &test.place.test, plan);
+        lines.begin(2, &test.unit.test, plan);
         for (index, case) in last.cases.iter().enumerate() {
             of_case(case, index + 1, lines);
         }
@@ -161,7 +161,7 @@ fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
             lines.note(1, &format!("logs: {}", dir.display()));
         }
     }
-    lines.result(1, number, &test.place.test, &whole(last));
+    lines.result(1, number, &test.unit.test, &whole(last));
 }
 
 fn news(known: Option<&Known>, depth: usize, lines: &mut Lines) {
@@ -171,12 +171,12 @@ fn news(known: Option<&Known>, depth: usize, lines: &mut Lines) {
 }
 
 /// A test's own line.
-fn whole(attempt: &Attempt) -> Outcome {
+fn whole(attempt: &Attempt) -> ResultLine {
     let known = attempt.known.as_ref();
     match known.filter(|known| known.verdict == KnownVerdict::Known) {
         Some(known) if !attempt.status.is_bad() => {
             let why = format!("{}: {}", known.expected, known.told());
-            Outcome::not_ok(Some("XFAIL"), why)
+            ResultLine::not_ok(Some("XFAIL"), why)
         }
         _ => {
             let reasons = match attempt.reasons.as_slice() {
@@ -184,7 +184,7 @@ fn whole(attempt: &Attempt) -> Outcome {
                 reasons => reasons.join("; "),
             };
             let crash = if attempt.status == Status::Crash { "CRASH: " } else { "" };
-            Outcome::of_status(attempt.status, format!("{crash}{reasons}"))
+            ResultLine::of_status(attempt.status, format!("{crash}{reasons}"))
         }
     }
 }
@@ -200,10 +200,10 @@ fn of_case(case: &Case, number: usize, lines: &mut Lines) {
     news(case.known.as_ref(), 2, lines);
     let outcome = match (case.verdict, &case.known) {
         (word, Some(known)) if known.verdict == KnownVerdict::Known => {
-            Outcome::not_ok(Some("XFAIL"), format!("{}: {}", word.name(), known.told()))
+            ResultLine::not_ok(Some("XFAIL"), format!("{}: {}", word.name(), known.told()))
         }
-        (Word::Deviation, _) => Outcome::not_ok(Some("XFAIL"), why),
-        (word, _) => Outcome::of_status(word.status(), why),
+        (VerdictKind::Deviation, _) => ResultLine::not_ok(Some("XFAIL"), why),
+        (word, _) => ResultLine::of_status(word.status(), why),
     };
     lines.result(2, number, &case.name, &outcome);
 }

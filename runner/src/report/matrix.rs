@@ -25,9 +25,9 @@ pub fn table(document: &Document) -> String {
     }
     let mut cells = BTreeMap::new();
     for test in &document.tests {
-        let place = &test.place;
-        let column = (place.xen.as_str(), place.environment);
-        cells.insert((place.test.as_str(), column), cell(test));
+        let unit = &test.unit;
+        let column = (unit.xen.as_str(), unit.environment);
+        cells.insert((unit.test.as_str(), column), cell(test));
     }
 
     let first = rows.iter().map(|row| row.len()).max().unwrap_or(0);
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn one_column_needs_no_table() {
         let mut document = sample::whole();
-        document.tests.retain(|test| test.place.xen == "4.20");
+        document.tests.retain(|test| test.unit.xen == "4.20");
         assert_eq!(table(&document), "");
     }
 }

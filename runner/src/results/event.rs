@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::base::environment::Environment;
 use crate::base::exit::Exit;
 use crate::judge::{Cause, TestReport};
-use crate::results::Place;
+use crate::results::Unit;
 use crate::results::expect::Weighed;
 
 /// One test on one Xen in one environment, settled.
 #[derive(Clone, Debug)]
-pub struct TestOutcome {
+pub struct SettledTest {
     /// Which Xen, as the user calls it.
     pub xen: String,
     /// Where.
@@ -35,7 +35,7 @@ pub struct TestOutcome {
     /// It was told of before, and the end of its boot made it worse.
     pub amended: bool,
     /// Where the plan has it: boots end in any order, but final results are sorted by this.
-    pub place: usize,
+    pub index: usize,
 }
 
 /// How a boot came about.
@@ -62,8 +62,8 @@ pub enum RunEvent<'a> {
     RunStarted {
         /// Planned boots.
         boots: usize,
-        /// The tests in them; an outcome's place is an index into this.
-        plan: &'a [Place],
+        /// The tests in them; an outcome has its index in this.
+        plan: &'a [Unit],
         /// Folder of the logs.
         logs: &'a Path,
     },
@@ -107,7 +107,7 @@ pub enum RunEvent<'a> {
         /// In which boot.
         boot: usize,
         /// What came of it.
-        outcome: &'a TestOutcome,
+        outcome: &'a SettledTest,
     },
     /// A boot ended, and all its outcomes have been told.
     BootEnded {

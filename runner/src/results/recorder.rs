@@ -5,11 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Boot, Case, Document, Place, Run, SCHEMA, Test, Word, seconds};
+use super::document::{
+    Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, VerdictKind, seconds,
+};
 use crate::base::exit::{Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::image::{Image, TestMeta};
-use crate::results::event::{RunEvent, TestOutcome};
+use crate::results::event::{RunEvent, SettledTest};
 use crate::results::expect::Expectations;
 
 /// From when on a thing is slow, where nobody says otherwise.
@@ -33,12 +35,12 @@ pub struct About {
 pub struct Recorder {
     about: About,
     started: Instant,
-    /// Keyed by their place in the plan.
-    planned: BTreeMap<usize, Place>,
+    /// Keyed by their index in the plan.
+    planned: BTreeMap<usize, Unit>,
     boots: BTreeMap<usize, Boot>,
     boot_started: BTreeMap<usize, Instant>,
     attempts: BTreeMap<usize, Vec<Attempt>>,
-    /// Places in the plan that passed after a failure.
+    /// Indices in the plan that passed after a failure.
     flaky: BTreeSet<usize>,
     /// Why the run is not whole, if that is known.
     trouble: Option<String>,
@@ -120,12 +122,12 @@ impl Recorder {
         }
     }
 
-    fn settled(&mut self, boot: usize, outcome: &TestOutcome) {
+    fn settled(&mut self, boot: usize, outcome: &SettledTest) {
         let attempt = attempt_of(boot, outcome, self.about.run.slow_s);
         if outcome.flaky {
-            self.flaky.insert(outcome.place);
+            self.flaky.insert(outcome.index);
         }
-        let attempts = self.attempts.entry(outcome.place).or_default();
+        let attempts = self.attempts.entry(outcome.index).or_default();
         // What a boot says in the end of a test replaces what it said before.
         match attempts.iter_mut().find(|other| other.boot == boot) {
             Some(other) => *other = attempt,
@@ -138,15 +140,15 @@ impl Recorder {
         let About { run, tests, expectations, whole_matrix } = &self.about;
         let mut results = Vec::new();
         let mut not_run = Vec::new();
-        for (index, place) in &self.planned {
+        for (index, unit) in &self.planned {
             let Some((last, earlier)) = self.attempts.get(index).and_then(|all| all.split_last())
             else {
-                not_run.push(place.clone());
+                not_run.push(unit.clone());
                 continue;
             };
-            let meta = tests.iter().find(|test| test.name == place.test);
+            let meta = tests.iter().find(|test| test.name == unit.test);
             results.push(Test {
-                place: place.clone(),
+                unit: unit.clone(),
                 title: meta.map(|meta| meta.title.clone()).unwrap_or_default(),
                 declared: meta.map_or(last.cases.len(), |meta| meta.cases.len()),
                 flaky: self.flaky.contains(index),
@@ -179,10 +181,10 @@ impl Recorder {
 }
 
 /// A settled test, as the document has it; from `slow_s` seconds on a thing is slow.
-pub fn attempt_of(boot: usize, outcome: &TestOutcome, slow_s: f64) -> Attempt {
-    let TestOutcome { report, weighed, .. } = outcome;
+pub fn attempt_of(boot: usize, outcome: &SettledTest, slow_s: f64) -> Attempt {
+    let SettledTest { report, weighed, .. } = outcome;
     let cases = report.cases.iter().zip(&weighed.cases).map(|(case, known)| {
-        let (verdict, why): (Word, Option<String>) = (&case.verdict).into();
+        let (verdict, why): (VerdictKind, Option<String>) = (&case.verdict).into();
         Case {
             name: case.name.clone(),
             verdict,
@@ -230,7 +232,7 @@ impl Run {
         Run {
             runner: env!("CARGO_PKG_VERSION").into(),
             started: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            host: super::Host {
+            host: Host {
                 name: text(uname.nodename()),
                 kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
                 cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{About, Document, Host, Place, Recorder, Run};
+use super::document::{Document, Host, Run, Unit};
+use super::{About, Recorder};
 use crate::base::environment::Environment::{self, Pv64, Pvh64};
 use crate::base::exit::Exit;
 use crate::base::status::Status;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
-use crate::results::event::{BootFacts, RunEvent, TestOutcome};
+use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
 
 /// What is known of the outcomes.
@@ -182,7 +183,7 @@ pub fn about() -> About {
 struct Teller {
     recorder: Recorder,
     expectations: Expectations,
-    plan: Vec<Place>,
+    plan: Vec<Unit>,
     boots: usize,
 }
 
@@ -191,15 +192,15 @@ impl Teller {
         let about = about();
         let expectations = about.expectations.clone();
         let names = tests().into_iter().map(|test| test.name);
-        let places = names.flat_map(|test| {
-            [("4.17", Pv64), ("4.17", Pvh64), ("4.20", Pv64)].map(|(xen, environment)| Place {
+        let units = names.flat_map(|test| {
+            [("4.17", Pv64), ("4.17", Pvh64), ("4.20", Pv64)].map(|(xen, environment)| Unit {
                 xen: xen.into(),
                 environment,
                 test: test.clone(),
             })
         });
-        let mut plan: Vec<Place> = places.collect();
-        plan.sort_by_key(|place| (place.xen.clone(), place.environment));
+        let mut plan: Vec<Unit> = units.collect();
+        plan.sort_by_key(|unit| (unit.xen.clone(), unit.environment));
         let mut recorder = Recorder::new(about);
         recorder.event(&RunEvent::RunStarted {
             boots: 3,
@@ -242,15 +243,15 @@ impl Teller {
         for report in reports {
             let version = Some(version.as_str());
             let weighed = self.expectations.weigh(&report, Subject { xen, version, environment });
-            let place = self.plan.iter().position(|place| {
-                (place.xen.as_str(), place.environment, &place.test)
+            let index = self.plan.iter().position(|unit| {
+                (unit.xen.as_str(), unit.environment, &unit.test)
                     == (xen, environment, &report.name)
             });
             let frames = report
                 .backtrace
                 .iter()
                 .map(|address| format!("{address:#x} tests::trap::faults at tests/src/trap.rs:12"));
-            let outcome = TestOutcome {
+            let outcome = SettledTest {
                 xen: xen.into(),
                 environment,
                 flaky: attempt > 1 && !weighed.status.is_bad(),
@@ -261,7 +262,7 @@ impl Teller {
                 attempt,
                 again: false,
                 amended: false,
-                place: place.unwrap(),
+                index: index.unwrap(),
             };
             self.recorder.event(&RunEvent::TestSettled { boot, outcome: &outcome });
         }

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::model::{Coverage, Covered, Share};
+use crate::base::hash::hex;
 
 /// The document: an object with totals, and an array of functions with their blocks.
 ///
 /// Addresses are text, since not every reader's numbers hold 64 bits.
 pub fn document(coverage: &Coverage<'_>) -> String {
     let functions: Vec<Value> = coverage.functions.iter().map(function).collect();
-    let build_id: String =
-        coverage.symbols.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let build_id = hex(&coverage.symbols.build_id);
     let document = json!({
         "xen": coverage.xen,
         "origin": coverage.provenance,

@@ -15,7 +15,7 @@ use crate::base::output::write_out;
 use crate::base::output::write_to;
 use crate::base::status::Status;
 use crate::cli::DiffArgs;
-use crate::results::{Attempt, Case, Document, KnownVerdict, Place, Test, Word};
+use crate::results::{Attempt, Case, Document, KnownVerdict, Test, Unit, VerdictKind};
 
 /// Name and version of the form of `--json`.
 const SCHEMA: &str = "xtf-rs/diff/1";
@@ -53,7 +53,7 @@ pub struct Change {
     pub regression: bool,
     /// Where.
     #[serde(flatten)]
-    pub place: Place,
+    pub unit: Unit,
     /// In which case, if not in the test as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,
@@ -155,41 +155,41 @@ fn read(path: &Path, allow_partial: bool) -> Result<Document> {
 
 /// What is different in `new`.
 pub fn compare(old: &Document, new: &Document, times: Times) -> Diff {
-    let olds: BTreeMap<&Place, &Test> = old.tests.iter().map(|test| (&test.place, test)).collect();
-    let news: BTreeMap<&Place, &Test> = new.tests.iter().map(|test| (&test.place, test)).collect();
+    let olds: BTreeMap<&Unit, &Test> = old.tests.iter().map(|test| (&test.unit, test)).collect();
+    let news: BTreeMap<&Unit, &Test> = new.tests.iter().map(|test| (&test.unit, test)).collect();
     let mut changes = Vec::new();
-    for (place, test) in &olds {
-        let (old_state, new_test) = (State::of_test(test), news.get(place));
+    for (unit, test) in &olds {
+        let (old_state, new_test) = (State::of_test(test), news.get(unit));
         match new_test {
             Some(new_test) => {
                 let new_state = State::of_test(new_test);
-                changes.extend(change(place, None, Some(old_state), Some(new_state), times));
-                of_cases(place, &test.last, &new_test.last, times, &mut changes);
+                changes.extend(change(unit, None, Some(old_state), Some(new_state), times));
+                of_cases(unit, &test.last, &new_test.last, times, &mut changes);
             }
             // A partial run has not lost what it did not come to.
-            None if new.not_run.contains(place) => {}
-            None => changes.extend(change(place, None, Some(old_state), None, times)),
+            None if new.not_run.contains(unit) => {}
+            None => changes.extend(change(unit, None, Some(old_state), None, times)),
         }
     }
-    for (place, test) in &news {
-        if !olds.contains_key(place) && !old.not_run.contains(place) {
-            changes.extend(change(place, None, None, Some(State::of_test(test)), times));
+    for (unit, test) in &news {
+        if !olds.contains_key(unit) && !old.not_run.contains(unit) {
+            changes.extend(change(unit, None, None, Some(State::of_test(test)), times));
         }
     }
     changes.sort_by(|a, b| {
-        (a.kind, &a.place, a.case.is_some()).cmp(&(b.kind, &b.place, b.case.is_some()))
+        (a.kind, &a.unit, a.case.is_some()).cmp(&(b.kind, &b.unit, b.case.is_some()))
     });
     Diff {
         schema: SCHEMA,
         regressed: changes.iter().any(|change| change.regression),
         old: Source::of(old),
         new: Source::of(new),
-        compared: olds.keys().filter(|place| news.contains_key(*place)).count(),
+        compared: olds.keys().filter(|unit| news.contains_key(*unit)).count(),
         changes,
     }
 }
 
-fn of_cases(place: &Place, old: &Attempt, new: &Attempt, times: Times, changes: &mut Vec<Change>) {
+fn of_cases(unit: &Unit, old: &Attempt, new: &Attempt, times: Times, changes: &mut Vec<Change>) {
     let find = |attempt: &Attempt, name: &str| {
         attempt.cases.iter().find(|case| case.name == name).map(State::of_case)
     };
@@ -201,19 +201,19 @@ fn of_cases(place: &Place, old: &Attempt, new: &Attempt, times: Times, changes: 
             continue;
         }
         let old_state = Some(State::of_case(case));
-        changes.extend(change(place, Some(&case.name), old_state, new_state, times));
+        changes.extend(change(unit, Some(&case.name), old_state, new_state, times));
     }
     for case in &new.cases {
         if find(old, &case.name).is_none() && all_ran(old) {
             let new_state = Some(State::of_case(case));
-            changes.extend(change(place, Some(&case.name), None, new_state, times));
+            changes.extend(change(unit, Some(&case.name), None, new_state, times));
         }
     }
 }
 
-/// How a place differs, if it does.
+/// How a unit differs, if it does.
 fn change(
-    place: &Place,
+    unit: &Unit,
     case: Option<&str>,
     old: Option<State>,
     new: Option<State>,
@@ -227,7 +227,7 @@ fn change(
         (None, None) => return None,
     };
     let case = case.map(str::to_owned);
-    Some(Change { kind, regression, place: place.clone(), case, old, new })
+    Some(Change { kind, regression, unit: unit.clone(), case, old, new })
 }
 
 impl State {
@@ -264,7 +264,7 @@ impl State {
             why: case.said(),
             elapsed_s: case.elapsed_s,
             status: case.status(),
-            tolerated: case.verdict == Word::Deviation || case.is_tolerated(),
+            tolerated: case.verdict == VerdictKind::Deviation || case.is_tolerated(),
             flaky: false,
         }
     }
@@ -321,7 +321,7 @@ mod tests {
 
     fn test_of<'d>(document: &'d mut Document, xen: &str, name: &str) -> &'d mut Test {
         let mut tests = document.tests.iter_mut();
-        tests.find(|test| test.place.xen == xen && test.place.test == name).unwrap()
+        tests.find(|test| test.unit.xen == xen && test.unit.test == name).unwrap()
     }
 
     #[test]
@@ -338,9 +338,9 @@ mod tests {
         let mut new = old.clone();
         let elf = &mut test_of(&mut new, "4.17", "elf").last;
         elf.status = Status::Failure;
-        elf.cases[0].verdict = Word::Failure;
+        elf.cases[0].verdict = VerdictKind::Failure;
         elf.cases[0].diagnostics = vec!["expected EINVAL, got success".into()];
-        elf.cases[1].verdict = Word::Skip;
+        elf.cases[1].verdict = VerdictKind::Skip;
         elf.cases[1].why = Some("too late".into());
         elf.cases[2].name = "hooks/renamed".into();
         test_of(&mut new, "4.17", "list").last.cases[2].why = Some("doc-17: otherwise".into());
@@ -348,7 +348,7 @@ mod tests {
         test_of(&mut new, "4.17", "trap").last.at_case = Some("before".into());
         test_of(&mut new, "4.20", "list").last.cases[2].elapsed_s *= 2.5;
         test_of(&mut new, "4.20", "trap").flaky = true;
-        new.tests.retain(|test| test.place.test != "soak" || test.place.xen == "4.17");
+        new.tests.retain(|test| test.unit.test != "soak" || test.unit.xen == "4.17");
         let mut diff = compare(&old, &new, TIMES);
         assert!(diff.regressed);
         expect![[r#"
@@ -395,8 +395,8 @@ mod tests {
         let new = old.clone();
         let elf = &mut test_of(&mut old, "4.17", "elf").last;
         elf.status = Status::Failure;
-        elf.cases[0].verdict = Word::Failure;
-        old.tests.retain(|test| test.place.test != "priv");
+        elf.cases[0].verdict = VerdictKind::Failure;
+        old.tests.retain(|test| test.unit.test != "priv");
         let diff = compare(&old, &new, TIMES);
         assert!(!diff.regressed);
         let kinds: Vec<Kind> = diff.changes.iter().map(|change| change.kind).collect();

@@ -59,8 +59,8 @@ pub fn told(diff: &Diff) -> String {
 }
 
 fn told_change(text: &mut String, change: &Change) {
-    let place = &change.place;
-    let _ = write!(text, "{INDENT}{} {:<5} {}", place.xen, place.environment.name(), place.test);
+    let unit = &change.unit;
+    let _ = write!(text, "{INDENT}{} {:<5} {}", unit.xen, unit.environment.name(), unit.test);
     if let Some(case) = &change.case {
         let _ = write!(text, " {case}");
     }

@@ -303,7 +303,7 @@ impl Campaign<'_> {
         let outcome =
             boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut |event| {
                 if let Event::Line(line) = event
-                    && line.source == console::Source::Guest
+                    && line.speaker == console::Speaker::Guest
                     && let Some((_, call)) = line.text.split_once(PERFORMED)
                     && let Some(step) = step(call)
                 {

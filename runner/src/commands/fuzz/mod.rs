@@ -28,7 +28,7 @@ use crate::xen::symbols::{Build, XenFunction};
 
 pub use crate::base::signals::StopSignal;
 pub use crate::base::status::Status;
-pub use crate::judge::xen::{Vitals, Watch};
+pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
 pub use crate::results::Known;
 

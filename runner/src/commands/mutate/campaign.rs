@@ -285,8 +285,8 @@ mod tests {
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
     use crate::plan::select::Selected;
-    use crate::plan::spec::MachineSpec;
-    use crate::results::event::TestOutcome;
+    use crate::plan::spec::Machine;
+    use crate::results::event::SettledTest;
     use crate::results::expect::{Expectations, Subject};
 
     fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
@@ -310,7 +310,7 @@ mod tests {
         let cases = [("a", CaseVerdict::Success), ("b", CaseVerdict::Success)];
         let before = report(&cases, Status::Success);
         let subject = Subject { xen: "x", version: None, environment };
-        let outcome = TestOutcome {
+        let outcome = SettledTest {
             xen: "x".into(),
             environment,
             weighed: Expectations::default().weigh(&before, subject),
@@ -321,7 +321,7 @@ mod tests {
             attempt: 1,
             again: false,
             amended: false,
-            place: 0,
+            index: 0,
         };
         baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });
         assert_eq!(baseline.differences(environment, &outcome.report), [""; 0]);

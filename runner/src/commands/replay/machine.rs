@@ -16,7 +16,7 @@ use crate::base::signals::StopSignal;
 use crate::cli::ReplayOn;
 use crate::image::stamp;
 use crate::judge::Event;
-use crate::judge::console::Source;
+use crate::judge::console::Speaker;
 use crate::machine::boot::{self, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::BootLogs;
@@ -107,8 +107,8 @@ impl Replayer {
         let outcome =
             boot::run(&invocation, judge, &limits, &self.stop, &mut logs, &mut |event| {
                 if let Event::Line(line) = event {
-                    match line.source {
-                        Source::Guest => observer.guest(&line.text),
+                    match line.speaker {
+                        Speaker::Guest => observer.guest(&line.text),
                         _ => observer.xen(&line.text),
                     }
                 }

@@ -16,12 +16,13 @@ use toml::Spanned;
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::pattern::Pattern;
+use crate::base::position::line_of;
 use crate::base::status::Status;
 use crate::base::suggest;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
 use crate::plan::config::Config;
-use crate::results::{Document, Expected, Known, KnownVerdict, Test};
+use crate::results::{AppliedExpectation, Document, Known, KnownVerdict, Test};
 
 /// The file's name where the configuration gives no other.
 pub const FILE: &str = "expectations.toml";
@@ -156,7 +157,7 @@ impl Expectations {
         text: &str,
         name: &str,
     ) -> std::result::Result<(), (usize, String)> {
-        let line_of = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let line_of = |offset: usize| line_of(text, offset);
         let file: File = toml::from_str(text).map_err(|e| {
             let line = line_of(e.span().map_or(0, |span| span.start));
             (line, suggest::for_key(e.message()))
@@ -299,7 +300,12 @@ impl Expectations {
 
     /// What came of each known outcome in `document`; `whole` if that is of every Xen and
     /// environment there is. `tests` are all that the image has.
-    pub fn applied(&self, document: &Document, tests: &[TestMeta], whole: bool) -> Vec<Expected> {
+    pub fn applied(
+        &self,
+        document: &Document,
+        tests: &[TestMeta],
+        whole: bool,
+    ) -> Vec<AppliedExpectation> {
         let mut applied = Vec::new();
         // Nothing is looked for by chance in a run.
         for entry in self.entries.iter().filter(|entry| !entry.is_of_finding()) {
@@ -312,14 +318,14 @@ impl Expectations {
                 if is(&test.last.known) { 1 } else { cases() }
             };
             let count = |verdict| document.tests.iter().map(|test| came(test, verdict)).sum();
-            let ran = document.tests.iter().map(|test| &test.place).chain(&document.not_run);
+            let ran = document.tests.iter().map(|test| &test.unit).chain(&document.not_run);
             let version = |xen: &str| {
                 let mut boots = document.boots.iter().filter(|boot| boot.xen == xen);
                 boots.find_map(|boot| boot.version.as_deref())
             };
             let (mut selected, mut found) = (false, false);
-            for place in ran.filter(|place| entry.is_of_test(&place.test, tests)) {
-                let (xen, environment) = (place.xen.as_str(), place.environment);
+            for unit in ran.filter(|unit| entry.is_of_test(&unit.test, tests)) {
+                let (xen, environment) = (unit.xen.as_str(), unit.environment);
                 selected = true;
                 let subject = Subject { xen, version: version(xen), environment };
                 found |= entry.is_about(subject, environment.name());
@@ -328,7 +334,7 @@ impl Expectations {
             if entry.declared && !found {
                 continue;
             }
-            applied.push(Expected {
+            applied.push(AppliedExpectation {
                 source: entry.source.clone(),
                 xen: entry.xen.as_str().into(),
                 environment: entry.environment.as_str().into(),

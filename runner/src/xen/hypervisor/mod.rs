@@ -18,7 +18,7 @@ use debian::Package;
 use fresh::{Found, Product};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::hash::sha256;
+use crate::base::hash::{hex, sha256};
 use crate::plan::config::{DebianPackage, Hypervisor, Origin};
 
 /// No Xen is larger when unpacked; a gzip that claims more is broken.
@@ -119,7 +119,7 @@ pub fn build_id(elf: &Path) -> Option<String> {
     let bytes = fs::read(elf).ok()?;
     let file = object::File::parse(bytes.as_slice()).ok()?;
     let id = file.build_id().ok()??;
-    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(id))
 }
 
 /// Where [`obtain`] would put or find `xen`, without doing it; `None` if the file has to be read.

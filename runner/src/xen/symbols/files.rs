@@ -11,6 +11,8 @@ use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile, ElfFile32, ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol, SymbolKind};
 
+use crate::base::hash::hex;
+
 /// A mistake in one of the files, in words that follow its name.
 type Parsed<T> = std::result::Result<T, String>;
 
@@ -162,7 +164,6 @@ impl BootXen {
         if self.build_id == symbols.build_id {
             return Ok(());
         }
-        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (mine, theirs) = (hex(&self.build_id), hex(&symbols.build_id));
         Err(format!("has the build-id {mine}, but its symbols belong to {theirs}"))
     }

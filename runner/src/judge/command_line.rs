@@ -6,24 +6,26 @@
 
 use protocol::console::{XEN_COMMAND_LINE, XEN_REFUSES};
 
+use super::reason::Reason;
+
 /// How Xen's own line begins.
 const XEN_SHOWS: &str = "Command line: ";
-/// Faults kept.
-const MAX_FAULTS: usize = 8;
+/// Complaints kept.
+const MAX_REASONS: usize = 8;
 
 /// What was demanded, and what is wrong with what was seen.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct CommandLineCheck {
     demanded: Option<String>,
     shown: bool,
-    faults: Vec<String>,
+    reasons: Vec<Reason>,
 }
 
-impl Options {
+impl CommandLineCheck {
     /// Demands `cmdline`; without this, nothing is ever wrong.
-    pub fn demanded(cmdline: &str) -> Options {
+    pub fn demanded(cmdline: &str) -> CommandLineCheck {
         let words: Vec<&str> = cmdline.split_whitespace().collect();
-        Options { demanded: Some(words.join(" ")), ..Options::default() }
+        CommandLineCheck { demanded: Some(words.join(" ")), ..CommandLineCheck::default() }
     }
 
     /// Takes a line of Xen's.
@@ -40,7 +42,7 @@ impl Options {
         } else if let Some(complaint) = text.strip_prefix(XEN_REFUSES)
             && self.demanded.is_some()
         {
-            self.fault(format!("Xen refuses an option of its command line: {complaint}"));
+            self.complain(format!("Xen does not take an option of its command line: {complaint}"));
         }
     }
 
@@ -49,25 +51,26 @@ impl Options {
         self.shown = true;
         if !line.split_whitespace().eq(demanded.split_whitespace()) {
             let line = line.trim();
-            self.fault(format!("Xen's command line is `{line}`, but `{demanded}` was requested"));
+            self.complain(format!("Xen's command line is `{line}`, asked for was `{demanded}`"));
         }
     }
 
     /// The boot came to its regular end.
     pub fn end(&mut self) {
         if let Some(demanded) = self.demanded.as_ref().filter(|_| !self.shown) {
-            self.fault(format!("Xen did not print its command line; `{demanded}` was requested"));
+            self.complain(format!("Xen did not show its command line, asked for was `{demanded}`"));
         }
     }
 
     /// What is wrong.
-    pub fn take_faults(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.faults)
+    pub fn take_reasons(&mut self) -> Vec<Reason> {
+        std::mem::take(&mut self.reasons)
     }
 
-    fn fault(&mut self, why: String) {
-        if self.faults.len() < MAX_FAULTS && !self.faults.contains(&why) {
-            self.faults.push(why);
+    fn complain(&mut self, why: String) {
+        let reason = Reason::CommandLine(why);
+        if self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
         }
     }
 }

@@ -1,0 +1,200 @@
+//! The end of a boot: whether it was regular, who is to blame if not, and what is left to report.
+
+use std::time::Duration;
+
+use super::judgement::{Cause, End, Event, Judgement, TestReport};
+use super::reason::Reason;
+use super::state::{GUEST_FLOOD_LIMIT, Judge, Running};
+use super::xen::Vitals;
+use crate::base::status::Status;
+
+impl Judge {
+    /// The judgement of a boot that could not be, for the reason `why`: every test is skipped.
+    pub fn skip(self, why: &str) -> Judgement {
+        let settled = self.expected.into_iter().map(|test| TestReport {
+            reasons: vec![why.to_owned()],
+            ..TestReport::new(test.name, Status::Skip)
+        });
+        Judgement { settled: settled.collect(), ended_by: None, version: None, rerun: Vec::new() }
+    }
+
+    /// Closes the books at `now`, knowing why the console ended.
+    pub fn finish(mut self, end: End, now: Duration, mut events: impl FnMut(Event)) -> Judgement {
+        // Whoever has enough cut the line himself: its half says nothing about the guest.
+        if let Some(line) = self.splitter.finish()
+            && !matches!(end, End::Enough)
+        {
+            self.line(line, now, &mut events);
+        }
+        let cause = self.cause_of_death(&end);
+        let ended_by = cause.as_ref().map(|(_, cause, _)| *cause);
+        if let Some((status, cause, reason)) = cause {
+            self.blame(status, cause, reason, now);
+        } else {
+            match (&end, self.running.take()) {
+                (End::Interrupted, _) | (End::Enough, None) => {}
+                (End::Enough, Some(running)) => {
+                    self.close(running, Status::Error, Vec::new(), Vec::new(), now);
+                }
+                (_, running) => {
+                    self.running = running;
+                    self.check_whole(now);
+                }
+            }
+        }
+        self.reasons.extend(self.command_line.take_reasons());
+        for report in self.reports.iter_mut().flatten() {
+            taint(report, &self.reasons);
+        }
+
+        let interrupted = matches!(end, End::Interrupted | End::Enough);
+        let rerun = self
+            .expected
+            .iter()
+            .zip(&self.reports)
+            .filter(|(_, report)| report.is_none() && !interrupted)
+            .map(|(test, _)| test.name.clone())
+            .collect();
+        let settled = self.reports.into_iter().flatten().collect();
+        Judgement { settled, ended_by, version: self.version, rerun }
+    }
+
+    /// Why the boot did not come to its regular end, if it did not.
+    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, Reason)> {
+        if let End::Interrupted | End::Enough = end {
+            return None;
+        }
+        let xen = || self.xen.headline();
+        if self.xen.vitals() > Vitals::Alive && self.result.is_none() || self.xen.has_panicked() {
+            let words = xen().unwrap_or_else(|| "Xen died".into());
+            return Some((Status::Crash, Cause::Xen, Reason::Told(words)));
+        }
+        if self.result.is_some() {
+            if let Some(panic) = &self.panic {
+                let line = panic.lines.first().cloned().unwrap_or_default();
+                let why = format!("the guest gave up: {line}");
+                return Some((Status::Error, Cause::Guest, Reason::Told(why)));
+            }
+            return self.running.as_ref().map(|_| {
+                let why = "the final line came in the middle of the test";
+                (Status::Error, Cause::Guest, Reason::Violation(why.into()))
+            });
+        }
+        if let Some(line) = self.panic.as_ref().and_then(|panic| panic.lines.first()) {
+            let why = format!("the guest died: {line}");
+            return Some((Status::Crash, Cause::Guest, Reason::Told(why)));
+        }
+        let (status, cause, why) = match end {
+            End::Exited => match xen() {
+                Some(words) => (Status::Crash, Cause::Xen, words),
+                None => {
+                    let words = "the machine was reset without a word of Xen's (a triple fault, \
+                                 or a shutdown without a result)";
+                    (Status::Crash, Cause::Reset, words.into())
+                }
+            },
+            End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
+            End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
+                (Status::Timeout, Cause::Time, what.clone())
+            }
+            End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
+            End::Flooded => {
+                let what = "a console without an end was cut off";
+                (Status::Crash, Cause::Flood, self.flood(what))
+            }
+            End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
+            End::Interrupted | End::Enough => return None,
+        };
+        Some((status, cause, Reason::Told(why)))
+    }
+
+    /// What came instead of a result until the end that `what` tells.
+    fn flood(&self, what: &str) -> String {
+        format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
+    }
+
+    /// Settles an early end; see the module's page for who is to blame.
+    fn blame(&mut self, status: Status, cause: Cause, reason: Reason, now: Duration) {
+        let panic = self.panic.take().unwrap_or_default();
+        let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+
+        let running = self.running.take().and_then(|running| {
+            if running.slot.is_none() {
+                // Nobody selected it: its violations stay, the blame goes on.
+                self.reasons.extend(running.violations.iter().cloned());
+            }
+            running.slot.map(|slot| (slot, running))
+        });
+        let slots: Vec<usize> = if let Some((slot, running)) = running {
+            let at_case = self.expected[slot].cases.get(running.cases.len()).cloned();
+            let report = self.close(running, status, vec![reason], diagnostics, now);
+            if let Some(report) = report {
+                report.at_case = at_case;
+            }
+            vec![slot]
+        } else if let Some(slot) = self.last_reported {
+            if let Some(report) = &mut self.reports[slot] {
+                report.status = report.status.max(status);
+                report.reasons.push(format!("after its result was reported: {reason}"));
+            }
+            vec![slot]
+        } else {
+            let count = if self.plan.is_some() { 1 } else { self.expected.len() };
+            let slots: Vec<usize> = (0..count.min(self.expected.len())).collect();
+            for &slot in &slots {
+                let open = Running::unbegun(slot, &self.expected[slot].name, now);
+                let why = format!("before the first test began: {reason}");
+                self.close(open, status, vec![Reason::Told(why)], diagnostics.clone(), now);
+            }
+            slots
+        };
+        for slot in slots {
+            if let Some(report) = &mut self.reports[slot] {
+                report.diagnostics.extend(panic.lines.iter().cloned());
+                report.backtrace.clone_from(&panic.backtrace);
+                report.xen_words.clone_from(&words);
+                report.cause = Some(cause);
+            }
+        }
+    }
+
+    /// The checks of a boot that came to its regular end.
+    fn check_whole(&mut self, now: Duration) {
+        self.command_line.end();
+        if self.plan.is_none() {
+            self.violation("no plan of the whole");
+        }
+        if !self.banner {
+            self.violation("no banner");
+        }
+        if !self.ktap {
+            self.violation("no KTAP header");
+        }
+        if !self.environment_seen {
+            self.violation("no environment line");
+        }
+        let said = self.result;
+        let computed = Status::of_parts(self.guest_statuses.iter().copied());
+        if let (Some(said), Some(computed)) = (said, computed)
+            && said != computed
+        {
+            self.violation(format!("the final line says {said}, the tests amount to {computed}"));
+        }
+        for slot in 0..self.expected.len() {
+            if self.reports[slot].is_none() {
+                let open = Running::unbegun(slot, &self.expected[slot].name, now);
+                let why = "selected, but not reported before the final line".into();
+                self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
+            }
+        }
+    }
+}
+
+/// What is wrong with the whole boot casts doubt on every result in it.
+pub(super) fn taint(report: &mut TestReport, reasons: &[Reason]) {
+    if !reasons.is_empty() {
+        report.status = report.status.max(Status::Error);
+        report.reasons.extend(reasons.iter().map(Reason::to_string));
+    }
+}

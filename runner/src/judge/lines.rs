@@ -1,0 +1,145 @@
+//! Taking in the console line by line: whose it is, what it means, and what the supervisor has to
+//! know at once.
+
+use std::time::Duration;
+
+use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
+
+use super::console::{Line, Speaker};
+use super::end::taint;
+use super::grammar::{self, Depth, Token};
+use super::judgement::Event;
+use super::state::Judge;
+
+/// Diagnostics kept for each result.
+pub(super) const MAX_DIAGNOSTICS: usize = 100;
+
+impl Judge {
+    /// Takes console bytes that arrived at `now` (since the start of the boot).
+    pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.feed(bytes, |line| self.line(line, now, &mut events));
+        self.splitter = splitter;
+    }
+
+    pub(super) fn line(&mut self, line: Line, now: Duration, events: &mut impl FnMut(Event)) {
+        match line.speaker {
+            Speaker::Xen => {
+                self.command_line.xen_line(&line.text);
+                self.xen.line(&line.text);
+            }
+            Speaker::Guest => {
+                self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
+                let settled = self.last_reported;
+                let event = self.guest_line(&line.text, now);
+                // Whatever happens from here on is the next test's aftermath.
+                let next = matches!(event, Some(Event::TestStarted(_) | Event::TestEnded));
+                if next
+                    && settled != self.announced
+                    && let Some(report) = settled.and_then(|slot| self.reports[slot].as_ref())
+                {
+                    self.announced = settled;
+                    self.reasons.extend(self.command_line.take_reasons());
+                    let mut report = report.clone();
+                    taint(&mut report, &self.reasons);
+                    events(Event::TestSettled(Box::new(report)));
+                }
+                event.into_iter().for_each(&mut *events);
+            }
+        }
+        events(Event::Line(line));
+    }
+
+    fn guest_line(&mut self, text: &str, now: Duration) -> Option<Event> {
+        let token = grammar::parse(text);
+        if self.result.is_some() {
+            if !matches!(token, Token::Text | Token::Diagnostic(_)) {
+                self.violation(format!("line after the final line: `{text}`"));
+            }
+            return None;
+        }
+        match token {
+            Token::Text => {}
+            Token::Malformed(why) => self.violation(format!("{why}: `{text}`")),
+            Token::Banner if self.banner => self.violation("the guest started a second time"),
+            Token::Banner => self.banner = true,
+            Token::Environment(name) => self.environment(name),
+            Token::Ktap(Depth::Test) if self.ktap => self.violation("a second KTAP header"),
+            Token::Ktap(Depth::Test) => self.ktap = true,
+            Token::Ktap(Depth::Case) => {
+                if self.subtest_ktap || self.running.is_some() {
+                    self.violation("KTAP header inside a subtest");
+                }
+                self.subtest_ktap = true;
+            }
+            Token::Plan(Depth::Test, count) => self.plan(count),
+            Token::Plan(Depth::Case, count) => self.subtest_plan(count),
+            Token::Subtest(name) => return self.subtest(name, now),
+            Token::Diagnostic(text) => return self.diagnostic(text),
+            Token::Result(Depth::Case, number, name, verdict) => {
+                self.case(number, name, verdict, now)
+            }
+            Token::Result(Depth::Test, number, name, verdict) => {
+                self.test(number, name, verdict, now);
+                return Some(Event::TestEnded);
+            }
+            Token::Final(status) => {
+                self.result = Some(status);
+                return Some(Event::Final);
+            }
+        }
+        None
+    }
+
+    fn environment(&mut self, name: &str) {
+        self.environment_seen = true;
+        let wanted = self.environment;
+        let same =
+            name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        if !same {
+            self.violation(format!("the guest runs in `{name}`, not in `{wanted}`"));
+        }
+    }
+
+    fn plan(&mut self, count: usize) {
+        if self.plan.is_some() {
+            self.violation("a second plan");
+        } else if count != self.expected.len() {
+            let expected = self.expected.len();
+            self.violation(format!("the plan says {count} tests, {expected} were selected"));
+        }
+        self.plan.get_or_insert(count);
+    }
+
+    fn diagnostic(&mut self, text: &str) -> Option<Event> {
+        if self.plan.is_none() {
+            self.command_line.guest_diagnostic(text);
+        }
+        if let Some(version) = text.strip_prefix(XEN)
+            && self.plan.is_none()
+        {
+            self.version = version.split(' ').next().map(str::to_owned);
+            return self.version.clone().map(Event::Xen);
+        }
+        if text.starts_with(PANIC) || text.starts_with(TRAP) {
+            self.panic.get_or_insert_default();
+        }
+        let Some(panic) = &mut self.panic else {
+            if self.diagnostics.len() < MAX_DIAGNOSTICS {
+                self.diagnostics.push(text.to_owned());
+            }
+            return None;
+        };
+        if let Some(addresses) = text.strip_prefix(BACKTRACE) {
+            let room = MAX_DIAGNOSTICS.saturating_sub(panic.backtrace.len());
+            let addresses = addresses.split_whitespace().take(room).filter_map(|word| {
+                u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
+            });
+            panic.backtrace.extend(addresses);
+        } else if panic.lines.len() < MAX_DIAGNOSTICS {
+            panic.lines.push(text.to_owned());
+        }
+        None
+    }
+}

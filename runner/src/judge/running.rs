@@ -1,0 +1,221 @@
+//! The test that is under way, from its subtest line over its cases to its report.
+
+use std::time::Duration;
+
+use super::grammar::Verdict;
+use super::judgement::{CaseReport, Event, TestReport};
+use super::reason::Reason;
+use super::state::{Judge, Running};
+use crate::base::status::Status;
+
+impl Judge {
+    /// A subtest line.
+    pub(super) fn subtest(&mut self, name: &str, now: Duration) -> Option<Event> {
+        if let Some(open) = self.running.take() {
+            let why = format!("subtest `{name}` began before the result line");
+            self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
+        }
+        let slot = self.expected.iter().position(|test| test.name == name);
+        match slot {
+            None => self.violation(format!("subtest `{name}` was not selected")),
+            Some(slot) if self.reports[slot].is_some() => {
+                self.violation(format!("subtest `{name}` began a second time"));
+            }
+            Some(_) => {}
+        }
+        let slot = slot.filter(|&slot| self.reports[slot].is_none());
+        let without_header = !std::mem::take(&mut self.subtest_ktap);
+        let without_plan = self.plan.is_none();
+        self.diagnostics.clear();
+        self.xen.forget();
+        self.running = Some(Running::new(slot, name, now));
+        if without_header {
+            self.violation("subtest without its KTAP header");
+        }
+        if without_plan {
+            self.violation("subtest before the plan of the whole");
+        }
+        slot.map(|_| Event::TestStarted(name.to_owned()))
+    }
+
+    /// A plan inside a subtest.
+    pub(super) fn subtest_plan(&mut self, count: usize) {
+        let Some(running) = &mut self.running else {
+            return self.violation("a case plan outside a subtest");
+        };
+        let known = running.slot.map(|slot| self.expected[slot].cases.len());
+        if running.plan.is_some() {
+            self.violation("a second case plan");
+        } else {
+            running.plan = Some(count);
+            if let Some(known) = known.filter(|&known| known != count) {
+                self.violation(format!(
+                    "the plan says {count} cases, the image's metadata {known}"
+                ));
+            }
+        }
+    }
+
+    /// The result line of a case.
+    pub(super) fn case(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+        let Some(running) = &mut self.running else {
+            return self.violation(format!("case `{name}` outside a subtest"));
+        };
+        let next = running.cases.len() + 1;
+        let planned = running.plan;
+        let known = running.slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
+        // A runaway guest must not grow the report: what exceeds the plan is only a violation.
+        let surplus = planned.is_some_and(|planned| next > planned);
+        let duplicate = running.cases.iter().any(|case| case.name == name);
+        if !surplus {
+            let elapsed = now.saturating_sub(std::mem::replace(&mut running.last_case, now));
+            running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
+        }
+        if planned.is_some() && !surplus {
+            self.bytes = 0;
+            self.guest_bytes = 0;
+        }
+        if planned.is_none() {
+            self.violation(format!("case `{name}` before the case plan"));
+        }
+        if surplus {
+            self.violation(format!("case `{name}` exceeds the plan"));
+        } else if duplicate {
+            self.violation(format!("case `{name}` was reported twice"));
+        } else if let Some(known) = known
+            && known.as_deref() != Some(name)
+        {
+            let wanted = known.map_or("no further case".into(), |known| format!("`{known}`"));
+            self.violation(format!("case {next} is `{name}`, the image's metadata says {wanted}"));
+        }
+        if number != next {
+            self.violation(format!("case `{name}` has number {number} instead of {next}"));
+        }
+    }
+
+    /// The result line of a test.
+    pub(super) fn test(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
+        self.results += 1;
+        self.guest_statuses.push(verdict.status());
+        let next = self.results;
+        let mut reasons = Vec::new();
+        if number != next {
+            let why = format!("test `{name}` has number {number} instead of {next}");
+            reasons.push(Reason::Violation(why));
+        }
+        if self.plan.is_none() {
+            reasons.push(Reason::Violation("result line before the plan of the whole".into()));
+        }
+        let diagnostics = std::mem::take(&mut self.diagnostics);
+        match self.running.take() {
+            Some(running) if running.name == name => {
+                self.finish_test(running, verdict, reasons, diagnostics, now);
+            }
+            open => {
+                if let Some(open) = open {
+                    let why = format!("closed by the result line of `{name}`");
+                    self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
+                }
+                self.lone_result(name, verdict, reasons, diagnostics, now);
+            }
+        }
+    }
+
+    /// A result line with its subtest before it.
+    fn finish_test(
+        &mut self,
+        running: Running,
+        verdict: Verdict,
+        mut reasons: Vec<Reason>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) {
+        let reported = running.cases.len();
+        match running.plan {
+            None => reasons.push(Reason::Violation("subtest without a case plan".into())),
+            Some(plan) if reported < plan => {
+                let why = format!("{reported} of {plan} planned cases were reported");
+                reasons.push(Reason::Violation(why));
+            }
+            Some(_) => {}
+        }
+        let computed = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
+        let computed = computed.unwrap_or_else(|| {
+            reasons.push(Reason::Told("no case was reported".into()));
+            Status::Error
+        });
+        let mut status = computed;
+        match verdict {
+            // The framework's own checks after the last case end here.
+            Verdict::Error(why) if computed <= Status::Error => {
+                status = Status::Error;
+                reasons.push(Reason::Told(why));
+            }
+            Verdict::Deviation(_) => {
+                reasons.push(Reason::Violation("a whole test can't be a deviation".into()));
+            }
+            Verdict::Skip(why) if computed == Status::Skip => reasons.push(Reason::Told(why)),
+            verdict if verdict.status() != computed => {
+                let said = verdict.status();
+                let why = format!("the result line says {said}, its cases amount to {computed}");
+                reasons.push(Reason::Violation(why));
+            }
+            _ => {}
+        }
+        self.close(running, status, reasons, diagnostics, now);
+    }
+
+    /// A result line without a subtest: right only for a test that could not begin.
+    fn lone_result(
+        &mut self,
+        name: &str,
+        verdict: Verdict,
+        mut reasons: Vec<Reason>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) {
+        let slot = self.expected.iter().position(|test| test.name == name);
+        let Some(slot) = slot.filter(|&slot| self.reports[slot].is_none()) else {
+            let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
+            return self.violation(format!("test `{name}` was {what}"));
+        };
+        let status = verdict.status();
+        reasons.push(match verdict {
+            Verdict::Skip(why) | Verdict::Error(why) => Reason::Told(why),
+            _ => Reason::Violation("result line without a subtest".into()),
+        });
+        let running = Running::unbegun(slot, name, now);
+        self.close(running, status, reasons, diagnostics, now);
+    }
+
+    /// Turns a running test into its report. Its cases and the reasons can only make `status` worse.
+    pub(super) fn close(
+        &mut self,
+        running: Running,
+        status: Status,
+        reasons: Vec<Reason>,
+        diagnostics: Vec<String>,
+        now: Duration,
+    ) -> Option<&mut TestReport> {
+        let Some(slot) = running.slot else {
+            self.reasons.extend(running.violations);
+            return None;
+        };
+        let seen = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
+        let mut status = seen.filter(|seen| seen.is_bad()).map_or(status, |seen| status.max(seen));
+        let reasons: Vec<Reason> = running.violations.into_iter().chain(reasons).collect();
+        if reasons.iter().any(Reason::casts_doubt) {
+            status = status.max(Status::Error);
+        }
+        self.last_reported = Some(slot);
+        Some(self.reports[slot].insert(TestReport {
+            cases: running.cases,
+            reasons: reasons.iter().map(Reason::to_string).collect(),
+            diagnostics,
+            began: running.began,
+            elapsed: now.saturating_sub(running.since),
+            ..TestReport::new(running.name, status)
+        }))
+    }
+}

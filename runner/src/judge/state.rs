@@ -1,0 +1,166 @@
+//! What the judge knows of the boot that it listens to.
+
+use std::time::Duration;
+
+use super::command_line::CommandLineCheck;
+use super::console::Splitter;
+use super::judgement::{CaseReport, PlannedTest, TestReport};
+use super::reason::Reason;
+use super::xen::{Vitals, XenWatch};
+use crate::base::status::Status;
+
+/// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+/// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
+/// payloads. An emulated UART seldom gets so far before the test's time is up.
+pub const FLOOD_LIMIT: u64 = 64 << 20;
+/// The guest itself never has so many bytes to say without a result line. A boot that has said so much
+/// when its time is up, whoever said it, did not hang.
+pub const GUEST_FLOOD_LIMIT: u64 = 2 << 20;
+/// Violations of the protocol kept for each test.
+pub(super) const MAX_VIOLATIONS: usize = 8;
+
+/// A test between its subtest line and its result line.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// Index into `expected`; `None` for a name that nobody selected.
+    pub(super) slot: Option<usize>,
+    pub(super) name: String,
+    pub(super) since: Duration,
+    /// When the last case was reported.
+    pub(super) last_case: Duration,
+    pub(super) began: bool,
+    pub(super) plan: Option<usize>,
+    pub(super) cases: Vec<CaseReport>,
+    pub(super) violations: Vec<Reason>,
+}
+
+impl Running {
+    /// A test that begins.
+    pub(super) fn new(slot: Option<usize>, name: &str, now: Duration) -> Self {
+        Running {
+            slot,
+            name: name.to_owned(),
+            since: now,
+            last_case: now,
+            began: true,
+            plan: None,
+            cases: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// A test that has something to report without having begun.
+    pub(super) fn unbegun(slot: usize, name: &str, now: Duration) -> Self {
+        Running { began: false, ..Running::new(Some(slot), name, now) }
+    }
+}
+
+/// What a guest said since it panicked or trapped.
+#[derive(Debug, Default)]
+pub(super) struct Panic {
+    pub(super) lines: Vec<String>,
+    pub(super) backtrace: Vec<u64>,
+}
+
+/// Judges one boot.
+#[derive(Debug)]
+pub struct Judge {
+    pub(super) environment: &'static str,
+    pub(super) expected: Vec<PlannedTest>,
+    pub(super) reports: Vec<Option<TestReport>>,
+    pub(super) last_reported: Option<usize>,
+    /// The last one that [`Event::TestSettled`](super::Event::TestSettled) told of.
+    pub(super) announced: Option<usize>,
+    pub(super) splitter: Splitter,
+    pub(super) xen: XenWatch,
+    pub(super) command_line: CommandLineCheck,
+    /// Bytes since the last result line,
+    pub(super) bytes: u64,
+    /// and those of them in lines of the guest's.
+    pub(super) guest_bytes: u64,
+    pub(super) version: Option<String>,
+    pub(super) banner: bool,
+    pub(super) environment_seen: bool,
+    pub(super) ktap: bool,
+    pub(super) plan: Option<usize>,
+    pub(super) results: usize,
+    pub(super) guest_statuses: Vec<Status>,
+    pub(super) subtest_ktap: bool,
+    pub(super) running: Option<Running>,
+    pub(super) diagnostics: Vec<String>,
+    pub(super) panic: Option<Panic>,
+    pub(super) result: Option<Status>,
+    /// What is wrong with the boot as a whole.
+    pub(super) reasons: Vec<Reason>,
+}
+
+impl Judge {
+    /// A judge for a boot of `expected` tests; `environment` is what the guest must call itself.
+    pub fn new(environment: &'static str, expected: Vec<PlannedTest>) -> Self {
+        Judge {
+            environment,
+            reports: expected.iter().map(|_| None).collect(),
+            expected,
+            last_reported: None,
+            announced: None,
+            splitter: Splitter::default(),
+            xen: XenWatch::new(),
+            command_line: CommandLineCheck::default(),
+            bytes: 0,
+            guest_bytes: 0,
+            version: None,
+            banner: false,
+            environment_seen: false,
+            ktap: false,
+            plan: None,
+            results: 0,
+            guest_statuses: Vec::new(),
+            subtest_ktap: false,
+            running: None,
+            diagnostics: Vec::new(),
+            panic: None,
+            result: None,
+            reasons: Vec::new(),
+        }
+    }
+
+    /// Demands that Xen shows `cmdline` as its command line, and does not complain of it.
+    pub fn demand_options(mut self, cmdline: &str) -> Self {
+        self.command_line = CommandLineCheck::demanded(cmdline);
+        self
+    }
+
+    /// Whether the guest spoke its last line.
+    pub fn has_result(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// Whether the console is out of control.
+    pub fn is_flooded(&self) -> bool {
+        self.bytes > FLOOD_LIMIT || self.guest_bytes > GUEST_FLOOD_LIMIT
+    }
+
+    /// How far Xen is on its way out.
+    pub fn vitals(&self) -> Vitals {
+        self.xen.vitals()
+    }
+
+    /// Whether a failure is certain, whatever still comes: a test or a case was reported bad.
+    pub fn is_failing(&self) -> bool {
+        let running = self.running.iter().filter(|running| running.slot.is_some());
+        let mut cases = running.flat_map(|running| &running.cases);
+        self.reports.iter().flatten().any(|report| report.status.is_bad())
+            || cases.any(|case| case.verdict.status().is_bad())
+    }
+
+    /// Notes a violation of the protocol: the running test's, else the whole boot's.
+    pub(super) fn violation(&mut self, why: impl Into<String>) {
+        let noted = match &mut self.running {
+            Some(running) => &mut running.violations,
+            None => &mut self.reasons,
+        };
+        if noted.len() < MAX_VIOLATIONS {
+            noted.push(Reason::Violation(why.into()));
+        }
+    }
+}

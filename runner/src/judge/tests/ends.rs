@@ -1,0 +1,199 @@
+//! How boots end, and who is to blame.
+
+use super::*;
+
+#[test]
+fn xen_panics_in_a_test() {
+    let log = include_bytes!("../../../tests/fixtures/xen-panic.log");
+    let got = judge_as("PV 64bit", three(), log, End::XenDied);
+    let args = report(&got, "args");
+    assert_eq!(args.status, Status::Crash);
+    assert_eq!(args.reasons, ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
+    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    assert!(args.xen_words[0].contains("----[ Xen-4.17"), "{:?}", args.xen_words);
+    assert_eq!(report(&got, "example").status, Status::Success);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn vitals_follow_a_panic() {
+    let log = include_str!("../../../tests/fixtures/xen-panic.log");
+    let mut judge = Judge::new("PV 64bit", three());
+    let (before, after) = log.split_at(log.find("(XEN) Panic on CPU").unwrap());
+    let (panic, end) = after.split_at(after.find("(XEN) Reboot").unwrap());
+    judge.feed(before.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Alive);
+    judge.feed(panic.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Dying);
+    judge.feed(end.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.vitals(), Vitals::Dead);
+}
+
+#[test]
+fn a_xen_that_repeats_itself_while_it_dies_is_dead() {
+    let after = |line: &str, times: usize| {
+        let mut judge = Judge::new("PV 64bit", three());
+        judge.feed(line.repeat(times).as_bytes(), Duration::ZERO, |_| {});
+        judge.vitals()
+    };
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n", 3), Vitals::Dying);
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n", 30), Vitals::Dead);
+    assert_eq!(after("(XEN) *** DOUBLE FAULT ***\r\n(XEN) RIP\r\n", 30), Vitals::Dying);
+    assert_eq!(after("(XEN) one and the same\r\n", 30), Vitals::Alive);
+}
+
+#[test]
+fn the_guest_panics_in_a_test() {
+    let log = include_bytes!("../../../tests/fixtures/guest-panic.log");
+    let got = judge_as("PVH 64bit", three(), log, End::Exited);
+    let args = report(&got, "args");
+    assert_eq!(args.status, Status::Error);
+    assert_eq!(
+        args.reasons,
+        ["the guest gave up: PANIC tests/src/args.rs:12: index out of bounds"]
+    );
+    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    assert_eq!(args.backtrace, [0x101234, 0x105678]);
+    assert_eq!(args.diagnostics.len(), 2);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn a_final_line_in_the_middle_of_a_test() {
+    let console =
+        GOOD.split("  not ok 2 list/b").next().unwrap().to_owned() + "Test result: ERROR\n";
+    let got = judge(&console);
+    assert_eq!(report(&got, "args").status, Status::Error);
+    assert!(report(&got, "args").reasons[0].contains("in the middle"));
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn blame_makes_progress() {
+    // Nothing at all: nobody can be told apart, nobody is repeated.
+    let got = judge_as("PV 64bit", three(), b"", End::TimedOut("no sign of life".into()));
+    assert_eq!(got.settled.len(), 3);
+    assert!(got.settled.iter().all(|report| report.status == Status::Timeout));
+    assert!(got.rerun.is_empty());
+
+    // A plan but no test: the first is tried no more.
+    let head = GOOD.split("  KTAP").next().unwrap();
+    let got = judge(head);
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert_eq!(got.rerun, ["args", "needy"]);
+
+    // Between two tests: the aftermath of the one before.
+    let between = GOOD.split("  KTAP version 1\r\n  # Subtest: args").next().unwrap();
+    let got = judge(between);
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert!(report(&got, "example").reasons[0].starts_with("after its result was reported"));
+    assert_eq!(got.rerun, ["args", "needy"]);
+
+    // In a test that nobody selected.
+    let got = judge(&(head.to_owned() + "  KTAP version 1\n  # Subtest: alien\n"));
+    assert_eq!(statuses(&got), [("example", Status::Crash)]);
+    assert!(report(&got, "example").reasons.iter().any(|why| why.contains("alien")));
+}
+
+#[test]
+fn xen_panics_after_the_final_line() {
+    let console = GOOD.to_owned() + "(XEN) Panic on CPU 0:\n(XEN) FATAL PAGE FAULT\n";
+    let got = judge_as("PV 64bit", three(), console.as_bytes(), End::Exited);
+    assert_eq!(report(&got, "needy").status, Status::Crash);
+    assert_eq!(report(&got, "args").status, Status::Failure);
+    assert!(got.rerun.is_empty());
+}
+
+#[test]
+fn no_final_line_although_all_reported() {
+    let console = GOOD.replace("Test result: FAILURE\r\n", "");
+    let got = judge(&console);
+    assert_eq!(report(&got, "needy").status, Status::Crash);
+}
+
+#[test]
+fn a_tool_that_dies_is_not_a_crash_of_xen() {
+    let half = GOOD.split("  ok 1 list/a").next().unwrap();
+    let got = judge_as("PV 64bit", three(), half.as_bytes(), End::ToolDied("QEMU died".into()));
+    assert_eq!(report(&got, "args").status, Status::Error);
+    assert_eq!(report(&got, "args").reasons, ["QEMU died"]);
+    assert_eq!(got.rerun, ["needy"]);
+}
+
+#[test]
+fn an_interrupted_boot_settles_only_what_was_reported() {
+    let half = GOOD.split("  ok 1 list/a").next().unwrap();
+    let got = judge_as("PV 64bit", three(), half.as_bytes(), End::Interrupted);
+    assert_eq!(statuses(&got), [("example", Status::Success)]);
+    assert!(got.rerun.is_empty());
+}
+
+#[test]
+fn floods_are_noticed_and_bounded() {
+    let mut judge = Judge::new("PV 64bit", three());
+    let noise = b"  not ok 1 x\n# PANIC x\n# backtrace: 0x1 0x2\n".repeat(4096);
+    let mut fed = 0;
+    while !judge.is_flooded() {
+        judge.feed(&noise, Duration::ZERO, |_| {});
+        fed += noise.len() as u64;
+        assert!(fed < 2 * GUEST_FLOOD_LIMIT);
+    }
+    let got = judge.finish(End::Flooded, Duration::ZERO, |_| {});
+    let first = &got.settled[0];
+    assert_eq!(first.status, Status::Crash);
+    assert!(
+        first.reasons.len() <= MAX_VIOLATIONS + 1 && first.diagnostics.len() <= MAX_DIAGNOSTICS
+    );
+}
+
+/// The beginning of a boot, up to the first case of `example`.
+fn until_a_case() -> Judge {
+    let mut judge = Judge::new("PV 64bit", three());
+    let end = GOOD.find("  ok 1 ").unwrap();
+    judge.feed(&GOOD.as_bytes()[..end], Duration::ZERO, |_| {});
+    judge
+}
+
+#[test]
+fn what_xen_says_at_length_is_no_flood() {
+    let mut judge = until_a_case();
+    let words = b"(XEN) common/livepatch.c:577: livepatch: x: .livepatch.hooks.load is missing\n";
+    for _ in 0..3 * GUEST_FLOOD_LIMIT / words.len() as u64 {
+        judge.feed(words, Duration::ZERO, |_| {});
+    }
+    assert!(!judge.is_flooded());
+    // When its time is up, it was none the less no hang.
+    let got = judge.finish(End::TimedOut("no result within 9 s".into()), Duration::ZERO, |_| {});
+    let first = &got.settled[0];
+    assert_eq!((first.status, first.cause), (Status::Crash, Some(Cause::Flood)));
+    let reason = "console flood: 6 MiB without a result; no result within 9 s";
+    assert!(first.reasons.iter().any(|why| why.contains(reason)), "{:?}", first.reasons);
+}
+
+#[test]
+fn even_xen_has_an_end() {
+    let mut judge = until_a_case();
+    judge.bytes = FLOOD_LIMIT;
+    assert!(!judge.is_flooded());
+    judge.feed(b"(", Duration::ZERO, |_| {});
+    assert!(judge.is_flooded());
+}
+
+#[test]
+fn who_stops_at_the_first_failure_still_gets_the_test() {
+    let mut judge = Judge::new("PV 64bit", three());
+    let failure = GOOD.find("  not ok 2 list/b").unwrap();
+    let (before, after) = GOOD.split_at(failure);
+    judge.feed(before.as_bytes(), Duration::from_millis(1), |_| {});
+    assert!(!judge.is_failing());
+    judge.feed(&after.as_bytes()[..after.find('\n').unwrap()], Duration::from_millis(1), |_| {});
+    assert!(!judge.is_failing(), "half a line is no verdict");
+    judge.feed(b"\n  not ok 3 get/c # E", Duration::from_millis(1), |_| {});
+    assert!(judge.is_failing());
+
+    let got = judge.finish(End::Enough, Duration::from_millis(2), |_| {});
+    assert_eq!(statuses(&got), [("example", Status::Success), ("args", Status::Failure)]);
+    assert_eq!(report(&got, "args").cases[1].diagnostics, ["expected EINVAL, got success"]);
+    assert!(report(&got, "args").reasons.is_empty(), "{got:?}");
+    assert!(got.rerun.is_empty());
+}

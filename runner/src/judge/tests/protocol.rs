@@ -1,0 +1,223 @@
+//! What the guest says, and how it breaks its protocol.
+
+use super::*;
+
+#[test]
+fn a_good_console() {
+    let got = judge(GOOD);
+    assert_eq!(
+        statuses(&got),
+        [("example", Status::Success), ("args", Status::Failure), ("needy", Status::Skip)]
+    );
+    assert!(got.rerun.is_empty());
+    let args = report(&got, "args");
+    assert_eq!(args.cases[1].diagnostics, ["expected EINVAL, got success"]);
+    assert_eq!(args.cases[1].verdict, Verdict::Failure);
+    assert_eq!(args.cases[2].verdict, Verdict::Deviation("xsa-0: old Xen".into()));
+    assert!(args.reasons.is_empty(), "{:?}", args.reasons);
+    assert_eq!(report(&got, "needy").reasons, ["livepatch is not built into this Xen"]);
+}
+
+#[test]
+fn any_cut_of_the_bytes_gives_the_same_judgement() {
+    let whole = format!("{:?}", judge(GOOD));
+    for size in [1, 2, 3, 7, 64] {
+        let mut judge = Judge::new("PV 64bit", three());
+        for chunk in GOOD.as_bytes().chunks(size) {
+            judge.feed(chunk, Duration::from_millis(1), |_| {});
+        }
+        let got = judge.finish(End::Exited, Duration::from_millis(2), |_| {});
+        assert_eq!(format!("{got:?}"), whole);
+    }
+}
+
+/// Each edit of the good console breaks one rule; the reason must name it.
+/// It is long because its table is.
+#[test]
+fn every_disagreement_is_an_error_with_its_reason() {
+    for (from, to, test, why) in [
+        ("1..3\r\n", "1..4\r\n", "example", "the plan says 4 tests, 3 were selected"),
+        ("1..3\r\n", "\r\n", "example", "no plan of the whole"),
+        ("Environment: PV", "Environment: PVH", "needy", "not in `PV 64bit`"),
+        ("Environment: PV 64bit", "Environment: PV 64bits", "needy", "not in `PV 64bit`"),
+        ("--- Xen Test Framework ---", "", "needy", "no banner"),
+        ("\r\nKTAP version 1", "\r\n", "needy", "no KTAP header"),
+        ("  1..2", "  1..3", "example", "the image's metadata 2"),
+        ("  1..2", "", "example", "without a case plan"),
+        ("  ok 2 other # SKIP not privileged\r\n", "", "example", "1 of 2 planned cases"),
+        ("  ok 1 hello", "  ok 1 hullo", "example", "metadata says `hello`"),
+        ("  ok 2 other", "  ok 2 hello", "example", "reported twice"),
+        ("  ok 2 other", "  ok 3 other", "example", "number 3 instead of 2"),
+        ("  ok 2 other", "  ok two other", "example", "without a number"),
+        ("ok 1 example\r", "  ok 3 third\r\nok 1 example\r", "example", "exceeds the plan"),
+        ("\nok 1 example", "\nok 2 example", "example", "number 2 instead of 1"),
+        (
+            "\nok 1 example",
+            "\nnot ok 1 example",
+            "example",
+            "says FAILURE, its cases amount to SUCCESS",
+        ),
+        ("\nok 1 example\r", "\nok 1 example # SKIP why\r", "example", "says SKIP"),
+        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, its cases amount to FAILURE"),
+        ("\nok 1 example", "\nok 1 exampel", "example", "closed by the result line of `exampel`"),
+        (
+            "ok 3 needy # SKIP livepatch is not built into this Xen",
+            "ok 3 needy",
+            "needy",
+            "without a subtest",
+        ),
+        (
+            "ok 3 needy # SKIP livepatch is not built into this Xen\r\n",
+            "",
+            "needy",
+            "not reported before the final line",
+        ),
+        ("# Subtest: example", "# Subtest: sample", "example", "`sample` was not selected"),
+        (
+            "  KTAP version 1\r\n  # Subtest: args",
+            "  # Subtest: args",
+            "args",
+            "without its KTAP header",
+        ),
+        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests amount to FAILURE"),
+        (
+            "Test result: FAILURE",
+            "Test result: FAILURE\r\nTest result: FAILURE",
+            "example",
+            "after the final line",
+        ),
+        (
+            "Test result: FAILURE",
+            "Test result: FAILURE\r\nok 4 more",
+            "example",
+            "after the final line",
+        ),
+    ] {
+        let console = GOOD.replacen(from, to, 1);
+        assert_ne!(console, GOOD, "{from} is not in the fixture");
+        let got = judge(&console);
+        let report = report(&got, test);
+        assert!(report.status >= Status::Error, "{from} -> {to}: {report:?}");
+        assert!(
+            report.reasons.iter().any(|reason| reason.contains(why)),
+            "{from} -> {to}: {report:?}"
+        );
+        assert!(got.rerun.is_empty(), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_failure_that_was_seen_is_never_lessened() {
+    let got = judge(&GOOD.replace("\nnot ok 2 args", "\nok 2 args"));
+    assert_eq!(report(&got, "args").status, Status::Failure);
+}
+
+#[test]
+fn an_error_of_the_framework_after_the_cases_is_the_tests_error() {
+    let console =
+        GOOD.replace("\nok 1 example", "\nnot ok 1 example # ERROR left a payload behind");
+    let got = judge(&console);
+    assert_eq!(report(&got, "example").status, Status::Error);
+    assert_eq!(report(&got, "example").reasons, ["left a payload behind"]);
+}
+
+#[test]
+fn xens_version_is_heard_before_the_tests() {
+    let text = GOOD.replacen("1..", "# xen: 4.17.7-pre (x)\n1..", 1);
+    assert_eq!(judge(&text).version.as_deref(), Some("4.17.7-pre"));
+}
+
+/// The time of a case is from the result before it to its own.
+#[test]
+fn cases_are_timed() {
+    let mut judge = Judge::new("PV 64bit", three());
+    for (index, line) in GOOD.lines().enumerate() {
+        let line = format!("{line}\n");
+        judge.feed(line.as_bytes(), Duration::from_secs(index as u64), |_| {});
+    }
+    let got = judge.finish(End::Exited, Duration::from_secs(100), |_| {});
+    let times = |name: &str| {
+        let report = report(&got, name);
+        let cases: Vec<u64> = report.cases.iter().map(|case| case.elapsed.as_secs()).collect();
+        (cases, report.elapsed.as_secs())
+    };
+    // A subtest and its plan are two lines; Xen says one in between, and a diagnostic is another.
+    assert_eq!(times("example"), (vec![2, 1], 4));
+    assert_eq!(times("args"), (vec![3, 2, 1], 7));
+    assert_eq!(times("needy"), (vec![], 0));
+}
+
+/// What was told of a test when the next one began is what is known of it in the end.
+#[test]
+fn tests_settle_when_the_next_begins() {
+    let mut told = Vec::new();
+    let mut judge = Judge::new("PV 64bit", three());
+    for line in GOOD.split_inclusive('\n') {
+        judge.feed(line.as_bytes(), Duration::from_millis(1), |event| match event {
+            Event::TestSettled(report) => told.push(*report),
+            Event::TestStarted(name) if name == "args" => assert!(!told_of(&told, "args")),
+            _ => {}
+        });
+    }
+    let names: Vec<&str> = told.iter().map(|report| report.name.as_str()).collect();
+    assert_eq!(names, ["example", "args"]);
+    let got = judge.finish(End::Exited, Duration::from_millis(1), |_| {});
+    assert_eq!(got.settled[..2], told[..]);
+}
+
+fn told_of(told: &[TestReport], name: &str) -> bool {
+    told.iter().any(|report| report.name == name)
+}
+
+/// Pieces of protocol in random order, with random bytes between: whatever comes, the judge neither
+/// panics nor loses a test, and it never calls it a success without the whole protocol.
+#[test]
+fn nasty_input_never_loses_a_test() {
+    let pieces: Vec<&[u8]> = GOOD
+        .split_inclusive('\n')
+        .map(str::as_bytes)
+        .chain([
+            &b"\x1b[31"[..],
+            b"\0\0\r",
+            b"\n",
+            b"ok ",
+            b"  ok 1 hello\n",
+            b"Test result: SUCCESS\n",
+            b"# PANIC x\n",
+            b"# backtrace: zzz 0x\n",
+            b"(XEN) Panic on CPU 0:\n",
+            b"(d0) ",
+            b"\xff\xc3\x28\n",
+            b"not ok 18446744073709551616 x\n",
+            b"1..18446744073709551615\n",
+            b"  1..18446744073709551615\n",
+        ])
+        .collect();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |bound: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % bound as u64) as usize
+    };
+    for round in 0..5000 {
+        let console: Vec<u8> =
+            (0..random(40)).flat_map(|_| pieces[random(pieces.len())].to_vec()).collect();
+        let end = match random(5) {
+            0 => End::Exited,
+            1 => End::XenDied,
+            2 => End::TimedOut("t".into()),
+            3 => End::Flooded,
+            _ => End::ToolDied("q".into()),
+        };
+        let got = judge_as("PV 64bit", three(), &console, end);
+        assert!(!got.settled.is_empty(), "round {round}: no progress");
+        assert_eq!(got.settled.len() + got.rerun.len(), 3, "round {round}");
+        let text = String::from_utf8_lossy(&console);
+        let args = got.settled.iter().find(|report| report.name == "args");
+        if let Some(args) = args.filter(|report| report.status == Status::Success) {
+            assert!(text.contains("# Subtest: args"), "round {round}: {args:?}");
+            assert!(args.cases.len() == 3, "round {round}");
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The document's form: each type here is a part of it, and of its schema.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::environment::Environment;
+use crate::base::status::Status;
+use crate::judge::{Cause, Verdict};
+
+/// Name and version of the document's form.
+pub const SCHEMA: &str = "xtf-rs/1";
+
+/// A run and all that came of it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Document {
+    /// Always `xtf-rs/1`.
+    pub schema: String,
+    /// Whether everything that was selected was run to its end. A document without that says
+    /// nothing about what is missing in it.
+    pub complete: bool,
+    /// Why it is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete_because: Option<String>,
+    /// What was run, when, where and by what.
+    pub run: Run,
+    /// Every start of the machine, in the order of their numbers.
+    pub boots: Vec<Boot>,
+    /// Every selected test that was run, for each Xen and environment, in the order of the plan.
+    pub tests: Vec<Test>,
+    /// What was selected, but has no result.
+    pub not_run: Vec<Unit>,
+    /// The known outcomes that applied to this run.
+    pub expectations: Vec<AppliedExpectation>,
+}
+
+impl Document {
+    /// The pairs of Xen and environment, in the order of the plan.
+    pub fn columns(&self) -> Vec<(&str, Environment)> {
+        let mut columns = Vec::new();
+        let tests = self.tests.iter().map(|test| &test.unit);
+        for unit in tests.chain(&self.not_run) {
+            let column = (unit.xen.as_str(), unit.environment);
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        // A Xen's environments stand together, also where boots were lost.
+        let first = |xen: &str| columns.iter().position(|(other, _)| *other == xen);
+        let mut sorted = columns.clone();
+        sorted.sort_by_key(|(xen, environment)| (first(xen), *environment));
+        sorted
+    }
+
+    /// The tests, whatever they ran on, in the order of the plan.
+    pub fn rows(&self) -> Vec<&str> {
+        let mut rows = Vec::new();
+        let tests = self.tests.iter().map(|test| &test.unit);
+        for unit in tests.chain(&self.not_run) {
+            if !rows.contains(&unit.test.as_str()) {
+                rows.push(&unit.test);
+            }
+        }
+        rows
+    }
+
+    /// The boot of that number.
+    pub fn boot(&self, number: usize) -> Option<&Boot> {
+        self.boots.iter().find(|boot| boot.number == number)
+    }
+
+    /// The folder of a boot.
+    pub fn logs_of(&self, boot: usize) -> Option<PathBuf> {
+        Some(self.run.logs.join(&self.boot(boot)?.logs))
+    }
+}
+
+/// What was run, when, where and by what.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Run {
+    /// The runner's version.
+    pub runner: String,
+    /// When it began: RFC 3339, with the offset of the local time.
+    pub started: String,
+    /// Seconds from its beginning to its end, or to when this document was written.
+    pub elapsed_s: f64,
+    /// The exit code; not there while the run is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+    /// The machine.
+    pub host: Host,
+    /// QEMU's description of itself.
+    pub qemu: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The test image.
+    pub image: PathBuf,
+    /// SHA-256 of the test image.
+    pub image_sha256: String,
+    /// Folder of all logs.
+    pub logs: PathBuf,
+    /// Seconds from which on a test or a case is marked as slow.
+    pub slow_s: f64,
+}
+
+/// The machine on which the runner ran.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Name and release of its kernel.
+    pub kernel: String,
+    /// CPUs that the runner could use.
+    pub cpus: usize,
+}
+
+/// One start of the machine.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Boot {
+    /// Its number, with which its folder begins.
+    pub number: usize,
+    /// The Xen, as the user calls it.
+    pub xen: String,
+    /// Where that Xen came from.
+    pub provenance: String,
+    /// Its version, as it told the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its build-id in hexadecimal, if its file has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// What the image ran as.
+    pub environment: Environment,
+    /// How Xen was booted.
+    pub backend: String,
+    /// How time ran: `fast` or `plain`; with the accelerator, as `fast, tcg`.
+    pub mode: String,
+    /// The exact command, to be run in the folder of the logs.
+    pub command: String,
+    /// Its folder, below that of the run.
+    pub logs: PathBuf,
+    /// What it was to run.
+    pub tests: Vec<String>,
+    /// Seconds from power on to the first test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_s: Option<f64>,
+    /// Seconds from power on to its end; not there if it has none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_s: Option<f64>,
+    /// Who brought it to an early end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<Cause>,
+}
+
+/// A test on a Xen in an environment.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, schemars::JsonSchema,
+)]
+pub struct Unit {
+    /// The Xen, as the user calls it.
+    pub xen: String,
+    /// What the image ran as.
+    pub environment: Environment,
+    /// The test's name.
+    pub test: String,
+}
+
+/// What became of a test on a Xen in an environment.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Test {
+    /// Which test, and where.
+    #[serde(flatten)]
+    pub unit: Unit,
+    /// The test in one line.
+    pub title: String,
+    /// How many cases it declares.
+    pub declared: usize,
+    /// Whether it failed and passed when it was booted again.
+    pub flaky: bool,
+    /// The last attempt, which counts.
+    #[serde(flatten)]
+    pub last: Attempt,
+    /// The attempts before it, all of which failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Attempt>,
+}
+
+impl Test {
+    /// Whether the last attempt was expected to go wrong, and did.
+    pub fn is_known(&self) -> bool {
+        self.known_verdict() == Some(KnownVerdict::Known)
+    }
+
+    /// Whether something in it was expected to go wrong, and did not.
+    pub fn is_news(&self) -> bool {
+        let cases = self.last.cases.iter().filter_map(|case| case.known.as_ref());
+        let mut all = self.last.known.iter().chain(cases);
+        all.any(|known| known.verdict == KnownVerdict::News)
+    }
+
+    /// What became of the expectation of the test as a whole.
+    pub fn known_verdict(&self) -> Option<KnownVerdict> {
+        self.last.known.as_ref().map(|known| known.verdict)
+    }
+
+    /// How many attempts there were.
+    pub fn attempts(&self) -> usize {
+        self.earlier.len() + 1
+    }
+}
+
+/// A test in one boot.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Attempt {
+    /// The boot's number.
+    pub boot: usize,
+    /// How it counts: what was expected and tolerated counts as a success.
+    pub status: Status,
+    /// What is known of its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+    /// Why the status is what it is, as far as the cases don't say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Who ended the boot early, if this test is to blame for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The case that was under way when the boot ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_case: Option<String>,
+    /// Seconds from its beginning to its result.
+    pub elapsed_s: f64,
+    /// Whether that was long.
+    pub slow: bool,
+    /// The cases that were reported.
+    pub cases: Vec<Case>,
+    /// What the guest said besides; a panic's registers among it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<String>,
+    /// Frames of the guest's backtrace in words, innermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// Xen's last words, with its addresses in words where its symbols are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xen_words: Vec<String>,
+}
+
+impl Attempt {
+    /// Whether the status is what the cases amount to, so that they alone explain it.
+    pub fn is_told_by_cases(&self) -> bool {
+        let cases = Status::of_parts(self.cases.iter().map(Case::status));
+        self.cause.is_none() && cases == Some(self.status) && self.reasons.is_empty()
+    }
+}
+
+/// One claim about Xen.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Case {
+    /// The claim.
+    pub name: String,
+    /// What came of it.
+    pub verdict: VerdictKind,
+    /// Why it was skipped, could not be decided, or is a tolerated deviation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What is known of its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+    /// What the guest said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<String>,
+    /// Seconds from the case before it to its result.
+    pub elapsed_s: f64,
+    /// Whether that was long.
+    pub slow: bool,
+}
+
+impl Case {
+    /// How it counts.
+    pub fn status(&self) -> Status {
+        match self.verdict {
+            _ if self.is_tolerated() => Status::Success,
+            word => word.status(),
+        }
+    }
+
+    /// Whether it went wrong as expected.
+    pub fn is_tolerated(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.verdict == KnownVerdict::Known)
+    }
+
+    /// All that was said of it.
+    pub fn said(&self) -> String {
+        let all: Vec<&str> = self.why.iter().chain(&self.diagnostics).map(String::as_str).collect();
+        all.join("; ")
+    }
+}
+
+/// A case's verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum VerdictKind {
+    /// The claim holds.
+    Success,
+    /// It was not tried.
+    Skip,
+    /// It does not hold, in a way that the test names and tolerates on this Xen.
+    Deviation,
+    /// It could not be decided.
+    Error,
+    /// It does not hold.
+    Failure,
+}
+
+impl VerdictKind {
+    /// The status of a case with this verdict.
+    pub fn status(self) -> Status {
+        match self {
+            VerdictKind::Success | VerdictKind::Deviation => Status::Success,
+            VerdictKind::Skip => Status::Skip,
+            VerdictKind::Error => Status::Error,
+            VerdictKind::Failure => Status::Failure,
+        }
+    }
+
+    /// The word, as in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            VerdictKind::Success => "SUCCESS",
+            VerdictKind::Skip => "SKIP",
+            VerdictKind::Deviation => "DEVIATION",
+            VerdictKind::Error => "ERROR",
+            VerdictKind::Failure => "FAILURE",
+        }
+    }
+}
+
+impl From<&Verdict> for (VerdictKind, Option<String>) {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Success => (VerdictKind::Success, None),
+            Verdict::Skip(why) => (VerdictKind::Skip, Some(why.clone())),
+            Verdict::Error(why) => (VerdictKind::Error, Some(why.clone())),
+            Verdict::Failure => (VerdictKind::Failure, None),
+            Verdict::Deviation(why) => (VerdictKind::Deviation, Some(why.clone())),
+        }
+    }
+}
+
+/// An outcome that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Known {
+    /// Whether it came.
+    pub verdict: KnownVerdict,
+    /// What was expected.
+    pub expected: Status,
+    /// Why.
+    pub reason: String,
+    /// Where more is to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Who says so: a file and a line, or the test's declaration.
+    pub source: String,
+}
+
+impl Known {
+    /// In words, with the link.
+    pub fn told(&self) -> String {
+        let link = self.link.as_ref().map(|link| format!(" <{link}>")).unwrap_or_default();
+        format!("{}{link} ({})", self.reason, self.source)
+    }
+}
+
+/// Whether an expected outcome came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KnownVerdict {
+    /// It came: tolerated.
+    Known,
+    /// A success came instead: the expectation is out of date, or something was mended.
+    News,
+}
+
+/// A known outcome, and how often it applied.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct AppliedExpectation {
+    /// Who says so: a file and a line, or the test's declaration.
+    pub source: String,
+    /// The Xens that it is about.
+    pub xen: String,
+    /// The environments that it is about.
+    pub environment: String,
+    /// The tests or cases that it is about.
+    pub test: String,
+    /// What is expected.
+    pub status: Status,
+    /// Why.
+    pub reason: String,
+    /// Where more is to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// How many results are as expected.
+    pub known: usize,
+    /// How many are successes instead.
+    pub news: usize,
+    /// The whole matrix was run, and nothing of it is what this is about.
+    pub stale: bool,
+}
+
+/// Seconds, to the microsecond.
+pub fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_is_documented() {
+        let schema = schemars::schema_for!(Document);
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        expect_file!["../../../docs/results.schema.json"].assert_eq(&text);
+    }
+}

@@ -1,0 +1,61 @@
+//! Reading a document that an earlier run wrote, and saying where it is wrong.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::document::{Document, SCHEMA};
+use crate::base::exit::{Error, IoContext, Result};
+
+impl Document {
+    /// Reads a document that `--json` wrote.
+    pub fn read(path: &Path) -> Result<Document> {
+        let text = fs::read_to_string(path).io("read", path)?;
+        Document::parse(&text)
+            .map_err(|(line, why)| Error::Data(format!("{}:{line}: {why}", path.display())))
+    }
+
+    /// The document in `text`, or the line that is wrong and why.
+    fn parse(text: &str) -> std::result::Result<Document, (usize, String)> {
+        #[derive(Deserialize)]
+        struct Form {
+            schema: Option<String>,
+        }
+        let at = |e: serde_json::Error| (e.line().max(1), format!("{e}; is this from --json?"));
+        // The form first: a later one has other keys, and should not be blamed for them.
+        let form: Form = serde_json::from_str(text).map_err(at)?;
+        match form.schema.as_deref() {
+            Some(SCHEMA) => serde_json::from_str(text).map_err(at),
+            Some(other) => {
+                let line = text.lines().position(|line| line.contains("\"schema\"")).unwrap_or(0);
+                Err((line + 1, format!("its schema is `{other}`, this runner reads `{SCHEMA}`")))
+            }
+            None => Err((1, "no `schema`; is this from --json?".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::sample;
+
+    #[test]
+    fn mistakes_are_placed() {
+        let good = serde_json::to_string_pretty(&sample::stopped()).unwrap();
+        assert!(Document::parse(&good).is_ok());
+        for (text, line, why) in [
+            (good[..good.len() / 2].to_owned(), good[..good.len() / 2].lines().count(), "EOF"),
+            (good.replace("xtf-rs/1", "xtf-rs/2"), 2, "`xtf-rs/2`, this runner reads `xtf-rs/1`"),
+            ("{}".into(), 1, "no `schema`"),
+            ("[]".into(), 1, "invalid"),
+            (String::new(), 1, "EOF"),
+            (good.replacen("\"boots\": [", "\"boots\": 7, \"x\": [", 1), 28, "invalid type"),
+        ] {
+            let (at, said) = Document::parse(&text).unwrap_err();
+            assert!(said.contains(why), "{said}");
+            assert_eq!(at, line, "{said}");
+        }
+    }
+}
