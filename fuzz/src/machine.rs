@@ -12,7 +12,7 @@ use protocol::mailbox::{GUEST, HOST, LOST};
 use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
-use xtf_runner::base::process::Guarded;
+use xtf_runner::base::process::ChildGuard;
 use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Words, XenWatch};
 use xtf_runner::judge::console::{Speaker, Splitter};
 
@@ -88,7 +88,7 @@ struct Said {
 }
 
 /// See the module.
-pub struct Machine {
+pub struct MachineSpec {
     // Dropped first: QEMU ends before its files do.
     _qemu: ChildGuard,
     mailbox: Mailbox,
@@ -97,7 +97,7 @@ pub struct Machine {
     _dir: TempDir,
 }
 
-impl Machine {
+impl Replayer {
     /// Boots, up to the guest's first call.
     pub fn boot(target: &Target, words: Words) -> Result<Machine> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {

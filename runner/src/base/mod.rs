@@ -9,6 +9,7 @@ pub mod hash;
 pub mod lines;
 pub mod output;
 pub mod pattern;
+pub mod plural;
 pub mod position;
 pub mod process;
 pub mod shell;

@@ -42,7 +42,7 @@ impl CommandLineCheck {
         } else if let Some(complaint) = text.strip_prefix(XEN_REFUSES)
             && self.demanded.is_some()
         {
-            self.complain(format!("Xen does not take an option of its command line: {complaint}"));
+            self.complain(format!("Xen refuses an option of its command line: {complaint}"));
         }
     }
 
@@ -51,14 +51,18 @@ impl CommandLineCheck {
         self.shown = true;
         if !line.split_whitespace().eq(demanded.split_whitespace()) {
             let line = line.trim();
-            self.complain(format!("Xen's command line is `{line}`, asked for was `{demanded}`"));
+            self.complain(format!(
+                "Xen's command line is `{line}`, but `{demanded}` was requested"
+            ));
         }
     }
 
     /// The boot came to its regular end.
     pub fn end(&mut self) {
         if let Some(demanded) = self.demanded.as_ref().filter(|_| !self.shown) {
-            self.complain(format!("Xen did not show its command line, asked for was `{demanded}`"));
+            self.complain(format!(
+                "Xen did not print its command line; `{demanded}` was requested"
+            ));
         }
     }
 

@@ -72,11 +72,11 @@ impl Judge {
         if self.result.is_some() {
             if let Some(panic) = &self.panic {
                 let line = panic.lines.first().cloned().unwrap_or_default();
-                let why = format!("the guest gave up: {line}");
+                let why = format!("the guest stopped: {line}");
                 return Some((Status::Error, Cause::Guest, Reason::Told(why)));
             }
             return self.running.as_ref().map(|_| {
-                let why = "the final line came in the middle of the test";
+                let why = "the last line came before the test ended";
                 (Status::Error, Cause::Guest, Reason::Violation(why.into()))
             });
         }
@@ -88,7 +88,7 @@ impl Judge {
             End::Exited => match xen() {
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
-                    let words = "the machine was reset without a word of Xen's (a triple fault, \
+                    let words = "the machine was reset without a message from Xen (a triple fault, \
                                  or a shutdown without a result)";
                     (Status::Crash, Cause::Reset, words.into())
                 }
@@ -99,7 +99,7 @@ impl Judge {
             }
             End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
             End::Flooded => {
-                let what = "a console without an end was cut off";
+                let what = "the console was cut off because its output did not end";
                 (Status::Crash, Cause::Flood, self.flood(what))
             }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
@@ -163,7 +163,7 @@ impl Judge {
     fn check_whole(&mut self, now: Duration) {
         self.command_line.end();
         if self.plan.is_none() {
-            self.violation("no plan of the whole");
+            self.violation("no plan line for the run");
         }
         if !self.banner {
             self.violation("no banner");
@@ -179,12 +179,12 @@ impl Judge {
         if let (Some(said), Some(computed)) = (said, computed)
             && said != computed
         {
-            self.violation(format!("the final line says {said}, the tests amount to {computed}"));
+            self.violation(format!("the last line says {said}, but the tests give {computed}"));
         }
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
-                let why = "selected, but not reported before the final line".into();
+                let why = "selected, but not reported before the last line".into();
                 self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
             }
         }

@@ -30,7 +30,7 @@ pub struct CaseReport {
     pub elapsed: Duration,
 }
 
-/// Who brought a boot to its early end.
+/// What ended a boot early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -69,7 +69,7 @@ pub struct TestReport {
     pub xen_words: Vec<String>,
     /// Whether its subtest line was seen.
     pub began: bool,
-    /// Who ended the boot early, where this test is to blame for it.
+    /// What ended the boot early, if this test is blamed for it.
     pub cause: Option<Cause>,
     /// From its subtest line to its result.
     pub elapsed: Duration,
@@ -114,7 +114,7 @@ pub enum Event {
 /// Why the console ended.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// QEMU left by itself without complaint, or was stopped after the final line.
+    /// QEMU left by itself without complaint, or was stopped after the last line.
     Exited,
     /// Stopped because Xen said that it is dying.
     XenDied,
@@ -136,7 +136,7 @@ pub enum End {
 pub struct Judgement {
     /// Tests that are settled.
     pub settled: Vec<TestReport>,
-    /// Who ended the boot early, if anybody did.
+    /// What ended the boot early, if anything did.
     pub ended_by: Option<Cause>,
     /// The version of Xen, such as 4.17.7, as the guest found it.
     pub version: Option<String>,

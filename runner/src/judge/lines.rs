@@ -1,6 +1,7 @@
 //! Taking in the console line by line: whose it is, what it means, and what the supervisor has to
 //! know at once.
 
+use crate::base::plural;
 use std::time::Duration;
 
 use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
@@ -55,7 +56,7 @@ impl Judge {
         let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
-                self.violation(format!("line after the final line: `{text}`"));
+                self.violation(format!("line after the last line: `{text}`"));
             }
             return None;
         }
@@ -78,7 +79,7 @@ impl Judge {
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
             Token::Result(Depth::Case, number, name, verdict) => {
-                self.case(number, name, verdict, now)
+                self.case(number, name, verdict, now);
             }
             Token::Result(Depth::Test, number, name, verdict) => {
                 self.test(number, name, verdict, now);
@@ -107,7 +108,8 @@ impl Judge {
             self.violation("a second plan");
         } else if count != self.expected.len() {
             let expected = self.expected.len();
-            self.violation(format!("the plan says {count} tests, {expected} were selected"));
+            let tests = plural::count(count, "test");
+            self.violation(format!("the plan line says {tests}, but {expected} were selected"));
         }
         self.plan.get_or_insert(count);
     }

@@ -5,9 +5,9 @@
 //! contradiction is an ERROR of that test, or of all tests of the boot where it concerns the whole.
 //! It never improves a status.
 //!
-//! When a boot ends early, somebody is to blame, so that repeating the rest makes progress:
-//! the test that was running; else the last one that reported, whose aftermath it may be; else,
-//! when the plan was there but no test had begun, the first one expected; else, everybody.
+//! When a boot ends early, the judge blames one test, so that booting the rest again makes
+//! progress: the test that was running; else the last one that reported; else, if the plan was
+//! printed, the first expected one; else all of them.
 //!
 //! [`console`] makes lines of bytes, `lines` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,

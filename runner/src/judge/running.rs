@@ -6,6 +6,7 @@ use super::grammar::Verdict;
 use super::judgement::{CaseReport, Event, TestReport};
 use super::reason::Reason;
 use super::state::{Judge, Running};
+use crate::base::plural;
 use crate::base::status::Status;
 
 impl Judge {
@@ -33,7 +34,7 @@ impl Judge {
             self.violation("subtest without its KTAP header");
         }
         if without_plan {
-            self.violation("subtest before the plan of the whole");
+            self.violation("subtest before the plan line of the run");
         }
         slot.map(|_| Event::TestStarted(name.to_owned()))
     }
@@ -49,8 +50,9 @@ impl Judge {
         } else {
             running.plan = Some(count);
             if let Some(known) = known.filter(|&known| known != count) {
+                let cases = plural::count(count, "case");
                 self.violation(format!(
-                    "the plan says {count} cases, the image's metadata {known}"
+                    "the plan line says {cases}, but the image's metadata says {known}"
                 ));
             }
         }
@@ -105,7 +107,7 @@ impl Judge {
             reasons.push(Reason::Violation(why));
         }
         if self.plan.is_none() {
-            reasons.push(Reason::Violation("result line before the plan of the whole".into()));
+            reasons.push(Reason::Violation("result line before the plan line of the run".into()));
         }
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match self.running.take() {
@@ -153,12 +155,14 @@ impl Judge {
                 reasons.push(Reason::Told(why));
             }
             Verdict::Deviation(_) => {
-                reasons.push(Reason::Violation("a whole test can't be a deviation".into()));
+                reasons.push(Reason::Violation(
+                    "the result line of a test cannot be a deviation".into(),
+                ));
             }
             Verdict::Skip(why) if computed == Status::Skip => reasons.push(Reason::Told(why)),
             verdict if verdict.status() != computed => {
                 let said = verdict.status();
-                let why = format!("the result line says {said}, its cases amount to {computed}");
+                let why = format!("the result line says {said}, but its cases give {computed}");
                 reasons.push(Reason::Violation(why));
             }
             _ => {}

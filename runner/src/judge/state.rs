@@ -10,6 +10,7 @@ use super::xen::{Vitals, XenWatch};
 use crate::base::status::Status;
 
 /// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+///
 /// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
 /// payloads. An emulated UART seldom gets so far before the test's time is up.
 pub const FLOOD_LIMIT: u64 = 64 << 20;

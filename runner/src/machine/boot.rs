@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::Guarded;
+use crate::base::process::ChildGuard;
 use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
@@ -147,7 +147,7 @@ pub fn run(
         }
     };
     let judgement = conclude(judge, end, elapsed, logs, on_event)?;
-    Ok(Outcome { judgement, tool_failure, kept })
+    Ok(BootResult { judgement, tool_failure, kept })
 }
 
 /// What the end of the process means: for the judge, and for the tool that carried the boot.
@@ -155,7 +155,7 @@ fn end_of(
     ended: Ended,
     status: ExitStatus,
     complaint: &str,
-    carrier: &dyn Carrier,
+    carrier: &dyn ConsoleProcess,
     judge: &Judge,
     heard: bool,
 ) -> (End, Option<ToolFailure>) {

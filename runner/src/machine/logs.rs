@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::judge::console::{Line, Speaker};
 
 /// Name of the link to Xen in a boot's folder.

@@ -18,7 +18,7 @@ use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::console::{Line, Speaker};
 use crate::judge::{Event, Judge, Judgement, TestReport};
-use crate::machine::boot::{self, Carrier, Limits, Outcome};
+use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
@@ -247,7 +247,7 @@ impl Session<'_> {
         let elapsed = start.elapsed();
 
         let mut findings = shared.lock();
-        let Outcome { judgement, tool_failure, kept } = match outcome {
+        let BootResult { judgement, tool_failure, kept } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 let (boot, version, ended_by) = (job.number, None, None);
@@ -358,7 +358,8 @@ impl<'s, 'l> Account<'s, 'l> {
         }
         if self.session.debug == Debug::Gdb {
             let command = Debug::Gdb.gdb_command(dir, self.xen_syms);
-            let text = format!("the machine waits for a debugger, in another terminal:\n{command}");
+            let text =
+                format!("the machine waits for a debugger; in another terminal, run:\n{command}");
             self.tell(&RunEvent::Note { boot: *number, text: &text });
         }
     }
@@ -415,7 +416,7 @@ impl<'s, 'l> Account<'s, 'l> {
         let again = weighed.status.is_bad() && attempt <= policy.retries;
         let flaky = attempt > 1 && !weighed.status.is_bad();
         if flaky && policy.flaky_fails {
-            weighed.fails(format!("flaky: passed at attempt {attempt} only"));
+            weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
         let xen_words = match self.xen_syms.filter(|_| !report.xen_words.is_empty()) {
             Some(syms) => symbols::of_xen(&report.xen_words, syms),

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::{Guarded, Waits};
-use crate::base::signals::Stop;
+use crate::base::process::{ChildGuard, Waits};
+use crate::base::signals::StopSignal;
 use crate::judge::{End, Event, Judge, Vitals};
 use crate::machine::debug::{self, Debug};
 use crate::machine::logs::BootLogs;
@@ -75,10 +75,11 @@ struct Console {
 
 impl Console {
     /// The standard output of `process`.
-    fn of(process: &mut Guarded) -> Result<Console> {
+    fn of(process: &mut ChildGuard) -> Result<Console> {
         let here = Path::new(CONSOLE);
         let pipe = process.child().stdout.take();
-        let pipe = pipe.ok_or_else(|| Error::Tool("a boot has no console".into()))?;
+        let pipe =
+            pipe.ok_or_else(|| Error::Tool("internal error: the boot has no console".into()))?;
         let flags = rustix::fs::fcntl_getfl(&pipe).io("prepare", here)?;
         rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK).io("prepare", here)?;
         Ok(Console { pipe, open: true, buffer: vec![0; 64 * 1024], flush_due: None })
@@ -118,7 +119,7 @@ impl<'a> Watch<'a> {
             waits,
             since: Mark { at: start, waited: Duration::ZERO },
             time: limits.boot,
-            deadline_reason: format!("no test began within {seconds} s of power on"),
+            deadline_reason: format!("no test began within {seconds} s after power on"),
             last_output: start,
             heard: false,
             dying_since: None,
@@ -128,9 +129,9 @@ impl<'a> Watch<'a> {
     /// Reads the console until there is a reason to stop, or the process has left.
     pub(super) fn supervise(
         &mut self,
-        process: &mut Guarded,
+        process: &mut ChildGuard,
         judge: &mut Judge,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Ended> {
@@ -257,8 +258,9 @@ impl<'a> Watch<'a> {
                 Event::TestEnded => {
                     self.begin(now, self.limits.boot);
                     let seconds = self.limits.boot.as_secs();
-                    self.deadline_reason =
-                        format!("neither a test nor the end within {seconds} s of the last result");
+                    self.deadline_reason = format!(
+                        "neither a test nor the last line within {seconds} s after the last result"
+                    );
                 }
                 Event::Final => self.begin(now, self.grace),
                 Event::Xen(_) | Event::TestSettled(_) => {}

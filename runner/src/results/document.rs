@@ -17,8 +17,8 @@ pub const SCHEMA: &str = "xtf-rs/1";
 pub struct Document {
     /// Always `xtf-rs/1`.
     pub schema: String,
-    /// Whether everything that was selected was run to its end. A document without that says
-    /// nothing about what is missing in it.
+    /// Whether everything that was selected was run to its end. A partial document does not tell
+    /// what is missing.
     pub complete: bool,
     /// Why it is not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ pub struct Run {
     pub started: String,
     /// Seconds from its beginning to its end, or to when this document was written.
     pub elapsed_s: f64,
-    /// The exit code; not there while the run is not over.
+    /// The exit code; absent while the run goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<u8>,
     /// The machine.
@@ -150,7 +150,7 @@ pub struct Boot {
     /// Seconds from power on to its end; not there if it has none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_s: Option<f64>,
-    /// Who brought it to an early end.
+    /// What ended it early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<Cause>,
 }
@@ -225,7 +225,7 @@ pub struct Attempt {
     /// Why the status is what it is, as far as the cases don't say it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// Who ended the boot early, if this test is to blame for it.
+    /// What ended the boot early, if this test is blamed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// The case that was under way when the boot ended.
@@ -237,13 +237,13 @@ pub struct Attempt {
     pub slow: bool,
     /// The cases that were reported.
     pub cases: Vec<Case>,
-    /// What the guest said besides; a panic's registers among it.
+    /// Other diagnostics of the guest, such as a panic's registers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<String>,
-    /// Frames of the guest's backtrace in words, innermost first.
+    /// Frames of the guest's backtrace, symbolised, innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
-    /// Xen's last words, with its addresses in words where its symbols are known.
+    /// Xen's last lines, with symbolised addresses where its symbols are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xen_words: Vec<String>,
 }
@@ -378,9 +378,9 @@ impl Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum KnownVerdict {
-    /// It came: tolerated.
+    /// The result is as expected and tolerated.
     Known,
-    /// A success came instead: the expectation is out of date, or something was mended.
+    /// A success came instead: the expectation is out of date, or something was fixed.
     News,
 }
 
@@ -406,7 +406,7 @@ pub struct AppliedExpectation {
     pub known: usize,
     /// How many are successes instead.
     pub news: usize,
-    /// The whole matrix was run, and nothing of it is what this is about.
+    /// Every Xen and environment was run, and no test matched this entry.
     pub stale: bool,
 }
 

@@ -22,7 +22,9 @@ impl Document {
         struct Form {
             schema: Option<String>,
         }
-        let at = |e: serde_json::Error| (e.line().max(1), format!("{e}; is this from --json?"));
+        let at = |e: serde_json::Error| {
+            (e.line().max(1), format!("{e}; is this a file of `run --json`?"))
+        };
         // The form first: a later one has other keys, and should not be blamed for them.
         let form: Form = serde_json::from_str(text).map_err(at)?;
         match form.schema.as_deref() {

@@ -532,7 +532,7 @@ impl Campaign<'_> {
             match expected {
                 Some(Known { reason, link, .. }) => {
                     let link = link.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();
-                    println!(" KNOWN {name} ({times} times): {reason}{link}");
+                    println!(" KNOWN {name} ({times}): {reason}{link}");
                 }
                 None => {
                     let path = path.display();

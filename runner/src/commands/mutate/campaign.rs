@@ -285,7 +285,7 @@ mod tests {
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
     use crate::plan::select::Selected;
-    use crate::plan::spec::Machine;
+    use crate::plan::spec::MachineSpec;
     use crate::results::event::SettledTest;
     use crate::results::expect::{Expectations, Subject};
 

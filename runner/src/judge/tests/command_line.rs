@@ -24,12 +24,12 @@ fn xens_command_line_is_what_was_demanded() {
 #[test]
 fn another_command_line_is_an_error_that_quotes_both() {
     for (shown, why) in [
-        ("(XEN) Command line: a=1", "`a=1`, asked for was `a=1 b`"),
-        ("# xen command line: a=1b", "`a=1b`, asked for was `a=1 b`"),
-        ("(XEN) Command line: a=1 b c", "`a=1 b c`, asked for was `a=1 b`"),
-        ("(XEN) Command line: b a=1", "`b a=1`, asked for was `a=1 b`"),
-        ("Command line: a=1 b", "did not show its command line, asked for was `a=1 b`"),
-        ("  # xen command line: a=1 c", "`a=1 c`, asked for was `a=1 b`"),
+        ("(XEN) Command line: a=1", "`a=1`, but `a=1 b` was requested"),
+        ("# xen command line: a=1b", "`a=1b`, but `a=1 b` was requested"),
+        ("(XEN) Command line: a=1 b c", "`a=1 b c`, but `a=1 b` was requested"),
+        ("(XEN) Command line: b a=1", "`b a=1`, but `a=1 b` was requested"),
+        ("Command line: a=1 b", "did not print its command line; `a=1 b` was requested"),
+        ("  # xen command line: a=1 c", "`a=1 c`, but `a=1 b` was requested"),
     ] {
         let (status, reasons) = demand(shown);
         assert_eq!(status, Status::Error, "{shown}");
@@ -37,7 +37,7 @@ fn another_command_line_is_an_error_that_quotes_both() {
     }
     // Two ways to show it, one error.
     let (_, reasons) = demand("(XEN) Command line: a\n# xen command line: a");
-    assert_eq!(reasons, "Xen's command line is `a`, asked for was `a=1 b`");
+    assert_eq!(reasons, "Xen's command line is `a`, but `a=1 b` was requested");
 }
 
 #[test]
@@ -45,8 +45,5 @@ fn options_that_xen_refuses_are_errors_in_its_words() {
     let refusal = "# xen refuses: parameter \"b\" unknown!";
     let (status, reasons) = demand(&format!("(XEN) Command line: a=1 b\n{refusal}"));
     assert_eq!(status, Status::Error);
-    assert_eq!(
-        reasons,
-        "Xen does not take an option of its command line: parameter \"b\" unknown!"
-    );
+    assert_eq!(reasons, "Xen refuses an option of its command line: parameter \"b\" unknown!");
 }

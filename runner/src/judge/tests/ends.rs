@@ -50,7 +50,7 @@ fn the_guest_panics_in_a_test() {
     assert_eq!(args.status, Status::Error);
     assert_eq!(
         args.reasons,
-        ["the guest gave up: PANIC tests/src/args.rs:12: index out of bounds"]
+        ["the guest stopped: PANIC tests/src/args.rs:12: index out of bounds"]
     );
     assert_eq!(args.at_case.as_deref(), Some("list/b"));
     assert_eq!(args.backtrace, [0x101234, 0x105678]);
@@ -64,7 +64,7 @@ fn a_final_line_in_the_middle_of_a_test() {
         GOOD.split("  not ok 2 list/b").next().unwrap().to_owned() + "Test result: ERROR\n";
     let got = judge(&console);
     assert_eq!(report(&got, "args").status, Status::Error);
-    assert!(report(&got, "args").reasons[0].contains("in the middle"));
+    assert!(report(&got, "args").reasons[0].contains("before the test ended"));
     assert_eq!(got.rerun, ["needy"]);
 }
 

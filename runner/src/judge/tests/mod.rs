@@ -1,4 +1,4 @@
-//! The judge against recorded consoles and against nasty ones.
+//! Tests of the judge with recorded and with malformed consoles.
 
 mod command_line;
 mod ends;

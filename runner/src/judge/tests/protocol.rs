@@ -36,13 +36,13 @@ fn any_cut_of_the_bytes_gives_the_same_judgement() {
 #[test]
 fn every_disagreement_is_an_error_with_its_reason() {
     for (from, to, test, why) in [
-        ("1..3\r\n", "1..4\r\n", "example", "the plan says 4 tests, 3 were selected"),
-        ("1..3\r\n", "\r\n", "example", "no plan of the whole"),
+        ("1..3\r\n", "1..4\r\n", "example", "the plan line says 4 tests, but 3 were selected"),
+        ("1..3\r\n", "\r\n", "example", "no plan line for the run"),
         ("Environment: PV", "Environment: PVH", "needy", "not in `PV 64bit`"),
         ("Environment: PV 64bit", "Environment: PV 64bits", "needy", "not in `PV 64bit`"),
         ("--- Xen Test Framework ---", "", "needy", "no banner"),
         ("\r\nKTAP version 1", "\r\n", "needy", "no KTAP header"),
-        ("  1..2", "  1..3", "example", "the image's metadata 2"),
+        ("  1..2", "  1..3", "example", "the image's metadata says 2"),
         ("  1..2", "", "example", "without a case plan"),
         ("  ok 2 other # SKIP not privileged\r\n", "", "example", "1 of 2 planned cases"),
         ("  ok 1 hello", "  ok 1 hullo", "example", "metadata says `hello`"),
@@ -55,10 +55,10 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "\nok 1 example",
             "\nnot ok 1 example",
             "example",
-            "says FAILURE, its cases amount to SUCCESS",
+            "says FAILURE, but its cases give SUCCESS",
         ),
         ("\nok 1 example\r", "\nok 1 example # SKIP why\r", "example", "says SKIP"),
-        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, its cases amount to FAILURE"),
+        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, but its cases give FAILURE"),
         ("\nok 1 example", "\nok 1 exampel", "example", "closed by the result line of `exampel`"),
         (
             "ok 3 needy # SKIP livepatch is not built into this Xen",
@@ -70,7 +70,7 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "ok 3 needy # SKIP livepatch is not built into this Xen\r\n",
             "",
             "needy",
-            "not reported before the final line",
+            "not reported before the last line",
         ),
         ("# Subtest: example", "# Subtest: sample", "example", "`sample` was not selected"),
         (
@@ -79,18 +79,18 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "args",
             "without its KTAP header",
         ),
-        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests amount to FAILURE"),
+        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests give FAILURE"),
         (
             "Test result: FAILURE",
             "Test result: FAILURE\r\nTest result: FAILURE",
             "example",
-            "after the final line",
+            "after the last line",
         ),
         (
             "Test result: FAILURE",
             "Test result: FAILURE\r\nok 4 more",
             "example",
-            "after the final line",
+            "after the last line",
         ),
     ] {
         let console = GOOD.replacen(from, to, 1);

@@ -92,7 +92,7 @@ fn mistakes_are_placed_and_explained() {
         ("[qemu]\nboot-timeout-s = 'x'", "x.toml:2: invalid type"),
         ("[qemu", "x.toml:1: "),
         ("[test.a]\nvcpus = 0", "x.toml:2: invalid value: integer `0`"),
-        ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is no pattern"),
+        ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is not a valid pattern"),
         ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
         ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
     ] {

@@ -30,7 +30,7 @@ pub(super) fn headline(outcome: &SettledTest, attempt: &Attempt) -> String {
     let mut line = format!("{style}{word:>12}{style:#} [{seconds:>7.3}s] {xen} {env:<5} {name}");
     line += &remark(attempt);
     if outcome.amended {
-        line += ", amended: the end of its boot casts doubt on all of it";
+        line += ", changed: the boot ended in a way that makes all its results doubtful";
     }
     line.push('\n');
     line

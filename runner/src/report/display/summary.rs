@@ -29,7 +29,7 @@ pub(super) fn summary(document: &Document) -> String {
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         let _ = writeln!(
             text,
-            "{YELLOW}{:>12}{YELLOW:#} {}: nothing here is `{}` on Xen `{}` in `{}`: {}",
+            "{YELLOW}{:>12}{YELLOW:#} {}: no test here matches `{}` on Xen `{}` in `{}`: {}",
             "STALE",
             expected.source,
             expected.test,

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::link::encoded;
-use super::look::{plural, time};
+use super::look::time;
 use super::page::Page;
+use crate::base::plural::count;
 use crate::results::{AppliedExpectation, Boot, Known};
 
 /// The logs of a boot that people want to read.
@@ -39,7 +40,7 @@ impl Page<'_> {
                         summary {
                             b { (boot.number) }
                             span { (boot.xen) " " (boot.environment.name()) }
-                            span.dim { (plural(boot.tests.len(), "test")) }
+                            span.dim { (count(boot.tests.len(), "test")) }
                             @if let Some(cause) = boot.ended_by {
                                 span.pill.crash { "ended by " (format!("{cause:?}").to_lowercase()) }
                             }

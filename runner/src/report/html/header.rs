@@ -2,22 +2,23 @@
 
 use maud::{Markup, html};
 
-use super::look::{kinds, plural, time};
+use super::look::{kinds, time};
 use super::page::Page;
+use crate::base::plural::count;
 use crate::base::shell::quote;
 use crate::results::{Document, Test};
 
 /// What a filter can ask for: its class, its name, and what it means.
 const KINDS: [(&str, &str, &str); 9] = [
     ("bad", "failed", "failed, crashed, timed out, in error, or not run"),
-    ("known", "known", "bad as expected"),
-    ("news", "news", "good where something else was expected"),
+    ("known", "known", "failed as expected"),
+    ("news", "news", "passed where a failure was expected"),
     ("flaky", "flaky", "failed, then passed"),
     ("slow", "slow", "took long"),
     ("deviation", "deviations", "cases that the test tolerates on this Xen"),
     ("partly", "skipped cases", "cases that were not tried"),
     ("skip", "skipped", "tests that were not tried"),
-    ("pass", "passed", "passed, without anything of the above"),
+    ("pass", "passed", "passed, and none of the above"),
 ];
 
 impl Page<'_> {
@@ -53,7 +54,7 @@ impl Page<'_> {
                 @if let Some(why) = &document.incomplete_because {
                     p.banner role="alert" {
                         strong { "This report is partial: " }
-                        (why) "; " (plural(document.not_run.len(), "test")) " not run."
+                        (why) "; " (count(document.not_run.len(), "test")) " not run."
                     }
                 }
                 (sums(document))
@@ -67,7 +68,7 @@ impl Page<'_> {
                             span.dim { "sha256 " (run.image_sha256) }
                         }
                         dt { "Logs" } dd { a href=(self.logs) { (run.logs.display()) } }
-                        dt { "Host" } dd { (run.host.kernel) ", " (plural(run.host.cpus, "CPU")) }
+                        dt { "Host" } dd { (run.host.kernel) ", " (count(run.host.cpus, "CPU")) }
                         dt { "Exit code" } dd {
                             @match run.exit_code { Some(code) => (code), None => "none yet" }
                         }

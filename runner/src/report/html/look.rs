@@ -83,10 +83,6 @@ pub(super) fn time(seconds: f64) -> String {
     }
 }
 
-pub(super) fn plural(number: usize, word: &str) -> String {
-    crate::report::display::count(number, word)
-}
-
 /// A case's sign alone.
 pub(super) fn mark(case: &Case) -> Markup {
     let (sign, class, word) = sign(case);

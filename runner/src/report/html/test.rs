@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::appendix::told;
 use super::link::{id, run_id};
-use super::look::{Look, mark, plural, sign, time};
+use super::look::{Look, mark, sign, time};
 use super::page::{Column, Page};
+use crate::base::plural::count;
 use crate::results::{Attempt, Case, CaseCounts, Known, Test};
 
 /// From how many seconds on a case's time is shown.
@@ -66,7 +67,7 @@ impl Page<'_> {
                     (Look::of(test).pill())
                     b { (unit.xen) " " (unit.environment.name()) }
                     span {
-                        (counts.passed) " of " (plural(last.cases.len().max(test.declared), "case"))
+                        (counts.passed) " of " (count(last.cases.len().max(test.declared), "case"))
                         @let tolerated = counts.deviations + counts.known;
                         @if tolerated > 0 { ", " (tolerated) " tolerated" }
                         @if counts.skipped > 0 { ", " (counts.skipped) " skipped" }
@@ -214,7 +215,7 @@ fn evidence(attempt: &Attempt) -> Markup {
             p.reason { (mark(case)) " " code { (case.name) } " " (case.said()) }
         }
         @if !attempt.xen_words.is_empty() {
-            figure { figcaption { "Xen's last words" } pre.xen { (attempt.xen_words.join("\n")) } }
+            figure { figcaption { "Xen's last lines" } pre.xen { (attempt.xen_words.join("\n")) } }
         }
         @if !attempt.diagnostics.is_empty() {
             figure { figcaption { "The guest" } pre { (attempt.diagnostics.join("\n")) } }

@@ -234,7 +234,8 @@ fn renew<const N: usize>(
         }
     }
     let record = Record { packages, entry, previous, look, failure: None };
-    cache.write_record(&Record::path(cache, key), &record)?;
+    // What can't be written, be it for a full disk, is tried again all the sooner.
+    let _ = cache.write_record(&Record::path(cache, key), &record);
     Ok(Found { paths, provenance, packages: record.packages })
 }
 
