@@ -255,8 +255,8 @@ mod tests {
             ("test-a", "begins with test-"),
             ("functional", "a category or an environment"),
             ("pv64", "a category or an environment"),
-            ("loop", "the name of a module"),
-            ("kernel", "the name of a module"),
+            ("loop", "a valid name of a Rust module"),
+            ("kernel", "a valid name of a Rust module"),
         ] {
             assert!(check_name(name).unwrap_err().contains(why), "{name}");
         }
@@ -293,6 +293,6 @@ mod tests {
         assert!(with("aa").starts_with("mod aa;\nmod bad;\n"));
         assert!(register(text, "support").unwrap_err().contains("already"));
         assert!(register("", "a").is_err());
-        assert!(register("mod a;\nkernel::registry![\n", "b").unwrap_err().contains("no end"));
+        assert!(register("mod a;\nkernel::registry![\n", "b").unwrap_err().contains("not close"));
     }
 }

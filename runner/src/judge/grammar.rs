@@ -82,7 +82,7 @@ pub fn parse(line: &str) -> Token<'_> {
         return match (depth, Status::from_guest(word.trim())) {
             (Some(Depth::Test), Some(status)) => Token::Final(status),
             (_, None) => Token::Malformed("unknown status"),
-            _ => Token::Malformed("indented final line"),
+            _ => Token::Malformed("indented last line"),
         };
     }
     if body == DIAGNOSTIC.trim_end() || body.starts_with(DIAGNOSTIC) {

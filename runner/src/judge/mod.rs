@@ -125,7 +125,7 @@ pub enum Event {
 /// Why the console ended.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// QEMU left by itself without complaint, or was stopped after the final line.
+    /// QEMU left by itself without complaint, or was stopped after the last line.
     Exited,
     /// Stopped because Xen said that it is dying.
     XenDied,
@@ -326,7 +326,7 @@ impl Judge {
         let token = grammar::parse(text);
         if self.result.is_some() {
             if !matches!(token, Token::Text | Token::Diagnostic(_)) {
-                self.fault(format!("line after the final line: `{text}`"));
+                self.fault(format!("line after the last line: `{text}`"));
             }
             return None;
         }
@@ -826,7 +826,7 @@ impl Judge {
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
-                let why = "protocol: selected, but not reported before the final line".into();
+                let why = "protocol: selected, but not reported before the last line".into();
                 self.close(open, Status::Error, vec![why], Vec::new(), now);
             }
         }

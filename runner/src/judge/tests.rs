@@ -98,10 +98,10 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "\nok 1 example",
             "\nnot ok 1 example",
             "example",
-            "says FAILURE, its cases amount to SUCCESS",
+            "says FAILURE, but its cases give SUCCESS",
         ),
         ("\nok 1 example\r", "\nok 1 example # SKIP why\r", "example", "says SKIP"),
-        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, its cases amount to FAILURE"),
+        ("\nnot ok 2 args", "\nok 2 args", "args", "says SUCCESS, but its cases give FAILURE"),
         ("\nok 1 example", "\nok 1 exampel", "example", "closed by the result line of `exampel`"),
         (
             "ok 3 needy # SKIP livepatch is not built into this Xen",
@@ -113,7 +113,7 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "ok 3 needy # SKIP livepatch is not built into this Xen\r\n",
             "",
             "needy",
-            "not reported before the final line",
+            "not reported before the last line",
         ),
         ("# Subtest: example", "# Subtest: sample", "example", "`sample` was not selected"),
         (
@@ -122,18 +122,18 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "args",
             "without its KTAP header",
         ),
-        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests amount to FAILURE"),
+        ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests give FAILURE"),
         (
             "Test result: FAILURE",
             "Test result: FAILURE\r\nTest result: FAILURE",
             "example",
-            "after the final line",
+            "after the last line",
         ),
         (
             "Test result: FAILURE",
             "Test result: FAILURE\r\nok 4 more",
             "example",
-            "after the final line",
+            "after the last line",
         ),
     ] {
         let console = GOOD.replacen(from, to, 1);
@@ -212,7 +212,7 @@ fn the_guest_panics_in_a_test() {
     assert_eq!(args.status, Status::Error);
     assert_eq!(
         args.reasons,
-        ["the guest gave up: PANIC tests/src/args.rs:12: index out of bounds"]
+        ["the guest stopped: PANIC tests/src/args.rs:12: index out of bounds"]
     );
     assert_eq!(args.at_case.as_deref(), Some("list/b"));
     assert_eq!(args.backtrace, [0x101234, 0x105678]);
@@ -226,7 +226,7 @@ fn a_final_line_in_the_middle_of_a_test() {
         GOOD.split("  not ok 2 list/b").next().unwrap().to_owned() + "Test result: ERROR\n";
     let got = judge(&console);
     assert_eq!(report(&got, "args").status, Status::Error);
-    assert!(report(&got, "args").reasons[0].contains("in the middle"));
+    assert!(report(&got, "args").reasons[0].contains("before the test ended"));
     assert_eq!(got.rerun, ["needy"]);
 }
 
@@ -502,8 +502,5 @@ fn options_that_xen_refuses_are_errors_in_its_words() {
     let refusal = "# xen refuses: parameter \"b\" unknown!";
     let (status, reasons) = demand(&format!("(XEN) Command line: a=1 b\n{refusal}"));
     assert_eq!(status, Status::Error);
-    assert_eq!(
-        reasons,
-        "Xen does not take an option of its command line: parameter \"b\" unknown!"
-    );
+    assert_eq!(reasons, "Xen refuses an option of its command line: parameter \"b\" unknown!");
 }

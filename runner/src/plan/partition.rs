@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn what_is_no_partition() {
         for (text, why) in [
-            ("1/4", "neither"),
-            ("hash:1", "neither"),
-            ("hash:a/4", "neither"),
-            ("slice:1/4", "neither"),
-            ("hash:-1/4", "neither"),
-            ("hash:0/4", "no share 0 of 4"),
-            ("count:5/4", "no share 5 of 4"),
-            ("count:0/0", "no share 0 of 0"),
+            ("1/4", "not a share"),
+            ("hash:1", "not a share"),
+            ("hash:a/4", "not a share"),
+            ("slice:1/4", "not a share"),
+            ("hash:-1/4", "not a share"),
+            ("hash:0/4", "share 0 of 4 does not exist"),
+            ("count:5/4", "share 5 of 4 does not exist"),
+            ("count:0/0", "share 0 of 0 does not exist"),
         ] {
             assert!(text.parse::<Partition>().unwrap_err().contains(why), "{text}");
         }

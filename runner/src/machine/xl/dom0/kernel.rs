@@ -118,7 +118,7 @@ mod tests {
         for (image, why) in [
             (b"\x7fELF".to_vec(), "no bzImage"),
             (short, "cut short"),
-            (bzimage(b"LZ4 or so"), "unknown way (it begins with [4c, 5a, 34"),
+            (bzimage(b"LZ4 or so"), "unknown format (it begins with [4c, 5a, 34"),
             (bzimage(b"\x1f\x8b\x08"), "damaged"),
             (bzimage(ZSTD), "damaged"),
         ] {
