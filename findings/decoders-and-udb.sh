@@ -12,7 +12,7 @@
 #   decode: of this code it gives nothing, and no error
 #
 # Ends with 0 while that is so, with 1 and the difference when one of them has changed. What we do
-# about it: runner/src/xen_symbols/code.rs. Needs apt of a Debian, cargo, and python3 with pip.
+# about it: runner/src/xen/symbols/code.rs. Needs apt of a Debian, cargo, and python3 with pip.
 
 set -eu
 dir=$(mktemp -d)

@@ -11,7 +11,7 @@
 //! 4. **One way up.** The entry code of [`pv`] or [`hvm`] records a [`Boot`] and calls
 //!    `xtf_main`; code above asks [`boot()`] and does not care which of the two it was.
 //!
-//! What differs between environments is behind one trait, [`boot::Platform`], which the entry code
+//! What differs between environments is behind one trait, `boot::Platform`, which the entry code
 //! brings along. So the arrows go one way: `page`, `layout`, `hypercall`, `port` and `stacks` know
 //! nothing else of this crate; `boot` holds the record; what the code above uses ([`memory`],
 //! [`trap`], [`console`], [`smp`], [`fw_cfg`]) asks the record; [`pv`] and [`hvm`] use all of them and

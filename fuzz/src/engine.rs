@@ -32,13 +32,14 @@ use libafl_bolts::rands::StdRand;
 use libafl_bolts::shmem::{ShMemProvider, StdShMemProvider};
 use libafl_bolts::tuples::tuple_list;
 use livepatch::program::{decode, encode, parse};
+use protocol::programs::STEPS_MAX;
 use xtf_runner::base::exit::{Error, Exit, IoContext, Result};
 use xtf_runner::base::plural::count;
 use xtf_runner::cli::{Guided, GuidedArgs};
-use xtf_runner::commands::fuzz::{Known, Stop, Target};
+use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
 
-use crate::commands::mutate::{self, Changes, Programs};
 use crate::executor::{self, Xen};
+use crate::mutate::{self, Changes, Programs};
 use crate::status::{BLOCKS, FINDINGS, Status};
 
 /// How often the others, and the status line, are told.
@@ -227,7 +228,7 @@ where
 {
     let Task { args, programs, target } = task;
     // From here on a signal ends the loop, not the process: what was found is kept.
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let blocks = executor::blocks(target.blocks.len()).track_indices();
     let time = TimeObserver::new("time");
     let mut feedback = feedback_or!(MaxMapFeedback::new(&blocks), TimeFeedback::new(&time));

@@ -14,7 +14,7 @@ use xtf_runner::base::exit::Result;
 use xtf_runner::commands::fuzz::{Target, Words};
 
 use crate::findings::Findings;
-use crate::plan::spec::{Machine, Outcome, Spares};
+use crate::machine::{Machine, Outcome, Spares};
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
 const TIME: Duration = Duration::from_secs(3);

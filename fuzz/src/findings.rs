@@ -15,7 +15,7 @@ use xtf_runner::base::exit::{IoContext, Result};
 use xtf_runner::commands::fuzz::{Known, Status, Target, Words};
 
 use crate::lethal::{self, Lethal};
-use crate::plan::spec::{Death, Outcome, Spares};
+use crate::machine::{Death, Outcome, Spares};
 
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);

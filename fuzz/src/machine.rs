@@ -12,7 +12,7 @@ use protocol::mailbox::{GUEST, HOST, LOST};
 use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
-use xtf_runner::base::process::Guarded;
+use xtf_runner::base::process::ChildGuard;
 use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Watch, Words};
 use xtf_runner::judge::console::{Source, Splitter};
 
@@ -90,7 +90,7 @@ struct Said {
 /// See the module.
 pub struct Machine {
     // Dropped first: QEMU ends before its files do.
-    _qemu: Guarded,
+    _qemu: ChildGuard,
     mailbox: Mailbox,
     counts: Counts,
     said: Arc<Mutex<Said>>,
@@ -110,7 +110,7 @@ impl Machine {
         let mut command = Command::new(&invocation.program);
         command.args(&invocation.args).current_dir(dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut qemu = Guarded::spawn(&mut command).map_err(|e| {
+        let mut qemu = ChildGuard::spawn(&mut command).map_err(|e| {
             Error::Tool(format!("cannot start {}: {e}", invocation.program.display()))
         })?;
         let console = qemu.child().stdout.take();

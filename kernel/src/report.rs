@@ -117,10 +117,10 @@ pub fn end(number: usize, test: &Test, status: Status, leftover: &Outcome) {
         (_, Err(stop)) => result("", number, name, &Err(stop.clone())),
         (Status::Success, _) => println!("{OK}{number} {name}"),
         (Status::Skip, _) => {
-            println!("{OK}{number} {name}{DIRECTIVE}{SKIP} every case was skipped")
+            println!("{OK}{number} {name}{DIRECTIVE}{SKIP} every case was skipped");
         }
         (Status::Error, _) => {
-            println!("{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} a case could not do its work")
+            println!("{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} a case could not do its work");
         }
         (Status::Failure, _) => println!("{NOT_OK}{number} {name}"),
     }
@@ -141,7 +141,7 @@ fn result(indent: &str, number: usize, name: &str, outcome: &Outcome) {
         Ok(()) => println!("{indent}{OK}{number} {name}"),
         Err(Stop::Skip(why)) => println!("{indent}{OK}{number} {name}{DIRECTIVE}{SKIP} {why}"),
         Err(Stop::Error(why)) => {
-            println!("{indent}{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} {why}")
+            println!("{indent}{NOT_OK}{number} {name}{DIRECTIVE}{ERROR} {why}");
         }
         Err(Stop::Deviation(id, how)) => {
             println!("{indent}{NOT_OK}{number} {name}{DIRECTIVE}{XFAIL} {id}: {how}");

@@ -31,7 +31,6 @@ use protocol::plugin::{LEAVE_NOW, MAILBOX, MAP};
 
 /// The interface that this plugin is for. QEMU reads it right after loading us.
 #[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, reason = "QEMU looks for this name")]
 pub static qemu_plugin_version: AtomicI32 = AtomicI32::new(1);
 
 /// Runs when we are loaded, before QEMU looks at [`qemu_plugin_version`].

@@ -2,7 +2,7 @@
 //!
 //! An instruction that may fault by intent is followed by an entry in the section `.ex_table`:
 //! the address of the instruction (for a trap, of the next one) and the address to go on at.
-//! [`dispatch`] puts what happened into rax (as [`Fault`] encodes it) and rdx (the faulting
+//! `dispatch` puts what happened into rax (as [`Fault`] encodes it) and rdx (the faulting
 //! address) and continues there, so the wrapper around the instruction returns a [`Result`].
 
 mod address;

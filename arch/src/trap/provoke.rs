@@ -31,9 +31,10 @@ pub fn general_protection() -> Result<(), Fault> {
     read_byte(NON_CANONICAL).map(drop)
 }
 
-/// Loads a stack pointer into the middle of the guard page, where neither the push nor the
-/// frame of the page fault fits: the CPU escalates to #DF, which has a stack of its own. PVH and
-/// HVM only: Xen kills a PV guest whose stack is bad.
+/// A double fault: the stack pointer is in the middle of the guard page.
+///
+/// Neither the push nor the frame of its page fault fits there, so the CPU escalates to #DF, which
+/// has a stack of its own. PVH and HVM only: Xen kills a PV guest whose stack is bad.
 pub fn double_fault() -> Result<(), Fault> {
     assert!(boot().environment.is_hvm(), "a PV guest is never given #DF");
     // SAFETY: the stack pointer is restored at 3, whether or not the push faulted, and

@@ -252,7 +252,7 @@ fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNI
             },
         ),
         Op::Get(get) => {
-            put(&mut union, 0, &WireGet { name: wire_name(get.name), status: get.status })
+            put(&mut union, 0, &WireGet { name: wire_name(get.name), status: get.status });
         }
         Op::List(list) => {
             *spans =
@@ -304,7 +304,7 @@ fn encode_action(action: &Action<'_>, revision: Revision, union: &mut [u8]) {
     let name = wire_name(action.name);
     match revision {
         Revision::V1 => {
-            put(union, 0, &WireActionV1 { name, cmd: action.cmd, timeout: action.timeout })
+            put(union, 0, &WireActionV1 { name, cmd: action.cmd, timeout: action.timeout });
         }
         Revision::V2 | Revision::V2Sized => put(
             union,

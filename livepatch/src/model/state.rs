@@ -66,7 +66,7 @@ impl Model {
         self.lost = true;
     }
 
-    /// What the patched functions return now; [`Op::Look`].
+    /// What the patched functions return now; [`Op::Look`](crate::program::Op::Look).
     pub fn looks(&self) -> Looks {
         let mut looks = Looks::new(&self.facts);
         for name in &self.applied {

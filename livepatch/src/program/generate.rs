@@ -351,7 +351,7 @@ impl Generator {
             Hook::PreRevert,
             Hook::PostRevert,
         ];
-        for _ in 0..1 + self.rng.below(2) {
+        for _ in 0..=self.rng.below(2) {
             let hook = self.rng.pick(&HOOKS);
             let listed = matches!(hook, Hook::Load | Hook::Unload);
             if !listed && payload.hooks.iter().any(|other| other.hook == hook) {

@@ -10,7 +10,7 @@ pub struct Pattern(String);
 
 impl Pattern {
     /// The pattern that `text` spells; else why it spells none.
-    pub fn new(text: &str) -> std::result::Result<Pattern, String> {
+    pub fn new(text: &str) -> Result<Pattern, String> {
         if is_pattern(text) {
             Ok(Pattern(text.to_owned()))
         } else {

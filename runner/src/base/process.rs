@@ -38,23 +38,23 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
 
 /// A child in a process group of its own, stopped and reaped when dropped.
 #[derive(Debug)]
-pub struct Guarded {
+pub struct ChildGuard {
     child: Child,
     patience: Option<Duration>,
 }
 
-impl Guarded {
+impl ChildGuard {
     /// Starts `command`; a terminal's Ctrl-C reaches only the runner, which then decides.
-    pub fn spawn(command: &mut Command) -> io::Result<Guarded> {
+    pub fn spawn(command: &mut Command) -> io::Result<ChildGuard> {
         let child = die_with_parent(command.process_group(0)).spawn()?;
-        Ok(Guarded { child, patience: None })
+        Ok(ChildGuard { child, patience: None })
     }
 
     /// Starts a `command` that ends, and cleans up behind itself, when its standard input is
     /// closed: it has so long for it. The runner's own end, whatever it is, closes that too.
-    pub fn spawn_tidy(command: &mut Command, patience: Duration) -> io::Result<Guarded> {
+    pub fn spawn_tidy(command: &mut Command, patience: Duration) -> io::Result<ChildGuard> {
         let child = command.process_group(0).stdin(Stdio::piped()).spawn()?;
-        Ok(Guarded { child, patience: Some(patience) })
+        Ok(ChildGuard { child, patience: Some(patience) })
     }
 
     /// The child itself.
@@ -96,7 +96,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         self.stop();
         let _ = self.child.wait();
@@ -190,7 +190,7 @@ mod tests {
     fn who_shares_a_cpu_waits() {
         let busy = || {
             let mut command = Command::new("sh");
-            Guarded::spawn(command.args(["-c", "while :; do :; done"])).unwrap()
+            ChildGuard::spawn(command.args(["-c", "while :; do :; done"])).unwrap()
         };
         let pair = [busy(), busy()];
         let allowed = sched_getaffinity(None).unwrap();

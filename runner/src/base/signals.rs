@@ -14,15 +14,15 @@ use crate::base::exit::{Exit, IoContext, Result};
 /// Tells whether the user wants the run to end. Nobody reads the pipe empty, so every boot that
 /// waits on it wakes up.
 #[derive(Debug)]
-pub struct Stop {
+pub struct StopSignal {
     pipe: UnixStream,
     signal: Arc<AtomicUsize>,
 }
 
-impl Stop {
+impl StopSignal {
     /// From here on the two signals no longer kill the runner.
-    pub fn install() -> Result<Stop> {
-        let install = || -> io::Result<Stop> {
+    pub fn install() -> Result<StopSignal> {
+        let install = || -> io::Result<StopSignal> {
             let signal = Arc::new(AtomicUsize::new(0));
             let (pipe, sender) = UnixStream::pair()?;
             for number in [SIGINT, SIGTERM] {
@@ -31,7 +31,7 @@ impl Stop {
                 signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
                 signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
             }
-            Ok(Stop { pipe, signal })
+            Ok(StopSignal { pipe, signal })
         };
         install().io("install", Path::new("signal handlers"))
     }
@@ -46,7 +46,7 @@ impl Stop {
     }
 }
 
-impl AsFd for Stop {
+impl AsFd for StopSignal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FetchArgs, Places, Selection};
+use super::{FetchArgs, InputPaths, Selection};
 use crate::base::environment::Environment;
 
 /// Options of `bench`.
@@ -17,7 +17,7 @@ pub struct BenchArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Places;
+use super::InputPaths;
 
 /// Exit codes of `doctor`.
 const DOCTOR_EXIT_CODES: &str = "\
@@ -16,7 +16,7 @@ Exit codes: 0 a run can start, 69 something is missing; 64 and 74 as for `run`."
 pub struct DoctorArgs {
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// QEMU [default: from the configuration]
     #[arg(long, value_name = "PATH")]

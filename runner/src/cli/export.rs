@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Places, Selection};
+use super::{InputPaths, Selection};
 use crate::base::environment::Environment;
 
 /// Options of `export`.
@@ -20,7 +20,7 @@ pub struct ExportArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Kinds of domain
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FetchArgs, FunctionArgs, Places};
+use super::{FetchArgs, FunctionArgs, InputPaths};
 use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
@@ -50,7 +50,7 @@ pub enum Guided {
 pub struct GuidedArgs {
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
@@ -95,7 +95,7 @@ pub struct GuidedArgs {
     pub corpus: Option<PathBuf>,
 
     /// Folder for findings
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// File with expectations [default: the one that the configuration names, else
@@ -126,7 +126,7 @@ pub struct GuidedArgs {
 pub struct HypercallArgs {
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
@@ -165,7 +165,7 @@ pub struct HypercallArgs {
     pub steps: u64,
 
     /// Folder for findings
-    #[arg(long, value_name = "DIR", default_value = "findings")]
+    #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
     /// Folder for the domains' logs [default: logs/ in the workspace]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Places, Selection};
+use super::{InputPaths, Selection};
 use crate::base::environment::Environment;
 use crate::plan::partition::Partition;
 
@@ -15,7 +15,7 @@ pub struct ListArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Print the metadata as a JSON array
     #[arg(long, conflicts_with = "markdown")]

@@ -124,7 +124,7 @@ mod tests;
 
 /// Where the image and the configuration are.
 #[derive(Clone, Debug, Args)]
-pub struct Places {
+pub struct InputPaths {
     /// Test image [default: the workspace's build, else `xtf` beside the runner]
     #[arg(long, value_name = "PATH")]
     pub image: Option<PathBuf>,

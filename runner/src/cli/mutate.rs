@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FetchArgs, FunctionArgs, Places, Selection};
+use super::{FetchArgs, FunctionArgs, InputPaths, Selection};
 use crate::base::environment::Environment;
 
 /// Exit codes of `mutate`.
@@ -23,7 +23,7 @@ pub struct MutateArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]

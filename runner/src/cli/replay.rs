@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FetchArgs, Places};
+use super::{FetchArgs, InputPaths};
 use crate::base::environment::Environment;
 use crate::machine::qemu::BootMode;
 
@@ -21,7 +21,7 @@ pub struct ReplayOn {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{FetchArgs, Places, ReportArgs, Selection};
+use super::{FetchArgs, InputPaths, ReportArgs, Selection};
 use crate::base::environment::Environment;
 use crate::machine::accel::Accel;
 use crate::machine::qemu::BootMode;
@@ -22,7 +22,7 @@ pub struct RunArgs {
 
     /// Where things are.
     #[command(flatten)]
-    pub places: Places,
+    pub places: InputPaths,
 
     /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
     /// repeatable

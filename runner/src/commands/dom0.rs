@@ -10,20 +10,20 @@ use tempfile::NamedTempFile;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
 use crate::base::shell::quote;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::Dom0Args;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::BootMode;
 use crate::machine::qemu::Qemu;
-use crate::machine::rig::OneXen;
+use crate::machine::rig::ChosenXen;
 use crate::machine::xl::booted_xens;
-use crate::machine::xl::dom0::machine::Machine;
-use crate::machine::xl::place::Place;
+use crate::machine::xl::dom0::machine::RunningDom0;
+use crate::machine::xl::place::HostShell;
 
 /// Runs the command.
 pub fn shell(args: &Dom0Args) -> Result<Exit> {
-    let OneXen { config, xen, cache } =
-        OneXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let ChosenXen { config, xen, cache } =
+        ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let qemu = Qemu {
         mode: BootMode::Plain,
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
@@ -31,12 +31,12 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
     };
     qemu.probe()?;
     let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let logs = RunLogs::create(&config.workspace.join("logs"), &stop)?;
     note(&format!("booting; logs in {}", logs.dir().display()));
     let folder = logs.dir().join(format!("dom0-{}", xen.name));
-    let machine = Machine::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
-    let place = Place::beyond(machine.remote())?;
+    let machine = RunningDom0::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
+    let place = HostShell::beyond(machine.remote())?;
     for file in &args.put {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         place.put(&name, &fs::read(file).io("read", file)?)?;

@@ -10,6 +10,7 @@
 //! printed, the first expected one; else all of them.
 
 pub mod console;
+mod fault;
 mod grammar;
 mod options;
 pub mod xen;
@@ -21,12 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::status::Status;
 use crate::judge::console::{Line, Source, Splitter};
+use fault::Fault;
 pub use grammar::Verdict;
 use grammar::{Depth, Token};
 use options::Options;
 pub use xen::Vitals;
 
 /// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+///
 /// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
 /// payloads. An emulated UART seldom gets so far before the test's time is up.
 pub const FLOOD_LIMIT: u64 = 64 << 20;
@@ -105,6 +108,25 @@ pub struct TestReport {
     pub elapsed: Duration,
 }
 
+impl TestReport {
+    /// A report of the test `name` that says nothing but its `status`.
+    pub fn new(name: impl Into<String>, status: Status) -> Self {
+        TestReport {
+            name: name.into(),
+            status,
+            cases: Vec::new(),
+            reasons: Vec::new(),
+            at_case: None,
+            diagnostics: Vec::new(),
+            backtrace: Vec::new(),
+            xen_words: Vec::new(),
+            began: false,
+            cause: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+}
+
 /// What the boot's supervisor needs to know at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -165,7 +187,7 @@ struct Running {
     began: bool,
     plan: Option<usize>,
     cases: Vec<CaseReport>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Running {
@@ -224,7 +246,7 @@ pub struct Judge {
     panic: Option<Panic>,
     result: Option<Status>,
     /// Of the whole boot.
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Judge {
@@ -311,7 +333,8 @@ impl Judge {
                     && let Some(report) = settled.and_then(|slot| self.reports[slot].as_ref())
                 {
                     self.announced = settled;
-                    self.faults.extend(self.options.take_faults());
+                    self.faults
+                        .extend(self.options.take_faults().into_iter().map(Fault::CommandLine));
                     let mut report = report.clone();
                     taint(&mut report, &self.faults);
                     events(Event::TestSettled(Box::new(report)));
@@ -349,7 +372,7 @@ impl Judge {
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
             Token::Result(Depth::Case, number, name, verdict) => {
-                self.case(number, name, verdict, now)
+                self.case(number, name, verdict, now);
             }
             Token::Result(Depth::Test, number, name, verdict) => {
                 self.test(number, name, verdict, now);
@@ -370,7 +393,7 @@ impl Judge {
             None => &mut self.faults,
         };
         if faults.len() < MAX_FAULTS {
-            faults.push(format!("protocol: {}", why.into()));
+            faults.push(Fault::Protocol(why.into()));
         }
     }
 
@@ -397,8 +420,8 @@ impl Judge {
 
     fn subtest(&mut self, name: &str, now: Duration) -> Option<Event> {
         if let Some(open) = self.running.take() {
-            let why = format!("protocol: subtest `{name}` began before the result line");
-            self.close(open, Status::Error, vec![why], Vec::new(), now);
+            let why = format!("subtest `{name}` began before the result line");
+            self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
         }
         let slot = self.expected.iter().position(|test| test.name == name);
         match slot {
@@ -481,24 +504,25 @@ impl Judge {
         self.results += 1;
         self.guest_statuses.push(verdict.status());
         let next = self.results;
-        let mut reasons = Vec::new();
+        let mut faults = Vec::new();
         if number != next {
-            reasons.push(format!("protocol: test `{name}` has number {number} instead of {next}"));
+            let why = format!("test `{name}` has number {number} instead of {next}");
+            faults.push(Fault::Protocol(why));
         }
         if self.plan.is_none() {
-            reasons.push("protocol: result line before the plan line of the run".into());
+            faults.push(Fault::Protocol("result line before the plan line of the run".into()));
         }
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match self.running.take() {
             Some(running) if running.name == name => {
-                self.finish_test(running, verdict, reasons, diagnostics, now);
+                self.finish_test(running, verdict, faults, diagnostics, now);
             }
             open => {
                 if let Some(open) = open {
-                    let why = format!("protocol: closed by the result line of `{name}`");
-                    self.close(open, Status::Error, vec![why], Vec::new(), now);
+                    let why = format!("closed by the result line of `{name}`");
+                    self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
                 }
-                self.lone_result(name, verdict, reasons, diagnostics, now);
+                self.lone_result(name, verdict, faults, diagnostics, now);
             }
         }
     }
@@ -508,21 +532,22 @@ impl Judge {
         &mut self,
         running: Running,
         verdict: Verdict,
-        mut reasons: Vec<String>,
+        mut faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) {
         let reported = running.cases.len();
         match running.plan {
-            None => reasons.push("protocol: subtest without a case plan".into()),
+            None => faults.push(Fault::Protocol("subtest without a case plan".into())),
             Some(plan) if reported < plan => {
-                reasons.push(format!("protocol: {reported} of {plan} planned cases were reported"));
+                let why = format!("{reported} of {plan} planned cases were reported");
+                faults.push(Fault::Protocol(why));
             }
             Some(_) => {}
         }
         let computed = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
         let computed = computed.unwrap_or_else(|| {
-            reasons.push("no case was reported".into());
+            faults.push(Fault::Told("no case was reported".into()));
             Status::Error
         });
         let mut status = computed;
@@ -530,24 +555,22 @@ impl Judge {
             // The framework's own checks after the last case end here.
             Verdict::Error(why) if computed <= Status::Error => {
                 status = Status::Error;
-                reasons.push(why);
+                faults.push(Fault::Told(why));
             }
             Verdict::Deviation(_) => {
-                reasons.push("protocol: the result line of a test cannot be a deviation".into());
+                faults.push(Fault::Protocol(
+                    "the result line of a test cannot be a deviation".into(),
+                ));
             }
-            Verdict::Skip(why) if computed == Status::Skip => reasons.push(why),
+            Verdict::Skip(why) if computed == Status::Skip => faults.push(Fault::Told(why)),
             verdict if verdict.status() != computed => {
                 let said = verdict.status();
-                reasons.push(format!(
-                    "protocol: the result line says {said}, but its cases give {computed}"
-                ));
+                let why = format!("the result line says {said}, but its cases give {computed}");
+                faults.push(Fault::Protocol(why));
             }
             _ => {}
         }
-        if reasons.iter().any(|why| why.starts_with("protocol:")) {
-            status = status.max(Status::Error);
-        }
-        self.close(running, status, reasons, diagnostics, now);
+        self.close(running, status, faults, diagnostics, now);
     }
 
     /// A result line without a subtest: right only for a test that could not begin.
@@ -555,7 +578,7 @@ impl Judge {
         &mut self,
         name: &str,
         verdict: Verdict,
-        mut reasons: Vec<String>,
+        mut faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) {
@@ -564,51 +587,42 @@ impl Judge {
             let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
             return self.fault(format!("test `{name}` was {what}"));
         };
-        let mut status = verdict.status();
-        match verdict {
-            Verdict::Skip(why) | Verdict::Error(why) => reasons.push(why),
-            _ => reasons.push("protocol: result line without a subtest".into()),
-        }
-        if reasons.iter().any(|why| why.starts_with("protocol:")) {
-            status = status.max(Status::Error);
-        }
+        let status = verdict.status();
+        faults.push(match verdict {
+            Verdict::Skip(why) | Verdict::Error(why) => Fault::Told(why),
+            _ => Fault::Protocol("result line without a subtest".into()),
+        });
         let running = Running::unbegun(slot, name, now);
-        self.close(running, status, reasons, diagnostics, now);
+        self.close(running, status, faults, diagnostics, now);
     }
 
-    /// Turns a running test into its report.
+    /// Turns a running test into its report. Its cases and its faults can only make `status` worse.
     fn close(
         &mut self,
         running: Running,
         status: Status,
-        reasons: Vec<String>,
+        faults: Vec<Fault>,
         diagnostics: Vec<String>,
         now: Duration,
     ) -> Option<&mut TestReport> {
-        let mut faults = running.faults;
         let Some(slot) = running.slot else {
-            self.faults.append(&mut faults);
+            self.faults.extend(running.faults);
             return None;
         };
         let seen = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
         let mut status = seen.filter(|seen| seen.is_bad()).map_or(status, |seen| status.max(seen));
-        if !faults.is_empty() {
+        let faults: Vec<Fault> = running.faults.into_iter().chain(faults).collect();
+        if faults.iter().any(Fault::casts_doubt) {
             status = status.max(Status::Error);
         }
-        faults.extend(reasons);
         self.last_reported = Some(slot);
         Some(self.reports[slot].insert(TestReport {
-            name: running.name,
-            status,
             cases: running.cases,
-            reasons: faults,
-            at_case: None,
+            reasons: faults.iter().map(Fault::to_string).collect(),
             diagnostics,
-            backtrace: Vec::new(),
-            xen_words: Vec::new(),
             began: running.began,
-            cause: None,
             elapsed: now.saturating_sub(running.since),
+            ..TestReport::new(running.name, status)
         }))
     }
 
@@ -646,17 +660,8 @@ impl Judge {
     /// The judgement of a boot that could not be, for the reason `why`: every test is skipped.
     pub fn skip(self, why: &str) -> Judgement {
         let settled = self.expected.into_iter().map(|test| TestReport {
-            name: test.name,
-            status: Status::Skip,
-            cases: Vec::new(),
             reasons: vec![why.to_owned()],
-            at_case: None,
-            diagnostics: Vec::new(),
-            backtrace: Vec::new(),
-            xen_words: Vec::new(),
-            began: false,
-            cause: None,
-            elapsed: Duration::ZERO,
+            ..TestReport::new(test.name, Status::Skip)
         });
         Judgement { settled: settled.collect(), ended_by: None, version: None, rerun: Vec::new() }
     }
@@ -685,7 +690,7 @@ impl Judge {
                 }
             }
         }
-        self.faults.extend(self.options.take_faults());
+        self.faults.extend(self.options.take_faults().into_iter().map(Fault::CommandLine));
         for report in self.reports.iter_mut().flatten() {
             taint(report, &self.faults);
         }
@@ -703,31 +708,31 @@ impl Judge {
     }
 
     /// Why the boot did not come to its regular end, if it did not.
-    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, String)> {
+    fn cause_of_death(&self, end: &End) -> Option<(Status, Cause, Fault)> {
         if let End::Interrupted | End::Enough = end {
             return None;
         }
         let xen = || self.xen.headline();
-        if self.xen.vitals() > Vitals::Alive && self.result.is_none()
-            || self.xen.headline().is_some_and(|words| words.starts_with("Xen panicked"))
-        {
+        if self.xen.vitals() > Vitals::Alive && self.result.is_none() || self.xen.has_panicked() {
             let words = xen().unwrap_or_else(|| "Xen died".into());
-            return Some((Status::Crash, Cause::Xen, words));
+            return Some((Status::Crash, Cause::Xen, Fault::Told(words)));
         }
         if self.result.is_some() {
             if let Some(panic) = &self.panic {
                 let line = panic.lines.first().cloned().unwrap_or_default();
-                return Some((Status::Error, Cause::Guest, format!("the guest stopped: {line}")));
+                let why = format!("the guest stopped: {line}");
+                return Some((Status::Error, Cause::Guest, Fault::Told(why)));
             }
             return self.running.as_ref().map(|_| {
-                let why = "protocol: the last line came before the test ended";
-                (Status::Error, Cause::Guest, why.into())
+                let why = "the last line came before the test ended";
+                (Status::Error, Cause::Guest, Fault::Protocol(why.into()))
             });
         }
         if let Some(line) = self.panic.as_ref().and_then(|panic| panic.lines.first()) {
-            return Some((Status::Crash, Cause::Guest, format!("the guest died: {line}")));
+            let why = format!("the guest died: {line}");
+            return Some((Status::Crash, Cause::Guest, Fault::Told(why)));
         }
-        Some(match end {
+        let (status, cause, why) = match end {
             End::Exited => match xen() {
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
@@ -747,7 +752,8 @@ impl Judge {
             }
             End::ToolDied(what) => (Status::Error, Cause::Qemu, what.clone()),
             End::Interrupted | End::Enough => return None,
-        })
+        };
+        Some((status, cause, Fault::Told(why)))
     }
 
     /// What came instead of a result until the end that `what` tells.
@@ -756,7 +762,7 @@ impl Judge {
     }
 
     /// Settles an early end; see the module's page for who is to blame.
-    fn blame(&mut self, status: Status, cause: Cause, reason: String, now: Duration) {
+    fn blame(&mut self, status: Status, cause: Cause, reason: Fault, now: Duration) {
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
         let diagnostics = std::mem::take(&mut self.diagnostics);
@@ -787,7 +793,7 @@ impl Judge {
             for &slot in &slots {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
                 let why = format!("before the first test began: {reason}");
-                self.close(open, status, vec![why], diagnostics.clone(), now);
+                self.close(open, status, vec![Fault::Told(why)], diagnostics.clone(), now);
             }
             slots
         };
@@ -826,18 +832,18 @@ impl Judge {
         for slot in 0..self.expected.len() {
             if self.reports[slot].is_none() {
                 let open = Running::unbegun(slot, &self.expected[slot].name, now);
-                let why = "protocol: selected, but not reported before the last line".into();
-                self.close(open, Status::Error, vec![why], Vec::new(), now);
+                let why = "selected, but not reported before the last line".into();
+                self.close(open, Status::Error, vec![Fault::Protocol(why)], Vec::new(), now);
             }
         }
     }
 }
 
 /// A fault of the whole boot casts doubt on every result in it.
-fn taint(report: &mut TestReport, faults: &[String]) {
+fn taint(report: &mut TestReport, faults: &[Fault]) {
     if !faults.is_empty() {
         report.status = report.status.max(Status::Error);
-        report.reasons.extend(faults.iter().cloned());
+        report.reasons.extend(faults.iter().map(Fault::to_string));
     }
 }
 

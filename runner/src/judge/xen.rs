@@ -68,8 +68,9 @@ pub struct Watch {
     /// How often the last line came in a row, beside the first time.
     repeats: usize,
     vitals: Vitals,
-    headline: Option<String>,
-    headline_follows: bool,
+    /// What it panicked of.
+    panic: Option<String>,
+    panic_follows: bool,
 }
 
 impl Default for Watch {
@@ -85,8 +86,8 @@ impl Watch {
             lines: VecDeque::new(),
             repeats: 0,
             vitals: Vitals::Alive,
-            headline: None,
-            headline_follows: false,
+            panic: None,
+            panic_follows: false,
         }
     }
 
@@ -105,11 +106,11 @@ impl Watch {
         }
 
         let said = line.trim_start_matches("(XEN)").trim();
-        if self.headline.is_none() {
+        if self.panic.is_none() {
             if said.starts_with("Panic on CPU") {
-                self.headline_follows = true;
-            } else if self.headline_follows && !said.is_empty() && !said.starts_with('*') {
-                self.headline = Some(format!("Xen panicked: {said}"));
+                self.panic_follows = true;
+            } else if self.panic_follows && !said.is_empty() && !said.starts_with('*') {
+                self.panic = Some(said.to_owned());
             }
         }
         if self.lines.len() == REMEMBERED {
@@ -135,7 +136,12 @@ impl Watch {
                 self.lines.iter().find(|line| TROUBLE.iter().any(|word| line.contains(word)))?;
             Some(format!("Xen: {}", line.trim_start_matches("(XEN)").trim()))
         };
-        self.headline.clone().or_else(trouble)
+        self.panic.as_ref().map(|why| format!("Xen panicked: {why}")).or_else(trouble)
+    }
+
+    /// Whether it panicked, and said of what.
+    pub fn has_panicked(&self) -> bool {
+        self.panic.is_some()
     }
 
     /// Xen's lines from the first sign of trouble on, or its last few.

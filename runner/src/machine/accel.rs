@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::image::Image;
 use crate::judge::{Event, Expected, Judge};
 use crate::machine::boot::{self, Limits};
@@ -23,8 +23,8 @@ use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Kvm, Qemu};
 use crate::plan::Boot;
 use crate::plan::config::Hypervisor;
-use crate::plan::spec::Machine;
-use crate::xen::hypervisor::{Cache, Ready};
+use crate::plan::spec::MachineSpec;
+use crate::xen::hypervisor::{Cache, XenUnderTest};
 
 /// The device.
 const DEVICE: &str = "/dev/kvm";
@@ -68,7 +68,7 @@ struct Question {
 }
 
 /// Somebody who knows, or finds out, whether KVM works.
-pub struct Oracle<'a> {
+pub struct KvmProbe<'a> {
     /// How to boot, apart from the answer.
     pub qemu: &'a Qemu,
     /// QEMU's description of itself.
@@ -79,15 +79,15 @@ pub struct Oracle<'a> {
     pub cache: &'a Cache,
 }
 
-impl Oracle<'_> {
+impl KvmProbe<'_> {
     /// Where KVM works for `boots`. Without `stop` nothing is tried out, and what is not known does
     /// not work. `note` hears about every Xen that has to do without.
     pub fn ask(
         &self,
         boots: &[Boot<'_>],
         xens: &[Hypervisor],
-        ready: &[Ready],
-        stop: Option<&Stop>,
+        ready: &[XenUnderTest],
+        stop: Option<&StopSignal>,
         note: &mut dyn FnMut(&str),
     ) -> Result<Kvm> {
         let mut works = Vec::new();
@@ -140,7 +140,7 @@ impl Oracle<'_> {
         Ok(Kvm::For(works))
     }
 
-    fn question(&self, ready: &Ready, environment: Environment) -> Result<Question> {
+    fn question(&self, ready: &XenUnderTest, environment: Environment) -> Result<Question> {
         let uname = rustix::system::uname();
         let text = |words: &std::ffi::CStr| words.to_string_lossy().into_owned();
         Ok(Question {
@@ -151,19 +151,24 @@ impl Oracle<'_> {
         })
     }
 
-    fn path(&self, ready: &Ready, environment: Environment) -> Result<std::path::PathBuf> {
+    fn path(&self, ready: &XenUnderTest, environment: Environment) -> Result<std::path::PathBuf> {
         let question = self.question(ready, environment)?;
         let json = serde_json::to_vec(&question).io("describe", &ready.elf)?;
         Ok(self.cache.root().join(format!("kvm-{}.json", &sha256(&json)[..16])))
     }
 
     /// Boots with a guest that has nothing to do.
-    fn try_out(&self, ready: &Ready, environment: Environment, stop: &Stop) -> Result<Answer> {
+    fn try_out(
+        &self,
+        ready: &XenUnderTest,
+        environment: Environment,
+        stop: &StopSignal,
+    ) -> Result<Answer> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder to try KVM in".into(),
             source,
         })?;
-        let machine = Machine { vcpus: 1, ..Machine::default() };
+        let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
         let boot = Boot { xen: 0, environment, machine, tests: Vec::new() };
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
         let mut logs =

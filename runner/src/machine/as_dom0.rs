@@ -3,22 +3,22 @@
 use std::path::Path;
 
 use crate::base::exit::Result;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::judge::Judge;
-use crate::machine::boot::{Carrier, Limits};
+use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Invocation, Qemu};
 use crate::machine::session::{Backend, Prepared};
 use crate::plan::Boot;
 use crate::plan::config::Hypervisor;
-use crate::xen::hypervisor::Ready;
+use crate::xen::hypervisor::XenUnderTest;
 
 /// The backend.
 pub struct AsDom0<'a> {
     /// What to run on.
     pub xens: &'a [Hypervisor],
     /// The same, ready.
-    pub ready: &'a [Ready],
+    pub ready: &'a [XenUnderTest],
     /// How to boot.
     pub qemu: &'a Qemu,
     /// QEMU's description of itself.
@@ -50,7 +50,7 @@ impl AsDom0<'_> {
         &self,
         boot: &Boot<'_>,
         mode: &'static str,
-        carrier: Box<dyn Carrier + 's>,
+        carrier: Box<dyn ConsoleProcess + 's>,
         judge: Judge,
     ) -> Prepared<'s> {
         let provenance = self.ready[boot.xen].provenance.clone();
@@ -71,7 +71,7 @@ impl Backend for AsDom0<'_> {
         &'s self,
         boot: &Boot<'_>,
         _: &Limits<'_>,
-        _: &Stop,
+        _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let invocation = self.invocation(boot, logs)?;

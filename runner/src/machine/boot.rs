@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::{Guarded, Waits};
+use crate::base::process::{ChildGuard, Waits};
 use crate::base::shell::quote_path;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
 use crate::machine::debug::{self, Debug, Kept};
 use crate::machine::logs::BootLogs;
@@ -56,7 +56,7 @@ pub fn never_enough(_: &Judge) -> bool {
 
 /// What a boot is started with: a process whose standard output is the console, and which leaves
 /// when the guest does.
-pub trait Carrier {
+pub trait ConsoleProcess {
     /// What to call it, and in small letters the log of its complaints.
     fn name(&self) -> &str;
 
@@ -74,7 +74,7 @@ pub trait Carrier {
     }
 
     /// Starts it in the folder `dir`.
-    fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded>;
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard>;
 
     /// Time to leave by itself after the guest's last line.
     fn grace(&self) -> Duration {
@@ -93,7 +93,7 @@ pub trait Carrier {
     }
 }
 
-impl Carrier for Invocation {
+impl ConsoleProcess for Invocation {
     fn name(&self) -> &str {
         "QEMU"
     }
@@ -102,17 +102,17 @@ impl Carrier for Invocation {
         Invocation::shell(self)
     }
 
-    fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded> {
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        Guarded::spawn(&mut command)
+        ChildGuard::spawn(&mut command)
     }
 }
 
 /// What came of a boot.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct BootResult {
     /// The judge's word.
     pub judgement: Judgement,
     /// A tool failed; what it said.
@@ -132,13 +132,13 @@ pub struct ToolFailure {
 
 /// Boots and judges.
 pub fn run(
-    carrier: &dyn Carrier,
+    carrier: &dyn ConsoleProcess,
     mut judge: Judge,
     limits: &Limits<'_>,
-    stop: &Stop,
+    stop: &StopSignal,
     logs: &mut BootLogs,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<Outcome> {
+) -> Result<BootResult> {
     let name = carrier.name();
     logs.decision(&format!("cd {} && {}", quote_path(logs.dir()), carrier.shell()))?;
     let (stderr, stderr_path) = logs.stderr(&name.to_lowercase())?;
@@ -211,7 +211,7 @@ pub fn run(
         logs.decision(&format!("booting again: {}", judgement.rerun.join(" ")))?;
     }
     logs.flush()?;
-    Ok(Outcome { judgement, tool_failure, kept })
+    Ok(BootResult { judgement, tool_failure, kept })
 }
 
 /// Why supervision ended.
@@ -266,9 +266,9 @@ impl<'a> Watch<'a> {
 
     fn supervise(
         &mut self,
-        process: &mut Guarded,
+        process: &mut ChildGuard,
         judge: &mut Judge,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Ended> {

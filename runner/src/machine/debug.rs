@@ -10,10 +10,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::json;
 
 use crate::base::exit::{IoContext, Result};
-use crate::base::process::Guarded;
+use crate::base::process::ChildGuard;
 use crate::base::shell::quote;
 use crate::base::shell::quote_path;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::machine::logs::IMAGE_LINK;
 use crate::machine::qmp::{self, Qmp};
 
@@ -72,13 +72,13 @@ impl Debug {
 /// A machine that stands still.
 #[derive(Debug)]
 pub struct Kept {
-    qemu: Guarded,
+    qemu: ChildGuard,
     dir: PathBuf,
 }
 
 impl Kept {
     /// Stops the machine of `qemu`, whose sockets are in `dir`.
-    pub fn pause(qemu: Guarded, dir: &Path) -> io::Result<Kept> {
+    pub fn pause(qemu: ChildGuard, dir: &Path) -> io::Result<Kept> {
         Qmp::connect(dir)?.execute("stop", json!({}))?;
         Ok(Kept { qemu, dir: dir.to_owned() })
     }
@@ -96,7 +96,7 @@ impl Kept {
     }
 
     /// Waits until the user has seen enough.
-    pub fn wait(self, stop: &Stop) -> Result<()> {
+    pub fn wait(self, stop: &StopSignal) -> Result<()> {
         let gone = self.qemu.pidfd()?;
         while stop.requested().is_none() {
             let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::new(&gone, PollFlags::IN)];

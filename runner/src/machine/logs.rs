@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::judge::console::{Line, Source};
 
 /// Name of the link to Xen in a boot's folder.
@@ -32,7 +32,7 @@ impl RunLogs {
     /// A new folder below `base`, with `latest` pointing to it.
     ///
     /// Whoever sees the folder may send a signal: `_heard` is there to hear it.
-    pub fn create(base: &Path, _heard: &Stop) -> Result<RunLogs> {
+    pub fn create(base: &Path, _heard: &StopSignal) -> Result<RunLogs> {
         fs::create_dir_all(base).io("create", base)?;
         let base = base.canonicalize().io("resolve", base)?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();

@@ -245,14 +245,19 @@ mod tests {
     use super::*;
     use crate::image::TestMeta;
     use crate::plan::select::Selected;
-    use crate::plan::spec::Machine;
+    use crate::plan::spec::MachineSpec;
 
     fn command(environment: Environment, vcpus: u32, kvm: Kvm, mode: BootMode) -> String {
-        let machine = Machine { vcpus, xen_cmdline: "a".into(), ..Machine::default() };
+        let machine = MachineSpec { vcpus, xen_cmdline: "a".into(), ..MachineSpec::default() };
         command_for(machine, environment, kvm, mode)
     }
 
-    fn command_for(machine: Machine, environment: Environment, kvm: Kvm, mode: BootMode) -> String {
+    fn command_for(
+        machine: MachineSpec,
+        environment: Environment,
+        kvm: Kvm,
+        mode: BootMode,
+    ) -> String {
         let tests = ["a", "b"].map(TestMeta::named).map(Selected::from);
         let qemu = Qemu {
             binary: "/opt/my qemu".into(),
@@ -285,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_the_configuration_adds() {
-        let machine = Machine {
+        let machine = MachineSpec {
             vcpus: 1,
             memory_mib: Some(300),
             xen_cmdline: "y".into(),

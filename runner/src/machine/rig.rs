@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::image;
 use crate::image::{Image, TestMeta};
 use crate::machine::as_dom0::{AsDom0, as_it_is};
@@ -20,12 +20,12 @@ use crate::plan::select::Selected;
 use crate::plan::{self, Boot, How};
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::Look;
-use crate::xen::hypervisor::{self, Cache, Ready};
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 use crate::xen::symbols::Build;
 
 /// The Xen that the user means.
 #[derive(Debug)]
-pub struct OneXen {
+pub struct ChosenXen {
     /// Who knows of it.
     pub config: Config,
     /// The Xen.
@@ -34,26 +34,26 @@ pub struct OneXen {
     pub cache: Cache,
 }
 
-impl OneXen {
+impl ChosenXen {
     /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
-    pub fn of(path: Option<&Path>, wanted: Option<&str>, look: Look) -> Result<OneXen> {
+    pub fn of(path: Option<&Path>, wanted: Option<&str>, look: Look) -> Result<ChosenXen> {
         let config = Config::load(path)?;
         let xen = the_xen(&config, wanted)?;
         let cache = Cache::of_workspace(&config.workspace)?.looking(look);
-        Ok(OneXen { config, xen, cache })
+        Ok(ChosenXen { config, xen, cache })
     }
 
     /// The first of the default Xens that is `fit`.
-    pub fn first(path: Option<&Path>, fit: fn(&Hypervisor, &Cache) -> bool) -> Result<OneXen> {
+    pub fn first(path: Option<&Path>, fit: fn(&Hypervisor, &Cache) -> bool) -> Result<ChosenXen> {
         let config = Config::load(path)?;
         let cache = Cache::of_workspace(&config.workspace)?;
         let xen = config.select(&[])?.into_iter().find(|xen| fit(xen, &cache));
         let xen = xen.ok_or_else(|| Error::Tool("no default Xen is at hand".into()))?;
-        Ok(OneXen { config, xen, cache })
+        Ok(ChosenXen { config, xen, cache })
     }
 
     /// Gets it. Notes go where they don't end up in anybody's output.
-    pub fn obtain(&self) -> Result<Ready> {
+    pub fn obtain(&self) -> Result<XenUnderTest> {
         hypervisor::obtain(&self.xen, &self.cache, &mut |text| eprintln!("note: {text}"))
     }
 
@@ -75,9 +75,9 @@ pub fn the_xen(config: &Config, wanted: Option<&str>) -> Result<Hypervisor> {
 
 /// A Xen with an image and a QEMU.
 #[derive(Debug)]
-pub struct Rig {
+pub struct Testbed {
     /// The Xen.
-    pub on: OneXen,
+    pub on: ChosenXen,
     /// The image.
     pub image: Image,
     /// How it is booted.
@@ -86,14 +86,14 @@ pub struct Rig {
     pub version: String,
 }
 
-impl Rig {
+impl Testbed {
     /// The image at the path, or the one that is found, on the Xen `on`, with the QEMU at `qemu` or the configured one.
-    pub fn of(on: OneXen, image: Option<&Path>, qemu: Option<&Path>) -> Result<Rig> {
+    pub fn of(on: ChosenXen, image: Option<&Path>, qemu: Option<&Path>) -> Result<Testbed> {
         let image = image::find(image, &on.config.workspace)?;
         on.config.check_tests(&image)?;
         let qemu = Qemu::of(qemu, &on.config);
         let version = qemu.probe()?;
-        Ok(Rig { on, image, qemu, version })
+        Ok(Testbed { on, image, qemu, version })
     }
 
     /// The boots for `tests`, as few as possible.
@@ -109,7 +109,7 @@ impl Rig {
     }
 
     /// The image as dom0 of `ready`: the Xen, or what was made of it.
-    pub fn dom0<'s>(&'s self, ready: &'s Ready) -> AsDom0<'s> {
+    pub fn dom0<'s>(&'s self, ready: &'s XenUnderTest) -> AsDom0<'s> {
         AsDom0 {
             xens: slice::from_ref(&self.on.xen),
             ready: slice::from_ref(ready),
@@ -124,7 +124,7 @@ impl Rig {
         &'s self,
         backend: &'s dyn Backend,
         logs: RunLogs,
-        stop: &'s Stop,
+        stop: &'s StopSignal,
         jobs: NonZeroUsize,
         test_time: &'s (dyn Fn(&TestMeta) -> Duration + Sync),
     ) -> Session<'s> {

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::lines as symbols;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::console::{Line, Source};
 use crate::judge::{Event, Judge, TestReport};
-use crate::machine::boot::{self, Carrier, Limits, Outcome};
+use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
@@ -42,7 +42,7 @@ pub trait Backend: Sync {
         &'s self,
         boot: &Boot<'_>,
         limits: &Limits<'_>,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>>;
 }
@@ -58,7 +58,7 @@ pub struct Prepared<'s> {
     /// What the user should know of it.
     pub note: Option<String>,
     /// What it is started with and who judges it; or why it cannot be.
-    pub start: std::result::Result<(Box<dyn Carrier + 's>, Judge), String>,
+    pub start: std::result::Result<(Box<dyn ConsoleProcess + 's>, Judge), String>,
 }
 
 /// As many boots at a time as there are CPUs for them.
@@ -79,7 +79,7 @@ pub struct Session<'a> {
     /// Where everything is written down.
     pub logs: RunLogs,
     /// Whether the user wants it to end.
-    pub stop: &'a Stop,
+    pub stop: &'a StopSignal,
     /// CPUs' worth of boots at a time.
     pub jobs: NonZeroUsize,
     /// What counts as a success.
@@ -287,7 +287,7 @@ impl Session<'_> {
             Ok((carrier, judge)) => {
                 boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut on_event)
             }
-            Err(why) => logs.decision(&format!("skipped: {why}")).map(|()| Outcome {
+            Err(why) => logs.decision(&format!("skipped: {why}")).map(|()| BootResult {
                 judgement: boot.judge().skip(&why),
                 tool_failure: None,
                 kept: None,
@@ -298,7 +298,7 @@ impl Session<'_> {
         let mut findings = shared.lock();
         let mut again = Vec::new();
         let mut bad = false;
-        let Outcome { judgement, tool_failure, kept } = match outcome {
+        let BootResult { judgement, tool_failure, kept } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 let ended =

@@ -22,11 +22,11 @@ use serde_json::json;
 use super::as_dom0::AsDom0;
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::Guarded;
+use crate::base::process::ChildGuard;
 use crate::base::shell::quote_path;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::judge::{Event, Expected, Judge};
-use crate::machine::boot::{self, Carrier, Limits};
+use crate::machine::boot::{self, ConsoleProcess, Limits};
 use crate::machine::logs::IMAGE_LINK;
 use crate::machine::logs::{BootLogs, CONSOLE};
 use crate::machine::qemu::{Invocation, WORDS_FILE};
@@ -102,7 +102,7 @@ impl<'a> FromSnapshot<'a> {
         &self,
         boot: &Boot<'_>,
         limits: &Limits<'_>,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Option<&Snapshot>> {
         let Some(snapshot) = self.snapshots.get(&key(&self.dom0, boot)) else { return Ok(None) };
@@ -141,7 +141,7 @@ impl<'a> FromSnapshot<'a> {
         image: &Path,
         dir: &Path,
         limits: &Limits<'_>,
-        stop: &Stop,
+        stop: &StopSignal,
     ) -> Result<Snapshot> {
         let mut waiting = self.dom0.qemu.waiting(boot);
         let attempt = Attempt {
@@ -220,7 +220,7 @@ impl Backend for FromSnapshot<'_> {
         &'s self,
         boot: &Boot<'_>,
         limits: &Limits<'_>,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let plain = self.dom0.invocation(boot, logs)?;
@@ -250,7 +250,7 @@ struct Continued<'s> {
     before: &'s [u8],
 }
 
-impl Carrier for Continued<'_> {
+impl ConsoleProcess for Continued<'_> {
     fn name(&self) -> &str {
         self.invocation.name()
     }
@@ -267,7 +267,7 @@ impl Carrier for Continued<'_> {
         self.before
     }
 
-    fn start(&self, dir: &Path, stderr: File) -> io::Result<Guarded> {
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
         self.invocation.start(dir, stderr)
     }
 }
@@ -278,7 +278,7 @@ struct Attempt<'a> {
     image: &'a Path,
     environment: Environment,
     limits: &'a Limits<'a>,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
 }
 
 impl Attempt<'_> {
@@ -287,7 +287,7 @@ impl Attempt<'_> {
         &self,
         dir: &Path,
         words: &str,
-        carrier: &dyn Carrier,
+        carrier: &dyn ConsoleProcess,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<String> {
         let mut logs = BootLogs::create(dir.to_owned(), Some(self.xen), self.image)?;

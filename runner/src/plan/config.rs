@@ -15,7 +15,7 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::pattern::Pattern;
 use crate::base::suggest::nearest;
 use crate::image::{Image, TestMeta};
-use crate::plan::spec::{Machine, Settings, TestSettings};
+use crate::plan::spec::{MachineSpec, Settings, TestSettings};
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
@@ -318,8 +318,8 @@ impl Config {
     }
 
     /// The machine for `test` on `xen`.
-    pub fn machine(&self, xen: &Hypervisor, test: &TestMeta) -> Machine {
-        Machine::of(test, &xen.machine, &self.tests)
+    pub fn machine(&self, xen: &Hypervisor, test: &TestMeta) -> MachineSpec {
+        MachineSpec::of(test, &xen.machine, &self.tests)
     }
 
     /// Time for `test`.

@@ -14,7 +14,7 @@ use crate::image::{Image, Role, TestMeta};
 use crate::judge::{Expected, Judge};
 use crate::plan::config::Hypervisor;
 use crate::plan::partition::Partition;
-use crate::plan::spec::Machine;
+use crate::plan::spec::MachineSpec;
 
 /// One start of the machine.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Boot<'a> {
     /// What the image shall run as.
     pub environment: Environment,
     /// On what.
-    pub machine: Machine,
+    pub machine: MachineSpec,
     /// What to run, in the image's order.
     pub tests: Vec<&'a Selected>,
 }
@@ -64,12 +64,12 @@ pub struct How<'m> {
     /// The only share of all that is wanted.
     pub partition: Option<Partition>,
     /// What a test needs on a Xen.
-    pub machine: &'m dyn Fn(&Hypervisor, &TestMeta) -> Machine,
+    pub machine: &'m dyn Fn(&Hypervisor, &TestMeta) -> MachineSpec,
 }
 
 impl<'m> How<'m> {
     /// All, in as few boots as possible.
-    pub fn plain(machine: &'m dyn Fn(&Hypervisor, &TestMeta) -> Machine) -> Self {
+    pub fn plain(machine: &'m dyn Fn(&Hypervisor, &TestMeta) -> MachineSpec) -> Self {
         How { sharing: Sharing::Allowed, partition: None, machine }
     }
 }
@@ -147,7 +147,7 @@ pub fn boots<'a>(
 }
 
 /// Whether `test`, which needs `machine`, may share `boot`.
-fn takes(boot: &Boot<'_>, test: &Selected, machine: &Machine) -> bool {
+fn takes(boot: &Boot<'_>, test: &Selected, machine: &MachineSpec) -> bool {
     let list: usize = boot.tests.iter().map(|other| other.word.len() + 1).sum();
     let list = list + machine.guest_cmdline.len();
     !test.own_boot
@@ -204,8 +204,8 @@ mod tests {
     }
 
     /// The machine for a test without any configuration.
-    fn plain(_: &Hypervisor, test: &TestMeta) -> Machine {
-        Machine { vcpus: test.vcpus, ..Machine::default() }
+    fn plain(_: &Hypervisor, test: &TestMeta) -> MachineSpec {
+        MachineSpec { vcpus: test.vcpus, ..MachineSpec::default() }
     }
 
     #[test]
@@ -214,8 +214,8 @@ mod tests {
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
         let machine =
             |xen: &Hypervisor, test: &TestMeta| match (xen.name.as_str(), test.name.as_str()) {
-                ("xen-1", "b" | "d") => Machine { xen_cmdline: "x".into(), ..plain(xen, test) },
-                ("xen-1", "e") => Machine { memory_mib: Some(1), ..plain(xen, test) },
+                ("xen-1", "b" | "d") => MachineSpec { xen_cmdline: "x".into(), ..plain(xen, test) },
+                ("xen-1", "e") => MachineSpec { memory_mib: Some(1), ..plain(xen, test) },
                 _ => plain(xen, test),
             };
         let boots = boots(&tests, &xens(2), &[Environment::Pv64], &How::plain(&machine));

@@ -40,7 +40,7 @@ pub struct TestSettings {
 
 /// A machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineSpec {
     /// Its CPUs.
     pub vcpus: u32,
     /// Its memory; `None` is what the environment needs.
@@ -53,10 +53,10 @@ pub struct Machine {
     pub qemu_args: Vec<String>,
 }
 
-impl Machine {
+impl MachineSpec {
     /// The machine for `test`, on a Xen with settings of its own.
-    pub fn of(test: &TestMeta, xen: &Settings, tests: &[TestSettings]) -> Machine {
-        let mut machine = Machine { vcpus: test.vcpus, ..Machine::default() };
+    pub fn of(test: &TestMeta, xen: &Settings, tests: &[TestSettings]) -> MachineSpec {
+        let mut machine = MachineSpec { vcpus: test.vcpus, ..MachineSpec::default() };
         // A Xen that is to be tested with many CPUs does not take any from a test that needs more.
         let least = xen.vcpus.map_or(0, NonZeroU32::get).max(test.vcpus);
         machine.add(xen);
@@ -110,10 +110,10 @@ mod tests {
             test_settings("other", settings("c", 9, 900)),
             test_settings("lp-list", settings("d", 3, 0)),
         ];
-        let machine = Machine::of(&test, &settings("a", 1, 100), &tests);
+        let machine = MachineSpec::of(&test, &settings("a", 1, 100), &tests);
         assert_eq!(
             machine,
-            Machine {
+            MachineSpec {
                 vcpus: 3,
                 memory_mib: Some(200),
                 xen_cmdline: "a b d".into(),
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_xen_gives_cpus_but_takes_none() {
         let test = |vcpus| TestMeta { vcpus, ..TestMeta::named("t") };
-        let vcpus = |own, xen| Machine::of(&test(own), &settings("", xen, 0), &[]).vcpus;
+        let vcpus = |own, xen| MachineSpec::of(&test(own), &settings("", xen, 0), &[]).vcpus;
         assert_eq!([vcpus(1, 0), vcpus(1, 4), vcpus(4, 2)], [1, 4, 4]);
     }
 }

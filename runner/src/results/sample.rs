@@ -67,17 +67,10 @@ fn report(name: &str, cases: Vec<CaseReport>) -> TestReport {
     let status = Status::of_parts(cases.iter().map(|case| case.verdict.status()));
     let elapsed = cases.iter().map(|case| case.elapsed).sum::<Duration>();
     TestReport {
-        name: name.into(),
-        status: status.unwrap_or(Status::Skip),
         cases,
-        reasons: Vec::new(),
-        at_case: None,
-        diagnostics: Vec::new(),
-        backtrace: Vec::new(),
-        xen_words: Vec::new(),
         began: true,
-        cause: None,
         elapsed: elapsed + Duration::from_millis(5),
+        ..TestReport::new(name, status.unwrap_or(Status::Skip))
     }
 }
 

@@ -69,7 +69,9 @@ fn a_damaged_entry_is_told_and_made_again() {
 
 #[test]
 fn a_second_runner_waits_for_the_first() {
-    waits_for_the_first(&World::new());
+    let world = World::new();
+    beside_each_other(&world, "slow");
+    assert_eq!((world.looks(), world.downloads()), (1, 1));
 }
 
 #[test]
@@ -77,13 +79,24 @@ fn a_second_runner_waits_while_the_first_gets_a_newer_one() {
     let world = World::new();
     assert_eq!(at_version(&world, "0.9", "whole").code, 0);
     world.let_hours_pass(25);
-    waits_for_the_first(&world);
-    assert_eq!(world.looks(), 2);
+    beside_each_other(&world, "slow");
+    assert_eq!((world.looks(), world.downloads()), (2, 2));
 }
 
-fn waits_for_the_first(world: &World) {
-    let before = world.downloads();
-    let first = world.fetching("slow").spawn().unwrap();
+#[test]
+fn a_second_runner_does_not_try_what_the_first_could_not() {
+    let world = World::new();
+    assert_eq!(at_version(&world, "0.9", "whole").code, 0);
+    world.let_hours_pass(25);
+    let first = beside_each_other(&world, "slow-offline");
+    assert!(first.stderr.contains("xen 0.9 may not be current"), "{first:?}");
+    assert_eq!((world.looks(), world.downloads()), (2, 1));
+}
+
+/// Two runners, the second of which finds the first at its work, which goes so; returns what the
+/// first said.
+fn beside_each_other(world: &World, how: &str) -> Output {
+    let first = world.fetching(how).spawn().unwrap();
     let apt = world.wait_for_apt();
     let mut second = world.fetching("whole").spawn().unwrap();
     let (lines, said) = mpsc::channel();
@@ -103,8 +116,10 @@ fn waits_for_the_first(world: &World) {
     assert!(line.contains("waiting for another runner that downloads apt-sid"), "{line}");
     let rest = said.iter().collect::<Vec<_>>().join("\n");
     assert!(!rest.contains("fetching"), "{rest}");
-    assert_eq!(world.downloads(), before + 1);
     assert!(apt.die());
+    let current = |text: &str| !text.contains("may not be current");
+    assert_eq!(current(&rest), current(&first.stderr), "{rest}");
+    first
 }
 
 #[test]

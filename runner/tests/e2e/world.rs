@@ -217,7 +217,7 @@ impl World {
 
     /// Lets so many hours go by for what the cache knows of the package.
     pub fn let_hours_pass(&self, hours: u64) {
-        let mut edit = |name: &str, of: &mut dyn FnMut(&mut serde_json::Value)| {
+        let edit = |name: &str, of: &mut dyn FnMut(&mut serde_json::Value)| {
             let path = self.path(".cache").join(name);
             let text = fs::read(&path).unwrap();
             let mut json: serde_json::Value = serde_json::from_slice(&text).unwrap();

@@ -22,6 +22,7 @@ fn forgets_to_unload(context: &Context) -> Outcome {
         if name == "-applied" {
             loaded.action(ActionCmd::Apply).needed_to("apply a payload")?;
         }
+        #[expect(clippy::mem_forget, reason = "the test is about what is left behind")]
         core::mem::forget(loaded);
     }
     Ok(())

@@ -231,7 +231,7 @@ pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
     needs_4_14(context)?;
     let with = |id: &str, text: &str| Ok(payload(context, id)?.metadata(text));
     let nothing = |payload: Payload| payload.hook(Hook::PostApply, code::ret());
-    let _first = load(context, "first", &nothing(with("1", "a=first")?))?;
+    let first = load(context, "first", &nothing(with("1", "a=first")?))?;
     let second = load(context, "second", &nothing(with("2", "b=second payload")?))?;
     let _third = load(context, "third", &nothing(payload(context, "3")?))?;
     let _fourth = load(context, "fourth", &nothing(with("4", "d=")?))?;
@@ -242,7 +242,7 @@ pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
     second.action(ActionCmd::Unload).must_be(Answer::SUCCESS)?;
     let rest = ["a=first\0", "", "d=\0"];
     expect("metadata of three", strings(metadata(context)?), rest.map(String::from).to_vec())?;
-    unload(context, &_first)
+    unload(context, &first)
 }
 
 /// Hooks write to the 32 bits at `target`, before anything was patched and afterwards. Should that

@@ -171,7 +171,7 @@ impl<'c> Session<'c> {
     ///
     /// # Errors
     /// A [`Stop::Error`] when something will not go.
-    pub fn remove_all(&self) -> Result<Vec<alloc::string::String>, Stop> {
+    pub fn remove_all(&self) -> Result<Vec<String>, Stop> {
         self.context.livepatch().remove_all()
     }
 }

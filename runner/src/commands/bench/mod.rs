@@ -18,25 +18,25 @@ use stopwatch::Stopwatch;
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::BenchArgs;
 use crate::image::{Image, TestMeta};
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::BootMode;
 use crate::machine::qemu::Qemu;
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::session::Session;
 use crate::machine::session::cpus;
 use crate::machine::snapshot::FromSnapshot;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::config::Hypervisor;
 use crate::plan::select::{Selected, Wanted};
-use crate::plan::spec::Machine;
+use crate::plan::spec::MachineSpec;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::results::event::{Listener, RunEvent};
 use crate::results::policy::Policy;
-use crate::xen::hypervisor::Ready;
+use crate::xen::hypervisor::XenUnderTest;
 
 /// The test that is as small as one of upstream's.
 const SMALL_TEST: &str = "example";
@@ -56,13 +56,13 @@ const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SU
 
 /// Runs the command.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let ready = on.obtain()?;
-    let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let jobs = args.jobs.unwrap_or_else(cpus);
     let suite = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let upstream = args.against.as_deref().map(upstream_image).transpose()?;
-    let bench = Bench { rig: &rig, ready: &ready, jobs, stop: &Stop::install()? };
+    let bench = Bench { rig: &rig, ready: &ready, jobs, stop: &StopSignal::install()? };
 
     let mut figures = Figures::new(&ready.provenance, &rig.version, cpus().get(), jobs.get());
     let mut worst = Exit::Success;
@@ -98,10 +98,10 @@ fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
 }
 
 struct Bench<'a> {
-    rig: &'a Rig,
-    ready: &'a Ready,
+    rig: &'a Testbed,
+    ready: &'a XenUnderTest,
     jobs: NonZeroUsize,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
 }
 
 impl Bench<'_> {
@@ -263,7 +263,7 @@ struct Way<'a> {
 
 /// A boot of the default machine.
 fn small_boot(environment: Environment, tests: &[Selected]) -> Boot<'_> {
-    let machine = Machine { vcpus: 1, ..Machine::default() };
+    let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
     Boot { xen: 0, environment, machine, tests: tests.iter().collect() }
 }
 

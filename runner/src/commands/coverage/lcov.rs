@@ -97,7 +97,7 @@ mod tests {
 
     use crate::commands::coverage::model::Covered;
     use crate::xen::symbols::code::Targets;
-    use crate::xen::symbols::{Function, Symbols};
+    use crate::xen::symbols::{XenFunction, XenSyms};
 
     /// The line of the function that follows.
     const START: u32 = line!() + 4;
@@ -118,7 +118,7 @@ mod tests {
         let symbol = elf.symbols().find(|s| s.name() == Ok("counted_by_the_lcov_test")).unwrap();
         let (address, size) = (symbol.address(), symbol.size());
         let text = elf.sections().find(|s| s.name() == Ok(".text")).unwrap();
-        let function = Function {
+        let function = XenFunction {
             name: "counted_by_the_lcov_test".into(),
             file: None,
             label: "counted_by_the_lcov_test".into(),
@@ -128,7 +128,7 @@ mod tests {
         };
 
         let symbols =
-            Symbols { build_id: Vec::new(), functions: vec![function], names: Vec::new() };
+            XenSyms { build_id: Vec::new(), functions: vec![function], names: Vec::new() };
         let mut covered = Covered::new(&symbols.functions[0], &Targets::of(&symbols)).unwrap();
         covered.counts[0] = 5;
         let coverage =

@@ -19,19 +19,19 @@ use model::Coverage;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::CoverageArgs;
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::plugin::{Counts, Plugin};
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::session::cpus;
 use crate::plan;
 use crate::report::without_files;
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let build = on.build(args.symbols.as_deref())?;
     let functions = build.functions(&args.functions.functions, args.functions.preset)?;
     let name = on.xen.name.clone();
@@ -39,7 +39,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     // What can't be written in the end is better refused in the beginning.
     let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &coverage)).transpose()?;
 
-    let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
 
@@ -50,7 +50,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
         plugin.prepare(dir, &addresses)
     };
     let backend = AsDom0 { prepare: &prepare, ..rig.dom0(&build.ready) };
-    let (stop, jobs) = (Stop::install()?, args.jobs.unwrap_or_else(cpus));
+    let (stop, jobs) = (StopSignal::install()?, args.jobs.unwrap_or_else(cpus));
     let logs = RunLogs::create(&rig.on.config.workspace.join("logs"), &stop)?;
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);

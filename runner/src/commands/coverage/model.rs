@@ -7,7 +7,7 @@ use iced_x86::Instruction;
 use crate::base::exit::Result;
 use crate::machine::plugin::Counts;
 use crate::xen::symbols::code::{self, Block, Targets};
-use crate::xen::symbols::{Build, Function, Symbols};
+use crate::xen::symbols::{Build, XenFunction, XenSyms};
 
 /// How much of something was executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl std::ops::Add for Share {
 #[derive(Debug)]
 pub struct Covered<'a> {
     /// Which.
-    pub function: &'a Function,
+    pub function: &'a XenFunction,
     /// Its code.
     pub instructions: Vec<Instruction>,
     /// How often each of those was executed.
@@ -53,7 +53,7 @@ pub struct Covered<'a> {
 
 impl<'a> Covered<'a> {
     /// Not executed yet.
-    pub fn new(function: &'a Function, targets: &Targets) -> Result<Covered<'a>> {
+    pub fn new(function: &'a XenFunction, targets: &Targets) -> Result<Covered<'a>> {
         let instructions = code::body(function, targets)?;
         let blocks = code::blocks(&instructions, targets);
         Ok(Covered { function, counts: vec![0; instructions.len()], instructions, blocks })
@@ -89,14 +89,14 @@ pub struct Coverage<'a> {
     /// Where it came from.
     pub provenance: &'a str,
     /// Its names.
-    pub symbols: &'a Symbols,
+    pub symbols: &'a XenSyms,
     /// The functions, by address.
     pub functions: Vec<Covered<'a>>,
 }
 
 impl<'a> Coverage<'a> {
     /// Nothing was executed yet.
-    pub fn new(xen: &'a str, build: &'a Build, functions: Vec<&'a Function>) -> Result<Self> {
+    pub fn new(xen: &'a str, build: &'a Build, functions: Vec<&'a XenFunction>) -> Result<Self> {
         let targets = Targets::of(&build.symbols);
         let covered = functions.into_iter().map(|function| Covered::new(function, &targets));
         let functions = covered.collect::<Result<_>>()?;

@@ -6,18 +6,18 @@ use std::path::Path;
 
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::DoctorArgs;
 use crate::judge::{TestReport, Verdict};
 use crate::machine::logs::RunLogs;
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::snapshot::FromSnapshot;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan;
 use crate::plan::config::Hypervisor;
 use crate::plan::select::{Selected, Wanted};
 use crate::results::event::{Listener, RunEvent};
-use crate::xen::hypervisor::{self, Cache, Ready};
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 
 /// The case of the image that looks at CR2.
 const PROBE: &str = "selftest/trap/page_fault_has_its_address";
@@ -32,14 +32,14 @@ pub struct Trial {
 
 /// Boots the first of the default Xens that is at hand.
 pub fn trial(args: &DoctorArgs) -> Result<Trial> {
-    let on = OneXen::first(args.places.config.as_deref(), is_at_hand)?;
+    let on = ChosenXen::first(args.places.config.as_deref(), is_at_hand)?;
     let name = on.xen.name.clone();
     let ready = on.obtain()?;
-    let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let words = [PROBE.to_owned()];
     let wanted = Wanted { words: &words, ..Wanted::default() };
     let tests = plan::choose(&rig.image, wanted, &[Environment::Pvh64])?;
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let dir = tempfile::tempdir().io("create a folder in", &std::env::temp_dir())?;
     let boot = |snapshot| boot(&rig, &ready, &tests, snapshot, dir.path(), &stop);
     let (snapshot, report) = match boot(SnapshotUse::Always) {
@@ -74,12 +74,12 @@ fn is_at_hand(xen: &Hypervisor, cache: &Cache) -> bool {
 
 /// One boot of one test, and what came of it.
 fn boot(
-    rig: &Rig,
-    ready: &Ready,
+    rig: &Testbed,
+    ready: &XenUnderTest,
     tests: &[Selected],
     snapshot: SnapshotUse,
     dir: &Path,
-    stop: &Stop,
+    stop: &StopSignal,
 ) -> Result<TestReport> {
     /// Hears of the test.
     struct Ear(Option<TestReport>);

@@ -20,7 +20,7 @@ use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
 use crate::base::plural::count;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::cli::{DomainBackend, HypercallArgs};
 use crate::image;
@@ -153,7 +153,7 @@ struct Campaign<'a> {
     backend: &'a Domains<'a>,
     expectations: Expectations,
     logs: RunLogs,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
     start: Instant,
     /// The number of the next domain's folder, those of second attempts among them.
     rounds: Cell<usize>,
@@ -200,7 +200,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
         xens = booted_xens(std::slice::from_ref(&xen), &cache)?;
     }
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let base = args.logs.clone().unwrap_or(config.workspace.join("logs"));
     let logs = RunLogs::create(&base, &stop)?;
     let source = if booting {
@@ -568,17 +568,11 @@ mod tests {
             elapsed: Duration::ZERO,
         };
         TestReport {
-            name: HYPERCALL_FUZZ.into(),
-            status: Status::Crash,
             cases: if reason.is_none() { vec![case] } else { Vec::new() },
             reasons: reason.map(str::to_owned).into_iter().collect(),
-            at_case: None,
-            diagnostics: Vec::new(),
-            backtrace: Vec::new(),
             xen_words: vec!["(XEN) words".into()],
             began: true,
-            cause: None,
-            elapsed: Duration::ZERO,
+            ..TestReport::new(HYPERCALL_FUZZ, Status::Crash)
         }
     }
 

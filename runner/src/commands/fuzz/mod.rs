@@ -19,14 +19,14 @@ use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::BootMode;
 use crate::machine::qemu::Invocation;
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::plan::Boot;
 use crate::plan::select::Selected;
 use crate::results::expect::{Expectations, Subject};
 use crate::xen::symbols::code::{Targets, blocks, body};
-use crate::xen::symbols::{Build, Function};
+use crate::xen::symbols::{Build, XenFunction};
 
-pub use crate::base::signals::Stop;
+pub use crate::base::signals::StopSignal;
 pub use crate::base::status::Status;
 pub use crate::judge::xen::{Vitals, Watch};
 pub use crate::machine::plugin::MAP;
@@ -76,7 +76,7 @@ pub struct Target {
     pub build: Build,
     /// Where the basic blocks of the chosen functions begin, rising.
     pub blocks: Vec<u64>,
-    rig: Rig,
+    rig: Testbed,
     plugin: Plugin,
     args: GuidedArgs,
     expectations: Expectations,
@@ -85,13 +85,14 @@ pub struct Target {
 impl Target {
     /// Gets everything that `args` name.
     pub fn of(args: &GuidedArgs) -> Result<Target> {
-        let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+        let on =
+            ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
         let build = on.build(args.symbols.as_deref())?;
         let blocks = starts(
             &build.functions(&args.functions.functions, args.functions.preset)?,
             &Targets::of(&build.symbols),
         )?;
-        let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+        let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
         let config = &rig.on.config;
         let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
         let expectations = Expectations::load(args.expect.as_deref(), config, &rig.image.tests)?;
@@ -151,7 +152,7 @@ impl Target {
 }
 
 /// Where the basic blocks of `functions` begin.
-fn starts(functions: &[&Function], targets: &Targets) -> Result<Vec<u64>> {
+fn starts(functions: &[&XenFunction], targets: &Targets) -> Result<Vec<u64>> {
     let mut starts = Vec::new();
     for function in functions {
         starts.extend(blocks(&body(function, targets)?, targets).iter().map(|block| block.address));

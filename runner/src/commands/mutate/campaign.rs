@@ -17,7 +17,7 @@ use super::journal::{Finding, Killer, Verdict};
 use super::sites::Site;
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::image::Image;
 use crate::judge::{Judge, TestReport, Verdict as CaseVerdict};
@@ -123,7 +123,7 @@ pub struct Campaign<'a> {
     /// Time for each test, instead of what the baseline says.
     pub timeout: Option<Duration>,
     /// Whether the user wants it to end.
-    pub stop: &'a Stop,
+    pub stop: &'a StopSignal,
 }
 
 impl Campaign<'_> {
@@ -285,7 +285,7 @@ mod tests {
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
     use crate::plan::select::Selected;
-    use crate::plan::spec::Machine;
+    use crate::plan::spec::MachineSpec;
     use crate::results::event::TestOutcome;
     use crate::results::expect::{Expectations, Subject};
 
@@ -297,17 +297,9 @@ mod tests {
             elapsed: Duration::ZERO,
         };
         TestReport {
-            name: "t".into(),
-            status,
             cases: cases.iter().map(case).collect(),
-            reasons: Vec::new(),
-            at_case: None,
-            diagnostics: Vec::new(),
-            backtrace: Vec::new(),
-            xen_words: Vec::new(),
             began: true,
-            cause: None,
-            elapsed: Duration::ZERO,
+            ..TestReport::new("t", status)
         }
     }
 
@@ -352,7 +344,7 @@ mod tests {
         let tests = ["a", "b", "c", "d"];
         let test = |name| TestMeta { cases: vec!["c".into()], ..TestMeta::named(name) };
         let tests = tests.map(test).map(Selected::from);
-        let machine = Machine::default;
+        let machine = MachineSpec::default;
         let boot = |environment, range: Range<usize>| Boot {
             xen: 0,
             environment,

@@ -21,20 +21,20 @@ use sites::Site;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::output::write_out;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::MutateArgs;
 use crate::machine::logs::RunLogs;
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::session::cpus;
 use crate::plan::{self, Boot};
 use crate::report::without_files;
 use crate::results::event::{Listener, RunEvent};
-use crate::xen::hypervisor::Ready;
+use crate::xen::hypervisor::XenUnderTest;
 use crate::xen::symbols::{self as xen_symbols, Build};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
-    let on = OneXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
     let build = on.build(args.symbols.as_deref())?;
     let mut sites = Vec::new();
     for function in build.functions(&args.functions.functions, args.functions.preset)? {
@@ -53,7 +53,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         return Ok(Exit::Success);
     }
 
-    let rig = Rig::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let measure = Measure {
         args,
@@ -61,7 +61,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         sites: &sites,
         boots: &rig.boots(&tests, &args.env),
         rig: &rig,
-        stop: &Stop::install()?,
+        stop: &StopSignal::install()?,
     };
     if args.only.is_some() { measure.one() } else { measure.all() }
 }
@@ -72,8 +72,8 @@ struct Measure<'a> {
     build: &'a Build,
     sites: &'a [Site<'a>],
     boots: &'a [Boot<'a>],
-    rig: &'a Rig,
-    stop: &'a Stop,
+    rig: &'a Testbed,
+    stop: &'a StopSignal,
 }
 
 impl Measure<'_> {
@@ -85,7 +85,7 @@ impl Measure<'_> {
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
         let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
-        let mutant = Ready::file(elf, what);
+        let mutant = XenUnderTest::file(elf, what);
         let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
         let exit = self.run(&mutant, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
@@ -180,7 +180,7 @@ impl Measure<'_> {
     /// The tests on Xen itself, or on a mutant.
     fn run(
         &self,
-        ready: &Ready,
+        ready: &XenUnderTest,
         logs: RunLogs,
         limit: Option<u64>,
         listener: &mut dyn Listener,

@@ -11,7 +11,7 @@ use super::sites::Site;
 use crate::base::exit::Result;
 use crate::base::plural::count;
 use crate::xen::symbols::code::{assembly, instructions};
-use crate::xen::symbols::{Function, Symbols};
+use crate::xen::symbols::{XenFunction, XenSyms};
 
 /// Instructions shown before a survivor: what it compares is mostly among them,
 const BEFORE: usize = 5;
@@ -81,7 +81,7 @@ fn clock(time: Duration) -> String {
 }
 
 /// The places where Xen would be broken, one line each.
-pub fn listing(symbols: &Symbols, sites: &[Site<'_>]) -> Result<String> {
+pub fn listing(symbols: &XenSyms, sites: &[Site<'_>]) -> Result<String> {
     let mut text = String::new();
     for site in sites {
         let instruction = instructions(site.function)?
@@ -98,7 +98,7 @@ pub fn listing(symbols: &Symbols, sites: &[Site<'_>]) -> Result<String> {
 ///
 /// `findings` are those of `sites` that are settled, by their address.
 pub fn summary(
-    symbols: &Symbols,
+    symbols: &XenSyms,
     sites: &[Site<'_>],
     findings: &BTreeMap<u64, Finding>,
     elapsed: Duration,
@@ -114,9 +114,9 @@ pub fn summary(
 }
 
 fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &Finding)]) -> String {
-    let mut functions: Vec<&Function> = sites.iter().map(|site| site.function).collect();
+    let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
-    let mut text = row("Function", ["sites", "killed", "survived"].map(String::from));
+    let mut text = row("XenFunction", ["sites", "killed", "survived"].map(String::from));
     let mut sums = [0; 3];
     for function in functions {
         let all = sites.iter().filter(|site| site.function == function).count();
@@ -161,7 +161,7 @@ fn killers(settled: &[(&Site<'_>, &Finding)]) -> String {
     text
 }
 
-fn survivors(symbols: &Symbols, settled: &[(&Site<'_>, &Finding)]) -> Result<String> {
+fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &Finding)]) -> Result<String> {
     let mut text = String::new();
     for (site, finding) in settled {
         let Verdict::Survived { differences } = &finding.verdict else { continue };

@@ -1,14 +1,14 @@
 //! The conditional branches of a function.
 
 use crate::base::exit::{Error, Result};
-use crate::xen::symbols::Function;
+use crate::xen::symbols::XenFunction;
 use crate::xen::symbols::code::instructions;
 
 /// A conditional branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site<'a> {
     /// The function that it is in.
-    pub function: &'a Function,
+    pub function: &'a XenFunction,
     /// Where the instruction begins.
     pub address: u64,
     /// Physical address of the byte that holds its condition.
@@ -26,7 +26,7 @@ impl Site<'_> {
 ///
 /// Only what is an instruction when one decodes from the function's start counts, so that no byte
 /// of an operand is taken for a branch.
-pub fn find(function: &Function) -> Result<Vec<Site<'_>>> {
+pub fn find(function: &XenFunction) -> Result<Vec<Site<'_>>> {
     let mut sites = Vec::new();
     for instruction in instructions(function)? {
         if instruction.is_jcc_short_or_near() {
@@ -56,8 +56,8 @@ pub fn by_name<'s, 'a>(sites: &'s [Site<'a>], wanted: &str) -> Result<&'s Site<'
 mod tests {
     use super::*;
 
-    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> Function {
-        Function {
+    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> XenFunction {
+        XenFunction {
             name: name.into(),
             file: file.map(str::to_owned),
             label: name.into(),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::verdict::{Observer, Replayed};
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::ReplayOn;
 use crate::image::stamp;
 use crate::judge::Event;
@@ -20,33 +20,33 @@ use crate::judge::console::Source;
 use crate::machine::boot::{self, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::BootLogs;
-use crate::machine::rig::{OneXen, Rig};
+use crate::machine::rig::{ChosenXen, Testbed};
 use crate::plan::select::Selected;
-use crate::xen::hypervisor::Ready;
+use crate::xen::hypervisor::XenUnderTest;
 
 /// Xen says what it does as INFO, which costs more than the call; what it dies of as WARNING.
 const QUIET: &str = "loglvl=warning guest_loglvl=error";
 
 /// A Xen and all that it takes to boot it.
-pub struct Machine {
-    rig: Rig,
-    ready: Ready,
+pub struct Replayer {
+    rig: Testbed,
+    ready: XenUnderTest,
     /// The image's content.
     image: Vec<u8>,
     test: Selected,
     environment: Environment,
     timeout: Option<Duration>,
-    stop: Stop,
+    stop: StopSignal,
     /// Where logs go; each boot's in a folder of its own.
     dir: TempDir,
     count: AtomicUsize,
 }
 
-impl Machine {
+impl Replayer {
     pub fn new(on: &ReplayOn) -> Result<Self> {
-        let one = OneXen::of(on.places.config.as_deref(), on.xen.as_deref(), on.fetch.look())?;
+        let one = ChosenXen::of(on.places.config.as_deref(), on.xen.as_deref(), on.fetch.look())?;
         let ready = one.obtain()?;
-        let mut rig = Rig::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
+        let mut rig = Testbed::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
         rig.qemu.mode = on.boot;
         rig.qemu.xen_cmdline = QUIET.into();
         let image = &rig.image;
@@ -58,7 +58,7 @@ impl Machine {
                 "the image {image} has no test {LIVEPATCH_REPLAY}; rebuild it with `make build`"
             ))
         })?;
-        let stop = Stop::install()?;
+        let stop = StopSignal::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for the boots' logs".into(),
             source,

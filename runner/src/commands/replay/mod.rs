@@ -20,7 +20,7 @@ use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
 use crate::cli::{MinimizeArgs, ReplayArgs};
-use machine::Machine;
+use machine::Replayer;
 use verdict::{Replayed, Verdict};
 
 /// The program in a guest's log: the reproducer, or what was performed; another text is itself one.
@@ -46,7 +46,7 @@ fn read(path: &Path) -> Result<Program> {
 /// Runs `replay`.
 pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     let program = read(&args.on.file)?;
-    let machine = Machine::new(&args.on)?;
+    let machine = Replayer::new(&args.on)?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     for round in 2..=args.times {
@@ -68,7 +68,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
 /// Runs `minimize`.
 pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let program = read(&args.on.file)?;
-    let machine = Machine::new(&args.on)?;
+    let machine = Replayer::new(&args.on)?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     if let Verdict::Agreement | Verdict::Error(_) = first.verdict {

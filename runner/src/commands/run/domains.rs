@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::{note, write_out};
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::{BackendKind, RunArgs};
 use crate::commands::run::{files, policy, report_on};
 use crate::image::{self, Role, TestMeta};
@@ -88,7 +88,7 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit> {
     let mut about = About::run_of(&image, &version)?;
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
     about.expectations = policy.expectations.clone();
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     let logs = RunLogs::create(&base, &stop)?;
     let backend = Domains::new(source(logs.dir()), &image, words)?;
     let time =

@@ -10,11 +10,11 @@ use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::note;
 use crate::base::output::write_out;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::cli::{BackendKind, FlakyResult, ReportArgs, RunArgs};
 use crate::image::{self, Image};
 use crate::machine::accel::Accel;
-use crate::machine::accel::{self, Oracle};
+use crate::machine::accel::{self, KvmProbe};
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::debug::Debug;
 use crate::machine::logs::RunLogs;
@@ -30,7 +30,7 @@ use crate::report::{self, Files, Form};
 use crate::results::expect::Expectations;
 use crate::results::policy::Policy;
 use crate::results::{About, seconds};
-use crate::xen::hypervisor::{self, Cache, Ready};
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Exit> {
@@ -94,13 +94,13 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     }
     let policy = policy(&args.reports, &config, &image)?;
     let version = qemu.probe()?;
-    let ready: Vec<Ready> = xens.iter().map(obtain).collect::<Result<_>>()?;
+    let ready: Vec<XenUnderTest> = xens.iter().map(obtain).collect::<Result<_>>()?;
     if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
         return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
     }
-    let stop = Stop::install()?;
+    let stop = StopSignal::install()?;
     if args.accel == Accel::Auto {
-        let oracle = Oracle { qemu: &qemu, version: &version, image: &image, cache: &cache };
+        let oracle = KvmProbe { qemu: &qemu, version: &version, image: &image, cache: &cache };
         qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
     }
     let xen_syms: Vec<Option<PathBuf>> = match debug {
@@ -204,7 +204,7 @@ pub fn files(args: &ReportArgs) -> Result<Files> {
 
 /// The xen-syms of `xen`, if the configuration has a file of the same build. Debian's has no line
 /// tables, and without them Xen's own words say as much.
-fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf> {
+fn with_lines(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option<PathBuf> {
     let origin = xen.symbols.as_ref().filter(|origin| matches!(origin, Origin::Path(_)))?;
     let syms = match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
         Ok(syms) => syms,
@@ -225,7 +225,7 @@ fn with_lines(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf>
 }
 
 /// The xen-syms of `xen`, for a debugger, which works without.
-fn find_symbols(xen: &Hypervisor, ready: &Ready, cache: &Cache) -> Option<PathBuf> {
+fn find_symbols(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option<PathBuf> {
     let origin = xen.symbols.as_ref()?;
     match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
         Ok(syms) => Some(syms.elf),
@@ -243,7 +243,7 @@ fn dry_run(
     image: &Image,
     mut qemu: Qemu,
     accel: Accel,
-    obtain: &dyn Fn(&Hypervisor) -> Result<Ready>,
+    obtain: &dyn Fn(&Hypervisor) -> Result<XenUnderTest>,
 ) -> Result<Exit> {
     let mut elves: Vec<PathBuf> = Vec::new();
     for xen in xens {
@@ -258,10 +258,10 @@ fn dry_run(
     }
     let mut text = String::new();
     if accel == Accel::Auto && elves.iter().all(|elf| elf.is_file()) {
-        let ready: Vec<Ready> =
-            elves.iter().map(|elf| Ready::file(elf.clone(), String::new())).collect();
+        let ready: Vec<XenUnderTest> =
+            elves.iter().map(|elf| XenUnderTest::file(elf.clone(), String::new())).collect();
         let version = qemu.probe()?;
-        let oracle = Oracle { qemu: &qemu, version: &version, image, cache };
+        let oracle = KvmProbe { qemu: &qemu, version: &version, image, cache };
         qemu.kvm = oracle.ask(boots, xens, &ready, None, &mut |text| eprintln!("note: {text}"))?;
     }
     for boot in boots {

@@ -11,18 +11,18 @@ use std::time::{Duration, SystemTime};
 use protocol::cmdline::TESTS;
 
 use super::dom0::Dom0;
-use super::dom0::machine::Machine;
+use super::dom0::machine::RunningDom0;
 use super::domain::Domain;
-use super::place::{Place, Remote};
-use super::site::{AgentRun, Site};
+use super::place::{HostShell, Remote};
+use super::site::{AgentRun, XenHost};
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::shell::quote;
-use crate::base::signals::Stop;
+use crate::base::signals::StopSignal;
 use crate::image::Image;
 use crate::image::stamp::stamp;
 use crate::image::without_debug_sections;
-use crate::machine::boot::{Carrier, Limits};
+use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::Kvm;
 use crate::machine::qemu::Qemu;
@@ -77,7 +77,7 @@ pub struct Domains<'a> {
     /// Further words for the guest.
     guest_cmdline: String,
     /// By index of the Xen.
-    sites: Vec<Mutex<Option<Arc<Site>>>>,
+    sites: Vec<Mutex<Option<Arc<XenHost>>>>,
     /// Starts the names of all our domains.
     prefix: String,
     domains: AtomicUsize,
@@ -101,7 +101,7 @@ impl<'a> Domains<'a> {
     }
 
     /// The site of this index, made ready if need be: for the first time, or because Xen died.
-    fn site(&self, xen: usize, stop: &Stop) -> Result<Arc<Site>> {
+    fn site(&self, xen: usize, stop: &StopSignal) -> Result<Arc<XenHost>> {
         let mut slot = self.sites[xen].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(site) = slot.as_ref()
             && site.is_alive()
@@ -111,23 +111,25 @@ impl<'a> Domains<'a> {
         // What is left of the old one goes first.
         *slot = None;
         let site = match &self.source {
-            Source::Given { remote: None, .. } => Site::open(Place::here()?, None, &self.image)?,
+            Source::Given { remote: None, .. } => {
+                XenHost::open(HostShell::here()?, None, &self.image)?
+            }
             Source::Given { remote: Some(remote), .. } => {
-                Site::open(Place::beyond(remote)?, None, &self.image)?
+                XenHost::open(HostShell::beyond(remote)?, None, &self.image)?
             }
             Source::Booted { qemu, xens, logs } => {
                 let BootedXen { name, elf, cmdline, dom0, .. } = &xens[xen];
                 let folder = new_folder(logs, &format!("dom0-{name}"))?;
-                let machine = Machine::start(qemu, (elf, cmdline), dom0, &folder, stop)?;
-                let place = Place::beyond(machine.remote())?;
-                Site::open(place, Some(machine), &self.image)?
+                let machine = RunningDom0::start(qemu, (elf, cmdline), dom0, &folder, stop)?;
+                let place = HostShell::beyond(machine.remote())?;
+                XenHost::open(place, Some(machine), &self.image)?
             }
         };
         Ok(Arc::clone(slot.insert(Arc::new(site))))
     }
 
     /// The domain for a boot. The image is copied for one that has to bear its command line.
-    fn domain(&self, boot: &Boot<'_>, site: &Site) -> Result<Domain> {
+    fn domain(&self, boot: &Boot<'_>, site: &XenHost) -> Result<Domain> {
         let number = self.domains.fetch_add(1, Ordering::Relaxed);
         let mut domain = self.domain_of(boot, number, site.image.clone());
         if boot.environment == Environment::Hvm64 {
@@ -196,7 +198,7 @@ impl<'a> Domains<'a> {
     /// Whether xl still works there. A host that is silent takes a minute to be given up.
     pub fn answers(&self, xen: usize) -> bool {
         let slot = self.sites[xen].lock().unwrap_or_else(PoisonError::into_inner);
-        let works = |site: &Arc<Site>| {
+        let works = |site: &Arc<XenHost>| {
             let listed = site.place.run("xl list");
             site.is_alive() && listed.is_ok_and(|output| output.status.success())
         };
@@ -252,7 +254,7 @@ impl Backend for Domains<'_> {
         &'s self,
         boot: &Boot<'_>,
         limits: &Limits<'_>,
-        stop: &Stop,
+        stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let site = self.site(boot.xen, stop)?;
@@ -275,7 +277,7 @@ impl Backend for Domains<'_> {
                 let times = boot.tests.iter().map(|test| (limits.test)(&test.name) + limits.boot);
                 let limit = times.sum::<Duration>() + limits.boot + SLACK;
                 let run = AgentRun::new(site, &domain, limit);
-                let carrier: Box<dyn Carrier> = Box::new(run);
+                let carrier: Box<dyn ConsoleProcess> = Box::new(run);
                 Ok((carrier, boot.judge()))
             }
         };

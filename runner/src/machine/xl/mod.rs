@@ -16,7 +16,7 @@ pub use place::Remote;
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
 use crate::plan::config::Hypervisor;
-use crate::xen::hypervisor::Ready;
+use crate::xen::hypervisor::XenUnderTest;
 use crate::xen::hypervisor::{self, Cache};
 
 /// The Xens with the dom0s that go with them.
@@ -29,7 +29,7 @@ pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>>
                 xen.name
             ))
         })?;
-        let Ready { elf, provenance, .. } = hypervisor::obtain(xen, cache, &mut note)?;
+        let XenUnderTest { elf, provenance, .. } = hypervisor::obtain(xen, cache, &mut note)?;
         let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
         let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
         Ok(BootedXen { name, elf, provenance, cmdline, dom0 })

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::Guarded;
+use crate::base::process::ChildGuard;
 use crate::base::shell::quote;
 
 /// Time for the folder to be removed, on a busy machine too: one that is gone keeps us waiting.
@@ -39,26 +39,26 @@ impl Remote {
 }
 
 /// A place with a folder of its own.
-pub struct Place {
+pub struct HostShell {
     /// Program and arguments before a line for the shell there.
     prefix: Vec<String>,
     folder: String,
     destination: Option<String>,
-    _keeper: Guarded,
-    _local: Option<Box<Place>>,
+    _keeper: ChildGuard,
+    _local: Option<Box<HostShell>>,
 }
 
-impl Place {
+impl HostShell {
     /// This machine.
-    pub fn here() -> Result<Place> {
+    pub fn here() -> Result<HostShell> {
         let prefix = ["sh", "-c"].map(String::from).to_vec();
-        Place::open(&prefix, prefix.clone(), None, None)
+        HostShell::open(&prefix, prefix.clone(), None, None)
     }
 
     /// The machine that ssh reaches.
-    pub fn beyond(remote: &Remote) -> Result<Place> {
+    pub fn beyond(remote: &Remote) -> Result<HostShell> {
         // For the socket, which wants a short path.
-        let local = Place::here()?;
+        let local = HostShell::here()?;
         // Only what asks no questions; a connection that died is noticed within a minute.
         let mut common = vec!["ssh".to_owned(), "-T".into()];
         for option in ["BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4"] {
@@ -76,21 +76,21 @@ impl Place {
         let master = with(&["-M", "-o", "ControlPersist=no", "-o", "ConnectTimeout=15"]);
         // Without its master it does not try a connection of its own.
         let session = with(&["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]);
-        Place::open(&master, session, Some(remote.destination.clone()), Some(local))
+        HostShell::open(&master, session, Some(remote.destination.clone()), Some(local))
     }
 
     fn open(
         keeper_prefix: &[String],
         prefix: Vec<String>,
         destination: Option<String>,
-        local: Option<Place>,
-    ) -> Result<Place> {
+        local: Option<HostShell>,
+    ) -> Result<HostShell> {
         let mut stderr = tempfile::tempfile().io("create a file in", &std::env::temp_dir())?;
         let mut command = Command::new(&keeper_prefix[0]);
         command.args(&keeper_prefix[1..]).arg(shell_words(KEEPER, destination.is_some()));
         let complaint = stderr.try_clone().io("copy", Path::new("a file handle"))?;
         command.stdout(Stdio::piped()).stderr(complaint);
-        let mut keeper = Guarded::spawn_tidy(&mut command, PATIENCE).map_err(|e| {
+        let mut keeper = ChildGuard::spawn_tidy(&mut command, PATIENCE).map_err(|e| {
             let hint = if destination.is_some() { "; install openssh-client" } else { "" };
             Error::Tool(format!("cannot run {}: {e}{hint}", keeper_prefix[0]))
         })?;
@@ -105,7 +105,7 @@ impl Place {
             let place = destination.as_deref().unwrap_or("this machine");
             return Err(Error::Tool(format!("cannot start a shell on {place}: {said}")));
         }
-        Ok(Place { prefix, folder, destination, _keeper: keeper, _local: local.map(Box::new) })
+        Ok(HostShell { prefix, folder, destination, _keeper: keeper, _local: local.map(Box::new) })
     }
 
     /// The folder there, which vanishes with this value.
@@ -157,7 +157,7 @@ impl Place {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let fault = |what: String| Error::Tool(format!("cannot write {path}: {what}"));
         let mut child =
-            Guarded::spawn_tidy(&mut command, PATIENCE).map_err(|e| fault(e.to_string()))?;
+            ChildGuard::spawn_tidy(&mut command, PATIENCE).map_err(|e| fault(e.to_string()))?;
         let sent = child.child().stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(bytes));
         let stderr = child.child().stderr.take();
         let said = stderr.map(std::io::read_to_string).and_then(std::result::Result::ok);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_place_comes_and_goes_with_its_folder() {
-        let place = Place::here().unwrap();
+        let place = HostShell::here().unwrap();
         let path = place.put("it's a file", b"two\nlines").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two\nlines");
         let output = place.run(&format!("cat {}", quote(&path))).unwrap();
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_said() {
-        let place = Place::here().unwrap();
+        let place = HostShell::here().unwrap();
         let error = place.put("no/such/folder", b"").unwrap_err().to_string();
         assert!(error.contains("no/such/folder") && error.contains("cannot"), "{error}");
     }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_machine_that_does_not_exist_is_named() {
         let remote = Remote { destination: "nobody@host.invalid".into(), options: Vec::new() };
-        let error = Place::beyond(&remote).err().unwrap().to_string();
+        let error = HostShell::beyond(&remote).err().unwrap().to_string();
         assert!(error.starts_with("cannot start a shell on nobody@host.invalid: "), "{error}");
         assert!(error.contains("host.invalid"), "{error}");
     }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capabilities::Capabilities;
-use super::dom0::machine::Machine;
+use super::dom0::machine::RunningDom0;
 use super::domain::Domain;
-use super::place::Place;
+use super::place::HostShell;
 use crate::base::exit::{Error, Result};
-use crate::base::process::Guarded;
+use crate::base::process::ChildGuard;
 use crate::base::shell::quote;
-use crate::machine::boot::{Carrier, describe};
+use crate::machine::boot::{ConsoleProcess, describe};
 
 /// Runs a domain, where xl is.
 const AGENT: &str = include_str!("agent.sh");
@@ -23,21 +23,21 @@ const AGENT: &str = include_str!("agent.sh");
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// See the module.
-pub struct Site {
+pub struct XenHost {
     /// Where.
-    pub place: Place,
+    pub place: HostShell,
     /// What it can run.
     pub capabilities: Capabilities,
     /// The image's path there.
     pub image: String,
     agent: String,
     /// The machine under it, if that is ours.
-    machine: Option<Machine>,
+    machine: Option<RunningDom0>,
 }
 
-impl Site {
+impl XenHost {
     /// Brings the agent and `image` to `place`, which is on `machine` if that is ours.
-    pub fn open(place: Place, machine: Option<Machine>, image: &[u8]) -> Result<Site> {
+    pub fn open(place: HostShell, machine: Option<RunningDom0>, image: &[u8]) -> Result<XenHost> {
         let output = place.run("xl info")?;
         let info = String::from_utf8_lossy(&output.stdout);
         let capabilities = Capabilities::parse(&info).ok_or_else(|| {
@@ -51,12 +51,12 @@ impl Site {
         })?;
         let agent = place.put("agent", AGENT.as_bytes())?;
         let image = place.put("xtf", image)?;
-        Ok(Site { place, capabilities, image, agent, machine })
+        Ok(XenHost { place, capabilities, image, agent, machine })
     }
 
     /// Whether domains can still run here.
     pub fn is_alive(&self) -> bool {
-        self.machine.as_ref().is_none_or(Machine::is_alive)
+        self.machine.as_ref().is_none_or(RunningDom0::is_alive)
     }
 
     /// Whether it vanishes with the runner, and all domains with it.
@@ -67,7 +67,7 @@ impl Site {
 
 /// The agent at work on a domain.
 pub struct AgentRun {
-    site: Arc<Site>,
+    site: Arc<XenHost>,
     /// The whole line for the shell there.
     line: String,
     /// What the machine's console had said before.
@@ -78,7 +78,7 @@ impl AgentRun {
     /// The agent on `domain`, for at most `limit`.
     ///
     /// The configuration travels with the command: through ssh, each errand takes its time.
-    pub fn new(site: Arc<Site>, domain: &Domain, limit: Duration) -> AgentRun {
+    pub fn new(site: Arc<XenHost>, domain: &Domain, limit: Duration) -> AgentRun {
         let file = format!("{}/{}.cfg", site.place.folder(), domain.name);
         let line = format!(
             "printf %s {} >{file} && exec sh {} {} {file} {}",
@@ -88,12 +88,12 @@ impl AgentRun {
             limit.as_secs(),
             file = quote(&file),
         );
-        let mark = site.machine.as_ref().map_or(0, Machine::mark);
+        let mark = site.machine.as_ref().map_or(0, RunningDom0::mark);
         AgentRun { site, line, mark }
     }
 }
 
-impl Carrier for AgentRun {
+impl ConsoleProcess for AgentRun {
     fn name(&self) -> &str {
         "xl"
     }
@@ -103,10 +103,10 @@ impl Carrier for AgentRun {
         words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
     }
 
-    fn start(&self, _: &Path, stderr: File) -> io::Result<Guarded> {
+    fn start(&self, _: &Path, stderr: File) -> io::Result<ChildGuard> {
         let mut command = self.site.place.command(&self.line);
         command.stdout(Stdio::piped()).stderr(stderr);
-        Guarded::spawn_tidy(&mut command, PATIENCE)
+        ChildGuard::spawn_tidy(&mut command, PATIENCE)
     }
 
     fn grace(&self) -> Duration {

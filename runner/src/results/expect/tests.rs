@@ -27,17 +27,9 @@ fn report(status: Status, cases: &[(&str, Verdict)]) -> TestReport {
         elapsed: Duration::ZERO,
     };
     TestReport {
-        name: "t".into(),
-        status,
         cases: cases.iter().map(case).collect(),
-        reasons: Vec::new(),
-        at_case: None,
-        diagnostics: Vec::new(),
-        backtrace: Vec::new(),
-        xen_words: Vec::new(),
         began: true,
-        cause: None,
-        elapsed: Duration::ZERO,
+        ..TestReport::new("t", status)
     }
 }
 

@@ -143,14 +143,18 @@ pub fn get<const N: usize>(
         let packages = record.packages.clone();
         Ok((record, Found { paths, provenance, packages }))
     };
-    let usable = known();
-    if let Ok((record, found)) = &usable {
-        if !record.is_due(Looked::read(cache, suite), cache.look(), now()) {
-            if let (Some((_, why)), Look::Daily) = (&record.failure, cache.look()) {
-                note(&not_known(title, &record.versions(), why));
-            }
-            return Ok(found.clone());
+    let is_settled = |record: &Record, note: &mut dyn FnMut(&str)| {
+        let settled = !record.is_due(Looked::read(cache, suite), cache.look(), now());
+        if let (true, Some((_, why)), Look::Daily) = (settled, &record.failure, cache.look()) {
+            note(&not_known(title, &record.versions(), why));
         }
+        settled
+    };
+    let usable = known();
+    if let Ok((record, found)) = &usable
+        && is_settled(record, note)
+    {
+        return Ok(found.clone());
     }
     if let (Err(why), Look::Never) = (&usable, cache.look()) {
         return Err(offline(why));
@@ -167,8 +171,8 @@ pub fn get<const N: usize>(
     };
     // Another runner may have looked while this one waited.
     let usable = known();
-    if let (Ok((record, found)), Look::Daily) = (&usable, cache.look())
-        && !record.is_due(Looked::read(cache, suite), Look::Daily, now())
+    if let Ok((record, found)) = &usable
+        && is_settled(record, note)
     {
         return Ok(found.clone());
     }
@@ -180,7 +184,8 @@ pub fn get<const N: usize>(
             let why = briefly(&error);
             note(&not_known(title, &record.versions(), &why));
             record.failure = Some((now(), why));
-            cache.write_record(&Record::path(cache, key), &record)?;
+            // What can't be written, be it for a full disk, is tried again all the sooner.
+            let _ = cache.write_record(&Record::path(cache, key), &record);
             Ok(found)
         }
     }

@@ -29,7 +29,7 @@ const DEB: &[u8] = b"!<arch>\n";
 
 /// A Xen that is ready to boot, or its symbols.
 #[derive(Clone, Debug)]
-pub struct Ready {
+pub struct XenUnderTest {
     /// Absolute path of the ELF file.
     pub elf: PathBuf,
     /// Where it came from, for people.
@@ -38,16 +38,16 @@ pub struct Ready {
     pub version: Option<String>,
 }
 
-impl Ready {
+impl XenUnderTest {
     /// A file that is no package of Debian's.
-    pub fn file(elf: PathBuf, provenance: String) -> Ready {
-        Ready { elf, provenance, version: None }
+    pub fn file(elf: PathBuf, provenance: String) -> XenUnderTest {
+        XenUnderTest { elf, provenance, version: None }
     }
 }
 
 /// Gets `xen` ready, from the cache where possible. `note` hears what takes time, and what may not
 /// be current.
-pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
+pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
     let package = match &xen.origin {
         Origin::Debian(package) => package,
         Origin::Path(path) => return from_path(path, cache, note),
@@ -62,17 +62,17 @@ pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Re
         Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir)?])
     })?;
     let Found { paths: [elf], provenance, packages } = found;
-    Ok(Ready { elf, provenance, version: Some(packages[0].version.clone()) })
+    Ok(XenUnderTest { elf, provenance, version: Some(packages[0].version.clone()) })
 }
 
 /// Gets a xen-syms that goes with `xen`, from the cache where possible. `note` hears what takes
 /// time.
 pub fn obtain_symbols(
     origin: &Origin,
-    xen: &Ready,
+    xen: &XenUnderTest,
     cache: &Cache,
     note: &mut dyn FnMut(&str),
-) -> Result<Ready> {
+) -> Result<XenUnderTest> {
     match (origin, &xen.version) {
         (Origin::Debian(package), Some(version)) => {
             // Symbols of another version are of no use, be they newer.
@@ -81,7 +81,7 @@ pub fn obtain_symbols(
             let key = debian::cache_key(package)?;
             let (elf, provenance) =
                 fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
-            Ok(Ready { elf, provenance, version: Some(wanted.version) })
+            Ok(XenUnderTest { elf, provenance, version: Some(wanted.version) })
         }
         (Origin::Debian(package), None) => Err(Error::Usage(format!(
             "the package {} has symbols for a Xen of Debian's, not for {}",
@@ -93,7 +93,7 @@ pub fn obtain_symbols(
             let provenance = path.display().to_string();
             let bytes = fs::read(&path).io("read", &path)?;
             if !bytes.starts_with(DEB) {
-                return Ok(Ready::file(path, provenance));
+                return Ok(XenUnderTest::file(path, provenance));
             }
             let key = format!("symbols-{}", sha256(&bytes));
             cache.get_or_make(&key, note, |dir, _| {
@@ -134,14 +134,14 @@ pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
     }
 }
 
-fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<Ready> {
+fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
     let path = find_in(path)?;
     let path = path.canonicalize().io("resolve", &path)?;
     let provenance = path.display().to_string();
     let bytes = fs::read(&path).io("read", &path)?;
     if bytes.starts_with(b"\x7fELF") {
         check_bootable(&bytes).map_err(|why| bad_file(&path, &why))?;
-        return Ok(Ready::file(path, provenance));
+        return Ok(XenUnderTest::file(path, provenance));
     }
     let key = format!("file-{}", sha256(&bytes));
     cache.get_or_make(&key, note, |dir, _| {

@@ -8,14 +8,14 @@ use iced_x86::{
     SymbolResolver, SymbolResult,
 };
 
-use super::files::{Function, Symbols};
+use super::files::{XenFunction, XenSyms};
 use crate::base::exit::{Error, Result};
 
 /// The instructions of `function`.
 ///
 /// Whatever of them is [invalid](Instruction::is_invalid) is a UDB; other code that is none is an
 /// error.
-pub fn instructions(function: &Function) -> Result<Vec<Instruction>> {
+pub fn instructions(function: &XenFunction) -> Result<Vec<Instruction>> {
     let mut instructions = Vec::new();
     let (mut code, mut address) = (function.code.as_slice(), function.address);
     while !code.is_empty() {
@@ -60,7 +60,7 @@ pub struct Targets(BTreeSet<u64>);
 
 impl Targets {
     /// Those of `symbols`; of a function that can't be decoded, nothing is known.
-    pub fn of(symbols: &Symbols) -> Targets {
+    pub fn of(symbols: &XenSyms) -> Targets {
         let functions = symbols.functions.iter().filter_map(|function| instructions(function).ok());
         let branches = functions.flatten().filter(|instruction| !goes_on(instruction));
         let direct = branches.filter(|branch| branch.op0_kind() == OpKind::NearBranch64);
@@ -74,7 +74,7 @@ impl Targets {
 
 /// The instructions of `function` without those that only fill up space: basic blocks of nothing
 /// but NOPs, to which no branch leads.
-pub fn body(function: &Function, targets: &Targets) -> Result<Vec<Instruction>> {
+pub fn body(function: &XenFunction, targets: &Targets) -> Result<Vec<Instruction>> {
     let all = instructions(function)?;
     let fills = |instruction: &Instruction| {
         // An INT3 stops processors that speculate past a return.
@@ -127,7 +127,7 @@ fn goes_on(instruction: &Instruction) -> bool {
 }
 
 /// The instruction, one of [`instructions`], in words.
-pub fn assembly(symbols: &Symbols, instruction: &Instruction) -> String {
+pub fn assembly(symbols: &XenSyms, instruction: &Instruction) -> String {
     if instruction.is_invalid() {
         return "udb".into();
     }
@@ -159,8 +159,8 @@ pub fn assembly(symbols: &Symbols, instruction: &Instruction) -> String {
 mod tests {
     use super::*;
 
-    fn function(address: u64, code: &[&[u8]]) -> Function {
-        Function {
+    fn function(address: u64, code: &[&[u8]]) -> XenFunction {
+        XenFunction {
             name: "f".into(),
             file: None,
             label: "f".into(),
@@ -170,12 +170,12 @@ mod tests {
         }
     }
 
-    fn symbols(functions: Vec<Function>) -> Symbols {
-        Symbols { build_id: Vec::new(), functions, names: Vec::new() }
+    fn symbols(functions: Vec<XenFunction>) -> XenSyms {
+        XenSyms { build_id: Vec::new(), functions, names: Vec::new() }
     }
 
     /// The blocks of the first of `functions`.
-    fn shape(functions: Vec<Function>) -> Vec<(u64, Range<usize>)> {
+    fn shape(functions: Vec<XenFunction>) -> Vec<(u64, Range<usize>)> {
         let symbols = symbols(functions);
         let (function, targets) = (&symbols.functions[0], Targets::of(&symbols));
         let body = body(function, &targets).unwrap();

@@ -16,7 +16,7 @@ type Parsed<T> = std::result::Result<T, String>;
 
 /// A function of Xen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Function {
+pub struct XenFunction {
     /// Its symbol.
     pub name: String,
     /// The source file of a static one, as the symbol table has it.
@@ -31,7 +31,7 @@ pub struct Function {
     pub code: Vec<u8>,
 }
 
-impl Function {
+impl XenFunction {
     /// The name that tells statics of the same name apart.
     pub fn full_name(&self) -> String {
         match &self.file {
@@ -43,11 +43,11 @@ impl Function {
 
 /// What xen-syms says.
 #[derive(Debug)]
-pub struct Symbols {
+pub struct XenSyms {
     /// Identifies the build.
     pub build_id: Vec<u8>,
     /// All functions, by address.
-    pub functions: Vec<Function>,
+    pub functions: Vec<XenFunction>,
     /// All functions and variables, by address.
     pub names: Vec<Name>,
 }
@@ -63,14 +63,14 @@ pub struct Name {
     pub name: String,
 }
 
-impl Symbols {
+impl XenSyms {
     /// Reads a xen-syms.
-    pub fn parse(bytes: &[u8]) -> Parsed<Symbols> {
+    pub fn parse(bytes: &[u8]) -> Parsed<XenSyms> {
         let elf = ElfFile64::<Endianness>::parse(bytes)
             .map_err(|e| format!("is no 64-bit ELF file: {e}; is this a xen-syms?"))?;
         let build_id = build_id(&elf)?;
         let segments = Segment::of(&elf);
-        let mut functions: Vec<Function> = Vec::new();
+        let mut functions: Vec<XenFunction> = Vec::new();
         let mut names: Vec<Name> = Vec::new();
         // Statics follow the name of their source file; globals come after all of them.
         let mut file = None;
@@ -91,7 +91,7 @@ impl Symbols {
                     let (physical, range) = place.ok_or_else(|| {
                         format!("has no code of the function {} at {address:#x}", name())
                     })?;
-                    functions.push(Function {
+                    functions.push(XenFunction {
                         name: name().into_owned(),
                         file: file.clone().filter(|_| symbol.is_local()),
                         label: name().into_owned(),
@@ -115,7 +115,7 @@ impl Symbols {
             function.label = function.full_name();
         }
         names.sort_by_key(|name| name.address);
-        Ok(Symbols { build_id, functions, names })
+        Ok(XenSyms { build_id, functions, names })
     }
 
     /// `address` as `name+offset`, if it is in something that has a name.
@@ -158,7 +158,7 @@ impl BootXen {
     }
 
     /// Checks that `symbols` are of this build.
-    pub fn check_build(&self, symbols: &Symbols) -> Parsed<()> {
+    pub fn check_build(&self, symbols: &XenSyms) -> Parsed<()> {
         if self.build_id == symbols.build_id {
             return Ok(());
         }
@@ -168,12 +168,12 @@ impl BootXen {
     }
 
     /// Checks that the code of `function` is where it is thought to be.
-    pub fn check_code(&self, function: &Function) -> Parsed<()> {
+    pub fn check_code(&self, function: &XenFunction) -> Parsed<()> {
         let range = self.range(function.physical, function.code.len() as u64);
         if range.is_some_and(|range| self.bytes[range] == function.code) {
             return Ok(());
         }
-        let Function { name, physical, .. } = function;
+        let XenFunction { name, physical, .. } = function;
         Err(format!("does not hold the code of {name} at the physical address {physical:#x}"))
     }
 
@@ -253,16 +253,16 @@ mod tests {
         ("local", Some("common/b.c"), &[0xc3]),
     ];
 
-    fn build() -> (BootXen, Symbols) {
+    fn build() -> (BootXen, XenSyms) {
         let boot = BootXen::parse(xen_build::boot(1, &FUNCTIONS)).unwrap();
-        (boot, Symbols::parse(&xen_build::syms(1, &FUNCTIONS)).unwrap())
+        (boot, XenSyms::parse(&xen_build::syms(1, &FUNCTIONS)).unwrap())
     }
 
     #[test]
     fn functions_are_found_in_both_files() {
         let (boot, symbols) = build();
         assert_eq!(boot.check_build(&symbols), Ok(()));
-        let full: Vec<String> = symbols.functions.iter().map(Function::full_name).collect();
+        let full: Vec<String> = symbols.functions.iter().map(XenFunction::full_name).collect();
         assert_eq!(full, ["common/a.c#local", "global", "common/b.c#other", "common/b.c#local"]);
         let labels = symbols.functions.iter().map(|function| function.label.as_str());
         assert!(labels.eq(["common/a.c#local", "global", "other", "common/b.c#local"]));
@@ -311,7 +311,7 @@ mod tests {
             (xen_build::syms(1, &[]), "no function symbols"),
             (b"text".to_vec(), "64-bit ELF"),
         ] {
-            assert!(Symbols::parse(&bytes).unwrap_err().contains(why), "{why}");
+            assert!(XenSyms::parse(&bytes).unwrap_err().contains(why), "{why}");
         }
         let mut cut = xen_build::boot(1, &FUNCTIONS);
         cut.truncate(BOOT_CONTENT + 2 * STRIDE + 1);

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::files::{Function, Symbols};
+use super::files::{XenFunction, XenSyms};
 use crate::base::exit::{Error, Result};
 use crate::base::pattern::Pattern;
 
@@ -15,10 +15,10 @@ pub enum Preset {
 
 /// The functions that fit one of `patterns`, or without any those of `preset`.
 pub fn chosen<'a>(
-    symbols: &'a Symbols,
+    symbols: &'a XenSyms,
     patterns: &[String],
     preset: Preset,
-) -> Result<Vec<&'a Function>> {
+) -> Result<Vec<&'a XenFunction>> {
     if patterns.is_empty() { of_preset(symbols, preset) } else { matching(symbols, patterns) }
 }
 
@@ -70,7 +70,7 @@ fn globals(preset: Preset) -> &'static [&'static str] {
 }
 
 /// The functions of a preset that this Xen has.
-fn of_preset(symbols: &Symbols, preset: Preset) -> Result<Vec<&Function>> {
+fn of_preset(symbols: &XenSyms, preset: Preset) -> Result<Vec<&XenFunction>> {
     let chosen = distinct(symbols, |function| match &function.file {
         Some(file) => files(preset).contains(&file.rsplit('/').next().unwrap_or(file)),
         None => globals(preset).contains(&function.name.as_str()),
@@ -84,8 +84,8 @@ fn of_preset(symbols: &Symbols, preset: Preset) -> Result<Vec<&Function>> {
 }
 
 /// The functions that match one of the patterns, by name or by FILE#NAME.
-fn matching<'a>(symbols: &'a Symbols, texts: &[String]) -> Result<Vec<&'a Function>> {
-    let matches = |pattern: &Pattern, function: &Function| {
+fn matching<'a>(symbols: &'a XenSyms, texts: &[String]) -> Result<Vec<&'a XenFunction>> {
+    let matches = |pattern: &Pattern, function: &XenFunction| {
         pattern.matches(&function.name) || pattern.matches(&function.full_name())
     };
     let mut patterns = Vec::new();
@@ -103,8 +103,8 @@ fn matching<'a>(symbols: &'a Symbols, texts: &[String]) -> Result<Vec<&'a Functi
 }
 
 /// The chosen functions by address; of several names of the same code, one.
-fn distinct(symbols: &Symbols, chosen: impl Fn(&Function) -> bool) -> Vec<&Function> {
-    let mut functions: Vec<&Function> =
+fn distinct(symbols: &XenSyms, chosen: impl Fn(&XenFunction) -> bool) -> Vec<&XenFunction> {
+    let mut functions: Vec<&XenFunction> =
         symbols.functions.iter().filter(|function| chosen(function)).collect();
     functions.dedup_by_key(|function| function.address);
     functions
@@ -114,8 +114,8 @@ fn distinct(symbols: &Symbols, chosen: impl Fn(&Function) -> bool) -> Vec<&Funct
 mod tests {
     use super::*;
 
-    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> Function {
-        Function {
+    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> XenFunction {
+        XenFunction {
             name: name.into(),
             file: file.map(str::to_owned),
             label: name.into(),
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn choice_of_functions() {
-        let symbols = Symbols {
+        let symbols = XenSyms {
             build_id: Vec::new(),
             names: Vec::new(),
             functions: vec![
@@ -139,7 +139,7 @@ mod tests {
                 function("setup", Some("livepatch_elf.c"), 0x2040, &[0xc3]),
             ],
         };
-        let names = |chosen: Vec<&Function>| {
+        let names = |chosen: Vec<&XenFunction>| {
             chosen.iter().map(|f| f.full_name()).collect::<Vec<_>>().join(" ")
         };
         let patterns = |patterns: &[&str]| {

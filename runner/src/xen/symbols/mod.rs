@@ -13,24 +13,24 @@ pub(crate) mod xen_build;
 use std::fs;
 use std::path::Path;
 
-pub use files::{BootXen, Function, Symbols};
+pub use files::{BootXen, XenFunction, XenSyms};
 pub use functions::Preset;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::plan::config::{Hypervisor, Origin};
-use crate::xen::hypervisor::{self, Cache, Ready};
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 
 /// A Xen and its xen-syms, known to belong together.
 #[derive(Debug)]
 pub struct Build {
     /// The Xen that boots.
-    pub ready: Ready,
+    pub ready: XenUnderTest,
     /// Its content.
     pub binary: BootXen,
     /// The xen-syms.
-    pub syms: Ready,
+    pub syms: XenUnderTest,
     /// What it says.
-    pub symbols: Symbols,
+    pub symbols: XenSyms,
 }
 
 impl Build {
@@ -50,10 +50,10 @@ impl Build {
         })?;
         let syms = hypervisor::obtain_symbols(&origin, &ready, cache, &mut note)?;
         let bytes = |path: &Path| fs::read(path).io("read", path);
-        let symbols = Symbols::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
+        let symbols = XenSyms::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
         let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
         binary.check_build(&symbols).map_err(|why| {
-            let Ready { elf, provenance, .. } = &syms;
+            let XenUnderTest { elf, provenance, .. } = &syms;
             let why = format!(
                 "{why}, {provenance}; Xen and its symbols must be of one version: remove the older \
                  one from the cache ({})",
@@ -65,7 +65,7 @@ impl Build {
     }
 
     /// The functions that the user chose, whose code is known to be in the Xen that boots.
-    pub fn functions(&self, patterns: &[String], preset: Preset) -> Result<Vec<&Function>> {
+    pub fn functions(&self, patterns: &[String], preset: Preset) -> Result<Vec<&XenFunction>> {
         let functions = functions::chosen(&self.symbols, patterns, preset)?;
         for function in &functions {
             self.binary.check_code(function).map_err(|why| in_file(&self.ready.elf, &why))?;

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use super::Dom0;
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::process::{Guarded, Tool};
-use crate::base::signals::Stop;
+use crate::base::process::{ChildGuard, Tool};
+use crate::base::signals::StopSignal;
 use crate::machine::logs::XEN_LINK;
 use crate::machine::qemu::Kvm;
 use crate::machine::qemu::{Invocation, Qemu};
-use crate::machine::xl::place::{Place, Remote};
+use crate::machine::xl::place::{HostShell, Remote};
 use crate::plan::spec::join;
 
 /// Names of the links in the machine's folder.
@@ -43,13 +43,13 @@ const TRIES: usize = 3;
 const QUOTED: usize = 12;
 
 /// A running machine, which ends with this value.
-pub struct Machine {
-    qemu: Guarded,
+pub struct RunningDom0 {
+    qemu: ChildGuard,
     console: Arc<Console>,
     reader: Option<JoinHandle<()>>,
     remote: Remote,
     /// The key that lets the runner in.
-    keys: Option<Place>,
+    keys: Option<HostShell>,
 }
 
 /// What came over the serial line so far, and whether that was all.
@@ -87,15 +87,15 @@ pub fn invocation(qemu: &Qemu, xen_cmdline: &String, key: &str, port: u16) -> In
     Invocation { program: qemu.binary.clone(), args, xen_cmdline }
 }
 
-impl Machine {
+impl RunningDom0 {
     /// Starts the machine in the new folder `dir` and waits for its toolstack.
     pub fn start(
         qemu: &Qemu,
         (xen, xen_cmdline): (&Path, &String),
         dom0: &Dom0,
         dir: &Path,
-        stop: &Stop,
-    ) -> Result<Machine> {
+        stop: &StopSignal,
+    ) -> Result<RunningDom0> {
         fs::create_dir_all(dir).io("create", dir)?;
         let links =
             [(xen, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
@@ -107,7 +107,7 @@ impl Machine {
         let mut machine = loop {
             let port = free_port()?;
             let command = invocation(qemu, xen_cmdline, &public, port);
-            let machine = Machine::power_on(&command, &keys, port, dir)?;
+            let machine = RunningDom0::power_on(&command, &keys, port, dir)?;
             tries -= 1;
             match machine.wait_until_ready(dir, stop) {
                 Ok(()) => break machine,
@@ -119,7 +119,12 @@ impl Machine {
         Ok(machine)
     }
 
-    fn power_on(invocation: &Invocation, keys: &Place, port: u16, dir: &Path) -> Result<Machine> {
+    fn power_on(
+        invocation: &Invocation,
+        keys: &HostShell,
+        port: u16,
+        dir: &Path,
+    ) -> Result<RunningDom0> {
         let create = |name: &str| {
             let path = dir.join(name);
             File::create(&path).io("create", &path)
@@ -136,7 +141,7 @@ impl Machine {
         let heard = Arc::clone(&console);
         // QEMU dies with the thread that starts it: this one stays to the end.
         let reader = thread::spawn(move || {
-            let spawned = Guarded::spawn(&mut command);
+            let spawned = ChildGuard::spawn(&mut command);
             let stdout = match spawned {
                 Ok(mut qemu) => {
                     let stdout = qemu.child().stdout.take();
@@ -168,10 +173,10 @@ impl Machine {
         let config = key.with_file_name("config");
         fs::write(&config, ssh_config(port, &key)).io("write", &config)?;
         let remote = Remote::of(ALIAS, Some(&config));
-        Ok(Machine { qemu, console, reader: Some(reader), remote, keys: None })
+        Ok(RunningDom0 { qemu, console, reader: Some(reader), remote, keys: None })
     }
 
-    fn wait_until_ready(&self, dir: &Path, stop: &Stop) -> Result<()> {
+    fn wait_until_ready(&self, dir: &Path, stop: &StopSignal) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.console.lock();
         let why = loop {
@@ -225,7 +230,7 @@ impl Machine {
         !self.console.lock().1
     }
 
-    /// How much the serial line has said, for [`Machine::xen_since`].
+    /// How much the serial line has said, for [`RunningDom0::xen_since`].
     pub fn mark(&self) -> usize {
         self.console.lock().0.len()
     }
@@ -247,7 +252,7 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for RunningDom0 {
     fn drop(&mut self) {
         self.qemu.stop();
         if let Some(reader) = self.reader.take() {
@@ -257,8 +262,8 @@ impl Drop for Machine {
 }
 
 /// A key pair for one machine, and the public one as the word behind `ssh-ed25519`.
-fn make_key() -> Result<(Place, String)> {
-    let place = Place::here()?;
+fn make_key() -> Result<(HostShell, String)> {
+    let place = HostShell::here()?;
     let path = key_of(&place);
     let arguments = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"];
     Tool::new("ssh-keygen")
@@ -273,7 +278,7 @@ fn make_key() -> Result<(Place, String)> {
 }
 
 /// Where a private key is.
-fn key_of(place: &Place) -> PathBuf {
+fn key_of(place: &HostShell) -> PathBuf {
     Path::new(place.folder()).join("key")
 }
 
