@@ -331,7 +331,7 @@ fn the_doctor_finds_what_is_missing() {
     assert!(out.stdout.contains("     ok QEMU     QEMU emulator version 99.0 (fake)\n"), "{out:?}");
     assert!(out.stdout.contains("with 3 tests\n     ok Xens     fake available\n"), "{out:?}");
     assert!(out.stdout.contains("   note plugin   "), "{out:?}");
-    let why = "   note boot     not tried: nothing matches";
+    let why = "   note boot     not tried: there is no test `selftest/";
     assert!(out.stdout.contains(why), "{out:?}");
     assert!(!out.stdout.contains("MISSING"), "{out:?}");
 

@@ -356,7 +356,7 @@ fn a_debugger_gets_one_boot_and_the_command_shows_it() {
     );
     let out = world.run(&["run", "--gdb", "--dry-run"], "print", "good.log");
     let words = "-monitor 'unix:monitor.sock,server=on,wait=off' \
-                 -gdb 'unix:gdb.sock,server=on,wait=off' -S ";
+                 -qmp 'unix:qmp.sock,server=on,wait=off' -gdb 'unix:gdb.sock,server=on,wait=off' -S ";
     assert!(out.stdout.contains(words), "{out:?}");
 }
 
@@ -365,7 +365,7 @@ fn usage_errors() {
     let world = World::new();
     for (args, why) in [
         (&["run", "--frob"][..], "unexpected argument '--frob'"),
-        (&["run", "--xen", "9.9"], "no Xen `9.9`"),
+        (&["run", "--xen", "9.9"], "unknown Xen `9.9`"),
         (&["run", "--env", "hvm"], "possible values: pv64, pvh64, hvm64"),
         (&["run", "--env", "hvm64"], "runs the image as dom0; use --backend qemu-xl"),
         (&["run", "--host", "root@box"], "--host needs --backend xl"),

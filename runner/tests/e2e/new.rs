@@ -49,9 +49,9 @@ fn what_is_there_stays() {
     unchanged(&["mine"], 74, "tests/src/mine.rs: File exists");
     assert_eq!(fs::read_to_string(world.path("tests/src/mine.rs")).unwrap(), "mine");
     fs::create_dir(world.path("tests/src/ours")).unwrap();
-    unchanged(&["ours"], 64, "there is a ");
+    unchanged(&["ours"], 64, "tests/src/ours exists already");
     unchanged(&["example"], 64, "the module example exists already");
-    unchanged(&["Bad_Name"], 64, "lower case words");
+    unchanged(&["Bad_Name"], 64, "lower-case words");
     unchanged(&["functional"], 64, "a category or an environment");
     unchanged(&["fine", "--title", "a \"quote\""], 64, "printable ASCII");
     unchanged(&["fine", "--category", "fun"], 64, "possible values: functional");
