@@ -14,7 +14,7 @@ use xtf_runner::base::exit::Result;
 use xtf_runner::commands::fuzz::{Target, Words};
 
 use crate::findings::Findings;
-use crate::machine::{Machine, Outcome, Spares};
+use crate::machine::{Instance, Outcome, Spares};
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
 const TIME: Duration = Duration::from_secs(3);
@@ -33,7 +33,7 @@ pub fn blocks(count: usize) -> Counted {
 
 /// See the module.
 pub struct Xen<'t> {
-    machine: Machine,
+    machine: Instance,
     spares: Spares,
     observers: Observed,
     /// What was found.

@@ -47,7 +47,7 @@ pub enum Outcome {
 }
 
 /// Machines that are ready before they are needed.
-pub struct Spares(Receiver<Result<Machine>>);
+pub struct Spares(Receiver<Result<Instance>>);
 
 impl Spares {
     /// Boots one after the other, as they are taken.
@@ -55,12 +55,12 @@ impl Spares {
         // A machine dies with the thread that booted it, so this one never ends.
         let (sender, spares) = sync_channel(0);
         let target = Arc::clone(target);
-        thread::spawn(move || while sender.send(Machine::boot(&target, words)).is_ok() {});
+        thread::spawn(move || while sender.send(Instance::boot(&target, words)).is_ok() {});
         Spares(spares)
     }
 
     /// The next one.
-    pub fn take(&self) -> Result<Machine> {
+    pub fn take(&self) -> Result<Instance> {
         let gone = |_| Error::Tool("the thread that boots machines has ended".into());
         self.0.recv().map_err(gone)?
     }
@@ -88,7 +88,7 @@ struct Said {
 }
 
 /// See the module.
-pub struct MachineSpec {
+pub struct Instance {
     // Dropped first: QEMU ends before its files do.
     _qemu: ChildGuard,
     mailbox: Mailbox,
@@ -97,9 +97,9 @@ pub struct MachineSpec {
     _dir: TempDir,
 }
 
-impl Replayer {
+impl Instance {
     /// Boots, up to the guest's first call.
-    pub fn boot(target: &Target, words: Words) -> Result<Machine> {
+    pub fn boot(target: &Target, words: Words) -> Result<Instance> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for a machine".into(),
             source,
@@ -125,7 +125,7 @@ impl Replayer {
         }));
         let listener = Arc::clone(&said);
         thread::spawn(move || listen(console, &listener));
-        let machine = Machine { _qemu: qemu, mailbox, counts, said, _dir: dir };
+        let machine = Instance { _qemu: qemu, mailbox, counts, said, _dir: dir };
 
         match machine.watch(BOOT_TIME) {
             None if machine.mailbox.turn() == HOST => Ok(machine),
