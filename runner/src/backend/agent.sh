@@ -96,7 +96,7 @@ while [ $status = 0 ] && [ -z "$stopped" ]; do
     *s*)
         say "$name ended"
         # It owes a last line.
-        looks=25
+        looks=8
         break
         ;;
     esac
