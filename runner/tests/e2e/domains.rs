@@ -54,9 +54,24 @@ impl Host {
         fs::read_to_string(self.world.boot_dir("001-").join(name)).unwrap()
     }
 
+    /// Processes of ours, by what is in their environment.
+    fn processes(&self) -> Vec<String> {
+        let ours = format!("DOMAINS={}", self.world.path("domains").display());
+        let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let environment = fs::read(path.join("environ")).ok()?;
+            let mut words = environment.split(|&byte| byte == 0);
+            let command = fs::read(path.join("cmdline")).ok()?;
+            words.any(|word| word == ours.as_bytes()).then_some(())?;
+            Some(String::from_utf8_lossy(&command).replace('\0', " "))
+        });
+        entries.filter(|command| !command.is_empty()).collect()
+    }
+
     #[track_caller]
     fn nothing_is_left(&self) {
         assert_eq!(self.domains(), Vec::<String>::new());
+        wait_for("a process was left", || self.processes().is_empty());
         let image = self.configuration();
         let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();
         let folder = Path::new(image.trim_end_matches('"')).parent().unwrap();
@@ -184,6 +199,7 @@ fn no_domain_is_left(mode: &str, signal: Signal, code: i32) {
     wait_for("the domain outlived the runner", || {
         host.world.path("domains.created").exists() && host.domains().is_empty()
     });
+    wait_for("a process was left", || host.processes().is_empty());
     wait_for("something was left", || {
         let image = host.configuration();
         let image = image.lines().find_map(|line| line.strip_prefix("kernel=\"")).unwrap();

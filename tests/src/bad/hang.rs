@@ -8,6 +8,7 @@ use kernel::{Case, Test};
 pub const TEST: Test = Test {
     name: "bad-hang",
     title: "A guest that hangs",
+    timeout_s: 5,
     cases: &[
         Case::new("fine", |_| Ok(())),
         Case::new("spins_for_ever", |_| {

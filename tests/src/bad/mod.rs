@@ -15,5 +15,4 @@ pub mod xen_panic;
 use kernel::{Category, Test};
 
 /// What all of them have in common.
-const BAD: Test =
-    Test { category: Category::Special, default: false, timeout_s: 5, ..Test::DEFAULT };
+const BAD: Test = Test { category: Category::Special, default: false, ..Test::DEFAULT };

@@ -26,18 +26,21 @@ state() { xl list "$name" 2>/dev/null | { read -r _; read -r _ _ _ _ state _; ec
 
 stop() { [ -n "$stopped" ] || { stopped=$1; say "stopping $name: $1"; }; }
 
-# watch SIGNAL COMMAND...: sends the signal here when the command is over, unless it is told off.
-watch() (
+# watch SIGNAL COMMAND...: sends the signal here when the command is over, unless it is told off by
+# SIGTERM. For the background only: with a subshell of its own it would be two processes, of which
+# the caller knows the one that does nothing.
+watch() {
+    trap exit TERM
     signal=$1
     shift
     # A background job reads /dev/null unless told otherwise.
     exec 3<&0
     "$@" <&3 3<&- &
-    exec 3<&-
     trap 'kill $!; exit' TERM
+    exec 3<&-
     wait $!
     kill -"$signal" $$
-)
+}
 
 trap 'stop "standard input was closed"' USR1
 trap 'stop "no end within $seconds s"' USR2
@@ -93,7 +96,7 @@ while [ $status = 0 ] && [ -z "$stopped" ]; do
     *s*)
         say "$name ended"
         # It owes a last line.
-        looks=25
+        looks=8
         break
         ;;
     esac
