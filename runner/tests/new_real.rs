@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// What the image is built from, and what cargo wants to see beside it.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 12] = [
     "linker.ld",
     "livepatch",
     "plugin",
+    "protocol",
     "fuzz",
     "runner",
     "rustfmt.toml",
