@@ -421,7 +421,7 @@ fn a_snapshot_does_not_know_what_comes() {
         let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
         let (before, after) = guest.split_once("# waiting for the command line\n").unwrap();
         assert_eq!(before, "");
-        assert!(after.contains("unknown word 'one=1'"), "{guest}");
+        assert!(after.contains("unknown parameter 'one=1'"), "{guest}");
         assert!(after.contains(&format!("# Subtest: {test}\n")), "{guest}");
         let xen = fs::read_to_string(boot.join("xen.log")).unwrap();
         assert!(xen.starts_with("(XEN) ") || xen.contains("\n(XEN) Xen version"), "{xen}");
