@@ -11,8 +11,7 @@ use serde_json::json;
 
 use crate::base::exit::{IoContext, Result};
 use crate::base::process::ChildGuard;
-use crate::base::shell::quote;
-use crate::base::shell::quote_path;
+use crate::base::shell::{quote, quote_path};
 use crate::base::signals::StopSignal;
 use crate::machine::logs::IMAGE_LINK;
 use crate::machine::qmp::{self, Qmp};

@@ -19,8 +19,7 @@ use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, Boot, How};
 use crate::results::policy::Policy;
-use crate::xen::hypervisor::Look;
-use crate::xen::hypervisor::{self, Cache, XenUnderTest};
+use crate::xen::hypervisor::{self, Cache, Look, XenUnderTest};
 use crate::xen::symbols::Build;
 
 /// The Xen that the user means.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, Exit, Result};
-use crate::base::lines as symbols;
+use crate::base::lines;
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
@@ -419,13 +419,13 @@ impl<'s, 'l> Account<'s, 'l> {
             weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
         let xen_words = match self.xen_syms.filter(|_| !report.xen_words.is_empty()) {
-            Some(syms) => symbols::of_xen(&report.xen_words, syms),
+            Some(syms) => lines::of_xen(&report.xen_words, syms),
             None => report.xen_words.clone(),
         };
         SettledTest {
             xen: self.xen.to_owned(),
             environment,
-            frames: symbols::describe(&image.path, &report.backtrace),
+            frames: lines::describe(&image.path, &report.backtrace),
             xen_words,
             index: self.job.index_of(&report.name),
             report,

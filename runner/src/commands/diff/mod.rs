@@ -11,8 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::write_out;
-use crate::base::output::write_to;
+use crate::base::output::{write_out, write_to};
 use crate::base::status::Status;
 use crate::cli::DiffArgs;
 use crate::results::{Attempt, Case, Document, KnownVerdict, Test, Unit, VerdictKind};

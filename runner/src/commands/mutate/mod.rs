@@ -1,6 +1,6 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`xen_symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
+//! [`symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
 //! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
 
 mod campaign;
@@ -30,7 +30,7 @@ use crate::plan::{self, Boot};
 use crate::report::without_files;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenUnderTest;
-use crate::xen::symbols::{self as xen_symbols, Build};
+use crate::xen::symbols::{self, Build};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
@@ -174,7 +174,7 @@ impl Measure<'_> {
         self.build
             .binary
             .inverted(site.opcode)
-            .ok_or_else(|| xen_symbols::in_file(&self.build.ready.elf, "is too short"))
+            .ok_or_else(|| symbols::in_file(&self.build.ready.elf, "is too short"))
     }
 
     /// The tests on Xen itself, or on a mutant.

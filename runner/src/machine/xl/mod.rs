@@ -16,8 +16,7 @@ pub use place::Remote;
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
 use crate::plan::config::Hypervisor;
-use crate::xen::hypervisor::XenUnderTest;
-use crate::xen::hypervisor::{self, Cache};
+use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 
 /// The Xens with the dom0s that go with them.
 pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>> {

@@ -16,8 +16,7 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::{ChildGuard, Tool};
 use crate::base::signals::StopSignal;
 use crate::machine::logs::XEN_LINK;
-use crate::machine::qemu::Kvm;
-use crate::machine::qemu::{Invocation, Qemu};
+use crate::machine::qemu::{Invocation, Kvm, Qemu};
 use crate::machine::xl::place::{HostShell, Remote};
 use crate::plan::spec::join;
 
