@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{FetchArgs, InputPaths, ReportArgs, Selection};
 use crate::base::environment::Environment;
 use crate::machine::accel::Accel;
+use crate::machine::debug::Debug;
 use crate::machine::qemu::BootMode;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::partition::Partition;
@@ -127,6 +128,15 @@ impl RunArgs {
     /// When to look for newer versions of what is cached.
     pub fn look(&self) -> Look {
         if self.fetch_only { Look::Now } else { self.fetch.look() }
+    }
+
+    /// How a machine is looked at.
+    pub fn debug(&self) -> Debug {
+        match (self.gdb, self.keep) {
+            (true, _) => Debug::Gdb,
+            (_, true) => Debug::Keep,
+            _ => Debug::No,
+        }
     }
 
     /// The environments that are wanted.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::slice;
 
 use tempfile::NamedTempFile;
 
@@ -15,9 +14,10 @@ use crate::cli::Dom0Args;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
 use crate::machine::rig::ChosenXen;
-use crate::machine::xl::booted_xens;
 use crate::machine::xl::dom0::machine::RunningDom0;
 use crate::machine::xl::place::HostShell;
+use crate::machine::xl::with_dom0;
+use crate::xen::hypervisor::XenUnderTest;
 
 /// Runs the command.
 pub fn shell(args: &Dom0Args) -> Result<Exit> {
@@ -29,12 +29,13 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
         ..Qemu::of(args.qemu.as_deref(), &config)
     };
     qemu.probe()?;
-    let xen = booted_xens(slice::from_ref(&xen), &cache)?.remove(0);
+    let (file, dom0) = with_dom0(&xen, &cache)?;
+    let xen = XenUnderTest::new(&xen, Some(file));
     let stop = StopSignal::install()?;
     let logs = RunLogs::create(&config.workspace.join("logs"), &stop)?;
     note(&format!("booting; logs in {}", logs.dir().display()));
-    let folder = logs.dir().join(format!("dom0-{}", xen.name));
-    let machine = RunningDom0::start(&qemu, (&xen.elf, &xen.cmdline), &xen.dom0, &folder, &stop)?;
+    let folder = logs.dir().join(format!("dom0-{}", xen.name()));
+    let machine = RunningDom0::start(&qemu, &xen, &dom0, &folder, &stop)?;
     let place = HostShell::beyond(machine.remote())?;
     for file in &args.put {
         let name = file.file_name().unwrap_or_default().to_string_lossy();

@@ -23,7 +23,7 @@ pub fn list(args: &ListArgs) -> Result<Exit> {
         runs(args, &config, &image)?
     } else {
         let tests = selected(args, &image)?;
-        let tests: Vec<&TestMeta> = tests.iter().map(|test| &**test).collect();
+        let tests: Vec<&TestMeta> = tests.iter().map(|selected| &selected.test).collect();
         if args.json {
             json(&tests)?
         } else if args.markdown {
@@ -76,8 +76,8 @@ fn runs(args: &ListArgs, config: &Config, image: &Image) -> Result<String> {
     let boots = plan::boots(&tests, &xens, environments, &how);
     let mut runs = Vec::new();
     for (boot, number) in boots.iter().zip(1..) {
-        runs.extend(boot.tests.iter().map(|test| Run {
-            xen: &xens[boot.xen].name,
+        runs.extend(boot.tests.iter().map(|Selected { test, .. }| Run {
+            xen: &boot.xen.name,
             environment: boot.environment.name(),
             test: &test.name,
             cases: test.cases.len(),

@@ -5,7 +5,7 @@
 //! kernel, QEMU and Xen, and remembers the answer in the cache.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -16,13 +16,11 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::signals::StopSignal;
 use crate::image::Image;
-use crate::judge::{Event, Judge, PlannedTest};
-use crate::machine::boot::{self, Limits};
+use crate::machine::Boot;
+use crate::machine::boot::Limits;
 use crate::machine::debug::Debug;
-use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Kvm, Qemu};
-use crate::plan::Boot;
-use crate::plan::config::Hypervisor;
+use crate::machine::trial::Trial;
 use crate::plan::spec::MachineSpec;
 use crate::xen::hypervisor::{Cache, XenUnderTest};
 
@@ -85,8 +83,6 @@ impl KvmProbe<'_> {
     pub fn ask(
         &self,
         boots: &[Boot<'_>],
-        xens: &[Hypervisor],
-        ready: &[XenUnderTest],
         stop: Option<&StopSignal>,
         note: &mut dyn FnMut(&str),
     ) -> Result<Kvm> {
@@ -94,103 +90,108 @@ impl KvmProbe<'_> {
         if unusable().is_some() {
             return Ok(Kvm::Never);
         }
-        for (index, xen) in xens.iter().enumerate() {
+        for xen in distinct(boots) {
             let booted = |place| {
-                let same = |boot: &Boot<'_>| (boot.xen, boot.environment) == (index, place);
+                let same =
+                    |boot: &Boot<'_>| (boot.xen.name(), boot.environment) == (xen.name(), place);
                 boots.iter().any(same)
             };
-            let places = [Environment::Pv64, Environment::Pvh64];
-            for environment in places.into_iter().filter(|&place| booted(place)) {
-                let path = self.path(&ready[index], environment)?;
-                let known = read(&path);
-                let answer = match (known, stop) {
-                    (Some(answer), _) => answer,
-                    (None, None) => {
-                        note(&format!(
-                            "it is not known yet whether KVM boots Xen {}; a run without --dry-run \
-                             tries it",
-                            xen.name
-                        ));
-                        continue;
-                    }
-                    (None, Some(stop)) => {
-                        let place = environment.name();
-                        note(&format!("trying whether KVM boots Xen {} as {place}", xen.name));
-                        let answer = self.try_out(&ready[index], environment, stop)?;
-                        if stop.requested().is_some() {
-                            return Ok(Kvm::Never);
-                        }
-                        if let Err(e) = write(&path, &answer) {
-                            note(&format!("cannot store in the cache whether KVM boots it: {e}"));
-                        }
-                        answer
-                    }
-                };
-                if answer.works {
-                    works.push((index, environment));
-                } else {
-                    let (name, place) = (&xen.name, environment.name());
-                    let path = path.display();
-                    note(&format!("KVM does not boot Xen {name} as {place} ({path}); using TCG"));
+            for environment in Environment::DOM0.into_iter().filter(|&place| booted(place)) {
+                let answer = self.answer(xen, environment, stop, note)?;
+                if stop.is_some_and(|stop| stop.requested().is_some()) {
+                    return Ok(Kvm::Never);
+                }
+                match answer {
+                    Some(true) => works.push((xen.name().to_owned(), environment)),
                     // A PVH dom0 needs all that a PV one does, and nested virtualisation.
-                    break;
+                    Some(false) => break,
+                    None => {}
                 }
             }
         }
         Ok(Kvm::For(works))
     }
 
-    fn question(&self, ready: &XenUnderTest, environment: Environment) -> Result<Question> {
+    /// Whether KVM boots `xen`, if that is known or can be tried.
+    fn answer(
+        &self,
+        xen: &XenUnderTest,
+        environment: Environment,
+        stop: Option<&StopSignal>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Option<bool>> {
+        let (name, place) = (xen.name(), environment.name());
+        let question = self.question(xen, environment)?;
+        let path = self.path(&question)?;
+        let answer = match (read(&path), stop) {
+            (Some(answer), _) => answer,
+            (None, None) => {
+                note(&format!(
+                    "it is not known yet whether KVM boots Xen {name}; a run without --dry-run \
+                     tries it"
+                ));
+                return Ok(None);
+            }
+            (None, Some(stop)) => {
+                note(&format!("trying whether KVM boots Xen {name} as {place}"));
+                let answer = self.try_out(xen, question, stop)?;
+                if stop.requested().is_some() {
+                    return Ok(None);
+                }
+                if let Err(e) = write(&path, &answer) {
+                    note(&format!("cannot store in the cache whether KVM boots it: {e}"));
+                }
+                answer
+            }
+        };
+        if !answer.works {
+            let path = path.display();
+            note(&format!("KVM does not boot Xen {name} as {place} ({path}); using TCG"));
+        }
+        Ok(Some(answer.works))
+    }
+
+    fn question(&self, xen: &XenUnderTest, environment: Environment) -> Result<Question> {
         let uname = rustix::system::uname();
         let text = |words: &std::ffi::CStr| words.to_string_lossy().into_owned();
+        let elf = &xen.bootable()?.elf;
         Ok(Question {
             kernel: format!("{} {}", text(uname.release()), text(uname.version())),
             qemu: self.version.to_owned(),
-            xen: sha256(&fs::read(&ready.elf).io("read", &ready.elf)?),
+            xen: sha256(&fs::read(elf).io("read", elf)?),
             environment,
         })
     }
 
-    fn path(&self, ready: &XenUnderTest, environment: Environment) -> Result<std::path::PathBuf> {
-        let question = self.question(ready, environment)?;
-        let json = serde_json::to_vec(&question).io("describe", &ready.elf)?;
+    fn path(&self, question: &Question) -> Result<PathBuf> {
+        let json = serde_json::to_vec(question).io("describe", Path::new("a question"))?;
         Ok(self.cache.root().join(format!("kvm-{}.json", &sha256(&json)[..16])))
     }
 
     /// Boots with a guest that has nothing to do.
-    fn try_out(
-        &self,
-        ready: &XenUnderTest,
-        environment: Environment,
-        stop: &StopSignal,
-    ) -> Result<Answer> {
+    fn try_out(&self, xen: &XenUnderTest, asked: Question, stop: &StopSignal) -> Result<Answer> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder to try KVM in".into(),
             source,
         })?;
         let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
-        let boot = Boot { xen: 0, environment, machine, tests: Vec::new() };
+        let environment = asked.environment;
+        let boot = Boot { xen, environment, machine, tests: Vec::new() };
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
-        let mut logs =
-            BootLogs::create(dir.path().join("boot"), Some(&ready.elf), &self.image.path)?;
-        let limits = Limits {
-            boot: PATIENCE,
-            test: &|_| PATIENCE,
-            enough: &boot::never_enough,
-            debug: Debug::No,
-        };
-        // Somebody has to be blamed, so that there is a report of what happened.
-        let blamed = PlannedTest { name: "KVM".into(), cases: Vec::new() };
-        let judge = Judge::new(environment.banner(), vec![blamed]);
-        let mut works = false;
-        let outcome =
-            boot::run(&qemu.invocation(&boot), judge, &limits, stop, &mut logs, &mut |event| {
-                works |= *event == Event::Final;
-            })?;
-        let reasons = outcome.judgement.settled.into_iter().flat_map(|report| report.reasons);
-        let why = if works { String::new() } else { reasons.collect::<Vec<_>>().join("; ") };
-        Ok(Answer { works, why, asked: self.question(ready, environment)? })
+        let limits = Limits::new(PATIENCE, &|_| PATIENCE);
+        let trial = Trial { image: &self.image.path, limits: &limits, stop };
+        let invocation = qemu.invocation(&boot);
+        let went = trial.idle(dir.path().join("boot"), &boot, &invocation, &mut |_| {})?;
+        Ok(Answer { works: went.is_ok(), why: went.err().unwrap_or_default(), asked })
     }
+}
+
+/// The Xens of `boots`, each once.
+fn distinct<'a>(boots: &[Boot<'a>]) -> Vec<&'a XenUnderTest> {
+    let mut xens: Vec<&XenUnderTest> = boots.iter().map(|boot| boot.xen).collect();
+    // The boots of a Xen follow one another.
+    xens.dedup_by_key(|xen| xen.name());
+    xens
 }
 
 fn read(path: &Path) -> Option<Answer> {

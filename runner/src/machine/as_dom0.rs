@@ -5,20 +5,14 @@ use std::path::Path;
 use crate::base::exit::Result;
 use crate::base::signals::StopSignal;
 use crate::judge::Judge;
+use crate::machine::Boot;
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Invocation, Qemu};
 use crate::machine::session::{Backend, Prepared};
-use crate::plan::Boot;
-use crate::plan::config::Hypervisor;
-use crate::xen::hypervisor::XenUnderTest;
 
 /// The backend.
 pub struct AsDom0<'a> {
-    /// What to run on.
-    pub xens: &'a [Hypervisor],
-    /// The same, ready.
-    pub ready: &'a [XenUnderTest],
     /// How to boot.
     pub qemu: &'a Qemu,
     /// QEMU's description of itself.
@@ -38,7 +32,7 @@ pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
 impl AsDom0<'_> {
     /// The command for `boot`, which is said in its log what it runs on.
     pub(super) fn invocation(&self, boot: &Boot<'_>, logs: &mut BootLogs) -> Result<Invocation> {
-        let provenance = &self.ready[boot.xen].provenance;
+        let provenance = &boot.xen.bootable()?.provenance;
         logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
         let mut invocation = self.qemu.invocation(boot);
         invocation.args.extend((self.prepare)(logs.dir())?);
@@ -52,21 +46,13 @@ impl AsDom0<'_> {
         mode: &'static str,
         carrier: Box<dyn ConsoleProcess + 's>,
         judge: Judge,
-    ) -> Prepared<'s> {
-        let provenance = self.ready[boot.xen].provenance.clone();
-        Prepared { provenance, backend: "qemu", mode, note: None, start: Ok((carrier, judge)) }
+    ) -> Result<Prepared<'s>> {
+        let provenance = boot.xen.bootable()?.provenance.clone();
+        Ok(Prepared { provenance, backend: "qemu", mode, note: None, start: Ok((carrier, judge)) })
     }
 }
 
 impl Backend for AsDom0<'_> {
-    fn xen_name(&self, xen: usize) -> &str {
-        &self.xens[xen].name
-    }
-
-    fn xen_file(&self, xen: usize) -> Option<&Path> {
-        Some(&self.ready[xen].elf)
-    }
-
     fn prepare<'s>(
         &'s self,
         boot: &Boot<'_>,
@@ -76,6 +62,6 @@ impl Backend for AsDom0<'_> {
     ) -> Result<Prepared<'s>> {
         let invocation = self.invocation(boot, logs)?;
         let judge = boot.judge().demand_options(&invocation.xen_cmdline);
-        Ok(self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge))
+        self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge)
     }
 }

@@ -15,8 +15,16 @@ use crate::judge::{End, Event, Judge, Judgement, Vitals};
 use crate::machine::debug::{Debug, Kept};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::Invocation;
-use crate::machine::watch::{Ended, Watch};
-pub use crate::machine::watch::{Limits, never_enough};
+pub use crate::machine::watch::Limits;
+use crate::machine::watch::{Ended, Watch, never_enough};
+
+impl<'a> Limits<'a> {
+    /// For a boot that goes on to its end, with nobody looking on: `boot` from power on to the first
+    /// test and between two tests, and `test` for each of them.
+    pub fn new(boot: Duration, test: &'a dyn Fn(&str) -> Duration) -> Limits<'a> {
+        Limits { boot, test, enough: &never_enough, debug: Debug::No }
+    }
+}
 
 /// Time to leave by itself after the guest's last line.
 const GRACE: Duration = Duration::from_secs(5);

@@ -59,18 +59,11 @@ impl RunLogs {
         &self.dir
     }
 
-    /// A folder for boot `number`, called after `title`.
-    pub fn boot(
-        &self,
-        number: usize,
-        title: &str,
-        xen: Option<&Path>,
-        image: &Path,
-    ) -> Result<BootLogs> {
+    /// The path of the folder for boot `number`, called after `title`.
+    pub fn boot(&self, number: usize, title: &str) -> PathBuf {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
         let title: String = title.chars().map(plain).take(80).collect();
-        let dir = self.dir.join(format!("{number:03}-{title}"));
-        BootLogs::create(dir, xen, image)
+        self.dir.join(format!("{number:03}-{title}"))
     }
 }
 

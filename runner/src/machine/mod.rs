@@ -3,7 +3,7 @@
 //! A [`session`] takes the boots of a plan and hands each to a backend: QEMU with the image as dom0
 //! ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them give a
 //! process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits, writes its
-//! [`logs`], and feeds the judge.
+//! [`logs`], and feeds the judge. Who tries something with a single boot makes a [`trial`].
 //!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
@@ -20,5 +20,12 @@ mod queue;
 pub mod rig;
 pub mod session;
 pub mod snapshot;
+pub mod trial;
 mod watch;
 pub mod xl;
+
+use crate::plan;
+use crate::xen::hypervisor::XenUnderTest;
+
+/// A boot of the plan, on a Xen that was obtained.
+pub type Boot<'a> = plan::Boot<'a, XenUnderTest>;

@@ -13,9 +13,9 @@ use crate::base::environment::Environment;
 use crate::base::exit::{Error, Result};
 use crate::base::process::Tool;
 use crate::base::shell::{quote, quote_path};
+use crate::machine::Boot;
 use crate::machine::debug::Debug;
 use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
-use crate::plan::Boot;
 use crate::plan::config::Config;
 use crate::plan::spec::join;
 
@@ -42,8 +42,8 @@ pub enum Kvm {
     Never,
     /// For all, whether they come up or not.
     Always,
-    /// For those of a Xen, by its index, in an environment.
-    For(Vec<(usize, Environment)>),
+    /// For those of a Xen, by its name, in an environment.
+    For(Vec<(String, Environment)>),
 }
 
 impl Kvm {
@@ -52,7 +52,9 @@ impl Kvm {
         match self {
             Kvm::Never => false,
             Kvm::Always => true,
-            Kvm::For(places) => places.contains(&(boot.xen, boot.environment)),
+            Kvm::For(places) => places
+                .iter()
+                .any(|(xen, place)| (xen.as_str(), *place) == (boot.xen.name(), boot.environment)),
         }
     }
 }
@@ -242,8 +244,10 @@ impl Invocation {
 mod tests {
     use super::*;
     use crate::image::TestMeta;
+    use crate::plan::config::Hypervisor;
     use crate::plan::select::Selected;
     use crate::plan::spec::MachineSpec;
+    use crate::xen::hypervisor::XenUnderTest;
 
     fn command(environment: Environment, vcpus: u32, kvm: Kvm, mode: BootMode) -> String {
         let machine = MachineSpec { vcpus, xen_cmdline: "a".into(), ..MachineSpec::default() };
@@ -265,7 +269,8 @@ mod tests {
             guest_cmdline: "x=1,2".into(),
             xen_cmdline: "b".into(),
         };
-        let boot = Boot { xen: 0, environment, machine, tests: tests.iter().collect() };
+        let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
+        let boot = Boot { xen, environment, machine, tests: tests.iter().collect() };
         qemu.invocation(&boot).shell()
     }
 
@@ -275,7 +280,7 @@ mod tests {
             command(
                 Environment::Pv64,
                 1,
-                Kvm::For(vec![(0, Environment::Pvh64), (1, Environment::Pv64)]),
+                Kvm::For(vec![("a".into(), Environment::Pvh64), ("b".into(), Environment::Pv64)]),
                 BootMode::Fast
             ),
             "'/opt/my qemu' -no-user-config -nodefaults -display none -monitor none \
@@ -327,7 +332,12 @@ mod tests {
         for plain in [
             command(Environment::Pv64, 2, Kvm::Never, BootMode::Fast),
             command(Environment::Pv64, 1, Kvm::Never, BootMode::Plain),
-            command(Environment::Pv64, 1, Kvm::For(vec![(0, Environment::Pv64)]), BootMode::Fast),
+            command(
+                Environment::Pv64,
+                1,
+                Kvm::For(vec![("a".into(), Environment::Pv64)]),
+                BootMode::Fast,
+            ),
         ] {
             assert!(!plain.contains("-icount"), "{plain}");
         }

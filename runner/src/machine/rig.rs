@@ -10,6 +10,7 @@ use crate::base::exit::{Error, Result};
 use crate::base::signals::StopSignal;
 use crate::image;
 use crate::image::{Image, TestMeta};
+use crate::machine::Boot;
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::debug::Debug;
 use crate::machine::logs::RunLogs;
@@ -17,9 +18,9 @@ use crate::machine::qemu::Qemu;
 use crate::machine::session::{Backend, Session};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
-use crate::plan::{self, Boot, How};
+use crate::plan::{self, How};
 use crate::results::policy::Policy;
-use crate::xen::hypervisor::{self, Cache, Look, XenUnderTest};
+use crate::xen::hypervisor::{self, Cache, Look, XenFile, XenUnderTest};
 use crate::xen::symbols::Build;
 
 /// The Xen that the user means.
@@ -42,18 +43,23 @@ impl ChosenXen {
         Ok(ChosenXen { config, xen, cache })
     }
 
-    /// The first of the default Xens that is `fit`.
-    pub fn first(path: Option<&Path>, fit: fn(&Hypervisor, &Cache) -> bool) -> Result<ChosenXen> {
-        let config = Config::load(path)?;
+    /// The first of the default Xens that can be booted without the network.
+    pub fn at_hand(config: Config) -> Result<ChosenXen> {
         let cache = Cache::of_workspace(&config.workspace)?;
-        let xen = config.select(&[])?.into_iter().find(|xen| fit(xen, &cache));
+        let at_hand = |xen: &Hypervisor| hypervisor::is_at_hand(xen, &cache).unwrap_or(false);
+        let xen = config.select(&[])?.into_iter().find(at_hand);
         let xen = xen.ok_or_else(|| Error::Tool("no default Xen is at hand".into()))?;
         Ok(ChosenXen { config, xen, cache })
     }
 
     /// Gets it. Notes go where they don't end up in anybody's output.
-    pub fn obtain(&self) -> Result<XenUnderTest> {
+    pub fn obtain(&self) -> Result<XenFile> {
         hypervisor::obtain(&self.xen, &self.cache, &mut |text| eprintln!("note: {text}"))
+    }
+
+    /// The Xen with `file`: its own, or what was made of it.
+    pub fn with(&self, file: XenFile) -> XenUnderTest {
+        XenUnderTest::new(&self.xen, Some(file))
     }
 
     /// Gets it with its symbols: those at `symbols`, or those that the configuration names.
@@ -95,11 +101,15 @@ impl Testbed {
         Ok(Testbed { on, image, qemu, version })
     }
 
-    /// The boots for `tests`, as few as possible.
-    pub fn boots<'t>(&self, tests: &'t [Selected], environments: &[Environment]) -> Vec<Boot<'t>> {
+    /// The boots for `tests` on `xen`, as few as possible.
+    pub fn boots<'t>(
+        &self,
+        xen: &'t XenUnderTest,
+        tests: &'t [Selected],
+        environments: &[Environment],
+    ) -> Vec<Boot<'t>> {
         let machine = |xen: &Hypervisor, test: &TestMeta| self.on.config.machine(xen, test);
-        let xens = slice::from_ref(&self.on.xen);
-        plan::boots(tests, xens, environments, &How::plain(&machine))
+        plan::boots(tests, slice::from_ref(xen), environments, &How::plain(&machine))
     }
 
     /// Time for a test: `limit`, or its own.
@@ -107,15 +117,14 @@ impl Testbed {
         move |test| limit.map_or_else(|| self.on.config.test_time(test), Duration::from_secs)
     }
 
-    /// The image as dom0 of `ready`: the Xen, or what was made of it.
-    pub fn dom0<'s>(&'s self, ready: &'s XenUnderTest) -> AsDom0<'s> {
-        AsDom0 {
-            xens: slice::from_ref(&self.on.xen),
-            ready: slice::from_ref(ready),
-            qemu: &self.qemu,
-            version: &self.version,
-            prepare: &as_it_is,
-        }
+    /// The image as dom0.
+    pub fn dom0(&self) -> AsDom0<'_> {
+        AsDom0 { qemu: &self.qemu, version: &self.version, prepare: &as_it_is }
+    }
+
+    /// Time from power on to the first test, and between two tests.
+    pub fn boot_time(&self) -> Duration {
+        Duration::from_secs(self.on.config.qemu.boot_timeout_s)
     }
 
     /// A session in which only that counts which the tests declare themselves.
@@ -130,14 +139,13 @@ impl Testbed {
         Session {
             backend,
             image: &self.image,
-            xen_syms: &[],
             debug: Debug::No,
             logs,
             stop,
             jobs,
             policy: Policy::declared(&self.image),
             test_time,
-            boot_timeout: Duration::from_secs(self.on.config.qemu.boot_timeout_s),
+            boot_timeout: self.boot_time(),
         }
     }
 }

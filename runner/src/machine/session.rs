@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,25 +18,19 @@ use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::console::{Line, Speaker};
 use crate::judge::{Event, Judge, Judgement, TestReport};
+use crate::machine::Boot;
 use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
-use crate::plan::Boot;
 use crate::results::Unit;
 use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
-use crate::xen::hypervisor;
+use crate::xen::hypervisor::{self, XenUnderTest};
 
 /// What carries out boots.
 pub trait Backend: Sync {
-    /// What the boots of this index run on, as the user calls it.
-    fn xen_name(&self, xen: usize) -> &str;
-
-    /// Xen's file, where this side has it.
-    fn xen_file(&self, xen: usize) -> Option<&Path>;
-
     /// Makes ready what a boot takes.
     fn prepare<'s>(
         &'s self,
@@ -45,6 +39,11 @@ pub trait Backend: Sync {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>>;
+
+    /// Removes what would outlive the runner; returns the names of domains that it destroyed.
+    fn sweep(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A boot that is about to begin.
@@ -72,8 +71,6 @@ pub struct Session<'a> {
     pub backend: &'a dyn Backend,
     /// What to run.
     pub image: &'a Image,
-    /// The xen-syms of each, where there is one.
-    pub xen_syms: &'a [Option<PathBuf>],
     /// Whether somebody looks on with a debugger.
     pub debug: Debug,
     /// Where everything is written down.
@@ -152,7 +149,7 @@ impl Session<'_> {
         let next_number = AtomicUsize::new(boots.len() + 1);
         let mut first = 0;
         let jobs = (1..).zip(boots).map(|(number, boot)| {
-            let planned: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
+            let planned: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
             let job = Job { number, attempt: 1, first, planned, boot };
             first += job.planned.len();
             (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
@@ -201,9 +198,9 @@ impl Session<'_> {
     /// What `boot` is to run, in the words of the results.
     fn units(&self, boot: &Boot<'_>) -> Vec<Unit> {
         let tests = boot.tests.iter().map(|test| Unit {
-            xen: self.backend.xen_name(boot.xen).to_owned(),
+            xen: boot.xen.name().to_owned(),
             environment: boot.environment,
-            test: test.name.clone(),
+            test: test.name().to_owned(),
         });
         tests.collect()
     }
@@ -219,15 +216,10 @@ impl Session<'_> {
         let boot = &job.boot;
         let mut logs = self.logs_of(job)?;
         let time_of = |name: &str| {
-            let test = boot.tests.iter().find(|test| test.name == name);
-            test.map_or(self.boot_timeout, |test| (self.test_time)(test))
+            let found = boot.tests.iter().find(|selected| selected.name() == name);
+            found.map_or(self.boot_timeout, |selected| (self.test_time)(&selected.test))
         };
-        let limits = Limits {
-            boot: self.boot_timeout,
-            test: &time_of,
-            enough: &boot::never_enough,
-            debug: self.debug,
-        };
+        let limits = Limits { debug: self.debug, ..Limits::new(self.boot_timeout, &time_of) };
         let prepared = self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
         let mut account = Account::new(self, job, shared);
         account.begin(&prepared, logs.dir());
@@ -272,7 +264,7 @@ impl Session<'_> {
             }
         }
         if let Some(machine) = kept.filter(|_| ended.bad) {
-            let text = machine.describe(account.xen_syms);
+            let text = machine.describe(boot.xen.symbols.as_deref());
             findings.listener.event(&RunEvent::Note { boot: job.number, text: &text });
             drop(findings);
             machine.wait(self.stop)?;
@@ -283,12 +275,13 @@ impl Session<'_> {
     /// The folder of a boot.
     fn logs_of(&self, job: &Job<'_>) -> Result<BootLogs> {
         let Job { number, boot, .. } = job;
-        let xen = self.backend.xen_name(boot.xen);
+        let xen = boot.xen.name();
         let title = match boot.tests.as_slice() {
-            [only] => format!("{xen}-{}-{}", boot.environment.name(), only.name),
+            [only] => format!("{xen}-{}-{}", boot.environment.name(), only.name()),
             _ => format!("{xen}-{}", boot.environment.name()),
         };
-        self.logs.boot(*number, &title, self.backend.xen_file(boot.xen), &self.image.path)
+        let dir = self.logs.boot(*number, &title);
+        BootLogs::create(dir, boot.xen.elf(), &self.image.path)
     }
 }
 
@@ -297,10 +290,7 @@ struct Account<'s, 'l> {
     session: &'s Session<'s>,
     job: &'s Job<'s>,
     shared: &'s Shared<'l>,
-    /// The Xen, as the user calls it,
-    xen: &'s str,
-    /// and its xen-syms, where there is one.
-    xen_syms: Option<&'s Path>,
+    xen: &'s XenUnderTest,
     /// What it calls itself, if it came to that.
     version: Option<String>,
     reports: Vec<TestReport>,
@@ -316,15 +306,7 @@ struct Ended {
 
 impl<'s, 'l> Account<'s, 'l> {
     fn new(session: &'s Session<'s>, job: &'s Job<'s>, shared: &'s Shared<'l>) -> Self {
-        Account {
-            session,
-            job,
-            shared,
-            xen: session.backend.xen_name(job.boot.xen),
-            xen_syms: session.xen_syms.get(job.boot.xen).and_then(Option::as_deref),
-            version: None,
-            reports: Vec::new(),
-        }
+        Account { session, job, shared, xen: job.boot.xen, version: None, reports: Vec::new() }
     }
 
     fn tell(&self, event: &RunEvent<'_>) {
@@ -334,9 +316,8 @@ impl<'s, 'l> Account<'s, 'l> {
     /// The boot begins, with its logs in `dir`.
     fn begin(&self, prepared: &Prepared<'_>, dir: &Path) {
         let Job { number, boot, .. } = self.job;
-        let names: Vec<&str> = boot.tests.iter().map(|test| test.name.as_str()).collect();
-        let elf = self.session.backend.xen_file(boot.xen);
-        let build_id = elf.and_then(hypervisor::build_id);
+        let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
+        let build_id = self.xen.elf().and_then(hypervisor::build_id);
         let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
         let facts = BootFacts {
             provenance: &prepared.provenance,
@@ -348,7 +329,7 @@ impl<'s, 'l> Account<'s, 'l> {
         };
         self.tell(&RunEvent::BootStarted {
             boot: *number,
-            xen: self.xen,
+            xen: self.xen.name(),
             environment: boot.environment,
             tests: &names,
             facts: &facts,
@@ -357,7 +338,7 @@ impl<'s, 'l> Account<'s, 'l> {
             self.tell(&RunEvent::Note { boot: *number, text });
         }
         if self.session.debug == Debug::Gdb {
-            let command = Debug::Gdb.gdb_command(dir, self.xen_syms);
+            let command = Debug::Gdb.gdb_command(dir, self.xen.symbols.as_deref());
             let text =
                 format!("the machine waits for a debugger; in another terminal, run:\n{command}");
             self.tell(&RunEvent::Note { boot: *number, text: &text });
@@ -411,19 +392,19 @@ impl<'s, 'l> Account<'s, 'l> {
         let Session { policy, image, .. } = self.session;
         let environment = self.job.boot.environment;
         let attempt = self.job.attempt;
-        let subject = Subject { xen: self.xen, version, environment };
+        let subject = Subject { xen: self.xen.name(), version, environment };
         let mut weighed = policy.expectations.weigh(&report, subject);
         let again = weighed.status.is_bad() && attempt <= policy.retries;
         let flaky = attempt > 1 && !weighed.status.is_bad();
         if flaky && policy.flaky_fails {
             weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
-        let xen_words = match self.xen_syms.filter(|_| !report.xen_words.is_empty()) {
-            Some(syms) => lines::of_xen(&report.xen_words, syms),
-            None => report.xen_words.clone(),
+        let xen_words = match &self.xen.symbols {
+            Some(syms) if !report.xen_words.is_empty() => lines::of_xen(&report.xen_words, syms),
+            _ => report.xen_words.clone(),
         };
         SettledTest {
-            xen: self.xen.to_owned(),
+            xen: self.xen.name().to_owned(),
             environment,
             frames: lines::describe(&image.path, &report.backtrace),
             xen_words,

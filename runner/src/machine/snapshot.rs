@@ -20,18 +20,18 @@ use protocol::console::WAITING;
 use serde_json::json;
 
 use super::as_dom0::AsDom0;
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
 use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
-use crate::judge::{Event, Judge, PlannedTest};
-use crate::machine::boot::{self, ConsoleProcess, Limits};
+use crate::judge::{Event, Judge};
+use crate::machine::Boot;
+use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
 use crate::machine::qemu::{Invocation, WORDS_FILE};
 use crate::machine::qmp::{self, Qmp};
 use crate::machine::session::{Backend, Prepared};
-use crate::plan::Boot;
+use crate::machine::trial::Trial;
 
 /// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
 const FOLDER: &str = "snapshot";
@@ -43,8 +43,6 @@ const UNFINISHED: &str = "state.unfinished";
 const BANDWIDTH: u64 = 10 << 30;
 /// Between two looks.
 const BREATH: Duration = Duration::from_millis(1);
-/// The guest goes on waiting.
-const NO_WORDS: &str = "";
 
 /// Which boots start from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +56,7 @@ pub enum SnapshotUse {
 }
 
 /// Which boots are alike: the Xen, and QEMU's arguments but for the words.
-type Key = (usize, Vec<String>);
+type Key = (String, Vec<String>);
 
 /// A saved machine.
 #[derive(Debug)]
@@ -142,54 +140,56 @@ impl<'a> FromSnapshot<'a> {
         limits: &Limits<'_>,
         stop: &StopSignal,
     ) -> Result<Snapshot> {
-        let mut waiting = self.dom0.qemu.waiting(boot);
-        let attempt = Attempt {
-            xen: &self.dom0.ready[boot.xen].elf,
-            image,
-            environment: boot.environment,
-            limits: &Limits { test: &|_| limits.boot, ..*limits },
-            stop,
-        };
         let patience = limits.boot;
+        let of_test = |_: &str| patience;
+        let limits = Limits::new(patience, &of_test);
+        let trial = Trial { image, limits: &limits, stop };
+        let waiting = self.dom0.qemu.waiting(boot);
         let state = dir.join(STATE);
-        let saved = OnceCell::new();
-        let mut saving = waiting.clone();
-        saving.args.extend(qmp::args());
+        Self::save(boot, waiting.clone(), dir, &trial)?.io("save the machine to", &state)?;
+        let console = dir.join(CONSOLE);
+        let console = fs::read(&console).io("read", &console)?;
+
+        // For no test: the guest says who it is, and leaves.
+        let words = format!("{TESTS}= {EXIT}={REBOOT}");
+        let invocation = from(waiting, &state);
+        let continued = Told { invocation, words, before: &console, again: None };
+        match trial.idle(dir.join("trial"), boot, &continued, &mut |_| {})? {
+            Ok(()) => Ok(Snapshot { state, console }),
+            Err(why) => Err(Error::Tool(format!(
+                "the guest does not continue from the saved machine: {why}"
+            ))),
+        }
+    }
+
+    /// Boots up to where the guest waits, and saves the machine in `dir`.
+    fn save(
+        boot: &Boot<'_>,
+        mut waiting: Invocation,
+        dir: &Path,
+        trial: &Trial<'_>,
+    ) -> Result<io::Result<()>> {
+        waiting.args.extend(qmp::args());
         // The machine stands still while it is saved, and shall run when it goes on.
-        saving.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
+        waiting.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
+        let told = Told { invocation: waiting, words: String::new(), before: &[], again: None };
+        let patience = trial.limits.boot;
+        let saved = OnceCell::new();
         // A machine that could not be saved may not have ended either.
         let failed = |_: &Judge| saved.get().is_some_and(io::Result::is_err);
-        let limits = Limits { enough: &failed, ..*attempt.limits };
-        let saver = Attempt { limits: &limits, ..attempt };
-        let why = saver.run(dir, NO_WORDS, &saving, &mut |event| {
+        let limits = Limits { enough: &failed, ..*trial.limits };
+        let trial = Trial { limits: &limits, ..*trial };
+        let went = trial.idle(dir.to_owned(), boot, &told, &mut |event| {
             if matches!(event, Event::Line(line) if line.text == WAITING) {
                 saved.get_or_init(|| save(dir, patience));
             }
         })?;
-        match saved.into_inner() {
-            Some(saved) => saved.io("save the machine to", &state)?,
-            None => {
-                return Err(Error::Tool(format!(
-                    "the guest did not reach the point where it waits for its command line: {why}"
-                )));
-            }
-        }
-        let console = dir.join(CONSOLE);
-        let console = fs::read(&console).io("read", &console)?;
-
-        go_on(&mut waiting, &state);
-        let continued = Continued { invocation: waiting.clone(), plain: waiting, before: &console };
-        let mut works = false;
-        // For no test: the guest says who it is, and leaves.
-        let trial = format!("{TESTS}= {EXIT}={REBOOT}");
-        let why = attempt.run(&dir.join("trial"), &trial, &continued, &mut |event| {
-            works |= *event == Event::Final;
-        })?;
-        if works {
-            Ok(Snapshot { state, console })
-        } else {
-            Err(Error::Tool(format!("the guest does not continue from the saved machine: {why}")))
-        }
+        saved.into_inner().ok_or_else(|| {
+            let why = went.err().unwrap_or_default();
+            Error::Tool(format!(
+                "the guest did not reach the point where it waits for its command line: {why}"
+            ))
+        })
     }
 
     fn note(&self) -> MutexGuard<'_, Option<String>> {
@@ -207,14 +207,6 @@ impl Drop for FromSnapshot<'_> {
 }
 
 impl Backend for FromSnapshot<'_> {
-    fn xen_name(&self, xen: usize) -> &str {
-        self.dom0.xen_name(xen)
-    }
-
-    fn xen_file(&self, xen: usize) -> Option<&Path> {
-        self.dom0.xen_file(xen)
-    }
-
     fn prepare<'s>(
         &'s self,
         boot: &Boot<'_>,
@@ -226,30 +218,33 @@ impl Backend for FromSnapshot<'_> {
         let judge = boot.judge().demand_options(&plain.xen_cmdline);
         let snapshot = self.snapshot(boot, limits, stop, logs)?;
         let note = self.note().take();
+        let qemu = self.dom0.qemu;
         let prepared = match snapshot {
-            None => self.dom0.prepared(boot, self.dom0.qemu.mode_of(boot), Box::new(plain), judge),
+            None => self.dom0.prepared(boot, qemu.mode_of(boot), Box::new(plain), judge),
             Some(Snapshot { state, console }) => {
-                write_words(logs.dir(), &self.dom0.qemu.words(boot))?;
-                let mut invocation = self.dom0.qemu.waiting(boot);
-                go_on(&mut invocation, state);
                 logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
-                let continued = Continued { invocation, plain, before: console };
+                let invocation = from(qemu.waiting(boot), state);
+                let (words, again) = (qemu.words(boot), Some(plain.shell()));
+                let continued = Told { invocation, words, before: console, again };
                 self.dom0.prepared(boot, "fast, tcg, snapshot", Box::new(continued), judge)
             }
-        };
+        }?;
         Ok(Prepared { note, ..prepared })
     }
 }
 
-/// A boot that goes on from a snapshot.
-struct Continued<'s> {
+/// A machine whose guest waits for its words.
+struct Told<'s> {
     invocation: Invocation,
-    /// What it would be from power on.
-    plain: Invocation,
+    /// What it is told; nothing leaves it waiting.
+    words: String,
+    /// What the console said before the machine was saved, if it begins there.
     before: &'s [u8],
+    /// The command for the same boot from power on, if there is one.
+    again: Option<String>,
 }
 
-impl ConsoleProcess for Continued<'_> {
+impl ConsoleProcess for Told<'_> {
     fn name(&self) -> &str {
         self.invocation.name()
     }
@@ -259,7 +254,7 @@ impl ConsoleProcess for Continued<'_> {
     }
 
     fn again(&self) -> String {
-        self.plain.shell()
+        self.again.clone().unwrap_or_else(|| self.shell())
     }
 
     fn before(&self) -> &[u8] {
@@ -267,56 +262,23 @@ impl ConsoleProcess for Continued<'_> {
     }
 
     fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
+        let mut bytes = self.words.as_bytes().to_vec();
+        bytes.resize(CMDLINE_MAX, 0);
+        fs::write(dir.join(WORDS_FILE), bytes)?;
         self.invocation.start(dir, stderr)
-    }
-}
-
-/// What the boots that make and try a snapshot have in common.
-struct Attempt<'a> {
-    xen: &'a Path,
-    image: &'a Path,
-    environment: Environment,
-    limits: &'a Limits<'a>,
-    stop: &'a StopSignal,
-}
-
-impl Attempt<'_> {
-    /// Boots in the new folder `dir`; returns what there is to be said against how it went.
-    fn run(
-        &self,
-        dir: &Path,
-        words: &str,
-        carrier: &dyn ConsoleProcess,
-        on_event: &mut dyn FnMut(&Event),
-    ) -> Result<String> {
-        let mut logs = BootLogs::create(dir.to_owned(), Some(self.xen), self.image)?;
-        write_words(dir, words)?;
-        // Somebody has to be blamed, so that there is a report of what happened.
-        let blamed = PlannedTest { name: FOLDER.into(), cases: Vec::new() };
-        let judge = Judge::new(self.environment.banner(), vec![blamed]);
-        let outcome = boot::run(carrier, judge, self.limits, self.stop, &mut logs, on_event)?;
-        let reasons = outcome.judgement.settled.into_iter().flat_map(|report| report.reasons);
-        Ok(reasons.collect::<Vec<_>>().join("; "))
     }
 }
 
 /// Which boots `boot` is like.
 fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Key {
-    (boot.xen, dom0.qemu.waiting(boot).args)
+    (boot.xen.name().to_owned(), dom0.qemu.waiting(boot).args)
 }
 
-/// Has `invocation` begin with the machine in `state`.
-fn go_on(invocation: &mut Invocation, state: &Path) {
+/// `waiting`, which begins with the machine in `state`.
+fn from(mut waiting: Invocation, state: &Path) -> Invocation {
     let state = quote_path(state);
-    invocation.args.extend(["-incoming".into(), format!("exec:cat < {state}")]);
-}
-
-/// Writes the file in `dir` that QEMU shows to the guest.
-fn write_words(dir: &Path, words: &str) -> Result<()> {
-    let mut bytes = words.as_bytes().to_vec();
-    bytes.resize(CMDLINE_MAX, 0);
-    let path = dir.join(WORDS_FILE);
-    fs::write(&path, bytes).io("write", &path)
+    waiting.args.extend(["-incoming".into(), format!("exec:cat < {state}")]);
+    waiting
 }
 
 /// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the state

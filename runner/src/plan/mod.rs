@@ -16,11 +16,11 @@ use crate::plan::config::Hypervisor;
 use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
 
-/// One start of the machine.
+/// One start of the machine, on a Xen of which the plan knows no more than the configuration does.
 #[derive(Clone, Debug)]
-pub struct Boot<'a> {
-    /// Index of the Xen.
-    pub xen: usize,
+pub struct Boot<'a, X> {
+    /// The Xen.
+    pub xen: &'a X,
     /// What the image shall run as.
     pub environment: Environment,
     /// On what.
@@ -38,11 +38,16 @@ pub enum Sharing {
     Isolated,
 }
 
-impl<'a> Boot<'a> {
+impl<'a, X: Clone> Boot<'a, X> {
+    /// The same boot on another Xen.
+    pub fn on(&self, xen: &'a X) -> Boot<'a, X> {
+        Boot { xen, ..self.clone() }
+    }
+
     /// The same machine again for some of the tests.
-    pub fn again_for(&self, names: &[String]) -> Boot<'a> {
+    pub fn again_for(&self, names: &[String]) -> Boot<'a, X> {
         let mut boot = self.clone();
-        boot.tests.retain(|test| names.contains(&test.name));
+        boot.tests.retain(|test| names.iter().any(|name| name == test.name()));
         boot
     }
 
@@ -51,7 +56,10 @@ impl<'a> Boot<'a> {
         let expected = self
             .tests
             .iter()
-            .map(|test| PlannedTest { name: test.name.clone(), cases: test.cases.clone() })
+            .map(|Selected { test, .. }| PlannedTest {
+                name: test.name.clone(),
+                cases: test.cases.clone(),
+            })
             .collect();
         Judge::new(self.environment.banner(), expected)
     }
@@ -102,42 +110,43 @@ pub fn choose_for(
 }
 
 /// The boots for `tests` on each of `xens` in each environment.
-pub fn boots<'a>(
+pub fn boots<'a, X: AsRef<Hypervisor>>(
     tests: &'a [Selected],
-    xens: &[Hypervisor],
+    xens: &'a [X],
     environments: &[Environment],
     how: &How<'_>,
-) -> Vec<Boot<'a>> {
+) -> Vec<Boot<'a, X>> {
     let mut distinct = Vec::new();
     for &environment in environments {
         if !distinct.contains(&environment) {
             distinct.push(environment);
         }
     }
-    let mut boots: Vec<Boot<'a>> = Vec::new();
+    let mut boots: Vec<Boot<'a, X>> = Vec::new();
     let mut units = 0..;
-    for (index, xen) in xens.iter().enumerate() {
+    for xen in xens {
+        let hypervisor = xen.as_ref();
         for &environment in &distinct {
             let first = boots.len();
-            for test in tests {
-                let place = environment.name();
+            for selected in tests {
+                let (test, place) = (&selected.test, environment.name());
                 if !test.environments.iter().any(|name| name == place) {
                     continue;
                 }
                 let unit = units.next().unwrap_or_default();
                 let mut share = how.partition.iter();
-                if !share.all(|share| share.holds(unit, &xen.name, place, &test.name)) {
+                if !share.all(|share| share.holds(unit, &hypervisor.name, place, &test.name)) {
                     continue;
                 }
-                let machine = (how.machine)(xen, test);
-                let shared = boots[first..]
-                    .iter_mut()
-                    .find(|boot| how.sharing == Sharing::Allowed && takes(boot, test, &machine));
+                let machine = (how.machine)(hypervisor, test);
+                let shared = boots[first..].iter_mut().find(|boot| {
+                    how.sharing == Sharing::Allowed && takes(boot, selected, &machine)
+                });
                 match shared {
-                    Some(boot) => boot.tests.push(test),
+                    Some(boot) => boot.tests.push(selected),
                     None => {
-                        let tests = vec![test];
-                        boots.push(Boot { xen: index, environment, machine, tests });
+                        let tests = vec![selected];
+                        boots.push(Boot { xen, environment, machine, tests });
                     }
                 }
             }
@@ -146,42 +155,32 @@ pub fn boots<'a>(
     boots
 }
 
-/// Whether `test`, which needs `machine`, may share `boot`.
-fn takes(boot: &Boot<'_>, test: &Selected, machine: &MachineSpec) -> bool {
+/// Whether `selected`, which needs `machine`, may share `boot`.
+fn takes<X>(boot: &Boot<'_, X>, selected: &Selected, machine: &MachineSpec) -> bool {
     let list: usize = boot.tests.iter().map(|other| other.word.len() + 1).sum();
     let list = list + machine.guest_cmdline.len();
-    !test.own_boot
-        && boot.tests.iter().all(|other| !other.own_boot)
+    !selected.test.own_boot
+        && boot.tests.iter().all(|other| !other.test.own_boot)
         && boot.machine == *machine
-        && list + test.word.len() <= MAX_TEST_LIST
+        && list + selected.word.len() <= MAX_TEST_LIST
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::PathBuf;
 
     use super::*;
-    use crate::plan::config::Origin;
-    use crate::plan::spec::Settings;
 
     fn test(name: &str) -> TestMeta {
         TestMeta::named(name)
     }
 
     fn names(tests: &[&Selected]) -> String {
-        tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>().join(" ")
+        tests.iter().map(|test| test.name()).collect::<Vec<_>>().join(" ")
     }
 
     fn xens(count: usize) -> Vec<Hypervisor> {
-        let xen = |index| Hypervisor {
-            name: format!("xen-{index}"),
-            origin: Origin::Path(PathBuf::new()),
-            symbols: None,
-            toolstack: None,
-            machine: Settings::default(),
-        };
-        (0..count).map(xen).collect()
+        (0..count).map(|index| Hypervisor::elsewhere(&index.to_string())).collect()
     }
 
     const BOTH: [Environment; 2] = [Environment::Pv64, Environment::Pvh64];
@@ -190,12 +189,9 @@ mod tests {
     fn isolated_tests_share_nothing() {
         let tests = [test("a"), TestMeta { own_boot: true, ..test("b") }, test("c")];
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
-        let boots = boots(
-            &tests,
-            &xens(1),
-            &BOTH,
-            &How { sharing: Sharing::Isolated, ..How::plain(&plain) },
-        );
+        let xens = xens(1);
+        let boots =
+            boots(&tests, &xens, &BOTH, &How { sharing: Sharing::Isolated, ..How::plain(&plain) });
         let shape: Vec<String> = boots
             .iter()
             .map(|boot| format!("{} {}", boot.environment.name(), names(&boot.tests)))
@@ -214,13 +210,14 @@ mod tests {
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
         let machine =
             |xen: &Hypervisor, test: &TestMeta| match (xen.name.as_str(), test.name.as_str()) {
-                ("xen-1", "b" | "d") => MachineSpec { xen_cmdline: "x".into(), ..plain(xen, test) },
-                ("xen-1", "e") => MachineSpec { memory_mib: Some(1), ..plain(xen, test) },
+                ("1", "b" | "d") => MachineSpec { xen_cmdline: "x".into(), ..plain(xen, test) },
+                ("1", "e") => MachineSpec { memory_mib: Some(1), ..plain(xen, test) },
                 _ => plain(xen, test),
             };
-        let boots = boots(&tests, &xens(2), &[Environment::Pv64], &How::plain(&machine));
+        let xens = xens(2);
+        let boots = boots(&tests, &xens, &[Environment::Pv64], &How::plain(&machine));
         let shape: Vec<String> =
-            boots.iter().map(|boot| format!("{}: {}", boot.xen, names(&boot.tests))).collect();
+            boots.iter().map(|boot| format!("{}: {}", boot.xen.name, names(&boot.tests))).collect();
         assert_eq!(shape, ["0: a b c d e", "1: a c", "1: b d", "1: e"]);
     }
 
@@ -234,13 +231,14 @@ mod tests {
             TestMeta { environments: vec!["pv64".into()], own_boot: true, ..test("e") },
         ];
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
-        let boots = boots(&tests, &xens(2), &[BOTH, BOTH].concat(), &How::plain(&plain));
+        let xens = xens(2);
+        let boots = boots(&tests, &xens, &[BOTH, BOTH].concat(), &How::plain(&plain));
         let shape: Vec<String> = boots
             .iter()
             .map(|b| {
                 format!(
                     "{} {} {}: {}",
-                    b.xen,
+                    b.xen.name,
                     b.environment.name(),
                     b.machine.vcpus,
                     names(&b.tests)
@@ -266,7 +264,8 @@ mod tests {
     fn a_long_list_is_spread_over_boots() {
         let tests: Vec<TestMeta> = (0..50).map(|i| test(&format!("test-{i:0>60}"))).collect();
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
-        let boots = boots(&tests, &xens(1), &[Environment::Pv64], &How::plain(&plain));
+        let xens = xens(1);
+        let boots = boots(&tests, &xens, &[Environment::Pv64], &How::plain(&plain));
         assert!(boots.len() > 1);
         assert!(boots.iter().all(|boot| names(&boot.tests).len() <= MAX_TEST_LIST));
         assert_eq!(boots.iter().map(|boot| boot.tests.len()).sum::<usize>(), 50);
@@ -283,7 +282,7 @@ mod tests {
             let mut units = BTreeMap::new();
             for boot in boots(&tests, &xens, &BOTH, &how) {
                 for test in boot.tests {
-                    let unit = (boot.xen, boot.environment.name(), test.name.clone());
+                    let unit = (boot.xen.name.clone(), boot.environment, test.word.clone());
                     *units.entry(unit).or_insert(0) += 1;
                 }
             }

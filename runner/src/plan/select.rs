@@ -10,13 +10,12 @@
 //! why.
 
 use std::collections::BTreeSet;
-use std::ops::Deref;
 
 use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
 use crate::base::suggest::nearest;
-use crate::image::{Category, Role, TestMeta};
+use crate::image::{Category, Image, Role, TestMeta};
 
 /// Of the bytes of a guest's command line (`CMDLINE_MAX`) so many may be the list of tests.
 pub const MAX_TEST_LIST: usize = 800;
@@ -27,23 +26,31 @@ const OFFERED: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Selected {
     /// Environments and cases are those that were chosen.
-    meta: TestMeta,
+    pub test: TestMeta,
     /// How the guest's command line says it.
     pub word: String,
 }
 
-impl Deref for Selected {
-    type Target = TestMeta;
+impl Selected {
+    /// The whole test `name` of `image`, for a command that is about this test.
+    pub fn whole(image: &Image, name: &str) -> Result<Selected> {
+        let test = image.tests.iter().find(|test| test.name == name).cloned();
+        test.map(Selected::from).ok_or_else(|| {
+            let path = image.path.display();
+            Error::Data(format!("the image {path} has no test {name}; build it with `make build`"))
+        })
+    }
 
-    fn deref(&self) -> &TestMeta {
-        &self.meta
+    /// The test's name.
+    pub fn name(&self) -> &str {
+        &self.test.name
     }
 }
 
 impl From<TestMeta> for Selected {
     /// The whole test.
-    fn from(meta: TestMeta) -> Self {
-        Selected { word: meta.name.clone(), meta }
+    fn from(test: TestMeta) -> Self {
+        Selected { word: test.name.clone(), test }
     }
 }
 
@@ -95,7 +102,7 @@ pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>
         for environment in &test.environments {
             let Some((cases, word)) = selection.cases_of(test, environment) else { continue };
             match selected[first..].iter_mut().find(|other| other.word == word) {
-                Some(same) => same.meta.environments.push(environment.clone()),
+                Some(same) => same.test.environments.push(environment.clone()),
                 None => {
                     if word.len() > MAX_TEST_LIST {
                         return Err(Error::Usage(format!(
@@ -106,8 +113,8 @@ pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>
                         )));
                     }
                     let environments = vec![environment.clone()];
-                    let meta = TestMeta { environments, cases, ..test.clone() };
-                    selected.push(Selected { meta, word });
+                    let test = TestMeta { environments, cases, ..test.clone() };
+                    selected.push(Selected { test, word });
                 }
             }
         }

@@ -21,6 +21,7 @@ use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::BenchArgs;
 use crate::image::{Image, TestMeta};
+use crate::machine::Boot;
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
@@ -30,7 +31,7 @@ use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
 use crate::plan::config::Hypervisor;
 use crate::plan::select::{Selected, Wanted};
 use crate::plan::spec::MachineSpec;
-use crate::plan::{self, Boot, How, Sharing};
+use crate::plan::{self, How, Sharing};
 use crate::results::event::{Listener, RunEvent};
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::XenUnderTest;
@@ -54,14 +55,15 @@ const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SU
 /// Runs the command.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
     let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
-    let ready = on.obtain()?;
+    let xen = on.with(on.obtain()?);
     let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let jobs = args.jobs.unwrap_or_else(cpus);
     let suite = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let upstream = args.against.as_deref().map(upstream_image).transpose()?;
-    let bench = Bench { rig: &rig, ready: &ready, jobs, stop: &StopSignal::install()? };
+    let bench = Bench { rig: &rig, xen: &xen, jobs, stop: &StopSignal::install()? };
 
-    let mut figures = Figures::new(&ready.provenance, &rig.version, cpus().get(), jobs.get());
+    let mut figures =
+        Figures::new(&xen.bootable()?.provenance, &rig.version, cpus().get(), jobs.get());
     let mut worst = Exit::Success;
     for round in 1..=args.rounds.get() {
         eprintln!("round {round} of {}", args.rounds);
@@ -96,7 +98,7 @@ fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
 
 struct Bench<'a> {
     rig: &'a Testbed,
-    ready: &'a XenUnderTest,
+    xen: &'a XenUnderTest,
     jobs: NonZeroUsize,
     stop: &'a StopSignal,
 }
@@ -158,7 +160,7 @@ impl Bench<'_> {
         ] {
             let machine = |xen: &Hypervisor, test: &TestMeta| self.rig.on.config.machine(xen, test);
             let how = How { sharing, partition: None, machine: &machine };
-            let boots = plan::boots(tests, slice::from_ref(&self.rig.on.xen), environments, &how);
+            let boots = plan::boots(tests, slice::from_ref(self.xen), environments, &how);
             let start = Instant::now();
             let how = Way { image: &self.rig.image, mode: BootMode::Fast, snapshot, jobs };
             let exit = self.run(&how, boots, &mut Failures)?;
@@ -200,6 +202,12 @@ impl Bench<'_> {
         plan::choose(&self.rig.image, wanted, &everywhere)
     }
 
+    /// A boot of the default machine.
+    fn small_boot<'t>(&'t self, environment: Environment, tests: &'t [Selected]) -> Boot<'t> {
+        let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+        Boot { xen: self.xen, environment, machine, tests: tests.iter().collect() }
+    }
+
     /// A boot of `image` for `tests`.
     fn boot(
         &self,
@@ -211,13 +219,13 @@ impl Bench<'_> {
         let mut watch = Stopwatch::default();
         let jobs = NonZeroUsize::MIN;
         let how = Way { image, mode, snapshot: SnapshotUse::Never, jobs };
-        self.run(&how, vec![small_boot(environment, tests)], &mut watch)?;
+        self.run(&how, vec![self.small_boot(environment, tests)], &mut watch)?;
         Ok(watch)
     }
 
     /// A boot for `tests` from a snapshot that the boot before it has made.
     fn second_boot(&self, environment: Environment, tests: &[Selected]) -> Result<Stopwatch> {
-        let boot = small_boot(environment, tests);
+        let boot = self.small_boot(environment, tests);
         let mut watch = Stopwatch::default();
         let (mode, jobs) = (BootMode::Fast, NonZeroUsize::MIN);
         let how = Way { image: &self.rig.image, mode, snapshot: SnapshotUse::Always, jobs };
@@ -237,7 +245,7 @@ impl Bench<'_> {
         })?;
         let &Way { image, mode, snapshot, jobs } = how;
         let qemu = Qemu { mode, ..self.rig.qemu.clone() };
-        let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0(self.ready) };
+        let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0() };
         let backend = FromSnapshot::new(dom0, &boots, snapshot);
         let logs = RunLogs::create(dir.path(), self.stop)?;
         let test_time = self.rig.test_time(None);
@@ -256,12 +264,6 @@ struct Way<'a> {
     mode: BootMode,
     snapshot: SnapshotUse,
     jobs: NonZeroUsize,
-}
-
-/// A boot of the default machine.
-fn small_boot(environment: Environment, tests: &[Selected]) -> Boot<'_> {
-    let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
-    Boot { xen: 0, environment, machine, tests: tests.iter().collect() }
 }
 
 /// Tells of tests that fail, whose time is not what it should be.

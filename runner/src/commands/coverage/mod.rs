@@ -43,19 +43,20 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
 
+    let xen = rig.on.with(build.ready.clone());
     let addresses = coverage.addresses();
     let folders: Mutex<Vec<PathBuf>> = Mutex::default();
     let prepare = |dir: &Path| {
         folders.lock().unwrap_or_else(PoisonError::into_inner).push(dir.to_owned());
         plugin.prepare(dir, &addresses)
     };
-    let backend = AsDom0 { prepare: &prepare, ..rig.dom0(&build.ready) };
+    let backend = AsDom0 { prepare: &prepare, ..rig.dom0() };
     let (stop, jobs) = (StopSignal::install()?, args.jobs.unwrap_or_else(cpus));
     let logs = RunLogs::create(&rig.on.config.workspace.join("logs"), &stop)?;
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
     let mut display = without_files(&rig.image, &rig.version)?;
-    let exit = session.run(rig.boots(&tests, &args.env), &mut display)?;
+    let exit = session.run(rig.boots(&xen, &tests, &args.env), &mut display)?;
     drop(session);
 
     for folder in folders.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -13,12 +13,11 @@ use crate::base::plural::count;
 use crate::base::process::Tool;
 use crate::cli::DoctorArgs;
 use crate::image;
-use crate::machine::debug::Debug;
 use crate::machine::plugin::Plugin;
-use crate::machine::qemu::{BootMode, Kvm, Qemu};
+use crate::machine::qemu::Qemu;
 use crate::plan::config::{Config, Hypervisor};
 use crate::xen::hypervisor::{self, Cache};
-use trial::{Trial, trial};
+use trial::Shown;
 
 /// What the image is built for.
 const TARGET: &str = "x86_64-unknown-none";
@@ -51,15 +50,7 @@ impl Finding {
 /// Runs the command.
 pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
-    let binary = args.qemu.clone().unwrap_or_else(|| config.qemu.binary.clone());
-    let qemu = Qemu {
-        binary,
-        kvm: Kvm::Never,
-        mode: BootMode::Fast,
-        guest_cmdline: String::new(),
-        xen_cmdline: String::new(),
-        debug: Debug::No,
-    };
+    let qemu = Qemu::of(args.qemu.as_deref(), &config);
     let image = image::find(args.places.image.as_deref(), &config.workspace)
         .map(|image| format!("{} with {}", image.path.display(), count(image.tests.len(), "test")));
     let plugin = Plugin::find(None, &config, &qemu.binary).map(|_| "QEMU loads it".to_owned());
@@ -73,7 +64,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         ("Rust", rust(&config.workspace)),
     ];
     let in_the_way = findings.iter().any(|(_, finding)| matches!(finding, Missing(_)));
-    let tried = if in_the_way { Vec::new() } else { tried(args) };
+    let tried = if in_the_way { Vec::new() } else { tried(args, config) };
     let mut text = String::new();
     let mut exit = Exit::Success;
     for (what, finding) in findings.into_iter().chain(tried) {
@@ -96,9 +87,9 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
 }
 
 /// What a boot shows, where nothing is in the way of one.
-fn tried(args: &DoctorArgs) -> Vec<(&'static str, Finding)> {
-    match trial(args) {
-        Ok(Trial { snapshot, cr2 }) => {
+fn tried(args: &DoctorArgs, config: Config) -> Vec<(&'static str, Finding)> {
+    match trial::boots(args, config) {
+        Ok(Shown { snapshot, cr2 }) => {
             let cr2 = match cr2 {
                 Ok(Ok(right)) => Good(right),
                 Ok(Err(wrong)) => Optional(wrong),
@@ -119,14 +110,11 @@ fn xens(config: &Config) -> Result<Finding> {
     let cache = Cache::of_workspace(&config.workspace)?;
     let (mut here, mut absent) = (Vec::new(), Vec::new());
     for xen in &xens {
-        let present = match hypervisor::would_be(xen, &cache)? {
-            Some(file) => file.is_file(),
-            None => match hypervisor::obtain(xen, &cache, &mut |_| ()) {
-                Ok(_) => true,
-                Err(e) => return Ok(Missing(format!("{}: {e}", xen.name))),
-            },
-        };
-        if present { here.push(xen) } else { absent.push(xen) }
+        match hypervisor::is_at_hand(xen, &cache) {
+            Ok(true) => here.push(xen),
+            Ok(false) => absent.push(xen),
+            Err(e) => return Ok(Missing(format!("{}: {e}", xen.name))),
+        }
     }
     let names = |xens: &[&Hypervisor]| {
         xens.iter().map(|xen| xen.name.as_str()).collect::<Vec<_>>().join(", ")

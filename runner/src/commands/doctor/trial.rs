@@ -1,7 +1,6 @@
 //! A boot that shows what this machine's QEMU can do with a Xen that is at hand: whether a saved
 //! machine goes on, and whether a PVH guest reads the right address of a page fault.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use crate::base::environment::Environment;
@@ -9,20 +8,20 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::cli::DoctorArgs;
 use crate::judge::{TestReport, Verdict};
-use crate::machine::logs::RunLogs;
+use crate::machine::boot::Limits;
 use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
+use crate::machine::trial::Trial;
 use crate::plan;
-use crate::plan::config::Hypervisor;
+use crate::plan::config::Config;
 use crate::plan::select::{Selected, Wanted};
-use crate::results::event::{Listener, RunEvent};
-use crate::xen::hypervisor::{self, Cache, XenUnderTest};
+use crate::xen::hypervisor::XenUnderTest;
 
 /// The case of the image that looks at CR2.
 const PROBE: &str = "selftest/trap/page_fault_has_its_address";
 
 /// What came of it.
-pub struct Trial {
+pub struct Shown {
     /// Whether a saved machine goes on.
     pub snapshot: Result<String>,
     /// What CR2 reads as: as it should, or the named deviation.
@@ -30,17 +29,17 @@ pub struct Trial {
 }
 
 /// Boots the first of the default Xens that is at hand.
-pub fn trial(args: &DoctorArgs) -> Result<Trial> {
-    let on = ChosenXen::first(args.places.config.as_deref(), is_at_hand)?;
+pub fn boots(args: &DoctorArgs, config: Config) -> Result<Shown> {
+    let on = ChosenXen::at_hand(config)?;
     let name = on.xen.name.clone();
-    let ready = on.obtain()?;
+    let xen = on.with(on.obtain()?);
     let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let words = [PROBE.to_owned()];
     let wanted = Wanted { words: &words, ..Wanted::default() };
     let tests = plan::choose(&rig.image, wanted, &[Environment::Pvh64])?;
     let stop = StopSignal::install()?;
     let dir = tempfile::tempdir().io("create a folder in", &std::env::temp_dir())?;
-    let boot = |snapshot| boot(&rig, &ready, &tests, snapshot, dir.path(), &stop);
+    let boot = |snapshot| boot(&rig, &xen, &tests, snapshot, dir.path(), &stop);
     let (snapshot, report) = match boot(SnapshotUse::Always) {
         Ok(report) => (Ok("a saved machine goes on".to_owned()), Ok(report)),
         Err(why) => (Err(why), boot(SnapshotUse::Never)),
@@ -59,41 +58,31 @@ pub fn trial(args: &DoctorArgs) -> Result<Trial> {
             report.reasons.join("; ")
         ))),
     });
-    Ok(Trial { snapshot, cr2 })
-}
-
-/// Whether `xen` can be booted without being fetched.
-fn is_at_hand(xen: &Hypervisor, cache: &Cache) -> bool {
-    match hypervisor::would_be(xen, cache) {
-        Ok(Some(file)) => file.is_file(),
-        Ok(None) => hypervisor::obtain(xen, cache, &mut |_| ()).is_ok(),
-        Err(_) => false,
-    }
+    Ok(Shown { snapshot, cr2 })
 }
 
 /// One boot of one test, and what came of it.
 fn boot(
     rig: &Testbed,
-    ready: &XenUnderTest,
+    xen: &XenUnderTest,
     tests: &[Selected],
     snapshot: SnapshotUse,
     dir: &Path,
     stop: &StopSignal,
 ) -> Result<TestReport> {
-    /// Hears of the test.
-    struct Ear(Option<TestReport>);
-    impl Listener for Ear {
-        fn event(&mut self, event: &RunEvent<'_>) {
-            if let RunEvent::TestSettled { outcome, .. } = event {
-                self.0 = Some(outcome.report.clone());
-            }
-        }
+    let boots = rig.boots(xen, tests, &[Environment::Pvh64]);
+    let backend = FromSnapshot::new(rig.dom0(), &boots, snapshot);
+    let (boot_time, test_time) = (rig.boot_time(), rig.test_time(None));
+    let time = tests.first().map_or(boot_time, |selected| test_time(&selected.test));
+    let of_test = |_: &str| time;
+    let limits = Limits::new(boot_time, &of_test);
+    let trial = Trial { image: &rig.image.path, limits: &limits, stop };
+    let unheard = || Error::Tool(format!("{PROBE} was not reported"));
+    let boot = boots.first().ok_or_else(unheard)?;
+    let folder = dir.join(format!("{snapshot:?}"));
+    let result = trial.boot(folder, &backend, boot, &mut |_| {})?.result;
+    if let Some(failure) = result.tool_failure {
+        return Err(Error::Tool(failure.what));
     }
-    let boots = rig.boots(tests, &[Environment::Pvh64]);
-    let backend = FromSnapshot::new(rig.dom0(ready), &boots, snapshot);
-    let logs = RunLogs::create(dir, stop)?;
-    let test_time = rig.test_time(None);
-    let mut ear = Ear(None);
-    rig.session(&backend, logs, stop, NonZeroUsize::MIN, &test_time).run(boots, &mut ear)?;
-    ear.0.ok_or_else(|| Error::Tool(format!("{PROBE} was not reported")))
+    result.judgement.settled.into_iter().next().ok_or_else(unheard)
 }

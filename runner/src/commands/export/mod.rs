@@ -41,7 +41,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
 
     let mut planned = Vec::new();
     for test in &tests {
-        let folders = folders(test, &args.env);
+        let folders = folders(&test.test, &args.env);
         if !folders.is_empty() {
             let words = words(test, args.cmdline.as_deref());
             planned.push((test, folders, stamp(&bytes, &words)?));
@@ -72,7 +72,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
                 tree.write(&config, domain.config(prefix).as_bytes())?;
                 domains += 1;
             }
-            if let Some(info) = folder.info(test) {
+            if let Some(info) = folder.info(&test.test) {
                 let text = format!("{info:#}\n");
                 tree.write(&format!("tests/{}/info.json", folder.name), text.as_bytes())?;
             }

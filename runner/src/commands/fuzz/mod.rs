@@ -14,12 +14,11 @@ use protocol::programs::FUZZ_EXECUTOR;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::cli::{FuzzArgs, FuzzTarget, GuidedArgs};
-use crate::image::TestMeta;
+use crate::machine::Boot;
 use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::{BootMode, Invocation};
 use crate::machine::rig::{ChosenXen, Testbed};
-use crate::plan::Boot;
 use crate::plan::select::Selected;
 use crate::results::expect::{Expectations, Subject};
 use crate::xen::symbols::code::{Targets, blocks, body};
@@ -121,9 +120,10 @@ impl Target {
             let link = dir.join(link);
             symlink(target, &link).io("create", &link)?;
         }
-        let test = &Selected::from(self.executor()?.clone());
-        let machine = self.rig.on.config.machine(&self.rig.on.xen, test);
-        let boot = Boot { xen: 0, environment: self.args.env, machine, tests: vec![test] };
+        let selected = &Selected::whole(&self.rig.image, FUZZ_EXECUTOR)?;
+        let xen = &self.rig.on.with(self.build.ready.clone());
+        let machine = self.rig.on.config.machine(&self.rig.on.xen, &selected.test);
+        let boot = Boot { xen, environment: self.args.env, machine, tests: vec![selected] };
         let mut qemu = self.rig.qemu.clone();
         if words == Words::Few {
             // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.
@@ -138,15 +138,6 @@ impl Target {
         }
         invocation.args.extend(more);
         Ok(invocation)
-    }
-
-    fn executor(&self) -> Result<&TestMeta> {
-        self.rig.image.tests.iter().find(|test| test.name == FUZZ_EXECUTOR).ok_or_else(|| {
-            let path = self.rig.image.path.display();
-            Error::Data(format!(
-                "the image {path} has no test {FUZZ_EXECUTOR}; build it with `make build`"
-            ))
-        })
     }
 }
 

@@ -19,15 +19,13 @@ use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
-use crate::image::Image;
 use crate::judge::{Judge, TestReport, Verdict as CaseVerdict};
-use crate::machine::boot::{self, Limits};
-use crate::machine::debug::Debug;
-use crate::machine::logs::BootLogs;
-use crate::machine::qemu::Qemu;
-use crate::plan::Boot;
-use crate::plan::config::Hypervisor;
+use crate::machine::Boot;
+use crate::machine::boot::Limits;
+use crate::machine::rig::Testbed;
+use crate::machine::trial::Trial;
 use crate::results::event::{Listener, RunEvent};
+use crate::xen::hypervisor::XenFile;
 use crate::xen::symbols::BootXen;
 
 /// How many times as long as on Xen itself a mutant may take for something.
@@ -108,16 +106,12 @@ fn statements(environment: Environment, report: &TestReport) -> Vec<(String, Sta
 
 /// What to run on each mutant, and how.
 pub struct Campaign<'a> {
-    /// The Xen to break.
-    pub xen: &'a Hypervisor,
-    /// Its content.
+    /// The Xen to break, the image with the tests, and how to boot.
+    pub rig: &'a Testbed,
+    /// The Xen's content.
     pub binary: &'a BootXen,
-    /// The image with the tests.
-    pub image: &'a Image,
-    /// The boots that run them.
+    /// The boots that run the tests.
     pub boots: &'a [Boot<'a>],
-    /// How to boot.
-    pub qemu: &'a Qemu,
     /// What the tests say of Xen itself.
     pub baseline: &'a Baseline,
     /// Time for each test, instead of what the baseline says.
@@ -166,43 +160,39 @@ impl Campaign<'_> {
             what: "cannot create a folder for a mutant".into(),
             source,
         })?;
-        let xen = dir.path().join("mutant");
+        let elf = dir.path().join("mutant");
         let bytes = self.binary.inverted(site.opcode).ok_or_else(|| {
-            Error::Data(format!("the file of Xen {} ends before {}", self.xen.name, site.name()))
+            let xen = &self.rig.on.xen.name;
+            Error::Data(format!("the file of Xen {xen} ends before {}", site.name()))
         })?;
-        fs::write(&xen, bytes).io("write", &xen)?;
+        fs::write(&elf, bytes).io("write", &elf)?;
+        let mutant = self.rig.on.with(XenFile::file(elf, site.name()));
 
         let mut differences = Vec::new();
         let mut verdict = None;
         let mut boots = 0;
         let order = experience.order(self.boots, site.function.address);
         for (index, boot) in order {
-            let mut logs =
-                BootLogs::create(dir.path().join(index.to_string()), Some(&xen), &self.image.path)?;
             let of_test = |name: &str| {
                 let usual = || self.baseline.test_timeout(boot.environment, name);
                 self.timeout.unwrap_or_else(usual)
             };
-            let limits = Limits {
-                boot: self.timeout.unwrap_or_else(|| self.baseline.start_timeout()),
-                test: &of_test,
-                enough: &Judge::is_failing,
-                debug: Debug::No,
-            };
-            let invocation = self.qemu.invocation(&boot);
-            let judge = boot.judge().demand_options(&invocation.xen_cmdline);
-            let outcome =
-                boot::run(&invocation, judge, &limits, self.stop, &mut logs, &mut |_| {})?;
+            let start = self.timeout.unwrap_or_else(|| self.baseline.start_timeout());
+            let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
+            let image = &self.rig.image.path;
+            let trial = Trial { image, limits: &limits, stop: self.stop };
+            let (folder, boot) = (dir.path().join(index.to_string()), boot.on(&mutant));
+            let result = trial.boot(folder, &self.rig.dom0(), &boot, &mut |_| {})?.result;
             if self.stop.requested().is_some() {
                 return Ok(None);
             }
-            if let Some(failure) = outcome.tool_failure
+            if let Some(failure) = result.tool_failure
                 && failure.at_start
             {
                 return Err(Error::Tool(failure.what));
             }
             boots += 1;
-            let reports = &outcome.judgement.settled;
+            let reports = &result.judgement.settled;
             if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
                 experience.killed_by(site.function.address, index, &report.name);
                 verdict = Some(Verdict::Killed { killer: killer(boot.environment, report) });
@@ -265,12 +255,13 @@ impl Experience {
         };
         let mut order: Vec<(usize, Boot<'a>)> = boots.iter().cloned().enumerate().collect();
         for (index, boot) in &mut order {
-            boot.tests
-                .sort_by_key(|test| rank(&|(other, name)| (*other, name) == (*index, &test.name)));
+            boot.tests.sort_by_key(|test| {
+                rank(&|(other, name)| (*other, name.as_str()) == (*index, test.name()))
+            });
         }
         order.sort_by_key(|(index, boot)| {
             let environment = boots.iter().position(|other| other.environment == boot.environment);
-            let cases: usize = boot.tests.iter().map(|test| test.cases.len()).sum();
+            let cases: usize = boot.tests.iter().map(|test| test.test.cases.len()).sum();
             (environment, rank(&|(other, _)| other == index), Reverse(cases))
         });
         order
@@ -284,10 +275,12 @@ mod tests {
     use super::*;
     use crate::image::TestMeta;
     use crate::judge::CaseReport;
+    use crate::plan::config::Hypervisor;
     use crate::plan::select::Selected;
     use crate::plan::spec::MachineSpec;
     use crate::results::event::SettledTest;
     use crate::results::expect::{Expectations, Subject};
+    use crate::xen::hypervisor::XenUnderTest;
 
     fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
         let case = |(name, verdict): &(&str, CaseVerdict)| CaseReport {
@@ -345,8 +338,9 @@ mod tests {
         let test = |name| TestMeta { cases: vec!["c".into()], ..TestMeta::named(name) };
         let tests = tests.map(test).map(Selected::from);
         let machine = MachineSpec::default;
+        let xen = XenUnderTest::new(&Hypervisor::elsewhere("xen"), None);
         let boot = |environment, range: Range<usize>| Boot {
-            xen: 0,
+            xen: &xen,
             environment,
             machine: machine(),
             tests: tests[range].iter().collect(),
@@ -360,7 +354,7 @@ mod tests {
         let order = |function| {
             let order = experience.order(&boots, function).into_iter();
             let names = |(index, boot): (usize, Boot<'_>)| {
-                let names = boot.tests.iter().map(|test| test.name.as_str());
+                let names = boot.tests.iter().map(|test| test.name());
                 format!("{index} {}", names.collect::<String>())
             };
             order.map(names).collect::<Vec<_>>()

@@ -23,13 +23,14 @@ use crate::base::hash::sha256;
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::MutateArgs;
+use crate::machine::Boot;
 use crate::machine::logs::RunLogs;
 use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::session::cpus;
-use crate::plan::{self, Boot};
+use crate::plan;
 use crate::report::without_files;
 use crate::results::event::{Listener, RunEvent};
-use crate::xen::hypervisor::XenUnderTest;
+use crate::xen::hypervisor::XenFile;
 use crate::xen::symbols::{self, Build};
 
 /// Runs the command.
@@ -55,11 +56,12 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
 
     let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
+    let xen = rig.on.with(build.ready.clone());
     let measure = Measure {
         args,
         build: &build,
         sites: &sites,
-        boots: &rig.boots(&tests, &args.env),
+        boots: &rig.boots(&xen, &tests, &args.env),
         rig: &rig,
         stop: &StopSignal::install()?,
     };
@@ -85,9 +87,10 @@ impl Measure<'_> {
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
         let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
-        let mutant = XenUnderTest::file(elf, what);
+        let mutant = self.rig.on.with(XenFile::file(elf, what));
+        let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
-        let exit = self.run(&mutant, logs, self.args.timeout, &mut reporter)?;
+        let exit = self.run(boots, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -117,7 +120,7 @@ impl Measure<'_> {
                 reporter: without_files(&self.rig.image, &self.rig.version)?,
                 baseline: Baseline::default(),
             };
-            let exit = self.run(&self.build.ready, self.logs()?, None, &mut witness)?;
+            let exit = self.run(self.boots.to_vec(), self.logs()?, None, &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: cannot measure: not all tests succeed on Xen itself");
                 return Ok(exit);
@@ -146,11 +149,9 @@ impl Measure<'_> {
         findings: &mut BTreeMap<u64, Finding>,
     ) -> Result<()> {
         let campaign = Campaign {
-            xen: &self.rig.on.xen,
+            rig: self.rig,
             binary: &self.build.binary,
-            image: &self.rig.image,
             boots: self.boots,
-            qemu: &self.rig.qemu,
             baseline,
             timeout: self.args.timeout.map(Duration::from_secs),
             stop: self.stop,
@@ -180,16 +181,16 @@ impl Measure<'_> {
     /// The tests on Xen itself, or on a mutant.
     fn run(
         &self,
-        ready: &XenUnderTest,
+        boots: Vec<Boot<'_>>,
         logs: RunLogs,
         limit: Option<u64>,
         listener: &mut dyn Listener,
     ) -> Result<Exit> {
         // The mutants' time is measured by what Xen itself takes, undisturbed.
         let jobs = NonZeroUsize::MIN;
-        let (backend, test_time) = (self.rig.dom0(ready), self.rig.test_time(limit));
+        let (backend, test_time) = (self.rig.dom0(), self.rig.test_time(limit));
         let session = self.rig.session(&backend, logs, self.stop, jobs, &test_time);
-        session.run(self.boots.to_vec(), listener)
+        session.run(boots, listener)
     }
 
     fn logs(&self) -> Result<RunLogs> {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use livepatch::program::{Program, encode};
 use protocol::programs::LIVEPATCH_REPLAY;
@@ -17,10 +16,9 @@ use crate::cli::ReplayOn;
 use crate::image::stamp;
 use crate::judge::Event;
 use crate::judge::console::Speaker;
-use crate::machine::boot::{self, Limits};
-use crate::machine::debug::Debug;
-use crate::machine::logs::BootLogs;
+use crate::machine::boot::Limits;
 use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::trial::Trial;
 use crate::plan::select::Selected;
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -30,12 +28,12 @@ const QUIET: &str = "loglvl=warning guest_loglvl=error";
 /// A Xen and all that it takes to boot it.
 pub struct Replayer {
     rig: Testbed,
-    ready: XenUnderTest,
+    xen: XenUnderTest,
     /// The image's content.
     image: Vec<u8>,
     test: Selected,
     environment: Environment,
-    timeout: Option<Duration>,
+    timeout: Option<u64>,
     stop: StopSignal,
     /// Where logs go; each boot's in a folder of its own.
     dir: TempDir,
@@ -45,19 +43,13 @@ pub struct Replayer {
 impl Replayer {
     pub fn new(on: &ReplayOn) -> Result<Self> {
         let one = ChosenXen::of(on.places.config.as_deref(), on.xen.as_deref(), on.fetch.look())?;
-        let ready = one.obtain()?;
+        let xen = one.with(one.obtain()?);
         let mut rig = Testbed::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
         rig.qemu.mode = on.boot;
         rig.qemu.xen_cmdline = QUIET.into();
-        let image = &rig.image;
-        let bytes = fs::read(&image.path).io("read", &image.path)?;
-        let test = image.tests.iter().find(|test| test.name == LIVEPATCH_REPLAY).cloned();
-        let test = test.map(Selected::from).ok_or_else(|| {
-            let image = image.path.display();
-            Error::Data(format!(
-                "the image {image} has no test {LIVEPATCH_REPLAY}; rebuild it with `make build`"
-            ))
-        })?;
+        let path = &rig.image.path;
+        let image = fs::read(path).io("read", path)?;
+        let test = Selected::whole(&rig.image, LIVEPATCH_REPLAY)?;
         let stop = StopSignal::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for the boots' logs".into(),
@@ -65,11 +57,11 @@ impl Replayer {
         })?;
         Ok(Self {
             rig,
-            ready,
-            image: bytes,
+            xen,
+            image,
             test,
             environment: on.env,
-            timeout: on.timeout.map(Duration::from_secs),
+            timeout: on.timeout,
             stop,
             dir,
             count: AtomicUsize::new(0),
@@ -83,7 +75,8 @@ impl Replayer {
         let stamped = stamp::stamp_input(&self.image, &encode(program))?;
         fs::write(&image, stamped).io("write", &image)?;
 
-        let boots = self.rig.boots(slice::from_ref(&self.test), &[self.environment]);
+        let tests = slice::from_ref(&self.test);
+        let boots = self.rig.boots(&self.xen, tests, &[self.environment]);
         let Some(boot) = boots.first() else {
             let environment = self.environment.name();
             return Err(Error::EmptySelection(format!(
@@ -91,36 +84,27 @@ impl Replayer {
             )));
         };
         let folder = self.dir.path().join(number.to_string());
-        let mut logs = BootLogs::create(folder.clone(), Some(&self.ready.elf), &image)?;
-        let config = &self.rig.on.config;
-        let time = self.timeout.unwrap_or_else(|| config.test_time(&self.test));
-        let boot_time = Duration::from_secs(config.qemu.boot_timeout_s);
-        let limits = Limits {
-            boot: boot_time,
-            test: &|_| time,
-            enough: &boot::never_enough,
-            debug: Debug::No,
-        };
-        let invocation = self.rig.qemu.invocation(boot);
-        let judge = boot.judge().demand_options(&invocation.xen_cmdline);
+        let time = (self.rig.test_time(self.timeout))(&self.test.test);
+        let of_test = |_: &str| time;
+        let limits = Limits::new(self.rig.boot_time(), &of_test);
+        let trial = Trial { image: &image, limits: &limits, stop: &self.stop };
         let mut observer = Observer::default();
-        let outcome =
-            boot::run(&invocation, judge, &limits, &self.stop, &mut logs, &mut |event| {
-                if let Event::Line(line) = event {
-                    match line.speaker {
-                        Speaker::Guest => observer.guest(&line.text),
-                        _ => observer.xen(&line.text),
-                    }
+        let tried = trial.boot(folder.clone(), &self.rig.dom0(), boot, &mut |event| {
+            if let Event::Line(line) = event {
+                match line.speaker {
+                    Speaker::Guest => observer.guest(&line.text),
+                    _ => observer.xen(&line.text),
                 }
-            })?;
+            }
+        })?;
         if self.stop.requested().is_some() {
             return Err(Error::Tool("stopped".into()));
         }
-        if let Some(failure) = outcome.tool_failure {
+        if let Some(failure) = tried.result.tool_failure {
             return Err(Error::Tool(failure.what));
         }
         fs::remove_file(&image).io("remove", &image)?;
         fs::remove_dir_all(&folder).io("remove", &folder)?;
-        Ok(observer.finish(&outcome.judgement.settled))
+        Ok(observer.finish(&tried.result.judgement.settled))
     }
 }

@@ -1,141 +1,139 @@
-//! `xtf-runner run`: from the command line to an exit code.
+//! `xtf-runner run`: plans, obtains, boots, judges and reports. What the backends do differently is in
+//! [`backend`].
 
-mod domains;
+mod backend;
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use self::backend::ChosenBackend;
 use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::{note, write_out};
 use crate::base::signals::StopSignal;
 use crate::cli::{BackendKind, FlakyResult, ReportArgs, RunArgs};
-use crate::image::{self, Image};
-use crate::machine::accel::{self, Accel, KvmProbe};
-use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::image::{self, Image, TestMeta};
+use crate::machine::Boot;
 use crate::machine::debug::Debug;
 use crate::machine::logs::RunLogs;
-use crate::machine::qemu::{Kvm, Qemu};
-use crate::machine::session::{Session, cpus};
-use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
-use crate::plan::config::{Config, Hypervisor, Origin};
-use crate::plan::{self, Boot, How, Sharing};
+use crate::machine::session::Session;
+use crate::machine::snapshot::SnapshotUse;
+use crate::plan::config::{Config, Hypervisor};
+use crate::plan::select::Selected;
+use crate::plan::spec::MachineSpec;
+use crate::plan::{self, How, Sharing};
 use crate::report::{self, Files, Form};
 use crate::results::expect::Expectations;
 use crate::results::policy::Policy;
 use crate::results::{About, seconds};
-use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
     check(args)?;
-    if args.backend != BackendKind::Qemu {
-        return domains::run(args, &config);
-    }
-    let xens = config.select(&args.xen)?;
-    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
-
+    let mut backend = ChosenBackend::of(args, &config)?;
+    let xens = backend.xens(&config)?;
     let files = files(&args.reports)?;
-    let obtain = |xen: &Hypervisor| hypervisor::obtain(xen, &cache, &mut note);
     if args.fetch_only {
-        for xen in &xens {
-            let ready = obtain(xen)?;
-            let known = hypervisor::describe_cached(xen, &cache)?.unwrap_or(ready.provenance);
-            note(&format!("{}: {} is {known}", xen.name, ready.elf.display()));
-        }
+        backend.fetch(&xens)?;
         return Ok(Exit::Success);
     }
 
     let image = image::find(args.places.image.as_deref(), &config.workspace)?;
     config.check_tests(&image)?;
-    let environments = args.environments();
-    let tests = plan::choose(&image, args.selection.wanted(), environments)?;
-    let how = How {
-        sharing: if args.isolate { Sharing::Isolated } else { Sharing::Allowed },
-        partition: args.partition,
-        machine: &|xen, test| config.machine(xen, test),
-    };
-    let boots = plan::boots(&tests, &xens, environments, &how);
-    let debug = match (args.gdb, args.keep) {
-        (true, _) => Debug::Gdb,
-        (_, true) => Debug::Keep,
-        _ => Debug::No,
-    };
-    if debug == Debug::Gdb && boots.len() != 1 {
+    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
+    let plan = Plan::of(args, &image, &backend, &machine)?;
+    let count = plan.boots(&xens).len();
+    if args.gdb && count != 1 {
         return Err(Error::Usage(format!(
-            "--gdb needs a single boot, and this selection takes {}; name one test, --env and \
-             --xen",
-            boots.len()
+            "--gdb needs a single boot, and this selection takes {count}; name one test, --env and \
+             --xen"
         )));
     }
-    let mut qemu = Qemu {
-        // Until it is known better.
-        kvm: if args.accel == Accel::Kvm { Kvm::Always } else { Kvm::Never },
-        mode: args.boot,
-        debug,
-        guest_cmdline: args.cmdline.clone().unwrap_or_default(),
-        xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
-        ..Qemu::of(args.qemu.as_deref(), &config)
-    };
     if args.dry_run {
-        return dry_run(&boots, &xens, &cache, &image, qemu, args.accel, &obtain);
+        write_out(&backend.dry_run(&plan, &xens, &image)?)?;
+        return Ok(Exit::Success);
     }
-
-    if let (Some(share), true) = (args.partition, boots.is_empty()) {
+    if let (Some(share), 0) = (args.partition, count) {
         // Shares are made without knowing what there is: one may get nothing.
         note(&format!("share {share} of this run holds no test"));
     }
+
     let policy = policy(&args.reports, &config, &image)?;
-    let version = qemu.probe()?;
-    let ready: Vec<XenUnderTest> = xens.iter().map(obtain).collect::<Result<_>>()?;
-    if let (Accel::Kvm, Some(why)) = (args.accel, accel::unusable()) {
-        return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
-    }
+    let about = about(args, &config, &xens, About::run_of(&image, backend.probe()?)?, &policy);
+    let (xens, hosts) = backend.obtain(&xens)?;
+    let boots = plan.boots(&xens);
     let stop = StopSignal::install()?;
-    if args.accel == Accel::Auto {
-        let oracle = KvmProbe { qemu: &qemu, version: &version, image: &image, cache: &cache };
-        qemu.kvm = oracle.ask(&boots, &xens, &ready, Some(&stop), &mut note)?;
-    }
-    let xen_syms: Vec<Option<PathBuf>> = match debug {
-        Debug::No => {
-            xens.iter().zip(&ready).map(|(xen, ready)| with_lines(xen, ready, &cache)).collect()
-        }
-        _ => xens.iter().zip(&ready).map(|(xen, ready)| find_symbols(xen, ready, &cache)).collect(),
-    };
+    backend.accelerate(&boots, &image, Some(&stop), &mut note)?;
+
     let base = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
-    let mut about = About::run_of(&image, &version)?;
-    about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
-    about.expectations = policy.expectations.clone();
-    about.whole_matrix = args.selection.words.is_empty()
-        && args.selection.exclude.is_empty()
-        && args.partition.is_none()
-        && config.are_all(&xens)
-        && Environment::DOM0.iter().all(|environment| environments.contains(environment));
-    let dom0 =
-        AsDom0 { xens: &xens, ready: &ready, qemu: &qemu, version: &version, prepare: &as_it_is };
-    let backend = FromSnapshot::new(dom0, &boots, args.snapshot);
+    let logs = RunLogs::create(&base, &stop)?;
+    let carrier = backend.start(hosts, &xens, &boots, &image, logs.dir())?;
     let session = Session {
-        backend: &backend,
+        backend: carrier.as_ref(),
         image: &image,
-        debug,
-        xen_syms: &xen_syms,
-        logs: RunLogs::create(&base, &stop)?,
+        debug: args.debug(),
+        logs,
         stop: &stop,
-        jobs: match debug {
-            Debug::Keep => NonZeroUsize::MIN,
-            _ => args.jobs.unwrap_or_else(cpus),
-        },
+        jobs: backend.jobs(),
         policy,
         test_time: &|test| args.timeout.map_or_else(|| config.test_time(test), Duration::from_secs),
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
-    report_on(&session, boots, about, files, args.verbose)
+    let exit = report_on(&session, boots, about, files, args.verbose);
+    told(&carrier.sweep());
+    exit
+}
+
+/// What is to run, on whatever Xens.
+pub struct Plan<'a> {
+    tests: Vec<Selected>,
+    environments: &'a [Environment],
+    how: How<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// The tests of `image` that `args` mean, on the machines that `machine` knows of.
+    fn of(
+        args: &'a RunArgs,
+        image: &Image,
+        backend: &ChosenBackend<'_>,
+        machine: &'a dyn Fn(&Hypervisor, &TestMeta) -> MachineSpec,
+    ) -> Result<Plan<'a>> {
+        let environments = args.environments();
+        let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
+        let tests = plan::choose_for(image, args.selection.wanted(), backend.role(), &names)?;
+        let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
+        let how = How { sharing, partition: args.partition, machine };
+        Ok(Plan { tests, environments, how })
+    }
+
+    /// The boots on `xens`, be they obtained or not.
+    pub fn boots<'s, X: AsRef<Hypervisor>>(&'s self, xens: &'s [X]) -> Vec<plan::Boot<'s, X>> {
+        plan::boots(&self.tests, xens, self.environments, &self.how)
+    }
+}
+
+/// What the results say about the run on `xens`.
+fn about(
+    args: &RunArgs,
+    config: &Config,
+    xens: &[Hypervisor],
+    mut about: About,
+    policy: &Policy,
+) -> About {
+    about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
+    about.expectations = policy.expectations.clone();
+    about.whole_matrix = args.backend == BackendKind::Qemu
+        && args.selection.words.is_empty()
+        && args.selection.exclude.is_empty()
+        && args.partition.is_none()
+        && config.are_all(xens)
+        && Environment::DOM0.iter().all(|place| args.environments().contains(place));
+    about
 }
 
 /// Runs the boots and tells of them.
-pub fn report_on(
+fn report_on(
     session: &Session<'_>,
     boots: Vec<Boot<'_>>,
     about: About,
@@ -149,29 +147,43 @@ pub fn report_on(
     exit.and_then(|exit| written.map(|_| exit))
 }
 
+/// Tells of the domains that were swept.
+pub fn told(domains: &[String]) {
+    for name in domains {
+        note(&format!("destroyed the domain {name}, which had been left behind"));
+    }
+}
+
 /// Refuses options that the backend has no use for: they would be lost in silence.
 fn check(args: &RunArgs) -> Result<()> {
+    check_host(args.backend == BackendKind::Xl, !args.xen.is_empty(), args.host.is_some())?;
     let wrong = match args.backend {
         BackendKind::Qemu if args.environments().contains(&Environment::Hvm64) => {
             "hvm64 is a domain, but --backend qemu runs the image as dom0; use --backend qemu-xl"
-        }
-        BackendKind::Xl if !args.xen.is_empty() => {
-            "--xen chooses what QEMU boots, but --backend xl runs on the Xen of the Xen host; omit \
-             --xen, or use --backend qemu-xl"
         }
         BackendKind::Xl if args.fetch_only => "--fetch-only does not apply to --backend xl",
         BackendKind::Xl if args.xen_cmdline.is_some() => {
             "--xen-cmdline does not apply to --backend xl: its Xen is already running"
         }
-        BackendKind::Qemu | BackendKind::QemuXl if args.host.is_some() => {
-            "--host needs --backend xl"
-        }
         BackendKind::Xl | BackendKind::QemuXl if args.snapshot == SnapshotUse::Always => {
             "--snapshot always needs --backend qemu"
         }
-        BackendKind::Xl | BackendKind::QemuXl if args.gdb || args.keep => {
+        BackendKind::Xl | BackendKind::QemuXl if args.debug() != Debug::No => {
             "--gdb and --keep need --backend qemu"
         }
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(wrong.into()))
+}
+
+/// Refuses --xen where the Xen host has its own (`on_host`), and --host elsewhere.
+pub fn check_host(on_host: bool, xen: bool, host: bool) -> Result<()> {
+    let wrong = match (on_host, xen, host) {
+        (true, true, _) => {
+            "--xen chooses what QEMU boots, but --backend xl runs on the Xen of the Xen host; omit \
+             --xen, or use --backend qemu-xl"
+        }
+        (false, _, true) => "--host needs --backend xl",
         _ => return Ok(()),
     };
     Err(Error::Usage(wrong.into()))
@@ -195,75 +207,4 @@ pub fn files(args: &ReportArgs) -> Result<Files> {
     ];
     let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
     Files::new(wanted.collect())
-}
-
-/// The xen-syms of `xen`, if the configuration has a file of the same build. Debian's has no line
-/// tables, and without them Xen's own words say as much.
-fn with_lines(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option<PathBuf> {
-    let origin = xen.symbols.as_ref().filter(|origin| matches!(origin, Origin::Path(_)))?;
-    let syms = match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
-        Ok(syms) => syms,
-        Err(error) => {
-            note(&format!("no source lines for Xen {}'s messages: {error}", xen.name));
-            return None;
-        }
-    };
-    let [boots, has] = [&ready.elf, &syms.elf].map(|elf| hypervisor::build_id(elf));
-    if boots.is_none() || boots != has {
-        note(&format!(
-            "no source lines for Xen {}'s messages: its symbols belong to another build",
-            xen.name
-        ));
-        return None;
-    }
-    Some(syms.elf)
-}
-
-/// The xen-syms of `xen`, for a debugger, which works without.
-fn find_symbols(xen: &Hypervisor, ready: &XenUnderTest, cache: &Cache) -> Option<PathBuf> {
-    let origin = xen.symbols.as_ref()?;
-    match hypervisor::obtain_symbols(origin, ready, cache, &mut note) {
-        Ok(syms) => Some(syms.elf),
-        Err(e) => {
-            note(&format!("continuing without Xen's symbols: {e}"));
-            None
-        }
-    }
-}
-
-fn dry_run(
-    boots: &[Boot<'_>],
-    xens: &[Hypervisor],
-    cache: &Cache,
-    image: &Image,
-    mut qemu: Qemu,
-    accel: Accel,
-    obtain: &dyn Fn(&Hypervisor) -> Result<XenUnderTest>,
-) -> Result<Exit> {
-    let mut elves: Vec<PathBuf> = Vec::new();
-    for xen in xens {
-        let elf = match hypervisor::would_be(xen, cache)? {
-            Some(elf) => elf,
-            None => obtain(xen)?.elf,
-        };
-        if !elf.is_file() {
-            eprintln!("note: Xen {} is not in the cache; download it with --fetch-only", xen.name);
-        }
-        elves.push(elf);
-    }
-    let mut text = String::new();
-    if accel == Accel::Auto && elves.iter().all(|elf| elf.is_file()) {
-        let ready: Vec<XenUnderTest> =
-            elves.iter().map(|elf| XenUnderTest::file(elf.clone(), String::new())).collect();
-        let version = qemu.probe()?;
-        let oracle = KvmProbe { qemu: &qemu, version: &version, image, cache };
-        qemu.kvm = oracle.ask(boots, xens, &ready, None, &mut |text| eprintln!("note: {text}"))?;
-    }
-    for boot in boots {
-        let invocation = qemu.invocation(boot);
-        text += &invocation.shell_anywhere(&elves[boot.xen], &image.path);
-        text.push('\n');
-    }
-    write_out(&text)?;
-    Ok(Exit::Success)
 }

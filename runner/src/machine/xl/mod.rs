@@ -10,28 +10,66 @@ mod domains;
 pub mod place;
 mod site;
 
-pub use domains::{BootedXen, Domains, Source};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use domains::Domains;
 pub use place::Remote;
 
+use self::dom0::Dom0;
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
+use crate::machine::qemu::Qemu;
 use crate::plan::config::Hypervisor;
-use crate::xen::hypervisor::{self, Cache, XenUnderTest};
+use crate::xen::hypervisor::{self, Cache, XenFile, XenUnderTest};
 
-/// The Xens with the dom0s that go with them.
-pub fn booted_xens(xens: &[Hypervisor], cache: &Cache) -> Result<Vec<BootedXen>> {
-    let booted = xens.iter().map(|xen| {
-        let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
-            Error::Usage(format!(
-                "no toolstack is known for Xen `{0}`; give it a `[hypervisor.{0}]` with `toolstack \
-                 = {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in xtf-runner.toml",
-                xen.name
-            ))
-        })?;
-        let XenUnderTest { elf, provenance, .. } = hypervisor::obtain(xen, cache, &mut note)?;
-        let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
-        let (name, cmdline) = (xen.name.clone(), xen.machine.xen_cmdline.clone());
-        Ok(BootedXen { name, elf, provenance, cmdline, dom0 })
-    });
-    booted.collect()
+/// Where domains run.
+pub enum Hosts {
+    /// On a Xen host that is there; `None` is this one.
+    Given(Option<Remote>),
+    /// In a Linux dom0 for each Xen, booted when it is needed first.
+    Booted {
+        /// How.
+        qemu: Qemu,
+        /// By the Xen's name.
+        dom0s: BTreeMap<String, Dom0>,
+    },
+}
+
+impl Hosts {
+    /// The one that ssh reaches as `host` with this configuration, else this one; and its Xen.
+    pub fn given(host: Option<&str>, config: Option<&Path>) -> (Vec<XenUnderTest>, Hosts) {
+        let xen = XenUnderTest::new(&Hypervisor::elsewhere(host.unwrap_or("xl")), None);
+        (vec![xen], Hosts::Given(host.map(|host| Remote::of(host, config))))
+    }
+
+    /// Those that `qemu` boots for `xens`, and the Xens.
+    pub fn booted(
+        qemu: Qemu,
+        xens: &[Hypervisor],
+        cache: &Cache,
+    ) -> Result<(Vec<XenUnderTest>, Hosts)> {
+        let mut ready = Vec::new();
+        let mut dom0s = BTreeMap::new();
+        for xen in xens {
+            let (file, dom0) = with_dom0(xen, cache)?;
+            ready.push(XenUnderTest::new(xen, Some(file)));
+            dom0s.insert(xen.name.clone(), dom0);
+        }
+        Ok((ready, Hosts::Booted { qemu, dom0s }))
+    }
+}
+
+/// Gets a Xen and the dom0 that goes with it.
+pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
+    let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
+        Error::Usage(format!(
+            "no toolstack is known for Xen `{0}`; give it a `[hypervisor.{0}]` with `toolstack = \
+             {{ suite = \"bookworm\", package = \"xen-utils-4.17\" }}` in xtf-runner.toml",
+            xen.name
+        ))
+    })?;
+    let file = hypervisor::obtain(xen, cache, &mut note)?;
+    let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
+    Ok((file, dom0))
 }

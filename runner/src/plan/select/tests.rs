@@ -37,10 +37,10 @@ fn chosen(line: &str) -> Result<Vec<Selected>> {
 fn shown(line: &str) -> String {
     let selected = chosen(line).unwrap_or_else(|e| panic!("{line}: {e}"));
     let show = |test: &Selected| {
-        let places = test.environments.join("+");
-        let whole = test.word == test.name;
-        let cases = if whole { String::new() } else { format!("/{}", test.cases.join("+")) };
-        format!("{}@{places}{cases}", test.name).replace("@pv64+pvh64", "")
+        let places = test.test.environments.join("+");
+        let whole = test.word == test.name();
+        let cases = if whole { String::new() } else { format!("/{}", test.test.cases.join("+")) };
+        format!("{}@{places}{cases}", test.name()).replace("@pv64+pvh64", "")
     };
     selected.iter().map(show).collect::<Vec<_>>().join(" ")
 }
@@ -83,7 +83,7 @@ fn a_role_has_its_own_defaults() {
     let names = |role| {
         let request =
             Request { words: &[], exclude: &[], all: false, role, environments: &["pv64"] };
-        select(&tests, &request).unwrap()[0].name.clone()
+        select(&tests, &request).unwrap()[0].word.clone()
     };
     assert_eq!(names(Role::ControlDomain), "control");
     assert_eq!(names(Role::Unprivileged), "refused");

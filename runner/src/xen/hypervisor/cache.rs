@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::XenUnderTest;
+use super::XenFile;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256_of;
 
@@ -152,12 +152,12 @@ impl Cache {
         key: &str,
         note: &mut dyn FnMut(&str),
         make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<(Vec<u8>, String)>,
-    ) -> Result<XenUnderTest> {
+    ) -> Result<XenFile> {
         let ([elf], provenance) = self.get_or_make_files(key, [ELF], note, |scratch, note| {
             let (bytes, provenance) = make(scratch, note)?;
             Ok(([bytes], provenance))
         })?;
-        Ok(XenUnderTest::file(elf, provenance))
+        Ok(XenFile::file(elf, provenance))
     }
 
     /// The same for an entry of several files; returns their paths.

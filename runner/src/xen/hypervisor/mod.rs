@@ -27,9 +27,49 @@ const MAX_XEN: u64 = 256 * 1024 * 1024;
 /// How a .deb begins.
 const DEB: &[u8] = b"!<arch>\n";
 
-/// A Xen that is ready to boot, or its symbols.
+/// A Xen to run on, as far as it is at hand.
 #[derive(Clone, Debug)]
 pub struct XenUnderTest {
+    /// What the configuration says of it.
+    pub hypervisor: Hypervisor,
+    /// Its file; none of a Xen that runs elsewhere already.
+    pub file: Option<XenFile>,
+    /// Its xen-syms, where somebody is to see its source lines.
+    pub symbols: Option<PathBuf>,
+}
+
+impl XenUnderTest {
+    /// A Xen of which there is this much.
+    pub fn new(hypervisor: &Hypervisor, file: Option<XenFile>) -> XenUnderTest {
+        XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None }
+    }
+
+    /// As the user calls it.
+    pub fn name(&self) -> &str {
+        &self.hypervisor.name
+    }
+
+    /// Its ELF file, if that is here.
+    pub fn elf(&self) -> Option<&Path> {
+        Some(&self.file.as_ref()?.elf)
+    }
+
+    /// Its file, for who boots it.
+    pub fn bootable(&self) -> Result<&XenFile> {
+        let running = || Error::Usage(format!("Xen {} runs already: cannot boot it", self.name()));
+        self.file.as_ref().ok_or_else(running)
+    }
+}
+
+impl AsRef<Hypervisor> for XenUnderTest {
+    fn as_ref(&self) -> &Hypervisor {
+        &self.hypervisor
+    }
+}
+
+/// A Xen's file that is ready to boot, or that of its symbols.
+#[derive(Clone, Debug)]
+pub struct XenFile {
     /// Absolute path of the ELF file.
     pub elf: PathBuf,
     /// Where it came from, for people.
@@ -38,16 +78,16 @@ pub struct XenUnderTest {
     pub version: Option<String>,
 }
 
-impl XenUnderTest {
+impl XenFile {
     /// A file that is no package of Debian's.
-    pub fn file(elf: PathBuf, provenance: String) -> XenUnderTest {
-        XenUnderTest { elf, provenance, version: None }
+    pub fn file(elf: PathBuf, provenance: String) -> XenFile {
+        XenFile { elf, provenance, version: None }
     }
 }
 
 /// Gets `xen` ready, from the cache where possible. `note` hears what takes time, and what may not
 /// be current.
-pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
+pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenFile> {
     let package = match &xen.origin {
         Origin::Debian(package) => package,
         Origin::Path(path) => return from_path(path, cache, note),
@@ -62,17 +102,17 @@ pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Re
         Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir)?])
     })?;
     let Found { paths: [elf], provenance, packages } = found;
-    Ok(XenUnderTest { elf, provenance, version: Some(packages[0].version.clone()) })
+    Ok(XenFile { elf, provenance, version: Some(packages[0].version.clone()) })
 }
 
 /// Gets a xen-syms that goes with `xen`, from the cache where possible. `note` hears what takes
 /// time.
 pub fn obtain_symbols(
     origin: &Origin,
-    xen: &XenUnderTest,
+    xen: &XenFile,
     cache: &Cache,
     note: &mut dyn FnMut(&str),
-) -> Result<XenUnderTest> {
+) -> Result<XenFile> {
     match (origin, &xen.version) {
         (Origin::Debian(package), Some(version)) => {
             // Symbols of another version are of no use, be they newer.
@@ -81,7 +121,7 @@ pub fn obtain_symbols(
             let key = debian::cache_key(package)?;
             let (elf, provenance) =
                 fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
-            Ok(XenUnderTest { elf, provenance, version: Some(wanted.version) })
+            Ok(XenFile { elf, provenance, version: Some(wanted.version) })
         }
         (Origin::Debian(package), None) => Err(Error::Usage(format!(
             "the package {} has symbols for a Xen of Debian's, not for {}",
@@ -93,13 +133,21 @@ pub fn obtain_symbols(
             let provenance = path.display().to_string();
             let bytes = fs::read(&path).io("read", &path)?;
             if !bytes.starts_with(DEB) {
-                return Ok(XenUnderTest::file(path, provenance));
+                return Ok(XenFile::file(path, provenance));
             }
             let key = format!("symbols-{}", sha256(&bytes));
             cache.get_or_make(&key, note, |dir, _| {
                 Ok((debian::unpack_symbols(&path, dir)?, provenance.clone()))
             })
         }
+    }
+}
+
+/// Whether `xen` can be booted without the network.
+pub fn is_at_hand(xen: &Hypervisor, cache: &Cache) -> Result<bool> {
+    match &xen.origin {
+        Origin::Debian(_) => Ok(describe_cached(xen, cache)?.is_some()),
+        Origin::Path(path) => from_path(path, cache, &mut |_| ()).map(|_| true),
     }
 }
 
@@ -134,14 +182,14 @@ pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
     }
 }
 
-fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenUnderTest> {
+fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenFile> {
     let path = find_in(path)?;
     let path = path.canonicalize().io("resolve", &path)?;
     let provenance = path.display().to_string();
     let bytes = fs::read(&path).io("read", &path)?;
     if bytes.starts_with(b"\x7fELF") {
         check_bootable(&bytes).map_err(|why| bad_file(&path, &why))?;
-        return Ok(XenUnderTest::file(path, provenance));
+        return Ok(XenFile::file(path, provenance));
     }
     let key = format!("file-{}", sha256(&bytes));
     cache.get_or_make(&key, note, |dir, _| {

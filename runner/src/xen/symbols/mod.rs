@@ -18,17 +18,17 @@ pub use functions::Preset;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::plan::config::{Hypervisor, Origin};
-use crate::xen::hypervisor::{self, Cache, XenUnderTest};
+use crate::xen::hypervisor::{self, Cache, XenFile};
 
 /// A Xen and its xen-syms, known to belong together.
 #[derive(Debug)]
 pub struct Build {
     /// The Xen that boots.
-    pub ready: XenUnderTest,
+    pub ready: XenFile,
     /// Its content.
     pub binary: BootXen,
     /// The xen-syms.
-    pub syms: XenUnderTest,
+    pub syms: XenFile,
     /// What it says.
     pub symbols: XenSyms,
 }
@@ -53,7 +53,7 @@ impl Build {
         let symbols = XenSyms::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
         let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
         binary.check_build(&symbols).map_err(|why| {
-            let XenUnderTest { elf, provenance, .. } = &syms;
+            let XenFile { elf, provenance, .. } = &syms;
             let why = format!(
                 "{why}, {provenance}; Xen and its symbols must be of one version: remove the older \
                  one from the cache ({})",

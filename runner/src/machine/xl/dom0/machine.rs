@@ -19,6 +19,7 @@ use crate::machine::logs::XEN_LINK;
 use crate::machine::qemu::{Invocation, Kvm, Qemu};
 use crate::machine::xl::place::{HostShell, Remote};
 use crate::plan::spec::join;
+use crate::xen::hypervisor::XenUnderTest;
 
 /// Names of the links in the machine's folder.
 const KERNEL_LINK: &str = "vmlinux";
@@ -90,14 +91,15 @@ impl RunningDom0 {
     /// Starts the machine in the new folder `dir` and waits for its toolstack.
     pub fn start(
         qemu: &Qemu,
-        (xen, xen_cmdline): (&Path, &String),
+        xen: &XenUnderTest,
         dom0: &Dom0,
         dir: &Path,
         stop: &StopSignal,
     ) -> Result<RunningDom0> {
         fs::create_dir_all(dir).io("create", dir)?;
+        let elf = &xen.bootable()?.elf;
         let links =
-            [(xen, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
+            [(elf, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
         for (target, name) in links {
             symlink(target, dir.join(name)).io("create", &dir.join(name))?;
         }
@@ -105,7 +107,7 @@ impl RunningDom0 {
         let mut tries = TRIES;
         let mut machine = loop {
             let port = free_port()?;
-            let command = invocation(qemu, xen_cmdline, &public, port);
+            let command = invocation(qemu, &xen.hypervisor.machine.xen_cmdline, &public, port);
             let machine = RunningDom0::power_on(&command, &keys, port, dir)?;
             tries -= 1;
             match machine.wait_until_ready(dir, stop) {

@@ -1,0 +1,74 @@
+//! `fuzz hypercall`: one domain after the other makes random hypercalls, each from a seed of its own.
+//!
+//! The guest's half is the test `hypercall-fuzz`. A domain that dies is only counted. A Xen that
+//! dies or no longer answers, a privileged call that succeeds, or memory that changed is a finding,
+//! once it occurred again from its seed on a fresh boot. The target lives in the runner because
+//! nothing guides it: the plugin counts what a dom0 under QEMU executes, and a domain's calls are
+//! few beside what it takes to make the domain.
+
+mod campaign;
+mod flaw;
+mod round;
+mod script;
+mod tally;
+
+use std::cell::Cell;
+
+use protocol::programs::HYPERCALL_FUZZ;
+
+use self::campaign::Campaign;
+use self::round::Rounds;
+use self::tally::Tally;
+use crate::base::exit::{Exit, Result};
+use crate::base::signals::StopSignal;
+use crate::cli::{DomainBackend, HypercallArgs};
+use crate::commands::run::{check_host, told};
+use crate::image;
+use crate::machine::logs::RunLogs;
+use crate::machine::qemu::{BootMode, Qemu};
+use crate::machine::rig::the_xen;
+use crate::machine::session::Backend as _;
+use crate::machine::xl::{Domains, Hosts};
+use crate::plan::config::Config;
+use crate::plan::select::Selected;
+use crate::results::expect::Expectations;
+use crate::xen::hypervisor::Cache;
+
+/// Runs the command.
+pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
+    let on_host = args.backend == DomainBackend::Xl;
+    check_host(on_host, args.xen.is_some(), args.host.is_some())?;
+    let config = Config::load(args.places.config.as_deref())?;
+    let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+    let test = Selected::whole(&image, HYPERCALL_FUZZ)?;
+    let (xens, hosts) = if on_host {
+        Hosts::given(args.host.as_deref(), args.ssh_config.as_deref())
+    } else {
+        let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.qemu.as_deref(), &config) };
+        let xen = the_xen(&config, args.xen.as_deref())?;
+        qemu.probe()?;
+        let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
+        Hosts::booted(qemu, &[xen], &cache)?
+    };
+    let stop = StopSignal::install()?;
+    let base = args.logs.clone().unwrap_or(config.workspace.join("logs"));
+    let logs = RunLogs::create(&base, &stop)?;
+    let backend = Domains::new(hosts, &xens, &image, String::new(), logs.dir())?;
+    let rounds = Rounds {
+        xen: &xens[0],
+        backend: &backend,
+        config: &config,
+        test: &test,
+        image: &image.path,
+        logs,
+        stop: &stop,
+        count: Cell::new(0),
+    };
+    let expectations = Expectations::load(args.expect.as_deref(), &config, &image.tests)?;
+    let mut campaign = Campaign { args, rounds, expectations, tally: Tally::new() };
+    let done = campaign.run();
+    campaign.tally.summary(&campaign.list_of_deaths());
+    told(&backend.sweep());
+    done?;
+    Ok(stop.requested().unwrap_or(campaign.tally.verdict()))
+}

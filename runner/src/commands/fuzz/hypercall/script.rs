@@ -1,0 +1,66 @@
+//! A finding as a script that makes its calls again.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use protocol::programs::HYPERCALL_FUZZ;
+
+use super::flaw::Flaw;
+use super::round::{Calls, Round};
+use crate::base::exit::{IoContext, Result};
+use crate::cli::{DomainBackend, HypercallArgs};
+use crate::xen::hypervisor::{self, XenUnderTest};
+
+/// Writes `flaw` down on `xen`, where `calls` showed it in `round`; returns the script's path.
+pub fn write(
+    args: &HypercallArgs,
+    xen: &XenUnderTest,
+    (calls, round): (Calls, &Round),
+    flaw: &Flaw,
+) -> Result<PathBuf> {
+    let id = xen.elf().and_then(hypervisor::build_id).unwrap_or_else(|| xen.name().to_owned());
+    let dir = args.findings.join(&id);
+    fs::create_dir_all(&dir).io("create", &dir)?;
+    let path = dir.join(format!("{}.sh", flaw.name));
+    let mut text = format!("#!/bin/sh\n# {}\n# Xen: {}, {id}\n", flaw.how, round.provenance);
+    if let Some((_, call)) = &round.last {
+        let _ = writeln!(text, "# the last call: {call}");
+    }
+    text += &command(args, xen, calls);
+    text.push('\n');
+    for line in &flaw.words {
+        let _ = writeln!(text, "# | {line}");
+    }
+    fs::write(&path, text).io("write", &path)?;
+    Ok(path)
+}
+
+/// The command that makes these calls again.
+fn command(args: &HypercallArgs, xen: &XenUnderTest, calls: Calls) -> String {
+    let mut words = vec!["run".into(), HYPERCALL_FUZZ.into(), "--env".into()];
+    words.push(calls.environment.name().to_owned());
+    let mut option = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            words.extend([name.to_owned(), value]);
+        }
+    };
+    // Who replays it may stand elsewhere.
+    let text = |path: &PathBuf| {
+        std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+    };
+    match args.backend {
+        DomainBackend::Xl => option("--backend", Some("xl".into())),
+        DomainBackend::QemuXl => {
+            option("--backend", Some("qemu-xl".into()));
+            option("--xen", Some(xen.name().to_owned()));
+        }
+    }
+    option("--host", args.host.clone());
+    option("--ssh-config", args.ssh_config.as_ref().map(text));
+    option("--config", args.places.config.as_ref().map(text));
+    option("--image", args.places.image.as_ref().map(text));
+    option("--cmdline", Some(calls.words()));
+    let words = words.iter().map(|word| shlex::try_quote(word).unwrap_or(word.into()));
+    format!("exec xtf-runner {}", words.collect::<Vec<_>>().join(" "))
+}
