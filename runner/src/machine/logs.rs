@@ -76,6 +76,16 @@ fn point_latest(base: &Path, name: &str) -> Result<()> {
     fs::rename(&scratch, &latest).io("create", &latest)
 }
 
+/// Makes the links in `dir` that a boot's command refers to.
+pub fn link(dir: &Path, xen: Option<&Path>, image: &Path) -> Result<()> {
+    let links = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
+    for (target, link) in links {
+        let link = dir.join(link);
+        symlink(target, &link).io("create", &link)?;
+    }
+    Ok(())
+}
+
 /// The files of a boot.
 #[derive(Debug)]
 pub struct BootLogs {
@@ -90,11 +100,7 @@ impl BootLogs {
     /// A new folder `dir` with the links that a boot's command refers to.
     pub fn create(dir: PathBuf, xen: Option<&Path>, image: &Path) -> Result<BootLogs> {
         fs::create_dir(&dir).io("create", &dir)?;
-        let links = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
-        for (target, link) in links {
-            let link = dir.join(link);
-            symlink(target, &link).io("create", &link)?;
-        }
+        link(&dir, xen, image)?;
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
             console: open(CONSOLE)?,

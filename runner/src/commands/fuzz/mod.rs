@@ -4,7 +4,6 @@
 mod hypercall;
 
 use std::env;
-use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +14,7 @@ use protocol::programs::FUZZ_EXECUTOR;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::cli::{FuzzArgs, FuzzTarget, GuidedArgs};
 use crate::machine::Boot;
-use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
+use crate::machine::logs;
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::{BootMode, Invocation};
 use crate::machine::rig::{ChosenXen, Testbed};
@@ -114,12 +113,7 @@ impl Target {
     /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that
     /// boots in it.
     pub fn prepare(&self, dir: &Path, words: Words) -> Result<Invocation> {
-        for (target, link) in
-            [(&self.build.ready.elf, XEN_LINK), (&self.rig.image.path, IMAGE_LINK)]
-        {
-            let link = dir.join(link);
-            symlink(target, &link).io("create", &link)?;
-        }
+        logs::link(dir, Some(&self.build.ready.elf), &self.rig.image.path)?;
         let selected = &Selected::whole(&self.rig.image, FUZZ_EXECUTOR)?;
         let xen = &self.rig.on.with(self.build.ready.clone());
         let machine = self.rig.on.config.machine(&self.rig.on.xen, &selected.test);

@@ -122,48 +122,32 @@ impl<'a> ChosenBackend<'a> {
         Hosts::given(self.args.host.as_deref(), self.args.ssh_config.as_deref())
     }
 
-    /// Gets a Xen with what its messages and a debugger show of its source.
+    /// Gets a Xen, with its xen-syms where they are of use.
     fn with_symbols(&self, xen: &Hypervisor) -> Result<XenUnderTest> {
         let file = hypervisor::obtain(xen, &self.cache, &mut note)?;
-        let symbols = match self.qemu.debug {
-            Debug::No => self.with_lines(xen, &file),
-            Debug::Gdb | Debug::Keep => self.for_debugger(xen, &file),
-        };
+        let symbols = self.symbols(xen, &file);
         Ok(XenUnderTest { symbols, ..XenUnderTest::new(xen, Some(file)) })
     }
 
-    /// The xen-syms of `xen`, if the configuration has a file of the same build. Debian's has no line
-    /// tables, and without them Xen's own words say as much.
-    fn with_lines(&self, xen: &Hypervisor, file: &XenFile) -> Option<PathBuf> {
-        let origin = xen.symbols.as_ref().filter(|origin| matches!(origin, Origin::Path(_)))?;
-        let syms = match hypervisor::obtain_symbols(origin, file, &self.cache, &mut note) {
-            Ok(syms) => syms,
-            Err(error) => {
-                note(&format!("no source lines for Xen {}'s messages: {error}", xen.name));
-                return None;
+    /// The xen-syms of `xen`: for a debugger any; else a file of the same build, for source lines.
+    /// Debian's has no line tables, and without them Xen's own words say as much.
+    fn symbols(&self, xen: &Hypervisor, file: &XenFile) -> Option<PathBuf> {
+        let debug = self.qemu.debug != Debug::No;
+        let fits = |origin: &&Origin| debug || matches!(origin, Origin::Path(_));
+        let origin = xen.symbols.as_ref().filter(fits)?;
+        let found = hypervisor::obtain_symbols(origin, file, &self.cache, &mut note);
+        let why = match found {
+            Ok(syms) if debug || same_build(&file.elf, &syms.elf) => {
+                return Some(syms.elf);
             }
+            Ok(_) => "its symbols belong to another build".to_owned(),
+            Err(error) => error.to_string(),
         };
-        let [boots, has] = [&file.elf, &syms.elf].map(|elf| hypervisor::build_id(elf));
-        if boots.is_none() || boots != has {
-            note(&format!(
-                "no source lines for Xen {}'s messages: its symbols belong to another build",
-                xen.name
-            ));
-            return None;
-        }
-        Some(syms.elf)
-    }
-
-    /// The xen-syms of `xen`, for a debugger, which works without.
-    fn for_debugger(&self, xen: &Hypervisor, file: &XenFile) -> Option<PathBuf> {
-        let origin = xen.symbols.as_ref()?;
-        match hypervisor::obtain_symbols(origin, file, &self.cache, &mut note) {
-            Ok(syms) => Some(syms.elf),
-            Err(e) => {
-                note(&format!("continuing without Xen's symbols: {e}"));
-                None
-            }
-        }
+        note(&match debug {
+            true => format!("continuing without Xen's symbols: {why}"),
+            false => format!("no source lines for Xen {}'s messages: {why}", xen.name),
+        });
+        None
     }
 
     /// Finds out where KVM boots Xen, if the user leaves it to us; without `stop` it is not tried.
@@ -252,4 +236,8 @@ impl<'a> ChosenBackend<'a> {
         }
         Ok(XenUnderTest::new(xen, Some(XenFile::file(elf, String::new()))))
     }
+}
+
+fn same_build(xen: &Path, syms: &Path) -> bool {
+    hypervisor::build_id(xen).is_some_and(|id| hypervisor::build_id(syms) == Some(id))
 }

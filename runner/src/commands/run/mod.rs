@@ -15,7 +15,7 @@ use crate::image::{self, Image, TestMeta};
 use crate::machine::Boot;
 use crate::machine::debug::Debug;
 use crate::machine::logs::RunLogs;
-use crate::machine::session::Session;
+use crate::machine::session::{Backend, Session};
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
@@ -80,7 +80,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
     let exit = report_on(&session, boots, about, files, args.verbose);
-    told(&carrier.sweep());
+    sweep(carrier.as_ref());
     exit
 }
 
@@ -147,9 +147,9 @@ fn report_on(
     exit.and_then(|exit| written.map(|_| exit))
 }
 
-/// Tells of the domains that were swept.
-pub fn told(domains: &[String]) {
-    for name in domains {
+/// Removes what would outlive the runner, and tells of it.
+pub fn sweep(backend: &dyn Backend) {
+    for name in backend.sweep() {
         note(&format!("destroyed the domain {name}, which had been left behind"));
     }
 }

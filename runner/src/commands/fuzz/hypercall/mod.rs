@@ -22,12 +22,11 @@ use self::tally::Tally;
 use crate::base::exit::{Exit, Result};
 use crate::base::signals::StopSignal;
 use crate::cli::{DomainBackend, HypercallArgs};
-use crate::commands::run::{check_host, told};
+use crate::commands::run::{check_host, sweep};
 use crate::image;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
 use crate::machine::rig::the_xen;
-use crate::machine::session::Backend as _;
 use crate::machine::xl::{Domains, Hosts};
 use crate::plan::config::Config;
 use crate::plan::select::Selected;
@@ -68,7 +67,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let mut campaign = Campaign { args, rounds, expectations, tally: Tally::new() };
     let done = campaign.run();
     campaign.tally.summary(&campaign.list_of_deaths());
-    told(&backend.sweep());
+    sweep(&backend);
     done?;
     Ok(stop.requested().unwrap_or(campaign.tally.verdict()))
 }
