@@ -5,13 +5,14 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 IMAGE_TARGET := x86_64-unknown-none
 IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-protocol -p xtf-livepatch -p xtf-runner -p xtf-plugin
+CHECKED      := $(HOST_CRATES) -p xtf-fuzz
 RUNNER       := target/release/xtf-runner
 
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
 .PHONY: run bench build setup test docs-test suites-test test-all test-danger test-xl coverage fuzzer \
-	fuzz test-fuzz check check-format check-lints check-docs check-fuzzer docs unit-test e2e-test \
+	fuzz test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
 	test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -54,7 +55,7 @@ test-xl: build
 	$(RUNNER) run --backend qemu-xl; status=$$?; \
 	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1 && exit $$status
 
-## fuzzer: the fuzzer, whose many crates nothing else needs
+## fuzzer: the fuzzer, whose many crates `make run` does not need
 fuzzer: build
 	cargo build --release -p xtf-fuzz
 
@@ -62,8 +63,8 @@ fuzzer: build
 fuzz: fuzzer
 	$(RUNNER) fuzz livepatch --seconds 60
 
-## test-fuzz: the fuzzer's own tests, then some fuzzing under real Xen; takes minutes
-test-fuzz: fuzzer check-fuzzer
+## test-fuzz: some fuzzing under real Xen; takes minutes
+test-fuzz: fuzzer
 	cargo test -p xtf-runner --test fuzz_real -- --ignored --test-threads 1
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
@@ -99,21 +100,15 @@ check-format: setup
 	cargo fmt --check
 
 check-lints: setup
-	cargo clippy $(HOST_CRATES) --all-targets -- -D warnings
+	cargo clippy $(CHECKED) --all-targets -- -D warnings
 	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
 
 check-docs: setup
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(HOST_CRATES)
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(CHECKED)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
 
-## check-fuzzer: the same for the fuzzer, and its unit tests
-check-fuzzer: setup
-	cargo clippy -p xtf-fuzz --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items -p xtf-fuzz
-	cargo test -p xtf-fuzz
-
 unit-test: setup
-	cargo test --no-fail-fast $(HOST_CRATES)
+	cargo test --no-fail-fast $(CHECKED)
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build

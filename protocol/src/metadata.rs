@@ -6,19 +6,27 @@
 use core::fmt;
 
 /// A kind of guest, in XTF's terms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(
+    feature = "host",
+    derive(clap::ValueEnum, serde::Deserialize, serde::Serialize, schemars::JsonSchema),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Environment {
-    /// Paravirtualised: ring 3, page tables checked by Xen.
+    /// PV: ring 3, page tables checked by Xen.
     Pv64,
-    /// Hardware-assisted without emulated devices.
+    /// PVH: hardware-assisted without emulated devices.
     Pvh64,
-    /// Hardware-assisted with a device model.
+    /// HVM: hardware-assisted with a device model; domU only.
     Hvm64,
 }
 
 impl Environment {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Pv64, Self::Pvh64, Self::Hvm64];
+
+    /// Those in which the image can be dom0.
+    pub const DOM0: [Self; 2] = [Self::Pv64, Self::Pvh64];
 
     /// The name in metadata and selections.
     pub const fn name(self) -> &'static str {
@@ -54,6 +62,11 @@ impl fmt::Display for Environment {
 
 /// What a test is for, in XTF's terms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    feature = "host",
+    derive(clap::ValueEnum, serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Category {
     /// Checks an interface; expected to pass everywhere.
     Functional,
@@ -68,6 +81,10 @@ pub enum Category {
 }
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Functional, Self::Xsa, Self::Utility, Self::Special, Self::InDevelopment];
+
     /// XTF's name for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,6 +99,11 @@ impl Category {
 
 /// What a test cannot do without; where it is missing the test is skipped, and says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    feature = "host",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Need {
     /// Being the control domain.
     Privileged,

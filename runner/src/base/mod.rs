@@ -3,7 +3,6 @@
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 
-pub mod environment;
 pub mod exit;
 pub mod hash;
 pub mod lines;

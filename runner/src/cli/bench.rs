@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use protocol::metadata::Environment;
 
 use super::{FetchArgs, InputPaths, Selection};
-use crate::base::environment::Environment;
 
 /// Options of `bench`.
 #[derive(Debug, Args)]

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use protocol::metadata::Environment;
 
 use super::{FetchArgs, FunctionArgs, InputPaths, Selection};
-use crate::base::environment::Environment;
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use protocol::metadata::Environment;
 
 use super::{InputPaths, Selection};
-use crate::base::environment::Environment;
 
 /// Options of `export`.
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::metadata::Environment;
 
 use super::{FetchArgs, FunctionArgs, InputPaths};
-use crate::base::environment::Environment;
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\

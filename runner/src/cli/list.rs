@@ -1,9 +1,9 @@
 //! Options of `xtf-runner list`.
 
 use clap::Args;
+use protocol::metadata::Environment;
 
 use super::{InputPaths, Selection};
-use crate::base::environment::Environment;
 use crate::plan::partition::Partition;
 
 /// Options of `list`.

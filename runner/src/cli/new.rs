@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
-use crate::image::Category;
+use protocol::metadata::Category;
 
 /// Options of `new`.
 #[derive(Debug, Args)]

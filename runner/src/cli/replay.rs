@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use protocol::metadata::Environment;
 
 use super::{FetchArgs, InputPaths};
-use crate::base::environment::Environment;
 use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use protocol::metadata::Environment;
 
 use super::{FetchArgs, InputPaths, ReportArgs, Selection};
-use crate::base::environment::Environment;
 use crate::machine::accel::Accel;
 use crate::machine::debug::Debug;
 use crate::machine::qemu::BootMode;

@@ -8,7 +8,7 @@ use crate::plan::select::Wanted;
 #[derive(Debug, Default, Args)]
 pub struct Selection {
     /// Test, TEST/CASE, environment, category, or XTF's test-ENV-NAME; `*` matches any text, `?`
-    /// one character; `!` in front excludes what it matches [default: the suite]
+    /// one character, `[..]` one of those in it; `!` in front excludes [default: the suite]
     ///
     /// Names add up; categories and environments restrict what is named:
     /// `'livepatch-*' selftest pv64` are the livepatch tests and selftest, as PV.

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use protocol::metadata::Environment;
 use serde::Serialize;
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;

@@ -7,10 +7,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use protocol::metadata::Category;
+
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::cli::NewArgs;
-use crate::image::Category;
 use crate::plan::config::Config;
 
 /// The test that new ones are made after.

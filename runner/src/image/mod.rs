@@ -10,10 +10,9 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use object::{Object, ObjectSection};
 use protocol::image::META;
-use protocol::metadata::{self, Need, is_test_name};
+use protocol::metadata::{Category, Need, is_test_name};
 use serde::{Deserialize, Serialize};
 
 use crate::base::exit::{Error, IoContext, Result};
@@ -102,40 +101,6 @@ impl TestMeta {
             kills: Vec::new(),
             cases: Vec::new(),
         }
-    }
-}
-
-/// XTF's test categories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Category {
-    Functional,
-    Xsa,
-    Utility,
-    Special,
-    InDevelopment,
-}
-
-impl Category {
-    /// All of them.
-    pub const ALL: [Category; 5] = [
-        Category::Functional,
-        Category::Xsa,
-        Category::Utility,
-        Category::Special,
-        Category::InDevelopment,
-    ];
-
-    /// XTF's name for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Category::Functional => metadata::Category::Functional,
-            Category::Xsa => metadata::Category::Xsa,
-            Category::Utility => metadata::Category::Utility,
-            Category::Special => metadata::Category::Special,
-            Category::InDevelopment => metadata::Category::InDevelopment,
-        }
-        .name()
     }
 }
 

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::signals::StopSignal;

@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use protocol::metadata::Environment;
 
 use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, TESTS, WAIT};
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, Result};
 use crate::base::process::Tool;
 use crate::base::shell::{quote, quote_path};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::slice;
 use std::time::Duration;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::base::exit::{Error, Result};
 use crate::base::signals::StopSignal;
 use crate::image;

@@ -14,7 +14,7 @@ use toml::Spanned;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::pattern::Pattern;
 use crate::base::position::line_of;
-use crate::base::suggest::nearest;
+use crate::base::suggest;
 use crate::image::{Image, TestMeta};
 use crate::plan::spec::{MachineSpec, Settings, TestSettings};
 
@@ -226,8 +226,9 @@ impl Config {
         let line_of = |offset: usize| line_of(text, offset);
         let complain =
             |offset: usize, why: &str| Error::Usage(format!("{origin}:{}: {why}", line_of(offset)));
-        let file: File = toml::from_str(text)
-            .map_err(|e| complain(e.span().map_or(0, |span| span.start), &suggest(e.message())))?;
+        let file: File = toml::from_str(text).map_err(|e| {
+            complain(e.span().map_or(0, |span| span.start), &suggest::for_key(e.message()))
+        })?;
 
         let mut hypervisors = BTreeMap::new();
         for (name, entry) in file.hypervisor {
@@ -346,17 +347,6 @@ impl Config {
         }
         Ok(chosen)
     }
-}
-
-/// The complaint about an unknown field, with the field that was probably meant instead of all.
-fn suggest(message: &str) -> String {
-    let near = |message: &str| {
-        let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
-        let unknown = quoted.next()?;
-        let near = nearest(unknown, quoted).into_iter().next()?;
-        Some(format!("unknown field `{unknown}`; did you mean `{near}`?"))
-    };
-    near(message).unwrap_or_else(|| message.to_owned())
 }
 
 /// What the file may hold, as a JSON schema.

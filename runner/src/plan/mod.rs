@@ -8,13 +8,13 @@ pub mod select;
 pub mod spec;
 
 use self::select::{MAX_TEST_LIST, Request, Selected, Wanted};
-use crate::base::environment::Environment;
 use crate::base::exit::Result;
 use crate::image::{Image, Role, TestMeta};
 use crate::judge::{Judge, PlannedTest};
 use crate::plan::config::Hypervisor;
 use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
+use protocol::metadata::Environment;
 
 /// One start of the machine, on a Xen of which the plan knows no more than the configuration does.
 #[derive(Clone, Debug)]

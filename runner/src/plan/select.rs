@@ -15,7 +15,9 @@ use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
 use crate::base::suggest::nearest;
-use crate::image::{Category, Image, Role, TestMeta};
+use protocol::metadata::Category;
+
+use crate::image::{Image, Role, TestMeta};
 
 /// Of the bytes of a guest's command line (`CMDLINE_MAX`) so many may be the list of tests.
 pub const MAX_TEST_LIST: usize = 800;

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::base::status::Status;
 use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, Unit, VerdictKind};
 

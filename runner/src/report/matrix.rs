@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::base::status::Status;
 use crate::results::{CaseCounts, Document, Test};
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
-use crate::base::environment::Environment;
 use crate::base::status::Status;
 use crate::judge::{Cause, Verdict};
 

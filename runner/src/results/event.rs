@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::base::exit::Exit;
 use crate::judge::{Cause, TestReport};
 use crate::results::Unit;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::document::{Document, Host, Run, Unit};
 use super::{About, Recorder};
-use crate::base::environment::Environment::{self, Pv64, Pvh64};
 use crate::base::exit::Exit;
 use crate::base::status::Status;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
+use protocol::metadata::Environment::{self, Pv64, Pvh64};
 
 /// What is known of the outcomes.
 pub const EXPECTATIONS: &str = r#"

@@ -289,7 +289,7 @@ fn damaged_xens() {
 fn configurations_with_mistakes() {
     let world = World::new();
     for (text, why) in [
-        ("[qemu]\nbinray = 'x'\n", "toml:2: unknown field `binray`; did you mean `binary`?"),
+        ("[qemu]\nbinray = 'x'\n", "toml:2: unknown field `binray`; did you mean binary?"),
         ("[hypervisor.x]\npth = 'x'\n", "toml:2: unknown field `pth`; did you mean `path`?"),
         (
             "\ndefault_xen = []\n",

@@ -3,9 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use protocol::metadata::Environment;
 use serde::Serialize;
-
-use crate::base::environment::Environment;
 
 /// Of the form of the JSON document; raised when an existing key changes its meaning.
 const SCHEMA: &str = "xtf-bench/1";

@@ -12,10 +12,10 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use figures::{Figures, Quantity};
+use protocol::metadata::Environment;
 use protocol::programs::BENCH_HYPERCALL;
 use stopwatch::Stopwatch;
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::cli::DoctorArgs;

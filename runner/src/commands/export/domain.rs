@@ -8,8 +8,10 @@
 
 use std::path::Path;
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
+
 use crate::image::TestMeta;
+use crate::machine::xl::Domain;
 
 /// How a test is called for upstream's runner when it runs as PVH.
 const PVH_SUFFIX: &str = "-pvh";
@@ -18,9 +20,12 @@ const PVH_SUFFIX: &str = "-pvh";
 /// firmware beside its own.
 const WORKING_FOLDER: &str = "/proc/self/cwd";
 
-/// One domain.
+/// A domain's memory.
+const MEMORY_MIB: u32 = 128;
+
+/// A domain in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Domain {
+pub struct ExportedDomain {
     /// The folder under `tests/`.
     pub test: String,
     /// The environment in its name.
@@ -29,7 +34,7 @@ pub struct Domain {
     vcpus: u32,
 }
 
-impl Domain {
+impl ExportedDomain {
     /// The domain's name, and that of its image.
     pub fn name(&self) -> String {
         format!("test-{}-{}", self.environment, self.test)
@@ -43,25 +48,16 @@ impl Domain {
     /// What `xl create` is given; `prefix` is where the tree is going to be.
     pub fn config(&self, prefix: Option<&Path>) -> String {
         let top = prefix.unwrap_or(Path::new(WORKING_FOLDER)).display();
-        let (name, image, vcpus) = (self.name(), self.image(), self.vcpus);
-        let (kind, image, more) = match self.kind {
-            Environment::Pv64 => ("pv", format!("kernel=\"{top}/{image}\""), ""),
-            Environment::Pvh64 => ("pvh", format!("kernel=\"{top}/{image}\""), ""),
-            Environment::Hvm64 => (
-                "hvm",
-                format!("firmware_override=\"{top}/{image}\""),
-                "\n# The image needs no display.\nvga=\"none\"\nvnc=0\n",
-            ),
+        let domain = Domain {
+            name: self.name(),
+            environment: self.kind,
+            image: format!("{top}/{}", self.image()),
+            vcpus: self.vcpus,
+            memory_mib: MEMORY_MIB,
+            // It is in the image, whatever the kind.
+            cmdline: String::new(),
         };
-        format!(
-            "name=\"{name}\"\n\n\
-             type=\"{kind}\"\n\
-             vcpus={vcpus}\n\
-             memory=128\n\
-             {image}\n\n\
-             # The image powers off. A reboot is a triple fault, and would go on for ever.\n\
-             on_reboot=\"destroy\"\n{more}"
-        )
+        domain.configuration()
     }
 }
 
@@ -71,7 +67,7 @@ pub struct Folder {
     /// Its name, which upstream's runner takes for the test's.
     pub name: String,
     /// What it holds.
-    pub domains: Vec<Domain>,
+    pub domains: Vec<ExportedDomain>,
 }
 
 impl Folder {
@@ -102,7 +98,7 @@ pub fn folders(test: &TestMeta, kinds: &[Environment]) -> Vec<Folder> {
         let domains = domains
             .into_iter()
             .filter(|(_, kind)| wanted(*kind))
-            .map(|(environment, kind)| Domain {
+            .map(|(environment, kind)| ExportedDomain {
                 test: name.clone(),
                 environment,
                 kind,
@@ -123,7 +119,7 @@ pub fn folders(test: &TestMeta, kinds: &[Environment]) -> Vec<Folder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Category;
+    use protocol::metadata::Category;
 
     const ALL: [Environment; 3] = [Environment::Pv64, Environment::Pvh64, Environment::Hvm64];
 
@@ -144,7 +140,7 @@ mod tests {
     }
 
     fn images(folders: &[Folder]) -> Vec<String> {
-        folders.iter().flat_map(|folder| &folder.domains).map(Domain::image).collect()
+        folders.iter().flat_map(|folder| &folder.domains).map(ExportedDomain::image).collect()
     }
 
     #[test]
@@ -165,40 +161,49 @@ mod tests {
     }
 
     const PV: &str = r#"name="test-pv64-a-test"
-
 type="pv"
 vcpus=2
 memory=128
 kernel="/proc/self/cwd/tests/a-test/test-pv64-a-test"
 
 # The image powers off. A reboot is a triple fault, and would go on for ever.
+on_poweroff="destroy"
 on_reboot="destroy"
+on_watchdog="destroy"
+on_crash="destroy"
+on_soft_reset="destroy"
 "#;
 
     const PVH: &str = r#"name="test-pvh64-a-test"
-
 type="pvh"
 vcpus=2
 memory=128
 kernel="/proc/self/cwd/tests/a-test/test-pvh64-a-test"
 
 # The image powers off. A reboot is a triple fault, and would go on for ever.
+on_poweroff="destroy"
 on_reboot="destroy"
+on_watchdog="destroy"
+on_crash="destroy"
+on_soft_reset="destroy"
 "#;
 
     const HVM: &str = r#"name="test-hvm64-a-test"
-
 type="hvm"
 vcpus=2
 memory=128
 firmware_override="/proc/self/cwd/tests/a-test/test-hvm64-a-test"
 
-# The image powers off. A reboot is a triple fault, and would go on for ever.
-on_reboot="destroy"
-
 # The image needs no display.
 vga="none"
 vnc=0
+
+# The image powers off. A reboot is a triple fault, and would go on for ever.
+on_poweroff="destroy"
+on_reboot="destroy"
+on_watchdog="destroy"
+on_crash="destroy"
+on_soft_reset="destroy"
 "#;
 
     #[test]

@@ -13,9 +13,10 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use protocol::metadata::Environment;
+
 use super::journal::{Finding, Killer, Verdict};
 use super::sites::Site;
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;

@@ -10,9 +10,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::status::Status;

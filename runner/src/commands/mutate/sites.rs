@@ -56,17 +56,6 @@ pub fn by_name<'s, 'a>(sites: &'s [Site<'a>], wanted: &str) -> Result<&'s Site<'
 mod tests {
     use super::*;
 
-    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> XenFunction {
-        XenFunction {
-            name: name.into(),
-            file: file.map(str::to_owned),
-            label: name.into(),
-            address,
-            physical: address - 0x1000,
-            code: code.to_vec(),
-        }
-    }
-
     #[test]
     fn only_real_conditional_branches_are_sites() {
         let code = [
@@ -80,7 +69,7 @@ mod tests {
             &[0xc3],
         ]
         .concat();
-        let function = function("f", None, 0x2000, &code);
+        let function = XenFunction::sample("f", None, 0x2000, &code);
         let sites = find(&function).unwrap();
         let places: Vec<_> = sites.iter().map(|s| (s.name(), s.address, s.opcode)).collect();
         assert_eq!(
@@ -112,7 +101,7 @@ mod tests {
             &[0xd6],                               // 1b: udb
         ]
         .concat();
-        let function = function("f", None, 0x2000, &code);
+        let function = XenFunction::sample("f", None, 0x2000, &code);
         let sites = find(&function).unwrap();
         let places = sites.iter().map(|site| (site.address - 0x2000, site.opcode - 0x1000));
         assert!(places.eq([(0, 0), (3, 3), (6, 7), (0xb, 0xc), (0x19, 0x19)]));

@@ -5,11 +5,11 @@ use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use livepatch::program::{Program, encode};
+use protocol::metadata::Environment;
 use protocol::programs::LIVEPATCH_REPLAY;
 use tempfile::TempDir;
 
 use super::verdict::{Observer, Replayed};
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::cli::ReplayOn;

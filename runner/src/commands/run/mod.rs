@@ -5,8 +5,9 @@ mod backend;
 
 use std::time::Duration;
 
+use protocol::metadata::Environment;
+
 use self::backend::ChosenBackend;
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::{note, write_out};
 use crate::base::signals::StopSignal;

@@ -1,6 +1,6 @@
 //! What a Xen can run, from `xl info`.
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
 
 /// The lines of `xl info` that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A domain, and its configuration for xl.
 
-use crate::base::environment::Environment;
+use protocol::metadata::Environment;
 
 /// A domain that is to be.
 #[derive(Clone, Debug)]
@@ -20,29 +20,34 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// The text of its configuration file.
+    /// The text of its configuration file, xl.cfg(5).
     pub fn configuration(&self) -> String {
-        let Domain { name, image, vcpus, memory_mib, .. } = self;
-        let text = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-        let kind = match self.environment {
-            Environment::Pv64 => "pv",
-            Environment::Pvh64 => "pvh",
-            Environment::Hvm64 => "hvm",
+        let Domain { name, environment, image, vcpus, memory_mib, cmdline } = self;
+        let (kind, loaded_by) = match environment {
+            Environment::Pv64 => ("pv", "kernel"),
+            Environment::Pvh64 => ("pvh", "kernel"),
+            Environment::Hvm64 => ("hvm", "firmware_override"),
         };
-        let image = text(image);
-        let mut lines = vec![format!("name={}", text(name)), format!("type=\"{kind}\"")];
-        lines.extend([format!("memory={memory_mib}"), format!("vcpus={vcpus}")]);
-        if self.environment == Environment::Hvm64 {
-            lines.extend([format!("firmware_override={image}"), "vga=\"none\"".into()]);
-        } else {
-            lines.extend([format!("kernel={image}"), format!("cmdline={}", text(&self.cmdline))]);
+        let mut text = format!(
+            "name={}\ntype=\"{kind}\"\nvcpus={vcpus}\nmemory={memory_mib}\n{loaded_by}={}\n",
+            quoted(name),
+            quoted(image),
+        );
+        if *environment == Environment::Hvm64 {
+            text += "\n# The image needs no display.\nvga=\"none\"\nvnc=0\n";
+        } else if !cmdline.is_empty() {
+            text += &format!("cmdline={}\n", quoted(cmdline));
         }
-        // Nothing is to come back to life; the agent destroys what has ended.
+        text += "\n# The image powers off. A reboot is a triple fault, and would go on for ever.\n";
         for event in ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"] {
-            lines.push(format!("{event}=\"destroy\""));
+            text += &format!("{event}=\"destroy\"\n");
         }
-        lines.join("\n") + "\n"
+        text
     }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]
@@ -63,11 +68,13 @@ mod tests {
     #[test]
     fn configurations() {
         let pv = domain(Environment::Pv64).configuration();
-        assert!(pv.starts_with("name=\"xtf-1\"\ntype=\"pv\"\nmemory=128\nvcpus=2\n"), "{pv}");
+        assert!(pv.starts_with("name=\"xtf-1\"\ntype=\"pv\"\nvcpus=2\nmemory=128\n"), "{pv}");
         assert!(pv.contains("\nkernel=\"/tmp/x\"\ncmdline=\"tests=a \\\"b\\\\\"\n"), "{pv}");
         assert!(domain(Environment::Pvh64).configuration().contains("type=\"pvh\""));
         let hvm = domain(Environment::Hvm64).configuration();
         assert!(hvm.contains("type=\"hvm\"") && hvm.contains("firmware_override=\"/tmp/x\""));
         assert!(!hvm.contains("cmdline") && !hvm.contains("kernel="), "{hvm}");
+        let without = Domain { cmdline: String::new(), ..domain(Environment::Pv64) };
+        assert!(!without.configuration().contains("cmdline"));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use protocol::cmdline::TESTS;
+use protocol::metadata::Environment;
 
 use super::Hosts;
 use super::dom0::Dom0;
@@ -17,7 +18,6 @@ use super::dom0::machine::{RunningDom0, invocation};
 use super::domain::Domain;
 use super::place::HostShell;
 use super::site::{AgentRun, XenHost};
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;

@@ -13,6 +13,7 @@ mod site;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use domain::Domain;
 pub use domains::Domains;
 pub use place::Remote;
 

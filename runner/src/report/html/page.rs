@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use protocol::metadata::Environment;
 
 use super::look::kinds;
-use crate::base::environment::Environment;
 use crate::results::{Case, Document, Test, Unit};
 
 /// A Xen in an environment.

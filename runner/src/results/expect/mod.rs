@@ -10,10 +10,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use protocol::metadata::Environment;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::pattern::Pattern;
 use crate::base::position::line_of;

@@ -160,14 +160,7 @@ mod tests {
     use super::*;
 
     fn function(address: u64, code: &[&[u8]]) -> XenFunction {
-        XenFunction {
-            name: "f".into(),
-            file: None,
-            label: "f".into(),
-            address,
-            physical: address - 0x1000,
-            code: code.concat(),
-        }
+        XenFunction::sample("f", None, address, &code.concat())
     }
 
     fn symbols(functions: Vec<XenFunction>) -> XenSyms {

@@ -43,6 +43,21 @@ impl XenFunction {
     }
 }
 
+#[cfg(test)]
+impl XenFunction {
+    /// A function for tests.
+    pub fn sample(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> XenFunction {
+        XenFunction {
+            name: name.into(),
+            file: file.map(str::to_owned),
+            label: name.into(),
+            address,
+            physical: address - 0x1000,
+            code: code.to_vec(),
+        }
+    }
+}
+
 /// What xen-syms says.
 #[derive(Debug)]
 pub struct XenSyms {

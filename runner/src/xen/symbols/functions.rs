@@ -114,29 +114,18 @@ fn distinct(symbols: &XenSyms, chosen: impl Fn(&XenFunction) -> bool) -> Vec<&Xe
 mod tests {
     use super::*;
 
-    fn function(name: &str, file: Option<&str>, address: u64, code: &[u8]) -> XenFunction {
-        XenFunction {
-            name: name.into(),
-            file: file.map(str::to_owned),
-            label: name.into(),
-            address,
-            physical: address - 0x1000,
-            code: code.to_vec(),
-        }
-    }
-
     #[test]
     fn choice_of_functions() {
         let symbols = XenSyms {
             build_id: Vec::new(),
             names: Vec::new(),
             functions: vec![
-                function("get_name", Some("common/livepatch.c"), 0x2000, &[0xc3]),
-                function("get_name", Some("common/other.c"), 0x2010, &[0xc3]),
-                function("livepatch_op", None, 0x2020, &[0xc3]),
-                function("livepatch_op_alias", None, 0x2020, &[0xc3]),
-                function("livepatch_other", None, 0x2030, &[0xc3]),
-                function("setup", Some("livepatch_elf.c"), 0x2040, &[0xc3]),
+                XenFunction::sample("get_name", Some("common/livepatch.c"), 0x2000, &[0xc3]),
+                XenFunction::sample("get_name", Some("common/other.c"), 0x2010, &[0xc3]),
+                XenFunction::sample("livepatch_op", None, 0x2020, &[0xc3]),
+                XenFunction::sample("livepatch_op_alias", None, 0x2020, &[0xc3]),
+                XenFunction::sample("livepatch_other", None, 0x2030, &[0xc3]),
+                XenFunction::sample("setup", Some("livepatch_elf.c"), 0x2040, &[0xc3]),
             ],
         };
         let names = |chosen: Vec<&XenFunction>| {

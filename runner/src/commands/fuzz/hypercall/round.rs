@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::metadata::Environment;
 use protocol::programs::{EVERY, FROM, PERFORMED, SEED, STEP, STEPS};
 
 use super::flaw::{Flaw, Host};
-use crate::base::environment::Environment;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
