@@ -185,7 +185,14 @@ fn a_panic_is_an_error_with_its_place() {
 #[ignore = "boots real Xen"]
 fn a_trap_is_an_error_with_registers_and_frames() {
     let place = "kernel/src/run.rs:";
-    verdict("bad-trap", 4, &["unexpected trap #PF", "cr2 0x0", "# rax ", "in case faults", place]);
+    verdict("bad-trap", 4, &["unexpected trap #PF", "# rax ", "in case faults", place]);
+    // QEMU since 9.1 hides CR2 from a PVH guest of a Xen without the fix, and the guest says so.
+    for (environment, told) in
+        [("pv64", &["cr2 0x0"][..]), ("pvh64", &["cr2 0x0", "address unknown"])]
+    {
+        let run = Run::of(environment, &["bad-trap"]);
+        assert!(told.iter().any(|address| run.stdout.contains(address)), "{}", run.stdout);
+    }
 }
 
 #[test]
