@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, Selection};
+use super::{Selection, TestbedArgs};
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -15,17 +15,9 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Where things are.
+    /// Xen, image and QEMU.
     #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
+    pub bed: TestbedArgs,
 
     /// Environments
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
@@ -51,8 +43,4 @@ pub struct BenchArgs {
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
-
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
 }

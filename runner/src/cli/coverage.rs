@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, FunctionArgs, InputPaths, Selection};
+use super::{FunctionArgs, Selection, TestbedArgs};
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
@@ -20,21 +20,9 @@ pub struct CoverageArgs {
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Where things are.
+    /// Xen, image and QEMU.
     #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
-
-    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub symbols: Option<PathBuf>,
+    pub bed: TestbedArgs,
 
     /// Environments; code counts as executed if any of them executes it
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
@@ -71,8 +59,4 @@ pub struct CoverageArgs {
     /// Time limit for each test, in place of the one that the test declares
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
-
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
 }

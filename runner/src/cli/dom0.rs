@@ -4,18 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::FetchArgs;
+use super::XenArgs;
 
 /// Options of `dom0`.
 #[derive(Debug, Args)]
 pub struct Dom0Args {
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
+    /// The Xen.
     #[command(flatten)]
-    pub fetch: FetchArgs,
+    pub on: XenArgs,
 
     /// File to copy into the folder where the command runs; repeatable
     #[arg(long, value_name = "FILE")]
@@ -32,10 +28,6 @@ pub struct Dom0Args {
     /// QEMU [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
-
-    /// Configuration [default: the nearest xtf-runner.toml, else built in]
-    #[arg(long, value_name = "PATH")]
-    pub config: Option<PathBuf>,
 
     /// Command to run in the dom0 [default: an interactive shell]
     #[arg(last = true, value_name = "COMMAND")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, FunctionArgs, InputPaths};
+use super::{FunctionArgs, TestbedArgs};
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
@@ -48,21 +48,9 @@ pub enum Guided {
 /// Options of a [`Guided`] target.
 #[derive(Clone, Debug, Args)]
 pub struct GuidedArgs {
-    /// Where things are.
+    /// Xen, image and QEMU.
     #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
-
-    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub symbols: Option<PathBuf>,
+    pub bed: TestbedArgs,
 
     /// Environment
     #[arg(long, value_name = "ENV", default_value = "pv64")]
@@ -107,10 +95,6 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
-
     /// Loopback port of the broker that connects several fuzzers; with --cores 1 it lets others
     /// --join [default: 1337]
     #[arg(long, value_name = "PORT")]
@@ -124,17 +108,9 @@ pub struct GuidedArgs {
 /// Options of `fuzz hypercall`.
 #[derive(Debug, Args)]
 pub struct HypercallArgs {
-    /// Where things are.
+    /// Xen, image and QEMU.
     #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
+    pub bed: TestbedArgs,
 
     /// Environments of the domains, in turn
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
@@ -176,10 +152,6 @@ pub struct HypercallArgs {
     /// expectations.toml beside it]
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
-
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
 }
 
 /// Backends of `fuzz hypercall`.

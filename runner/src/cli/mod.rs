@@ -150,9 +150,45 @@ impl FetchArgs {
     }
 }
 
-/// Functions of Xen.
+/// One Xen, of those that the configuration knows or of a path.
+#[derive(Clone, Debug, Args)]
+pub struct XenArgs {
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
+    /// Configuration [default: the nearest xtf-runner.toml, else built in]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// What a boot of one Xen needs.
+#[derive(Clone, Debug, Args)]
+pub struct TestbedArgs {
+    /// The Xen.
+    #[command(flatten)]
+    pub on: XenArgs,
+
+    /// Test image [default: the workspace's build, else `xtf` beside the runner]
+    #[arg(long, value_name = "PATH")]
+    pub image: Option<PathBuf>,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+}
+
+/// Functions of Xen, and the file that says where they are.
 #[derive(Clone, Debug, Args)]
 pub struct FunctionArgs {
+    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub symbols: Option<PathBuf>,
+
     /// Functions of Xen, by name or FILE#NAME; `*` matches any text
     #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "preset")]
     pub functions: Vec<String>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, FunctionArgs, InputPaths, Selection};
+use super::{FunctionArgs, Selection, TestbedArgs};
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
@@ -21,21 +21,9 @@ pub struct MutateArgs {
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Where things are.
+    /// Xen, image and QEMU.
     #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
-
-    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub symbols: Option<PathBuf>,
+    pub bed: TestbedArgs,
 
     /// Environments; a later one runs only on mutants that survived the earlier ones
     #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64")]
@@ -73,8 +61,4 @@ pub struct MutateArgs {
     /// Fail if a smaller share of the mutants is killed
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
     pub fail_under: Option<u8>,
-
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
 }

@@ -4,18 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::FetchArgs;
+use super::XenArgs;
 
 /// Options of `payload`.
 #[derive(Debug, Args)]
 pub struct PayloadArgs {
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH", conflicts_with = "build_id")]
-    pub xen: Option<String>,
-
-    /// Whether to use the network.
+    /// The Xen.
     #[command(flatten)]
-    pub fetch: FetchArgs,
+    pub on: XenArgs,
 
     /// Build-id in place of --xen, as `xl info` prints it
     #[arg(long, value_name = "HEX")]
@@ -32,10 +28,6 @@ pub struct PayloadArgs {
     /// Version of struct livepatch_func
     #[arg(long, value_enum, default_value_t = FuncLayout::V2)]
     pub layout: FuncLayout,
-
-    /// Configuration [default: the nearest xtf-runner.toml, else built in]
-    #[arg(long, value_name = "PATH")]
-    pub config: Option<PathBuf>,
 }
 
 /// Versions of the structure.

@@ -11,6 +11,7 @@ use crate::base::output::note;
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;
 use crate::cli::Dom0Args;
+use crate::commands::chosen;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
 use crate::machine::rig::ChosenXen;
@@ -21,8 +22,7 @@ use crate::xen::hypervisor::XenUnderTest;
 
 /// Runs the command.
 pub fn shell(args: &Dom0Args) -> Result<Exit> {
-    let ChosenXen { config, xen, cache } =
-        ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let ChosenXen { config, xen, cache } = chosen(&args.on)?;
     let qemu = Qemu {
         mode: BootMode::Plain,
         xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),

@@ -17,3 +17,17 @@ pub(crate) mod new;
 pub(crate) mod payload;
 pub(crate) mod replay;
 pub(crate) mod run;
+
+use crate::base::exit::Result;
+use crate::cli::{TestbedArgs, XenArgs};
+use crate::machine::rig::{ChosenXen, Testbed};
+
+/// The Xen that the user means.
+fn chosen(args: &XenArgs) -> Result<ChosenXen> {
+    ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())
+}
+
+/// That Xen, with the image and the QEMU that the user means.
+fn testbed(on: ChosenXen, args: &TestbedArgs) -> Result<Testbed> {
+    Testbed::of(on, args.image.as_deref(), args.qemu.as_deref())
+}

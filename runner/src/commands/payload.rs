@@ -10,7 +10,7 @@ use livepatch::payload::{Function, Payload, Target, code};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::cli::{FuncLayout, PayloadArgs};
-use crate::machine::rig::ChosenXen;
+use crate::commands::chosen;
 use crate::xen::symbols::{BootXen, in_file};
 
 /// The function that says what `xl info` shows as xen_extra,
@@ -53,8 +53,7 @@ fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {
 }
 
 fn build_id_of_xen(args: &PayloadArgs) -> Result<Vec<u8>> {
-    let ready =
-        ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())?.obtain()?;
+    let ready = chosen(&args.on)?.obtain()?;
     let bytes = fs::read(&ready.elf).io("read", &ready.elf)?;
     let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.elf, &why))?;
     Ok(xen.build_id().to_vec())

@@ -20,12 +20,13 @@ use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::BenchArgs;
+use crate::commands::{chosen, testbed};
 use crate::image::{Image, TestMeta};
 use crate::machine::Boot;
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
-use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::rig::Testbed;
 use crate::machine::session::{Session, cpus};
 use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
 use crate::plan::config::Hypervisor;
@@ -54,9 +55,9 @@ const ISOLATED_JOBS: Quantity = Quantity { name: "  --isolate -j", base: Some(SU
 
 /// Runs the command.
 pub fn bench(args: &BenchArgs) -> Result<Exit> {
-    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
+    let on = chosen(&args.bed.on)?;
     let xen = on.with(on.obtain()?);
-    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = testbed(on, &args.bed)?;
     let jobs = args.jobs.unwrap_or_else(cpus);
     let suite = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let upstream = args.against.as_deref().map(upstream_image).transpose()?;

@@ -21,25 +21,25 @@ use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::CoverageArgs;
+use crate::commands::{chosen, testbed};
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::plugin::{Counts, Plugin};
-use crate::machine::rig::{ChosenXen, Testbed};
 use crate::machine::session::cpus;
 use crate::plan;
 use crate::report::without_files;
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
-    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
-    let build = on.build(args.symbols.as_deref())?;
+    let on = chosen(&args.bed.on)?;
+    let build = on.build(args.functions.symbols.as_deref())?;
     let functions = build.functions(&args.functions.functions, args.functions.preset)?;
     let name = on.xen.name.clone();
     let mut coverage = Coverage::new(&name, &build, functions)?;
     // What can't be written in the end is better refused in the beginning.
     let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &coverage)).transpose()?;
 
-    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = testbed(on, &args.bed)?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let plugin = Plugin::find(args.plugin.as_deref(), &rig.on.config, &rig.qemu.binary)?;
 

@@ -13,11 +13,12 @@ use protocol::programs::FUZZ_EXECUTOR;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::cli::{FuzzArgs, FuzzTarget, GuidedArgs};
+use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
 use crate::machine::logs;
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::{BootMode, Invocation};
-use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::rig::Testbed;
 use crate::plan::select::Selected;
 use crate::results::expect::{Expectations, Subject};
 use crate::xen::symbols::code::{Targets, blocks, body};
@@ -82,14 +83,13 @@ pub struct Target {
 impl Target {
     /// Gets everything that `args` name.
     pub fn of(args: &GuidedArgs) -> Result<Target> {
-        let on =
-            ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
-        let build = on.build(args.symbols.as_deref())?;
+        let on = chosen(&args.bed.on)?;
+        let build = on.build(args.functions.symbols.as_deref())?;
         let blocks = starts(
             &build.functions(&args.functions.functions, args.functions.preset)?,
             &Targets::of(&build.symbols),
         )?;
-        let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+        let rig = testbed(on, &args.bed)?;
         let config = &rig.on.config;
         let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
         let expectations = Expectations::load(args.expect.as_deref(), config, &rig.image.tests)?;

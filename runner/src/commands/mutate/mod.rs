@@ -23,9 +23,10 @@ use crate::base::hash::sha256;
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::MutateArgs;
+use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
 use crate::machine::logs::RunLogs;
-use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::rig::Testbed;
 use crate::machine::session::cpus;
 use crate::plan;
 use crate::report::without_files;
@@ -35,8 +36,8 @@ use crate::xen::symbols::{self, Build};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
-    let on = ChosenXen::of(args.places.config.as_deref(), args.xen.as_deref(), args.fetch.look())?;
-    let build = on.build(args.symbols.as_deref())?;
+    let on = chosen(&args.bed.on)?;
+    let build = on.build(args.functions.symbols.as_deref())?;
     let mut sites = Vec::new();
     for function in build.functions(&args.functions.functions, args.functions.preset)? {
         sites.extend(sites::find(function)?);
@@ -54,7 +55,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         return Ok(Exit::Success);
     }
 
-    let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+    let rig = testbed(on, &args.bed)?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let xen = rig.on.with(build.ready.clone());
     let measure = Measure {

@@ -36,17 +36,17 @@ use crate::xen::hypervisor::Cache;
 /// Runs the command.
 pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let on_host = args.backend == DomainBackend::Xl;
-    check_host(on_host, args.xen.is_some(), args.host.is_some())?;
-    let config = Config::load(args.places.config.as_deref())?;
-    let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+    check_host(on_host, args.bed.on.xen.is_some(), args.host.is_some())?;
+    let config = Config::load(args.bed.on.config.as_deref())?;
+    let image = image::find(args.bed.image.as_deref(), &config.workspace)?;
     let test = Selected::whole(&image, HYPERCALL_FUZZ)?;
     let (xens, hosts) = if on_host {
         Hosts::given(args.host.as_deref(), args.ssh_config.as_deref())
     } else {
-        let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.qemu.as_deref(), &config) };
-        let xen = the_xen(&config, args.xen.as_deref())?;
+        let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.bed.qemu.as_deref(), &config) };
+        let xen = the_xen(&config, args.bed.on.xen.as_deref())?;
         qemu.probe()?;
-        let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
+        let cache = Cache::of_workspace(&config.workspace)?.looking(args.bed.on.fetch.look());
         Hosts::booted(qemu, &[xen], &cache)?
     };
     let stop = StopSignal::install()?;

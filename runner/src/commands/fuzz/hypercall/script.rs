@@ -58,8 +58,8 @@ fn command(args: &HypercallArgs, xen: &XenUnderTest, calls: Calls) -> String {
     }
     option("--host", args.host.clone());
     option("--ssh-config", args.ssh_config.as_ref().map(text));
-    option("--config", args.places.config.as_ref().map(text));
-    option("--image", args.places.image.as_ref().map(text));
+    option("--config", args.bed.on.config.as_ref().map(text));
+    option("--image", args.bed.image.as_ref().map(text));
     option("--cmdline", Some(calls.words()));
     let words = words.iter().map(|word| shlex::try_quote(word).unwrap_or(word.into()));
     format!("exec xtf-runner {}", words.collect::<Vec<_>>().join(" "))
