@@ -13,7 +13,7 @@ pub struct Selection {
     /// Names add up; categories and environments restrict what is named:
     /// `'livepatch-*' selftest pv64` are the livepatch tests and selftest, as PV.
     #[arg(value_name = "SELECTOR")]
-    pub words: Vec<String>,
+    pub selectors: Vec<String>,
 
     /// Include the tests that run only when named
     #[arg(long)]
@@ -27,6 +27,6 @@ pub struct Selection {
 impl Selection {
     /// The same, for who plans.
     pub fn wanted(&self) -> Wanted<'_> {
-        Wanted { words: &self.words, exclude: &self.exclude, all: self.all }
+        Wanted { selectors: &self.selectors, exclude: &self.exclude, all: self.all }
     }
 }

@@ -36,22 +36,23 @@ pub fn list(args: &ListArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Every test without words, those that have to be named included: who lists wants to see names.
+/// Every test without selectors, those that have to be named included: who lists wants to see names.
 fn selected(args: &ListArgs, image: &Image) -> Result<Vec<Selected>> {
-    let words = &args.selection.words;
-    let mut environments: Vec<&str> = args.env.iter().map(|place| place.name()).collect();
-    if environments.is_empty() {
-        environments =
-            image.tests.iter().flat_map(|test| &test.environments).map(String::as_str).collect();
-    }
+    let selectors = &args.selection.selectors;
+    let environments =
+        if args.env.is_empty() { &Environment::ALL[..] } else { args.env.as_slice() };
     let request = Request {
-        words,
+        selectors,
         exclude: &args.selection.exclude,
-        all: args.selection.all || words.iter().all(|word| word.starts_with('!')),
+        all: args.selection.all || selectors.iter().all(|selector| selector.starts_with('!')),
         role: Role::ControlDomain,
-        environments: &environments,
+        environments,
     };
     select::select(&image.tests, &request)
+}
+
+fn names<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// A line of `--runs`.
@@ -152,9 +153,12 @@ fn table(tests: &[&TestMeta], cases: bool) -> String {
 
 /// How a test is run, as far as it is not a matter of course.
 fn remarks(test: &TestMeta) -> Vec<String> {
-    let mut remarks = vec![count(test.cases.len(), "case"), test.environments.join(", ")];
+    let mut remarks = vec![
+        count(test.cases.len(), "case"),
+        names(test.environments.iter().map(|environment| environment.name())),
+    ];
     if !test.needs.is_empty() {
-        remarks.push(format!("needs {}", test.needs.join(", ")));
+        remarks.push(format!("needs {}", names(test.needs.iter().map(|need| need.name()))));
     }
     if test.own_boot {
         remarks.push("own boot".into());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 use protocol::image::META;
-use protocol::metadata::{Category, Need, is_test_name};
+use protocol::metadata::{Category, Environment, Need, is_test_name};
 use serde::{Deserialize, Serialize};
 
 use crate::base::exit::{Error, IoContext, Result};
@@ -45,10 +45,10 @@ pub struct TestMeta {
     pub title: String,
     /// XTF's category.
     pub category: Category,
-    /// Environments that it supports, by XTF's names.
-    pub environments: Vec<String>,
+    /// Environments that it supports.
+    pub environments: Vec<Environment>,
     /// What Xen or the guest must offer.
-    pub needs: Vec<String>,
+    pub needs: Vec<Need>,
     /// May leave the hypervisor dirty: gets a boot of its own.
     pub own_boot: bool,
     /// Number of CPUs of the machine.
@@ -80,7 +80,7 @@ impl TestMeta {
             Role::ControlDomain => Need::Unprivileged,
             Role::Unprivileged => Need::Privileged,
         };
-        self.default && !self.needs.iter().any(|need| need == impossible.name())
+        self.default && !self.needs.contains(&impossible)
     }
 }
 
@@ -92,7 +92,7 @@ impl TestMeta {
             name: name.into(),
             title: String::new(),
             category: Category::Functional,
-            environments: vec!["pv64".into(), "pvh64".into()],
+            environments: Environment::DOM0.to_vec(),
             needs: Vec::new(),
             own_boot: false,
             vcpus: 1,

@@ -145,7 +145,7 @@ impl Qemu {
 
     /// The guest's command line.
     pub fn words(&self, boot: &Boot<'_>) -> String {
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.selector.as_str()).collect();
         let own = format!("{TESTS}={} {EXIT}={REBOOT}", tests.join(","));
         join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
     }

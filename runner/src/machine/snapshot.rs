@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use protocol::cmdline::{CMDLINE_MAX, EXIT, REBOOT, TESTS};
 use protocol::console::WAITING;
-use protocol::metadata::Environment;
 use serde_json::json;
 
 use super::as_dom0::AsDom0;

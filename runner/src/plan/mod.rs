@@ -88,8 +88,7 @@ pub fn choose(
     wanted: Wanted<'_>,
     environments: &[Environment],
 ) -> Result<Vec<Selected>> {
-    let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
-    choose_for(image, wanted, Role::ControlDomain, &names)
+    choose_for(image, wanted, Role::ControlDomain, environments)
 }
 
 /// The same for an image that is going to be `role` to Xen.
@@ -97,10 +96,10 @@ pub fn choose_for(
     image: &Image,
     wanted: Wanted<'_>,
     role: Role,
-    environments: &[&str],
+    environments: &[Environment],
 ) -> Result<Vec<Selected>> {
     let request = Request {
-        words: wanted.words,
+        selectors: wanted.selectors,
         exclude: wanted.exclude,
         all: wanted.all,
         role,
@@ -130,7 +129,7 @@ pub fn boots<'a, X: AsRef<Hypervisor>>(
             let first = boots.len();
             for selected in tests {
                 let (test, place) = (&selected.test, environment.name());
-                if !test.environments.iter().any(|name| name == place) {
+                if !test.environments.contains(&environment) {
                     continue;
                 }
                 let unit = units.next().unwrap_or_default();
@@ -157,12 +156,12 @@ pub fn boots<'a, X: AsRef<Hypervisor>>(
 
 /// Whether `selected`, which needs `machine`, may share `boot`.
 fn takes<X>(boot: &Boot<'_, X>, selected: &Selected, machine: &MachineSpec) -> bool {
-    let list: usize = boot.tests.iter().map(|other| other.word.len() + 1).sum();
+    let list: usize = boot.tests.iter().map(|other| other.selector.len() + 1).sum();
     let list = list + machine.guest_cmdline.len();
     !selected.test.own_boot
         && boot.tests.iter().all(|other| !other.test.own_boot)
         && boot.machine == *machine
-        && list + selected.word.len() <= MAX_TEST_LIST
+        && list + selected.selector.len() <= MAX_TEST_LIST
 }
 
 #[cfg(test)]
@@ -228,7 +227,7 @@ mod tests {
             TestMeta { own_boot: true, ..test("b") },
             test("c"),
             TestMeta { vcpus: 2, ..test("d") },
-            TestMeta { environments: vec!["pv64".into()], own_boot: true, ..test("e") },
+            TestMeta { environments: vec![Environment::Pv64], own_boot: true, ..test("e") },
         ];
         let tests: Vec<Selected> = tests.into_iter().map(Selected::from).collect();
         let xens = xens(2);
@@ -282,7 +281,7 @@ mod tests {
             let mut units = BTreeMap::new();
             for boot in boots(&tests, &xens, &BOTH, &how) {
                 for test in boot.tests {
-                    let unit = (boot.xen.name.clone(), boot.environment, test.word.clone());
+                    let unit = (boot.xen.name.clone(), boot.environment, test.selector.clone());
                     *units.entry(unit).or_insert(0) += 1;
                 }
             }

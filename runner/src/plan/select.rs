@@ -15,7 +15,7 @@ use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
 use crate::base::suggest::nearest;
-use protocol::metadata::Category;
+use protocol::metadata::{Category, Environment};
 
 use crate::image::{Image, Role, TestMeta};
 
@@ -30,7 +30,7 @@ pub struct Selected {
     /// Environments and cases are those that were chosen.
     pub test: TestMeta,
     /// How the guest's command line says it.
-    pub word: String,
+    pub selector: String,
 }
 
 impl Selected {
@@ -52,16 +52,16 @@ impl Selected {
 impl From<TestMeta> for Selected {
     /// The whole test.
     fn from(test: TestMeta) -> Self {
-        Selected { word: test.name.clone(), test }
+        Selected { selector: test.name.clone(), test }
     }
 }
 
-/// The user's words for tests.
+/// What the user names of the tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
-    /// Words, those with `!` among them.
-    pub words: &'a [String],
-    /// Words to take out.
+    /// Selectors, those with `!` among them.
+    pub selectors: &'a [String],
+    /// Selectors of what is taken out.
     pub exclude: &'a [String],
     /// Whether tests that have to be named count as named.
     pub all: bool,
@@ -70,16 +70,16 @@ pub struct Wanted<'a> {
 /// What the user said.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Words, those with `!` among them.
-    pub words: &'a [String],
-    /// Words to take out.
+    /// Selectors, those with `!` among them.
+    pub selectors: &'a [String],
+    /// Selectors of what is taken out.
     pub exclude: &'a [String],
     /// Whether tests that have to be named count as named.
     pub all: bool,
     /// What the image is going to be to Xen.
     pub role: Role,
     /// Environments that come into question.
-    pub environments: &'a [&'a str],
+    pub environments: &'a [Environment],
 }
 
 /// The tests of an image that `request` means, at least one, in the image's order.
@@ -88,35 +88,35 @@ pub struct Request<'a> {
 pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>> {
     let mut wanted = Vec::new();
     let mut unwanted = Vec::new();
-    for text in request.words {
+    for text in request.selectors {
         match text.strip_prefix('!') {
-            Some(inner) => unwanted.push(Word::parse(tests, inner)?),
-            None => wanted.push(Word::parse(tests, text)?),
+            Some(inner) => unwanted.push(Selector::parse(tests, inner)?),
+            None => wanted.push(Selector::parse(tests, text)?),
         }
     }
     for text in request.exclude {
-        unwanted.push(Word::parse(tests, text)?);
+        unwanted.push(Selector::parse(tests, text)?);
     }
     let selection = Selection::new(tests, request, wanted, unwanted);
     let mut selected: Vec<Selected> = Vec::new();
     for test in tests {
         let first = selected.len();
-        for environment in &test.environments {
-            let Some((cases, word)) = selection.cases_of(test, environment) else { continue };
-            match selected[first..].iter_mut().find(|other| other.word == word) {
-                Some(same) => same.test.environments.push(environment.clone()),
+        for &environment in &test.environments {
+            let Some((cases, selector)) = selection.cases_of(test, environment) else { continue };
+            match selected[first..].iter_mut().find(|other| other.selector == selector) {
+                Some(same) => same.test.environments.push(environment),
                 None => {
-                    if word.len() > MAX_TEST_LIST {
+                    if selector.len() > MAX_TEST_LIST {
                         return Err(Error::Usage(format!(
                             "the selectors for cases of {} take {} bytes, but the guest's command \
                              line has room for {MAX_TEST_LIST}; use fewer, with `*`",
                             test.name,
-                            word.len()
+                            selector.len()
                         )));
                     }
-                    let environments = vec![environment.clone()];
+                    let environments = vec![environment];
                     let test = TestMeta { environments, cases, ..test.clone() };
-                    selected.push(Selected { test, word });
+                    selected.push(Selected { test, selector });
                 }
             }
         }
@@ -124,10 +124,10 @@ pub fn select(tests: &[TestMeta], request: &Request<'_>) -> Result<Vec<Selected>
     if selected.is_empty() { Err(selection.why_empty()) } else { Ok(selected) }
 }
 
-/// What one word means, without its `!`.
+/// What one selector means, without its `!`.
 #[derive(Clone, Debug)]
-enum Word {
-    Environment(String),
+enum Selector {
+    Environment(Environment),
     Category(Category),
     Test(Name),
 }
@@ -141,28 +141,27 @@ struct Name {
     cases: Option<String>,
 }
 
-impl Word {
-    /// Reads a word; one that means nothing in this image is an error with the nearest names.
-    fn parse(tests: &[TestMeta], text: &str) -> Result<Word> {
-        let environment = |name: &str| {
-            tests.iter().flat_map(|test| &test.environments).any(|other| fits(name, other))
-        };
+impl Selector {
+    /// Reads a selector; one that means nothing in this image is an error with the nearest names.
+    fn parse(tests: &[TestMeta], text: &str) -> Result<Selector> {
+        let supported = || tests.iter().flat_map(|test| &test.environments);
         let category = Category::ALL.into_iter().find(|category| category.name() == text);
         if let Some(category) = category {
             if !tests.iter().any(|test| test.category == category) {
                 return Err(Error::EmptySelection(format!("no test has the category `{text}`")));
             }
-            return Ok(Word::Category(category));
+            return Ok(Selector::Category(category));
         }
-        if !text.contains(SPECIAL) && environment(text) {
-            return Ok(Word::Environment(text.to_owned()));
+        if let Some(environment) = supported().find(|environment| environment.name() == text) {
+            return Ok(Selector::Environment(*environment));
         }
         let (test, cases) = match text.split_once('/') {
             Some((test, cases)) => (test, Some(cases.to_owned())),
             None => (text, None),
         };
         let instance = test.strip_prefix("test-").and_then(|rest| rest.split_once('-'));
-        let (place, test) = match instance.filter(|(place, _)| environment(place)) {
+        let is_one = |pattern: &str| supported().any(|other| fits(pattern, other.name()));
+        let (place, test) = match instance.filter(|(place, _)| is_one(place)) {
             Some((place, test)) => (place, test),
             None => ("*", test),
         };
@@ -172,8 +171,8 @@ impl Word {
             test: test.to_owned(),
             cases,
         };
-        if tests.iter().any(|test| test.environments.iter().any(|place| name.means(test, place))) {
-            return Ok(Word::Test(name));
+        if tests.iter().any(|test| test.environments.iter().any(|&place| name.means(test, place))) {
+            return Ok(Selector::Test(name));
         }
         Err(Error::EmptySelection(name.unknown(tests)))
     }
@@ -186,8 +185,8 @@ fn near<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<String>
 
 impl Name {
     /// Whether it means `test` in `environment`, or at least a case of it.
-    fn means(&self, test: &TestMeta, environment: &str) -> bool {
-        fits(&self.environment, environment)
+    fn means(&self, test: &TestMeta, environment: Environment) -> bool {
+        fits(&self.environment, environment.name())
             && fits(&self.test, &test.name)
             && self.cases.as_ref().is_none_or(|cases| test.cases.iter().any(|c| fits(cases, c)))
     }
@@ -217,11 +216,12 @@ impl Name {
             }
             let mut known: Vec<&str> = Category::ALL.map(Category::name).to_vec();
             known.extend(tests.iter().map(|test| test.name.as_str()));
-            known.extend(tests.iter().flat_map(|test| &test.environments).map(String::as_str));
+            known
+                .extend(tests.iter().flat_map(|test| &test.environments).map(|place| place.name()));
             return format!("{what}; {}", offer(&near(&self.test, known)));
         }
         let places: BTreeSet<&str> =
-            meant().flat_map(|test| &test.environments).map(String::as_str).collect();
+            meant().flat_map(|test| &test.environments).map(|place| place.name()).collect();
         let Some(cases) =
             self.cases.as_ref().filter(|_| places.iter().any(|p| fits(&self.environment, p)))
         else {
@@ -247,32 +247,36 @@ fn offer(names: &[String]) -> String {
     format!("did you mean {}?", names[..names.len().min(OFFERED)].join(", "))
 }
 
-/// The words, sorted by what they do.
+fn names(environments: &[Environment], between: &str) -> String {
+    environments.iter().map(|environment| environment.name()).collect::<Vec<_>>().join(between)
+}
+
+/// The selectors, sorted by what they do.
 struct Selection<'a> {
     tests: &'a [TestMeta],
     all: bool,
     role: Role,
-    environments: &'a [&'a str],
+    environments: &'a [Environment],
     names: Vec<Name>,
     categories: Vec<Category>,
-    places: Vec<String>,
-    without: Vec<Word>,
+    places: Vec<Environment>,
+    without: Vec<Selector>,
 }
 
 impl<'a> Selection<'a> {
     fn new(
         tests: &'a [TestMeta],
         request: &Request<'a>,
-        wanted: Vec<Word>,
-        without: Vec<Word>,
+        wanted: Vec<Selector>,
+        without: Vec<Selector>,
     ) -> Self {
         let Request { all, role, environments, .. } = *request;
         let (mut names, mut categories, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for word in wanted {
-            match word {
-                Word::Environment(place) => places.push(place),
-                Word::Category(category) => categories.push(category),
-                Word::Test(name) => names.push(name),
+        for selector in wanted {
+            match selector {
+                Selector::Environment(place) => places.push(place),
+                Selector::Category(category) => categories.push(category),
+                Selector::Test(name) => names.push(name),
             }
         }
         Selection { tests, all, role, environments, names, categories, places, without }
@@ -282,17 +286,17 @@ impl<'a> Selection<'a> {
         self.categories.is_empty() || self.categories.contains(&test.category)
     }
 
-    fn is_place(&self, environment: &str) -> bool {
+    fn is_place(&self, environment: Environment) -> bool {
         self.environments.contains(&environment)
-            && (self.places.is_empty() || self.places.iter().any(|place| place == environment))
+            && (self.places.is_empty() || self.places.contains(&environment))
     }
 
     /// Whether what one name means, or a run without names, includes `test`.
     ///
     /// A pattern that fits default tests is not meant for the special ones beside them; where it
     /// fits none, or none of the test's category if categories are asked for, it is.
-    fn includes(&self, name: Option<&Name>, test: &TestMeta, environment: &str) -> bool {
-        let fits = |test: &TestMeta, place: &str| name.is_none_or(|name| name.means(test, place));
+    fn includes(&self, name: Option<&Name>, test: &TestMeta, environment: Environment) -> bool {
+        let fits = |test: &TestMeta, place| name.is_none_or(|name| name.means(test, place));
         if !fits(test, environment) {
             return false;
         }
@@ -307,12 +311,12 @@ impl<'a> Selection<'a> {
                 && (self.categories.is_empty() || other.category == test.category)
         });
         !beside
-            .flat_map(|other| other.environments.iter().map(move |place| (other, place)))
+            .flat_map(|other| other.environments.iter().map(move |&place| (other, place)))
             .any(|(other, place)| self.is_place(place) && fits(other, place))
     }
 
     /// The cases of `test` to run in `environment`, and how to say so to the guest.
-    fn cases_of(&self, test: &TestMeta, environment: &str) -> Option<(Vec<String>, String)> {
+    fn cases_of(&self, test: &TestMeta, environment: Environment) -> Option<(Vec<String>, String)> {
         if !self.of_category(test) || !self.is_place(environment) {
             return None;
         }
@@ -326,11 +330,11 @@ impl<'a> Selection<'a> {
         let patterns: Vec<Option<&str>> =
             including.iter().map(|name| name.and_then(|name| name.cases.as_deref())).collect();
         let mut without = Vec::new();
-        for word in &self.without {
-            match word {
-                Word::Environment(place) if place == environment => return None,
-                Word::Category(category) if *category == test.category => return None,
-                Word::Test(name) if name.means(test, environment) => {
+        for selector in &self.without {
+            match selector {
+                Selector::Environment(place) if *place == environment => return None,
+                Selector::Category(category) if *category == test.category => return None,
+                Selector::Test(name) if name.means(test, environment) => {
                     // Without cases, the whole test is taken out.
                     without.push(name.cases.as_deref()?);
                 }
@@ -356,8 +360,8 @@ impl<'a> Selection<'a> {
         let positive = positive.into_iter().map(|pattern| format!("{}/{pattern}", test.name));
         let without: BTreeSet<&str> = without.into_iter().collect();
         let without = without.into_iter().map(|pattern| format!("{}/!{pattern}", test.name));
-        let words: Vec<String> = positive.chain(without).collect();
-        Some((cases, words.join(",")))
+        let selectors: Vec<String> = positive.chain(without).collect();
+        Some((cases, selectors.join(",")))
     }
 
     /// What makes the selection empty, although each word means something.
@@ -367,7 +371,7 @@ impl<'a> Selection<'a> {
             .iter()
             .filter(|test| {
                 let mut places = test.environments.iter();
-                places.any(|place| match self.names.as_slice() {
+                places.any(|&place| match self.names.as_slice() {
                     [] => self.includes(None, test, place),
                     names => names.iter().any(|name| name.means(test, place)),
                 })
@@ -387,25 +391,30 @@ impl<'a> Selection<'a> {
         let of_category: Vec<&TestMeta> =
             named.iter().copied().filter(|test| self.of_category(test)).collect();
         if of_category.is_empty() {
-            let words: Vec<&str> = self.categories.iter().map(|word| word.name()).collect();
+            let categories: Vec<&str> =
+                self.categories.iter().map(|category| category.name()).collect();
             return Error::EmptySelection(format!(
                 "no selected test has the category {}: {}",
-                words.join(" or "),
+                categories.join(" or "),
                 list(&named)
             ));
         }
-        let here = |test: &&TestMeta| test.environments.iter().any(|place| self.is_place(place));
+        let here = |test: &&TestMeta| test.environments.iter().any(|&place| self.is_place(place));
         if !of_category.iter().any(here) {
-            let places: Vec<&str> =
-                self.environments.iter().copied().filter(|place| self.is_place(place)).collect();
+            let mut places = self.environments.to_vec();
+            places.retain(|&place| self.is_place(place));
             return Error::EmptySelection(if places.is_empty() {
                 format!(
                     "{} is not one of the environments of this run: {}",
-                    self.places.join(" or "),
-                    self.environments.join(", ")
+                    names(&self.places, " or "),
+                    names(self.environments, ", ")
                 )
             } else {
-                format!("no selected test supports {}: {}", places.join(" or "), list(&of_category))
+                format!(
+                    "no selected test supports {}: {}",
+                    names(&places, " or "),
+                    list(&of_category)
+                )
             });
         }
         Error::EmptySelection(format!(

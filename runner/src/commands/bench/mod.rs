@@ -198,7 +198,7 @@ impl Bench<'_> {
     /// The selection of one test.
     fn named(&self, name: &str) -> Result<Vec<Selected>> {
         let words = [name.to_owned()];
-        let wanted = Wanted { words: &words, ..Wanted::default() };
+        let wanted = Wanted { selectors: &words, ..Wanted::default() };
         let everywhere = [Environment::Pv64, Environment::Pvh64];
         plan::choose(&self.rig.image, wanted, &everywhere)
     }

@@ -36,7 +36,7 @@ pub fn boots(args: &DoctorArgs, config: Config) -> Result<Shown> {
     let xen = on.with(on.obtain()?);
     let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
     let words = [PROBE.to_owned()];
-    let wanted = Wanted { words: &words, ..Wanted::default() };
+    let wanted = Wanted { selectors: &words, ..Wanted::default() };
     let tests = plan::choose(&rig.image, wanted, &[Environment::Pvh64])?;
     let stop = StopSignal::install()?;
     let dir = tempfile::tempdir().io("create a folder in", &std::env::temp_dir())?;

@@ -92,8 +92,7 @@ impl Folder {
 
 /// The folders of a test that is to run in these environments, as far as it supports them.
 pub fn folders(test: &TestMeta, kinds: &[Environment]) -> Vec<Folder> {
-    let wanted =
-        |kind| kinds.contains(&kind) && test.environments.iter().any(|name| name == kind.name());
+    let wanted = |kind| kinds.contains(&kind) && test.environments.contains(&kind);
     let folder = |name: String, domains: Vec<(&'static str, Environment)>| {
         let domains = domains
             .into_iter()
@@ -128,7 +127,10 @@ mod tests {
             name: "a-test".into(),
             title: String::new(),
             category: Category::InDevelopment,
-            environments: environments.iter().map(|&name| name.into()).collect(),
+            environments: ALL
+                .into_iter()
+                .filter(|kind| environments.contains(&kind.name()))
+                .collect(),
             needs: Vec::new(),
             own_boot: false,
             vcpus: 2,

@@ -32,9 +32,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
     if let Some(prefix) = prefix {
         check_prefix(prefix)?;
     }
-    let environments: Vec<&str> = args.env.iter().map(|kind| kind.name()).collect();
-    let tests =
-        plan::choose_for(&image, args.selection.wanted(), Role::Unprivileged, &environments)?;
+    let tests = plan::choose_for(&image, args.selection.wanted(), Role::Unprivileged, &args.env)?;
     let bytes = fs::read(&image.path).io("read", &image.path)?;
     let bytes = without_debug_sections(&bytes)
         .map_err(|why| Error::Data(format!("image {}: {why}", image.path.display())))?;
@@ -82,7 +80,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
 
     let tests = count(planned.len(), "test");
     let mut text = format!("{}: {} of {tests}\n", args.dir.display(), count(domains, "domain"));
-    if args.selection.words.is_empty() {
+    if args.selection.selectors.is_empty() {
         text += &left_out(&image.tests);
     }
     write_out(&text)?;
@@ -106,7 +104,7 @@ fn left_out(tests: &[TestMeta]) -> String {
 
 /// What is stamped into a test's image.
 fn words(test: &Selected, more: Option<&str>) -> String {
-    let mut words = format!("{TESTS}={} {LINGER}={LINGER_MS}", test.word);
+    let mut words = format!("{TESTS}={} {LINGER}={LINGER_MS}", test.selector);
     for word in more.unwrap_or_default().split_ascii_whitespace() {
         words += " ";
         words += word;

@@ -101,8 +101,7 @@ impl<'a> Plan<'a> {
         machine: &'a dyn Fn(&Hypervisor, &TestMeta) -> MachineSpec,
     ) -> Result<Plan<'a>> {
         let environments = args.environments();
-        let names: Vec<&str> = environments.iter().map(|environment| environment.name()).collect();
-        let tests = plan::choose_for(image, args.selection.wanted(), backend.role(), &names)?;
+        let tests = plan::choose_for(image, args.selection.wanted(), backend.role(), environments)?;
         let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
         let how = How { sharing, partition: args.partition, machine };
         Ok(Plan { tests, environments, how })
@@ -125,7 +124,7 @@ fn about(
     about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
     about.expectations = policy.expectations.clone();
     about.whole_matrix = args.backend == BackendKind::Qemu
-        && args.selection.words.is_empty()
+        && args.selection.selectors.is_empty()
         && args.selection.exclude.is_empty()
         && args.partition.is_none()
         && config.are_all(xens)

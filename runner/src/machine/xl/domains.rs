@@ -116,7 +116,7 @@ impl Domains {
     }
 
     fn domain_of(&self, boot: &Boot<'_>, number: usize, image: String) -> Domain {
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.word.as_str()).collect();
+        let tests: Vec<&str> = boot.tests.iter().map(|test| test.selector.as_str()).collect();
         let tests = format!("{TESTS}={}", tests.join(","));
         let machine = &boot.machine;
         Domain {

@@ -1,3 +1,5 @@
+use protocol::metadata::Need;
+
 use super::*;
 use crate::base::exit::Exit;
 
@@ -15,11 +17,15 @@ fn tests() -> Vec<TestMeta> {
     vec![
         TestMeta { category: Category::Utility, ..test("example") },
         test("lp-args"),
-        TestMeta { environments: vec!["pv64".into()], cases: vec!["x".into()], ..test("lp-pv") },
+        TestMeta {
+            environments: vec![Environment::Pv64],
+            cases: vec!["x".into()],
+            ..test("lp-pv")
+        },
         special("lp-bad"),
         special("bad-hang"),
-        TestMeta { environments: vec!["hvm64".into()], ..test("big") },
-        TestMeta { needs: vec!["unprivileged".into()], ..test("lp-priv") },
+        TestMeta { environments: vec![Environment::Hvm64], ..test("big") },
+        TestMeta { needs: vec![Need::Unprivileged], ..test("lp-priv") },
     ]
 }
 
@@ -29,16 +35,16 @@ fn chosen(line: &str) -> Result<Vec<Selected>> {
     let all = words.iter().any(|word| word == "--all");
     let hvm = words.iter().any(|word| word == "--env=hvm64");
     words.retain(|word| !word.starts_with("--"));
-    let environments: &[&str] = if hvm { &["hvm64"] } else { &["pv64", "pvh64"] };
-    select(&tests(), &Request { words: &words, exclude: &[], all, role: ROLE, environments })
+    let environments: &[Environment] = if hvm { &[Environment::Hvm64] } else { &Environment::DOM0 };
+    select(&tests(), &Request { selectors: &words, exclude: &[], all, role: ROLE, environments })
 }
 
 /// Each selected test with its environments and, where they are not all, its cases.
 fn shown(line: &str) -> String {
     let selected = chosen(line).unwrap_or_else(|e| panic!("{line}: {e}"));
     let show = |test: &Selected| {
-        let places = test.test.environments.join("+");
-        let whole = test.word == test.name();
+        let places = names(&test.test.environments, "+");
+        let whole = test.selector == test.name();
         let cases = if whole { String::new() } else { format!("/{}", test.test.cases.join("+")) };
         format!("{}@{places}{cases}", test.name()).replace("@pv64+pvh64", "")
     };
@@ -77,13 +83,18 @@ fn special_tests_are_named_or_matched_alone() {
 #[test]
 fn a_role_has_its_own_defaults() {
     let tests = [
-        TestMeta { needs: vec!["privileged".into()], ..test("control") },
-        TestMeta { needs: vec!["unprivileged".into()], ..test("refused") },
+        TestMeta { needs: vec![Need::Privileged], ..test("control") },
+        TestMeta { needs: vec![Need::Unprivileged], ..test("refused") },
     ];
     let names = |role| {
-        let request =
-            Request { words: &[], exclude: &[], all: false, role, environments: &["pv64"] };
-        select(&tests, &request).unwrap()[0].word.clone()
+        let request = Request {
+            selectors: &[],
+            exclude: &[],
+            all: false,
+            role,
+            environments: &[Environment::Pv64],
+        };
+        select(&tests, &request).unwrap()[0].selector.clone()
     };
     assert_eq!(names(Role::ControlDomain), "control");
     assert_eq!(names(Role::Unprivileged), "refused");
@@ -132,7 +143,7 @@ fn cases_are_selected_and_said_to_the_guest() {
         ("lp-args/get/* !lp-args/*/b !lp-*/*/b", "lp-args/get/*,lp-args/!*/b"),
         ("lp-args !lp-pv/x", "lp-args"),
     ] {
-        assert_eq!(chosen(line).unwrap()[0].word, word, "{line}");
+        assert_eq!(chosen(line).unwrap()[0].selector, word, "{line}");
     }
 }
 
@@ -146,11 +157,11 @@ fn exclusions() {
     assert_eq!(shown("lp-args !*/get/*"), "lp-args/list/a");
     assert_eq!(shown("lp-args example !lp-args/*"), "example");
     let request = Request {
-        words: &["lp-*".into()],
+        selectors: &["lp-*".into()],
         exclude: &["lp-pv".into(), "pvh64".into()],
         all: false,
         role: ROLE,
-        environments: &["pv64", "pvh64"],
+        environments: &Environment::DOM0,
     };
     assert_eq!(select(&tests(), &request).unwrap().len(), 1);
 }
@@ -187,8 +198,13 @@ fn a_line_too_long_for_a_guest_is_refused() {
     let cases: Vec<String> = (0..20).map(|i| format!("{i:0>60}")).collect();
     let words: Vec<String> = cases.iter().skip(1).map(|case| format!("long/{case}")).collect();
     let tests = [TestMeta { cases, ..test("long") }];
-    let request =
-        Request { words: &words, exclude: &[], all: false, role: ROLE, environments: &["pv64"] };
+    let request = Request {
+        selectors: &words,
+        exclude: &[],
+        all: false,
+        role: ROLE,
+        environments: &[Environment::Pv64],
+    };
     let error = select(&tests, &request).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().contains("the selectors for cases of long take"), "{error}");
