@@ -7,6 +7,7 @@
 use protocol::console::{XEN_COMMAND_LINE, XEN_REFUSES};
 
 use super::reason::Reason;
+use super::xen;
 
 /// How Xen's own line begins.
 const XEN_SHOWS: &str = "Command line: ";
@@ -30,7 +31,7 @@ impl CommandLineCheck {
 
     /// Takes a line of Xen's.
     pub fn xen_line(&mut self, line: &str) {
-        if let Some(line) = line.strip_prefix("(XEN) ").and_then(|l| l.strip_prefix(XEN_SHOWS)) {
+        if let Some(line) = xen::words(line).strip_prefix(XEN_SHOWS) {
             self.shows(line);
         }
     }

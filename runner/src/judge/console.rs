@@ -2,6 +2,13 @@
 //!
 //! Bytes come in any cut and in any state: half lines, CR LF, NULs, terminal escapes, broken UTF-8,
 //! lines without an end. Nothing here may grow without bound or refuse its input.
+//!
+//! A line of Xen's may begin in the middle of another: Xen prints what a guest says in pieces of 127
+//! bytes (`guest_console_write` in xen/drivers/char/console.c), and another CPU may speak between two
+//! of them. The guest's line goes on behind that.
+
+use super::stamp;
+use super::xen::PREFIX;
 
 /// Longest line kept; the rest of a longer one is dropped. Far above any protocol line.
 const MAX_LINE: usize = 64 * 1024;
@@ -9,9 +16,9 @@ const MAX_LINE: usize = 64 * 1024;
 /// Who printed a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
-    /// Begins with `(XEN) `; the prefix stays in the text.
+    /// Begins with `(XEN) `; the prefix and the time behind it stay in the text.
     Xen,
-    /// Everything else; a `(d0) ` or `(d0v0) ` prefix of Xen's is removed.
+    /// Everything else; a `(d0) ` or `(d0v0) ` prefix of Xen's and the time behind it are removed.
     Guest,
 }
 
@@ -28,6 +35,8 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Splitter {
     partial: Vec<u8>,
+    /// The part of a guest's line that came before Xen spoke in its middle.
+    half: String,
 }
 
 impl Splitter {
@@ -41,32 +50,53 @@ impl Splitter {
             let room = MAX_LINE.saturating_sub(self.partial.len());
             self.partial.extend_from_slice(&body[..body.len().min(room)]);
             if complete {
-                sink(clean(&self.partial));
-                self.partial.clear();
+                self.line(&mut sink);
             }
         }
     }
 
-    /// The last line, if the stream ended in the middle of one.
-    pub fn finish(&mut self) -> Option<Line> {
-        let rest = std::mem::take(&mut self.partial);
-        (!rest.is_empty()).then(|| clean(&rest))
+    /// The end of the stream, which may be in the middle of a line. Returns the half of a guest's line
+    /// whose rest never came because Xen spoke.
+    pub fn finish(&mut self, mut sink: impl FnMut(Line)) -> Option<Line> {
+        if !self.partial.is_empty() {
+            self.line(&mut sink);
+        }
+        let text = std::mem::take(&mut self.half);
+        (!text.is_empty()).then_some(Line { speaker: Speaker::Guest, text })
+    }
+
+    /// Takes what has come as a line.
+    fn line(&mut self, sink: &mut impl FnMut(Line)) {
+        let text = clean(&self.partial);
+        self.partial.clear();
+        let starts = text.match_indices(PREFIX).map(|(at, _)| at);
+        let mut starts = starts.filter(|&at| at == 0 || text[at + PREFIX.len()..].starts_with(' '));
+        let mut start = starts.next();
+        let before = &text[..start.unwrap_or(text.len())];
+        if start.is_none() {
+            let text = std::mem::take(&mut self.half) + strip_domain_prefix(before);
+            return sink(Line { speaker: Speaker::Guest, text });
+        }
+        let room = MAX_LINE.saturating_sub(self.half.len());
+        self.half.extend(strip_domain_prefix(before).chars().take(room));
+        while let Some(from) = start {
+            start = starts.next();
+            let text = text[from..start.unwrap_or(text.len())].to_owned();
+            sink(Line { speaker: Speaker::Xen, text });
+        }
     }
 }
 
-fn clean(raw: &[u8]) -> Line {
+/// Text without control characters and terminal escapes.
+fn clean(raw: &[u8]) -> String {
     // Other control characters go first, so that a NUL inside an escape sequence does not save it.
     let raw: Vec<u8> =
         raw.iter().copied().filter(|&b| b == 0x1b || b == b'\t' || !b.is_ascii_control()).collect();
     // Broken UTF-8 stays visible: a damaged name must not look whole.
-    let text = anstream::adapter::strip_str(&String::from_utf8_lossy(&raw)).to_string();
-    if text.starts_with("(XEN)") {
-        return Line { speaker: Speaker::Xen, text };
-    }
-    Line { speaker: Speaker::Guest, text: strip_domain_prefix(&text).to_owned() }
+    anstream::adapter::strip_str(&String::from_utf8_lossy(&raw)).to_string()
 }
 
-/// Removes one `(d0) ` or `(d0v0) `, which some Xens put before a guest's lines.
+/// Removes one `(d0) ` or `(d0v0) `, which some Xens put before a guest's lines, and the time.
 fn strip_domain_prefix(text: &str) -> &str {
     fn digits(text: &str) -> Option<&str> {
         let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -80,7 +110,7 @@ fn strip_domain_prefix(text: &str) -> &str {
         };
         rest.strip_prefix(") ")
     }
-    prefix(text).unwrap_or(text)
+    prefix(text).map_or(text, stamp::strip)
 }
 
 #[cfg(test)]
@@ -93,7 +123,8 @@ mod tests {
         for chunk in chunks {
             splitter.feed(chunk, |line| out.push(line));
         }
-        out.extend(splitter.finish());
+        let half = splitter.finish(|line| out.push(line));
+        out.extend(half);
         out
     }
 
@@ -124,13 +155,32 @@ mod tests {
             lines(&[b"(d0) (d0) x\n(dx) y\n(d0v) z\n"]),
             [guest("(d0) x"), guest("(dx) y"), guest("(d0v) z")]
         );
+        assert_eq!(
+            lines(&[b"(d1) [    1.000000]   ok 2 b\n[    1.000000] Linux\n"]),
+            [guest("  ok 2 b"), guest("[    1.000000] Linux")]
+        );
+    }
+
+    fn xen(text: &str) -> Line {
+        Line { speaker: Speaker::Xen, text: text.into() }
     }
 
     #[test]
     fn xen_lines_are_told_apart() {
-        let got = lines(&[b"(XEN) Xen version\r\n (XEN) not at the start\n"]);
-        assert_eq!(got[0], Line { speaker: Speaker::Xen, text: "(XEN) Xen version".into() });
-        assert_eq!(got[1].speaker, Speaker::Guest);
+        assert_eq!(
+            lines(&[b"(XEN) Xen version\r\n(XEN)\n(xen) x\n"]),
+            [xen("(XEN) Xen version"), xen("(XEN)"), guest("(xen) x")]
+        );
+    }
+
+    #[test]
+    fn a_guest_goes_on_where_xen_interrupted_it() {
+        assert_eq!(
+            lines(&[b"  ok 1 li(XEN) a\n(XEN) b\nst/a\n  ok 2 b\n"]),
+            [xen("(XEN) a"), xen("(XEN) b"), guest("  ok 1 list/a"), guest("  ok 2 b")]
+        );
+        assert_eq!(lines(&[b"(XEN) x(XEN) y(XEN)z\n"]), [xen("(XEN) x"), xen("(XEN) y(XEN)z")]);
+        assert_eq!(lines(&[b"ok 1 li(XEN) a"]), [xen("(XEN) a"), guest("ok 1 li")]);
     }
 
     #[test]
@@ -144,5 +194,11 @@ mod tests {
         splitter.feed(b"\nok 1 a\n", |line| out.push(line));
         assert_eq!(out[0].text.len(), MAX_LINE);
         assert_eq!(out[1], guest("ok 1 a"));
+        let half = [&megabyte[..MAX_LINE / 2], b"(XEN) x\n"].concat();
+        for _ in 0..8 {
+            splitter.feed(&half, |line| out.push(line));
+        }
+        splitter.feed(b"\n", |line| out.push(line));
+        assert_eq!(out.last().unwrap().text.len(), MAX_LINE);
     }
 }

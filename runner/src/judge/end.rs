@@ -20,12 +20,15 @@ impl Judge {
 
     /// Closes the books at `now`, knowing why the console ended.
     pub fn finish(mut self, end: End, now: Duration, mut events: impl FnMut(Event)) -> Judgement {
-        // Whoever has enough cut the line himself: its half says nothing about the guest.
-        if let Some(line) = self.splitter.finish()
-            && !matches!(end, End::Enough)
-        {
-            self.line(line, now, &mut events);
-        }
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let half = splitter.finish(|line| {
+            // Whoever has enough cut the line himself: its half says nothing about the guest.
+            if !matches!(end, End::Enough) {
+                self.line(line, now, &mut events);
+            }
+        });
+        // Nor does one that Xen cut.
+        half.into_iter().for_each(|line| events(Event::Line(line)));
         let cause = self.cause_of_death(&end);
         let ended_by = cause.as_ref().map(|(_, cause, _)| *cause);
         if let Some((status, cause, reason)) = cause {

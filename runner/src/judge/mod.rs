@@ -11,7 +11,7 @@
 //!
 //! [`console`] makes lines of bytes, `lines` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
-//! and `end` settles the boot.
+//! with or without the time in front of it (`stamp`), and `end` settles the boot.
 
 mod command_line;
 pub mod console;
@@ -21,6 +21,7 @@ mod judgement;
 mod lines;
 mod reason;
 mod running;
+mod stamp;
 mod state;
 pub mod xen;
 

@@ -2,10 +2,17 @@
 
 use std::collections::VecDeque;
 
-/// Xen lines remembered for a quotation.
-const REMEMBERED: usize = 120;
-/// Lines quoted where no line says what is wrong.
+use super::stamp;
+
+/// What Xen prints in front of a line.
+pub(super) const PREFIX: &str = "(XEN)";
+
+/// Xen lines remembered for a quotation: the dumps of some CPUs.
+const REMEMBERED: usize = 250;
+/// Lines quoted where no line says what is wrong,
 const TAIL: usize = 10;
+/// and before a panic that comes without a dump: those say why.
+const LEAD: usize = 6;
 
 /// After one of these nothing more will come than a dump and a reboot.
 const DYING: &[&str] = &[
@@ -13,21 +20,29 @@ const DYING: &[&str] = &[
     "FATAL TRAP",
     "FATAL PAGE FAULT",
     "DOUBLE FAULT",
-    "Reboot in five seconds",
-    "Manual reset required",
+    "Watchdog timer detects",
+    "Xen BUG at",
+    "Assertion '",
     "Dom0 crashed",
     "Domain 0 crashed",
     "Dom0 halted",
     "Domain 0 halted",
-    "halting machine",
 ];
 
 /// A dying Xen that says the same so often in a row will not say anything else: each attempt to tell
 /// of a fault runs into the next one.
 const REPEATS: usize = 8;
 
-/// The last line that Xen prints before it waits.
-const DEAD: &[&str] = &["Reboot in five seconds", "Manual reset required"];
+/// The last line that Xen prints before it waits (`panic` in xen/drivers/char/console.c,
+/// `hwdom_shutdown` in xen/common/shutdown.c). With the line of a regular reboot it does not wait.
+const DEAD: &[&str] = &[
+    "Reboot in five seconds",
+    "Crash in five seconds",
+    "Manual reset required",
+    "rebooting machine in 5 seconds",
+    "'noreboot' set - not rebooting",
+    "halting machine",
+];
 
 /// Begins a register dump.
 const DUMP: &str = "----[ Xen-";
@@ -37,9 +52,12 @@ const TROUBLE: &[&str] = &[
     "Panic on CPU",
     "FATAL",
     "DOUBLE FAULT",
-    "Assertion",
+    "Watchdog timer detects",
+    "NMI received",
+    "Assertion '",
     "Xen BUG at",
     "Xen WARN at",
+    "UBSAN:",
     "domain_crash",
     "Triple fault",
     "triple fault",
@@ -49,6 +67,15 @@ const TROUBLE: &[&str] = &[
     "Domain 0 halted",
     "Unhandled",
 ];
+
+/// Begins where Xen was in a register dump of its own: the selector is that of its code.
+const RIP_IN_XEN: &str = "RIP:    e008:";
+
+/// What Xen says in `line`, without its prefix and the time behind it.
+pub fn words(line: &str) -> &str {
+    let Some(said) = line.strip_prefix(PREFIX) else { return line.trim() };
+    stamp::strip(said.strip_prefix(' ').unwrap_or(said)).trim()
+}
 
 /// How far Xen is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +88,18 @@ pub enum Vitals {
     Dead,
 }
 
+/// How much of a panic was seen.
+#[derive(Debug, Default)]
+enum Panic {
+    #[default]
+    None,
+    /// The line that says which CPU panics. Its reason comes next, unless another CPU or the end
+    /// does.
+    Announced,
+    /// And the reason.
+    Told(String),
+}
+
 /// Follows Xen's lines.
 #[derive(Debug)]
 pub struct XenWatch {
@@ -68,9 +107,7 @@ pub struct XenWatch {
     /// How often the last line came in a row, beside the first time.
     repeats: usize,
     vitals: Vitals,
-    /// What it panicked of.
-    panic: Option<String>,
-    panic_follows: bool,
+    panic: Panic,
 }
 
 impl Default for XenWatch {
@@ -86,32 +123,27 @@ impl XenWatch {
             lines: VecDeque::new(),
             repeats: 0,
             vitals: Vitals::Alive,
-            panic: None,
-            panic_follows: false,
+            panic: Panic::default(),
         }
     }
 
     /// Takes a line that begins with `(XEN)`.
     pub fn line(&mut self, line: &str) {
-        let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-        if has(DEAD) {
+        let said = words(line);
+        if has(said, DEAD) {
             self.vitals = Vitals::Dead;
-        } else if has(DYING) {
+        } else if has(said, DYING) {
             self.vitals = self.vitals.max(Vitals::Dying);
         }
-        let again = self.lines.back().is_some_and(|last| last == line);
+        let again = self.lines.back().is_some_and(|last| words(last) == said);
         self.repeats = if again { self.repeats + 1 } else { 0 };
         if self.vitals == Vitals::Dying && self.repeats >= REPEATS {
             self.vitals = Vitals::Dead;
         }
-
-        let said = line.trim_start_matches("(XEN)").trim();
-        if self.panic.is_none() {
-            if said.starts_with("Panic on CPU") {
-                self.panic_follows = true;
-            } else if self.panic_follows && !said.is_empty() && !said.starts_with('*') {
-                self.panic = Some(said.to_owned());
-            }
+        match self.panic {
+            Panic::None if is_announcement(said) => self.panic = Panic::Announced,
+            Panic::Announced if is_reason(said) => self.panic = Panic::Told(said.to_owned()),
+            _ => {}
         }
         if self.lines.len() == REMEMBERED {
             self.lines.pop_front();
@@ -131,26 +163,84 @@ impl XenWatch {
 
     /// One line on what went wrong, if Xen said so.
     pub fn headline(&self) -> Option<String> {
-        let trouble = || {
-            let line =
-                self.lines.iter().find(|line| TROUBLE.iter().any(|word| line.contains(word)))?;
-            Some(format!("Xen: {}", line.trim_start_matches("(XEN)").trim()))
-        };
-        self.panic.as_ref().map(|why| format!("Xen panicked: {why}")).or_else(trouble)
+        if let Panic::Told(why) = &self.panic {
+            return Some(format!("Xen panicked: {why}"));
+        }
+        let mut said = self.lines.iter().map(|line| words(line));
+        let trouble = said.find(|said| has(said, TROUBLE) && !is_announcement(said));
+        if let Some(trouble) = trouble {
+            return Some(format!("Xen: {trouble}"));
+        }
+        let place = self.cut_off_in().map(|place| format!(" in {place}"));
+        match (&self.panic, place) {
+            (Panic::None, None) => None,
+            (Panic::None, Some(place)) => Some(format!("Xen: its register dump is cut off{place}")),
+            (_, place) => {
+                let place = place.unwrap_or_default();
+                Some(format!("Xen panicked{place}: its reason is cut off"))
+            }
+        }
     }
 
-    /// Whether it panicked, and said of what.
+    /// Where Xen was, if it came no further than to the register dump that says so.
+    fn cut_off_in(&self) -> Option<&str> {
+        let last = self.lines.iter().rev().map(|line| words(line));
+        let mut dump = last.take_while(|said| !is_reason(said));
+        let (_, place) = dump.find_map(|said| said.strip_prefix(RIP_IN_XEN))?.split_once("]")?;
+        Some(place.trim()).filter(|place| !place.is_empty())
+    }
+
+    /// Whether it panicked.
     pub fn has_panicked(&self) -> bool {
-        self.panic.is_some()
+        !matches!(self.panic, Panic::None)
     }
 
     /// Xen's lines from the first sign of trouble on, or its last few.
     pub fn quote(&self) -> Vec<String> {
-        let start = self
-            .lines
-            .iter()
-            .position(|line| line.contains(DUMP) || TROUBLE.iter().any(|word| line.contains(word)))
-            .unwrap_or(self.lines.len().saturating_sub(TAIL));
+        let trouble = |line: &String| line.contains(DUMP) || has(line, TROUBLE);
+        let start = match self.lines.iter().position(trouble) {
+            None => self.lines.len().saturating_sub(TAIL),
+            Some(at) if is_announcement(words(&self.lines[at])) => at.saturating_sub(LEAD),
+            Some(at) => at,
+        };
         self.lines.iter().skip(start).cloned().collect()
     }
+}
+
+fn has(said: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| said.contains(word))
+}
+
+/// Says that a CPU panics; why is in the next line.
+fn is_announcement(said: &str) -> bool {
+    said.starts_with("Panic on CPU")
+}
+
+/// Whether a line can be why Xen panics: it is neither the frame around that nor a line of a dump,
+/// which another CPU may print in between.
+fn is_reason(said: &str) -> bool {
+    const DUMPED: &[&str] = &[
+        DUMP,
+        "[<",
+        "L4[",
+        "L3[",
+        "L2[",
+        "L1[",
+        "Xen code around",
+        "Xen stack trace",
+        "Xen call trace",
+        "Pagetable walk",
+    ];
+    let first = said.split_whitespace().next().unwrap_or_default();
+    // The last line of all may be cut.
+    let alone = first == said;
+    let is_register = matches!(first, "CPU:" | "RIP:" | "RFLAGS:")
+        || first.len() <= 4
+            && first.starts_with(char::is_lowercase)
+            && (first.ends_with(':') || alone);
+    let is_hex = first.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_memory = first == "--" || is_hex && (matches!(first.len(), 2 | 16) || alone);
+    let is_dumped = DUMPED.iter().any(|begin| said.starts_with(begin) || begin.starts_with(said));
+    let is_frame = said.is_empty() || said.starts_with('*') || is_announcement(said);
+    !(is_register || is_memory || is_dumped || is_frame)
 }

@@ -9,7 +9,7 @@ use protocol::programs::{ANSWERED, DIVERGED_AT, PERFORMED, UNPREDICTED};
 use crate::base::exit::Exit;
 use crate::base::plural::count;
 use crate::base::status::Status;
-use crate::judge::{TestReport, Verdict as CaseVerdict};
+use crate::judge::{TestReport, Verdict as CaseVerdict, xen};
 
 /// Of how many lines of Xen's last words are quoted.
 const QUOTED: usize = 12;
@@ -170,7 +170,8 @@ impl Observer {
         match (report.status, difference) {
             (Status::Crash, _) => {
                 let words = if self.xen.is_empty() { &report.xen_words } else { &self.xen };
-                let mut words: Vec<String> = words.iter().map(|line| plain(line).into()).collect();
+                let mut words: Vec<String> =
+                    words.iter().map(|line| xen::words(line).into()).collect();
                 words.retain(|word| word.contains(char::is_alphanumeric));
                 words.dedup();
                 let place = place(&words);
@@ -192,10 +193,6 @@ impl Observer {
             }
         }
     }
-}
-
-fn plain(line: &str) -> &str {
-    line.strip_prefix("(XEN) ").unwrap_or(line).trim()
 }
 
 /// Where Xen died: the function, or the assertion, or at least the reason.

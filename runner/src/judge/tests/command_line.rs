@@ -14,9 +14,12 @@ fn demand(shown: &str) -> (Status, String) {
 
 #[test]
 fn xens_command_line_is_what_was_demanded() {
-    for shown in
-        ["(XEN) Command line: a=1 b", "(XEN) Command line:  a=1 b ", "# xen command line: a=1 b"]
-    {
+    for shown in [
+        "(XEN) Command line: a=1 b",
+        "(XEN) Command line:  a=1 b ",
+        "(XEN) [000000012f4c9f04] Command line: a=1 b",
+        "# xen command line: a=1 b",
+    ] {
         assert_eq!(demand(shown), (Status::Success, String::new()));
     }
 }
@@ -25,6 +28,7 @@ fn xens_command_line_is_what_was_demanded() {
 fn another_command_line_is_an_error_that_quotes_both() {
     for (shown, why) in [
         ("(XEN) Command line: a=1", "`a=1`, but `a=1 b` was requested"),
+        ("(XEN) [    0.000000] Command line: a", "`a`, but `a=1 b` was requested"),
         ("# xen command line: a=1b", "`a=1b`, but `a=1 b` was requested"),
         ("(XEN) Command line: a=1 b c", "`a=1 b c`, but `a=1 b` was requested"),
         ("(XEN) Command line: b a=1", "`b a=1`, but `a=1 b` was requested"),

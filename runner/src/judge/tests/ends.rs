@@ -15,6 +15,100 @@ fn xen_panics_in_a_test() {
     assert_eq!(got.rerun, ["needy"]);
 }
 
+/// Xen's lines with this behind `(XEN) `.
+fn stamped(log: &str, stamp: &str) -> String {
+    log.replace("(XEN) ", &format!("(XEN) {stamp}"))
+}
+
+#[test]
+fn the_time_in_front_of_xens_words_loses_nothing() {
+    let log = include_str!("../../../tests/fixtures/xen-panic.log");
+    for stamp in [
+        "[2026-01-02 03:04:05] ",
+        "[2026-01-02 03:04:05.678] ",
+        "[    2.354000] ",
+        "[000000012f4c9f04] ",
+    ] {
+        let console = stamped(log, stamp);
+        let got = judge_as("PV 64bit", three(), console.as_bytes(), End::XenDied);
+        let args = report(&got, "args");
+        assert_eq!(args.reasons, ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
+        let dump = format!("(XEN) {stamp}----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----");
+        assert_eq!(args.xen_words[0], dump);
+    }
+}
+
+/// What the judge makes of Xen's last lines after a case of `args`.
+fn last_lines(lines: &str) -> TestReport {
+    let log = include_str!("../../../tests/fixtures/xen-panic.log");
+    let console = log[..log.find("(XEN) ----").unwrap()].to_owned() + lines;
+    let got = judge_as("PV 64bit", three(), console.as_bytes(), End::Exited);
+    report(&got, "args").clone()
+}
+
+#[test]
+fn another_cpu_between_a_panic_and_its_reason() {
+    let panic = "(XEN) Panic on CPU 0:\n";
+    for between in [
+        "(XEN) rax: 0000000000000000   rbx: 0000000000000000   rcx: 0000000000000000\n",
+        "(XEN) r8:  0000000000000000   r9:  0000000000000000   r10: 0000000000000000\n",
+        "(XEN) CPU:    1\n",
+        "(XEN) RFLAGS: 0000000000010246   CONTEXT: hypervisor\n",
+        "(XEN)    ffff82d040588f18 ffff82d040588f18 0000000000000001 ffff8300071c7e20\n",
+        "(XEN)    [<ffff82d040322a8e>] S smp_send_call_function_mask+0xe/0x40\n",
+        "(XEN)  L4[0x000] = 0000000006b48067 0000000000000348\n",
+        "(XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----\n",
+        "(XEN) Xen code around <ffff82d04032c6f2> (arch/x86/time.c#time_calibration+0x42/0xd0):\n",
+        "(XEN)  00 00 00 0f 1f 00 f3 90 <8b> 11 39 d0 75 f8 f6 05 59 f1 13 00 01 74 6f f0\n",
+        "(XEN)  -- -- -- -- -- -- -- -- <--> -- -- -- -- -- -- -- -- -- -- -- -- -- -- --\n",
+        "(XEN) Xen stack trace from rsp=ffff8300071c7da8:\n",
+        "(XEN) Panic on CPU 1:\n",
+        "(XEN) \n",
+        "  # the guest speaks\n",
+    ] {
+        let args = last_lines(&format!("{panic}{between}(XEN) IO-APIC: lost\n"));
+        assert_eq!(args.reasons, ["Xen panicked: IO-APIC: lost"], "{between}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_said_to_be() {
+    let rip = "(XEN) RIP:    e008:[<ffff82d04020d0b4>] livepatch_op+0x1a4/0x1810\n";
+    let rax = "(XEN) rax: 0000000000000000   rbx: 0000000000000000   rcx: 0000000000000000\n";
+    let reason = |lines: &str| last_lines(lines).reasons.join("; ");
+    let place = "livepatch_op+0x1a4/0x1810";
+    for last in ["", "(XEN)", "(XEN) cr", "(XEN)    ffff82d0", "(XEN) Xen call tr", "(XEN)    [<ff"]
+    {
+        assert_eq!(
+            reason(&format!("{rip}{rax}{last}")),
+            format!("Xen: its register dump is cut off in {place}"),
+            "{last}"
+        );
+    }
+    assert_eq!(
+        reason(&format!("{rip}{rax}(XEN) Panic on CPU 0:\n(XE")),
+        format!("Xen panicked in {place}: its reason is cut off")
+    );
+    assert_eq!(reason("(XEN) Panic on CPU 0:\n"), "Xen panicked: its reason is cut off");
+    // A dump for the asking, and one of a guest.
+    assert!(reason(&format!("{rip}{rax}(XEN) more words\n")).contains("without a message"));
+    let guest = rip.replace("e008", "e033");
+    assert!(reason(&format!("{guest}{rax}")).contains("without a message"));
+}
+
+#[test]
+fn a_guest_that_xen_interrupts_is_no_violation() {
+    let interrupted = GOOD.replacen("ok 1 list/a", "ok 1 li(XEN) some words\r\nst/a", 1);
+    assert_eq!(statuses(&judge(&interrupted)), statuses(&judge(GOOD)));
+    assert_eq!(report(&judge(&interrupted), "args").reasons, report(&judge(GOOD), "args").reasons);
+    // What never became a line is not judged.
+    let args = last_lines("  ok 2 lis(XEN) Panic on CPU 0:\n(XEN) FATAL PAGE FAULT\n");
+    assert_eq!(
+        (args.reasons.join("; "), args.cases.len()),
+        ("Xen panicked: FATAL PAGE FAULT".into(), 1)
+    );
+}
+
 #[test]
 fn vitals_follow_a_panic() {
     let log = include_str!("../../../tests/fixtures/xen-panic.log");

@@ -3,6 +3,7 @@
 mod command_line;
 mod ends;
 mod protocol;
+mod recordings;
 
 use std::time::Duration;
 
