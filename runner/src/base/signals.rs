@@ -36,6 +36,15 @@ impl StopSignal {
         install().io("install", Path::new("signal handlers"))
     }
 
+    /// No signal ever comes: for tests, which Ctrl-C is to end.
+    #[cfg(test)]
+    pub fn none() -> StopSignal {
+        let (pipe, sender) = UnixStream::pair().unwrap();
+        #[expect(clippy::mem_forget, reason = "closing it would wake up whoever waits")]
+        std::mem::forget(sender);
+        StopSignal { pipe, signal: Arc::default() }
+    }
+
     /// The exit code of the signal that came, if one came.
     pub fn requested(&self) -> Option<Exit> {
         match i32::try_from(self.signal.load(Ordering::SeqCst)) {

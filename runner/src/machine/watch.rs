@@ -91,7 +91,8 @@ pub(super) struct Watch<'a> {
     start: Instant,
     limits: &'a Limits<'a>,
     grace: Duration,
-    waits: Waits,
+    /// For how long the process has waited for a CPU.
+    waits: Box<dyn Fn() -> Duration>,
     /// Where the time for what is under way began,
     since: Mark,
     /// and how much that is.
@@ -110,6 +111,15 @@ impl<'a> Watch<'a> {
         limits: &'a Limits<'a>,
         grace: Duration,
         waits: Waits,
+    ) -> Self {
+        Watch::with_waits(start, limits, grace, Box::new(move || waits.so_far()))
+    }
+
+    fn with_waits(
+        start: Instant,
+        limits: &'a Limits<'a>,
+        grace: Duration,
+        waits: Box<dyn Fn() -> Duration>,
     ) -> Self {
         let seconds = limits.boot.as_secs();
         Watch {
@@ -143,14 +153,9 @@ impl<'a> Watch<'a> {
             if stop.requested().is_some() {
                 return Ok(Ended::Stopped(End::Interrupted));
             }
-            let until = self.until(judge);
-            let mut left = until.at.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let lost = self.waits.so_far().saturating_sub(until.waited);
-                left = (until.at + lost).saturating_duration_since(Instant::now());
-            }
+            let mut left = self.left(self.until(judge), Instant::now());
             if left.is_zero() && looked {
-                let lost = self.waits.so_far().as_secs_f64();
+                let lost = (self.waits)().as_secs_f64();
                 let at = self.start.elapsed().as_secs_f64();
                 logs.decision(&format!("{at:.3} s: {lost:.3} s of it without a CPU"))?;
                 return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
@@ -281,7 +286,7 @@ impl<'a> Watch<'a> {
     }
 
     fn mark(&self, at: Instant) -> Mark {
-        Mark { at, waited: self.waits.so_far() }
+        Mark { at, waited: (self.waits)() }
     }
 
     /// Something begins that may take so long.
@@ -307,6 +312,17 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// How long it is from `now` to the stop: what the process has waited for a CPU meanwhile is given
+    /// back to it.
+    fn left(&self, until: Mark, now: Instant) -> Duration {
+        let left = until.at.saturating_duration_since(now);
+        if !left.is_zero() {
+            return left;
+        }
+        let lost = (self.waits)().saturating_sub(until.waited);
+        (until.at + lost).saturating_duration_since(now)
+    }
+
     /// What a stop at [`Watch::until`] means.
     fn verdict(&self, judge: &Judge, dir: &Path) -> End {
         let keep = self.limits.debug == Debug::Keep;
@@ -319,5 +335,132 @@ impl<'a> Watch<'a> {
         } else {
             End::TimedOut(self.deadline_reason.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::process::{ChildStdin, Command, Stdio};
+    use std::rc::Rc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::machine::logs::RunLogs;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn limits(boot: Duration) -> Limits<'static> {
+        Limits { boot, test: &|_| HOUR, enough: &never_enough, debug: Debug::No }
+    }
+
+    /// A process that says what it is told, and leaves when nobody can tell it anything any more.
+    fn echo() -> (ChildGuard, ChildStdin) {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = ChildGuard::spawn(&mut command).unwrap();
+        let input = process.child().stdin.take().unwrap();
+        (process, input)
+    }
+
+    fn supervise(watch: &mut Watch<'_>, process: &mut ChildGuard) -> Ended {
+        let dir = TempDir::new().unwrap();
+        let stop = StopSignal::none();
+        let logs = RunLogs::create(dir.path(), &stop).unwrap();
+        let mut logs = logs.boot(1, "echo", None, Path::new("/dev/null")).unwrap();
+        let mut judge = Judge::new("PV 64bit", Vec::new());
+        watch.supervise(process, &mut judge, &stop, &mut logs, &mut |_| {}).unwrap()
+    }
+
+    /// The process leaves only after somebody has asked how long it waited, which is far more than
+    /// it may take.
+    #[test]
+    fn time_without_a_cpu_does_not_count() {
+        let (mut process, input) = echo();
+        let input = RefCell::new(Some(input));
+        let limits = limits(Duration::ZERO);
+        let waits = move || {
+            input.take();
+            HOUR
+        };
+        let mut watch = Watch::with_waits(Instant::now(), &limits, Duration::ZERO, Box::new(waits));
+        assert!(matches!(supervise(&mut watch, &mut process), Ended::Left));
+    }
+
+    #[test]
+    fn time_with_a_cpu_counts() {
+        let (mut process, _input) = echo();
+        let limits = limits(Duration::ZERO);
+        let waits = || Duration::ZERO;
+        let mut watch = Watch::with_waits(Instant::now(), &limits, Duration::ZERO, Box::new(waits));
+        let ended = supervise(&mut watch, &mut process);
+        assert!(matches!(ended, Ended::Stopped(End::TimedOut(_))));
+    }
+
+    #[test]
+    fn what_is_left() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let second = Duration::from_secs(1);
+        let limits = limits(10 * second);
+        let waited = Rc::new(Cell::new(7 * second));
+        let waits = Rc::clone(&waited);
+        let waits = Box::new(move || waits.get());
+        let mut watch = Watch::with_waits(start, &limits, Duration::ZERO, waits);
+        // What it waited before something began is no excuse for that.
+        watch.begin(at(100), 10 * second);
+        let judge = Judge::new("PV 64bit", Vec::new());
+        let until = watch.until(&judge);
+        let left = |now| watch.left(until, at(now));
+        assert_eq!(left(104), 6 * second);
+        assert_eq!(left(110), Duration::ZERO);
+        waited.set(10 * second);
+        assert_eq!(left(104), 6 * second);
+        assert_eq!(left(110), 3 * second);
+        assert_eq!(left(113), Duration::ZERO);
+        waited.set(Duration::ZERO);
+        assert_eq!(left(110), Duration::ZERO);
+    }
+
+    /// When a watch stops that has 1000 s, heard `said` 7 s after the start, and
+    /// the last byte at `last`: seconds after the start, and whether waiting for a CPU counts.
+    fn stops(said: &str, last: u64) -> (u64, bool) {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let limits = limits(Duration::from_secs(1000));
+        let mut watch =
+            Watch::with_waits(start, &limits, Duration::ZERO, Box::new(|| Duration::ZERO));
+        let mut judge = Judge::new("PV 64bit", Vec::new());
+        judge.feed(said.as_bytes(), Duration::from_secs(7), |_| {});
+        if judge.vitals() > Vitals::Alive {
+            watch.dying_since = Some(watch.mark(after(7)));
+        }
+        watch.last_output = after(last);
+        let until = watch.until(&judge);
+        ((until.at - start).as_secs(), until.waited == Duration::ZERO)
+    }
+
+    #[test]
+    fn a_dying_xen_is_not_waited_for_longer_than_needed() {
+        assert_eq!(stops("(XEN) fine\n", 7), (1000, true));
+        // Silence after the first sign,
+        assert_eq!(stops("(XEN) Panic on CPU 0:\n", 7), (8, true));
+        assert_eq!(stops("(XEN) [    2.354000] Xen BUG at common/a.c:1\n", 9), (10, true));
+        // an endless speech,
+        assert_eq!(stops("(XEN) Panic on CPU 0:\n", 900), (17, true));
+        // and the last word.
+        for last in [
+            "Reboot in five seconds...",
+            "Manual reset required ('noreboot' specified)",
+            "Hardware Dom0 crashed: rebooting machine in 5 seconds.",
+            "Hardware Dom0 crashed: 'noreboot' set - not rebooting.",
+            "Hardware Dom0 shutdown (unknown reason 9): rebooting machine in 5 seconds.",
+            "Hardware Dom0 halted: halting machine",
+        ] {
+            assert_eq!(stops(&format!("(XEN) {last}\n"), 900), (7, false), "{last}");
+        }
+        // A reboot comes without being waited for.
+        assert_eq!(stops("(XEN) Hardware Dom0 shutdown: rebooting machine\n", 7), (1000, true));
     }
 }
