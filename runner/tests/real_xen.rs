@@ -204,7 +204,57 @@ fn a_triple_fault_is_a_crash_in_xens_words() {
 #[test]
 #[ignore = "boots real Xen"]
 fn a_xen_panic_is_a_crash_in_xens_words() {
-    verdict("bad-xen-panic", 6, &["Xen panicked", "FATAL PAGE FAULT", "in case xen_survives"]);
+    let words = ["CRASH [", "Xen panicked: FATAL TRAP: vec 2, NMI", "in case ends_by_an_nmi"];
+    verdict("bad-xen-panic", 6, &words);
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn the_time_in_front_of_xens_words_loses_nothing() {
+    each(["date", "datems", "boot", "raw"], |form| {
+        let option = format!("--xen-cmdline=console_timestamps={form}");
+        let run = Run::of("pv64", &["bad-xen-panic", "example", &option]);
+        assert_eq!(run.code, 6, "{}", run.stdout);
+        run.says("Xen panicked: FATAL TRAP: vec 2, NMI");
+        run.says("1 passed, 1 failed");
+        let stamped = run
+            .stdout
+            .lines()
+            .any(|line| line.contains("(XEN) [") && line.ends_with("] Panic on CPU 0:"));
+        assert!(stamped, "{}", run.stdout);
+    });
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_dom0_that_crashes_is_a_crash_in_xens_words() {
+    let words = "Xen: Hardware Dom0 crashed: rebooting machine in 5 seconds.";
+    verdict("bad-dom0-crash", 6, &["CRASH [", words, "in case crashes"]);
+}
+
+/// It halts instead, and QEMU stays.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_xen_that_does_not_reboot_is_not_waited_for() {
+    each(ENVIRONMENTS, |environment| {
+        for (test, words) in [
+            ("bad-dom0-crash", "Xen: Hardware Dom0 crashed: 'noreboot' set - not rebooting."),
+            ("bad-xen-panic", "Manual reset required ('noreboot' specified)"),
+        ] {
+            let run = Run::of(environment, &[test, "--xen-cmdline=noreboot"]);
+            assert_eq!(run.code, 6, "{}", run.stdout);
+            run.says(words);
+        }
+    });
+}
+
+/// QEMU's PC has no IOMMU, and `iommu=required` is the demand not to boot without one.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_xen_that_refuses_the_machine_is_a_crash_before_the_first_test() {
+    let run = Run::of("pv64", &["example", "--xen-cmdline=iommu=required"]);
+    assert_eq!(run.code, 6, "{}", run.stdout);
+    run.says("before the first test began: Xen panicked: Couldn't enable IOMMU and iommu=required");
 }
 
 #[test]

@@ -79,6 +79,7 @@ kernel::registry![
     dangerous::short_nop_on_endbr,
     dangerous::symtab_sh_link_0,
     fuzz_executor,
+    bad::dom0_crash,
     bad::error,
     bad::failure,
     bad::flood,

@@ -2,6 +2,7 @@
 
 pub mod any;
 pub mod console_ring;
+pub mod debug_keys;
 pub mod physinfo;
 pub mod sched;
 pub mod symbols;

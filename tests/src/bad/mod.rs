@@ -2,6 +2,7 @@
 //! real thing. None of them runs unless it is named.
 #![forbid(unsafe_code)]
 
+pub mod dom0_crash;
 pub mod error;
 pub mod failure;
 pub mod flood;
