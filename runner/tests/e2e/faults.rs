@@ -290,11 +290,8 @@ fn configurations_with_mistakes() {
     let world = World::new();
     for (text, why) in [
         ("[qemu]\nbinray = 'x'\n", "toml:2: unknown field `binray`; did you mean binary?"),
-        ("[hypervisor.x]\npth = 'x'\n", "toml:2: unknown field `pth`; did you mean `path`?"),
-        (
-            "\ndefault_xen = []\n",
-            "toml:2: unknown field `default_xen`; did you mean `default-xen`?",
-        ),
+        ("[hypervisor.x]\npth = 'x'\n", "toml:2: unknown field `pth`; did you mean path?"),
+        ("\ndefault_xen = []\n", "toml:2: unknown field `default_xen`; did you mean default-xen?"),
         ("[qemu]\nzzz = 1\n", "toml:2: unknown field `zzz`, expected "),
         ("[qemu]\nboot-timeout-s = '60'\n", "toml:2: invalid type: string \"60\", expected u64"),
         ("[qemu]\nboot-timeout-s = -1\n", "toml:2: invalid value: integer `-1`, expected u64"),
