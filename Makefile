@@ -11,8 +11,8 @@ RUNNER       := target/release/xtf-runner
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test docs-test suites-test test-all test-danger test-xl coverage fuzzer \
-	fuzz test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
+.PHONY: run bench build setup test docs-test suites-test test-all test-xl coverage fuzzer fuzz \
+	test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
 	test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -41,10 +41,6 @@ suites-test: build
 ## test-all: the suites on every Xen of xtf-runner.toml, as a table
 test-all: build
 	$(RUNNER) run --xen all
-
-## test-danger: payloads that kill some Xens, each in a boot of its own, on every Xen
-test-danger: build
-	$(RUNNER) run --xen all 'danger-*'
 
 ## coverage: which of Xen's livepatch code the suite executes, as a table and as a page
 coverage: build

@@ -39,8 +39,10 @@ use xtf_runner::cli::{Guided, GuidedArgs};
 use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
 
 use crate::executor::{self, Xen};
-use crate::mutate::{self, Changes, Programs};
-use crate::status::{BLOCKS, FINDINGS, Status};
+use crate::findings::build_id;
+use crate::learn::LessonFile;
+use crate::status::{BLOCKS, FINDINGS, StatusLine};
+use crate::vary::{self, Changes, Programs};
 
 /// How often the others, and the status line, are told.
 const REPORT: Duration = Duration::from_millis(500);
@@ -69,8 +71,13 @@ pub fn fuzz(what: &Guided) -> Result<Exit> {
         Guided::Payload(args) => (Programs::Payloads, args),
     };
     let task = Task { args, programs, target: Arc::new(Target::of(args)?) };
+    if args.forget
+        && let Some(file) = lessons(&task)?
+    {
+        file.forget()?;
+    }
     if args.cores.get() == 1 && args.join.is_none() && args.port.is_none() {
-        let mut manager = SimpleEventManager::new(Status::new());
+        let mut manager = SimpleEventManager::new(StatusLine::new());
         return client(&task, args.seed, &mut manager);
     }
     together(&task)
@@ -110,23 +117,32 @@ fn together(task: &Task<'_>) -> Result<Exit> {
     let port = args.port.unwrap_or(PORT);
     // What the launcher would do by itself, but for --join, which version 0.16 of it forgets.
     let fault = Cell::new(None);
-    let manager = |_: &_, fuzzer: Option<ClientDescription>, monitor: Option<Status>| {
+    let manager = |_: &_, fuzzer: Option<ClientDescription>, monitor: Option<StatusLine>| {
         let kind = match fuzzer {
             Some(client_description) => ManagerKind::Client { client_description },
             None => {
-                let monitor = monitor.unwrap_or_else(Status::new);
+                let monitor = monitor.unwrap_or_else(StatusLine::new);
                 // Nobody looks at what comes of the broker.
                 fault.set(broker(&memory, port, monitor, args, verdicts.path()).err());
                 return Err(libafl::Error::shutting_down());
             }
         };
         let (memory, save) = (memory.clone(), ShouldSaveState::OnRestart);
-        setup_restarting_mgr_llmp(memory, configuration, None::<Status>, port, kind, None, save, ())
+        setup_restarting_mgr_llmp(
+            memory,
+            configuration,
+            None::<StatusLine>,
+            port,
+            kind,
+            None,
+            save,
+            (),
+        )
     };
     let launched = Launcher::builder()
         .shmem_provider(memory.clone())
         .configuration(configuration)
-        .monitor(Status::new())
+        .monitor(StatusLine::new())
         .cores(&cores)
         .broker_port(port)
         .run_client(run)
@@ -157,11 +173,11 @@ fn together(task: &Task<'_>) -> Result<Exit> {
 fn broker(
     memory: &StdShMemProvider,
     port: u16,
-    monitor: Status,
+    monitor: StatusLine,
     args: &GuidedArgs,
     verdicts: &Path,
 ) -> Result<()> {
-    let hook = StdLlmpEventHook::<BytesInput, Status>::new(monitor).map_err(engine)?;
+    let hook = StdLlmpEventHook::<BytesInput, StatusLine>::new(monitor).map_err(engine)?;
     let mut broker = LlmpBroker::create_attach_to_tcp(memory.clone(), tuple_list!(hook), port)
         .map_err(|e| {
             Error::Tool(format!("cannot listen on port {port}: {e}; choose another with --port"))
@@ -246,8 +262,8 @@ where
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
     let mut stages =
         tuple_list!(StdMutationalStage::new(Changes::new(*programs, args.steps.into())));
-    let mut xen =
-        Xen::new(target, blocks, time, Box::new(|text| eprintln!("\nnew finding:\n{text}")))?;
+    let report = |text: &str| eprintln!("\nnew finding:\n{text}");
+    let mut xen = Xen::new(target, blocks, time, Box::new(report), lessons(task)?, seed)?;
 
     let start = Instant::now();
     let mut told = start;
@@ -274,7 +290,7 @@ where
     if let Some(dir) = &args.corpus {
         write_blocks(&xen, target, dir)?;
     }
-    xen.findings.keep(&args.findings)?;
+    xen.finish(&args.findings)?;
     summary(&xen, &state, elapsed);
     Ok(stop.requested().unwrap_or(verdict(&xen)))
 }
@@ -283,11 +299,17 @@ fn engine(error: libafl::Error) -> Error {
     Error::Tool(format!("LibAFL: {error}"))
 }
 
+/// Where what is learned is kept, if it is.
+fn lessons(task: &Task<'_>) -> Result<Option<LessonFile>> {
+    let Some(dir) = &task.args.corpus else { return Ok(None) };
+    fs::create_dir_all(dir).io("create", dir)?;
+    Ok(Some(LessonFile::of(dir, &build_id(&task.target))))
+}
+
 /// The programs in --corpus, and those that are made up.
 fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
     let mut programs = Vec::new();
     if let Some(dir) = &task.args.corpus {
-        fs::create_dir_all(dir).io("create", dir)?;
         for entry in fs::read_dir(dir).io("read", dir)? {
             let path = entry.io("read", dir)?.path();
             if path.extension().is_some_and(|extension| extension == "txt") {
@@ -299,7 +321,7 @@ fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
         }
     }
     let steps = task.args.steps.into();
-    programs.extend((0..SEEDS).map(|n| mutate::seed(task.programs, seed.wrapping_add(n), steps)));
+    programs.extend((0..SEEDS).map(|n| vary::seed(task.programs, seed.wrapping_add(n), steps)));
     Ok(programs.iter().map(|program| BytesInput::new(encode(program))).collect())
 }
 
@@ -377,8 +399,8 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let busy = seconds - waited;
     println!(
         "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s and \
-         {:.0} calls/s otherwise; {} skipped as known; corpus {}, {} from others; {covered} of {} \
-         blocks; {} unconfirmed",
+         {:.0} calls/s otherwise; {} skipped; corpus {}, {} from others; {covered} of {} blocks; {} \
+         unconfirmed, {} not looked into",
         count(programs, "program"),
         count(xen.calls, "call"),
         count(xen.machines, "machine"),
@@ -389,9 +411,22 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
         state.imported(),
         xen.covered.len(),
         xen.findings.unconfirmed,
+        xen.findings.unexamined,
     );
+    let learned = &xen.findings.learned;
+    if learned.count() > 0 {
+        let odds = match learned.tried {
+            0 => "none".to_owned(),
+            tried => format!("1 in {}", learned.met / tried),
+        };
+        println!(
+            "learned: {} to end this Xen, tried {odds} of {} like them",
+            count(learned.count(), "way"),
+            count(learned.met, "program")
+        );
+    }
     for finding in xen.findings.all() {
-        let (name, times) = (finding.name(), count(finding.times, "time"));
+        let (name, times) = (finding.name.as_str(), count(finding.times, "time"));
         match &finding.expected {
             Some(Known { reason, link, .. }) => {
                 let link = link.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! LibAFL's executor: performs an input on a machine, and replaces a machine that died.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use xtf_runner::base::exit::Result;
 use xtf_runner::commands::fuzz::{Target, Words};
 
 use crate::findings::Findings;
-use crate::machine::{Instance, Outcome, Spares};
+use crate::instance::{Instance, ProgramOutcome, Spares};
+use crate::learn::{Advice, LessonFile, Seen};
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
 const TIME: Duration = Duration::from_secs(3);
@@ -44,20 +46,23 @@ pub struct Xen<'t> {
     pub machines: usize,
     /// Calls in the programs that were performed.
     pub calls: u64,
-    /// How long it waited for machines: for the next one, and for what failed to fail again.
+    /// How long it waited for machines.
     pub waited: Duration,
-    /// Programs that were left out, since they do what is known.
+    /// Programs that were left out, because of what was learned.
     pub left_out: u64,
     report: Box<dyn FnMut(&str) + 't>,
 }
 
 impl<'t> Xen<'t> {
-    /// Boots a first machine. `report` hears of each new finding.
+    /// Boots a first machine. `report` hears of each new finding. What is learned is kept in
+    /// `lessons`; which of it is tried all the same follows from `seed`.
     pub fn new(
         target: &'t Arc<Target>,
         blocks: Blocks,
         time: TimeObserver,
         report: Box<dyn FnMut(&str) + 't>,
+        lessons: Option<LessonFile>,
+        seed: u64,
     ) -> Result<Self> {
         let spares = Spares::new(target, Words::Few);
         let machine = spares.take()?;
@@ -65,7 +70,7 @@ impl<'t> Xen<'t> {
             machine,
             spares,
             observers: tuple_list!(blocks, time),
-            findings: Findings::new(target),
+            findings: Findings::new(target, lessons, seed)?,
             covered: vec![false; target.blocks.len()],
             machines: 1,
             calls: 0,
@@ -76,8 +81,10 @@ impl<'t> Xen<'t> {
     }
 
     fn perform(&mut self, program: &Program, input: &[u8]) -> Result<ExitKind> {
+        self.findings.attend(&mut self.report)?;
+        let (seen, advice) = self.findings.consider(program);
         let map: &mut [u8] = self.observers.0.as_mut();
-        if self.findings.is_old_news(program) {
+        if advice == Advice::Skip {
             map.fill(0);
             self.left_out += 1;
             return Ok(ExitKind::Ok);
@@ -88,35 +95,43 @@ impl<'t> Xen<'t> {
         for (covered, count) in self.covered.iter_mut().zip(map.iter()) {
             *covered |= *count > 0;
         }
-        if matches!(outcome, Outcome::Done | Outcome::Unable) {
+        if matches!(outcome, ProgramOutcome::Done | ProgramOutcome::Unable) {
+            self.findings.learned.lived(&seen);
             return Ok(ExitKind::Ok);
         }
-        let start = Instant::now();
-        let done = self.failed(program, outcome);
-        self.waited += start.elapsed();
-        done
+        self.failed(program, seen, advice, &outcome)
+    }
+
+    /// Tells what is still open, and stores what was found below `dir`.
+    pub fn finish(&mut self, dir: &Path) -> Result<()> {
+        self.findings.keep(dir, &mut self.report)
     }
 
     /// The machine is of no more use.
-    fn failed(&mut self, program: &Program, outcome: Outcome) -> Result<ExitKind> {
-        self.renew()?;
-        if outcome == Outcome::Dirty {
+    fn failed(
+        &mut self,
+        program: &Program,
+        seen: Seen,
+        advice: Advice,
+        outcome: &ProgramOutcome,
+    ) -> Result<ExitKind> {
+        if *outcome == ProgramOutcome::Dirty {
             // What it reached counts, but nothing is to be bred from it.
             self.observers.0.as_mut().fill(0);
-            return Ok(ExitKind::Ok);
+            self.findings.learned.lived(&seen);
+        } else {
+            let died = !matches!(outcome, ProgramOutcome::Diverged(_));
+            self.findings.examine(program, seen, advice, died);
         }
-        if let Some(finding) = self.findings.judge(program)?
-            && finding.expected.is_none()
-        {
-            (self.report)(&format!("{}: {}\n{program}", finding.name(), finding.how));
-        }
-        Ok(if outcome == Outcome::Hung { ExitKind::Timeout } else { ExitKind::Crash })
-    }
-
-    fn renew(&mut self) -> Result<()> {
+        let start = Instant::now();
         self.machine = self.spares.take()?;
         self.machines += 1;
-        Ok(())
+        self.waited += start.elapsed();
+        Ok(match outcome {
+            ProgramOutcome::Dirty => ExitKind::Ok,
+            ProgramOutcome::Hung => ExitKind::Timeout,
+            _ => ExitKind::Crash,
+        })
     }
 }
 

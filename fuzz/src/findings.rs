@@ -1,74 +1,38 @@
-//! Findings: confirmed on a fresh boot, named, compared with the expectations, shrunk, and stored.
+//! Findings: confirmed on a fresh boot, named by where Xen died, compared with the expectations,
+//! shrunk, learned from, and stored.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs;
 use std::iter;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use livepatch::program::{Op, Program, encode};
+use livepatch::abi::Revision;
+use livepatch::program::Program;
 use xtf_runner::base::exit::{IoContext, Result};
 use xtf_runner::base::hash::hex;
-use xtf_runner::commands::fuzz::{Known, Status, Target, Words};
+use xtf_runner::commands::fuzz::{Known, Status, Target};
 
-use crate::lethal::{self, Lethal};
-use crate::machine::{Death, Outcome, Spares};
+use crate::features;
+use crate::learn::{Advice, Learned, LessonFile, Seen};
+use crate::second::{Done, Failure, Second};
 
-/// Time for a program on a fresh boot; nobody else waits.
-const TIME: Duration = Duration::from_secs(20);
 /// The longest name of a file, without its ending.
 const NAME_MAX: usize = 200;
-/// Boots that making a finding small may take.
-const BOOTS: usize = 20;
-
-/// How a program fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
-    Died(Death),
-    Diverged(Vec<String>),
-    Hung,
-}
-
-impl Failure {
-    /// Of the outcome, if it is one.
-    fn of(outcome: Outcome) -> Option<Failure> {
-        match outcome {
-            Outcome::Died(death) => Some(Failure::Died(death)),
-            Outcome::Diverged(words) => Some(Failure::Diverged(words)),
-            Outcome::Hung => Some(Failure::Hung),
-            Outcome::Done | Outcome::Dirty | Outcome::Unable => None,
-        }
-    }
-
-    /// Xen's words, and the place.
-    fn in_a_line(&self, target: &Target) -> String {
-        match self {
-            Failure::Hung => "hang".into(),
-            Failure::Diverged(words) => format!("diverges: {}", words.join(" ")),
-            Failure::Died(death) => {
-                let place = death.address.map(|address| {
-                    let name = target.build.symbols.describe(address);
-                    name.unwrap_or_else(|| "an unknown place".into())
-                });
-                let words = death.headline.trim_start_matches("Xen panicked: ");
-                match place {
-                    Some(place) => format!("{words} at {place}"),
-                    None => words.to_owned(),
-                }
-            }
-        }
-    }
-}
+/// How often lessons are exchanged with others, and written down.
+const EXCHANGE: Duration = Duration::from_secs(5);
+/// As many programs that fail in a way that is known are made small, to learn from them, too.
+const SHRUNK_EACH: usize = 3;
 
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    shape: Option<Lethal>,
     failure: Failure,
+    /// What tells it from others: where Xen died, or how it diverged.
+    pub name: String,
     /// How it fails, in a line.
     pub how: String,
     /// What Xen calls itself.
@@ -77,8 +41,12 @@ pub struct Finding {
     pub expected: Option<Known>,
     /// What does it.
     pub program: Program,
+    /// Whether that is as small as it gets.
+    small: bool,
     /// How often it came up.
     pub times: usize,
+    /// How many programs of its kind were made small, or are being made.
+    shrunk: usize,
     /// Where it is kept, if it is.
     pub path: PathBuf,
 }
@@ -93,16 +61,6 @@ impl Finding {
         }
     }
 
-    /// What tells it from others: the shape of what is in the program, else how it fails. The
-    /// former has many faces: an address that is not mapped is a different one each time.
-    pub fn name(&self) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '-' };
-        match self.shape {
-            Some(shape) => shape.name().into(),
-            None => self.how.chars().map(plain).take(NAME_MAX).collect(),
-        }
-    }
-
     /// What was said.
     fn words(&self) -> &[String] {
         match &self.failure {
@@ -111,32 +69,71 @@ impl Finding {
             Failure::Hung => &[],
         }
     }
+}
 
-    fn weigh(&mut self, target: &Target) {
-        let evidence: Vec<String> = iter::once(&self.how).chain(self.words()).cloned().collect();
-        let (name, status) = (self.name(), self.status());
-        self.expected = target.known(&name, status, &evidence, self.version.as_deref());
-    }
+/// A failure's name, and how it fails in a line.
+fn describe(failure: &Failure) -> (String, String) {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._+".contains(c) { c } else { '-' };
+    let (name, how) = match failure {
+        Failure::Hung => ("hang".into(), "hang".into()),
+        Failure::Diverged(words) => {
+            let how = format!("diverges: {}", words.join(" "));
+            (how.clone(), how)
+        }
+        Failure::Died(death) => {
+            let words = death.headline.trim_start_matches("Xen panicked: ");
+            match failure.place() {
+                Some(place) => (place.name(), format!("{words} {place}")),
+                None => (words.to_owned(), words.to_owned()),
+            }
+        }
+    };
+    (name.chars().map(plain).take(NAME_MAX).collect(), how)
+}
+
+/// A program that failed and is being looked into.
+struct Suspect {
+    program: Program,
+    seen: Seen,
+    /// The finding that it turned out to be.
+    name: Option<String>,
 }
 
 /// All that was found in a run.
 pub struct Findings<'t> {
     target: &'t Target,
     payloads: livepatch::payload::Target,
-    /// Fresh boots, with all that Xen has to say.
-    fresh: Spares,
+    second: Second,
+    /// What was learned.
+    pub learned: Learned,
+    file: Option<LessonFile>,
+    exchanged: Instant,
+    suspects: BTreeMap<u64, Suspect>,
     found: BTreeMap<String, Finding>,
     /// What could not be repeated on a fresh boot.
     pub unconfirmed: usize,
+    /// What nobody had the time to look into.
+    pub unexamined: usize,
 }
 
 impl<'t> Findings<'t> {
-    /// None yet.
-    pub fn new(target: &'t Arc<Target>) -> Self {
+    /// None yet; what is learned is kept in `file`.
+    pub fn new(target: &'t Arc<Target>, file: Option<LessonFile>, seed: u64) -> Result<Self> {
         let id = target.build.symbols.build_id.clone();
-        let payloads = livepatch::payload::Target::new(livepatch::abi::Revision::V2, id);
-        let fresh = Spares::new(target, Words::All);
-        Findings { target, payloads, fresh, found: BTreeMap::new(), unconfirmed: 0 }
+        let mut findings = Findings {
+            target,
+            payloads: livepatch::payload::Target::new(Revision::V2, id),
+            second: Second::new(target),
+            learned: Learned::new(seed),
+            file,
+            exchanged: Instant::now(),
+            suspects: BTreeMap::new(),
+            found: BTreeMap::new(),
+            unconfirmed: 0,
+            unexamined: 0,
+        };
+        findings.exchange()?;
+        Ok(findings)
     }
 
     /// All of them.
@@ -144,180 +141,159 @@ impl<'t> Findings<'t> {
         self.found.values()
     }
 
-    /// Whether performing `program` is not worth a machine: it does something lethal that was found
-    /// already, or several such things at once, of which nobody could tell which it was.
-    pub fn is_old_news(&self, program: &Program) -> bool {
-        match lethal::in_program(program, &self.payloads).as_slice() {
-            [] => false,
-            [one] => self.found.contains_key(one.name()),
-            _ => true,
+    /// A program before it is performed: what is in it, and what to do with it.
+    pub fn consider(&mut self, program: &Program) -> (Seen, Advice) {
+        let seen = self.learned.see(&features::scopes(program, &self.payloads));
+        let advice = self.learned.advise(&seen);
+        (seen, advice)
+    }
+
+    /// `program` has failed, and `died` if Xen did not survive it: has it tried again.
+    pub fn examine(&mut self, program: &Program, seen: Seen, advice: Advice, died: bool) {
+        if died && advice == Advice::Try {
+            self.learned.died_as_expected(&seen);
+            return;
+        }
+        let number = self.learned.suspect(&seen);
+        if !died {
+            self.learned.lived(&seen);
+        }
+        if self.second.confirm(number, program) {
+            let program = program.clone();
+            self.suspects.insert(number, Suspect { program, seen, name: None });
+        } else {
+            self.learned.acquit(number);
+            self.unexamined += 1;
         }
     }
 
-    /// `program` has failed: tries it again. Returns what came of it, if that is new.
-    pub fn judge(&mut self, program: &Program) -> Result<Option<&Finding>> {
-        let mut machine = self.fresh.take()?;
-        let Some(failure) = Failure::of(machine.perform(&encode(program), TIME)) else {
-            self.unconfirmed += 1;
-            return Ok(None);
-        };
-        let mut finding = Finding {
-            shape: lethal::in_program(program, &self.payloads).first().copied(),
-            how: failure.in_a_line(self.target),
-            failure,
-            version: machine.version(),
-            expected: None,
-            program: program.clone(),
-            times: 1,
-            path: PathBuf::new(),
-        };
-        finding.weigh(self.target);
-        match self.found.entry(finding.name()) {
-            Entry::Occupied(mut known) => {
-                known.get_mut().times += 1;
-                Ok(None)
-            }
-            Entry::Vacant(place) => Ok(Some(place.insert(finding))),
+    /// Takes note of what was found out in the meantime. `report` hears of each new finding that is
+    /// not expected.
+    pub fn attend(&mut self, report: &mut dyn FnMut(&str)) -> Result<()> {
+        while let Some(done) = self.second.next(false) {
+            self.take(done?, report);
         }
-    }
-
-    /// Makes the findings small, and writes them down below `dir`. What was there before stays as
-    /// it is.
-    pub fn keep(&mut self, dir: &Path) -> Result<()> {
-        let dir = dir.join(build_id(self.target));
-        fs::create_dir_all(&dir).io("create", &dir)?;
-        for mut finding in mem::take(&mut self.found).into_values() {
-            self.keep_one(&mut finding, &dir)?;
-            match self.found.entry(finding.name()) {
-                Entry::Occupied(mut same) => same.get_mut().times += finding.times,
-                Entry::Vacant(place) => drop(place.insert(finding)),
-            }
+        if self.exchanged.elapsed() > EXCHANGE {
+            self.exchange()?;
         }
         Ok(())
     }
 
-    /// The finding is there as it was found while it is made small.
-    fn keep_one(&self, finding: &mut Finding, dir: &Path) -> Result<()> {
-        let path = |finding: &Finding| dir.join(format!("{}.txt", finding.name()));
-        finding.path = path(finding);
-        if finding.path.exists() {
-            return Ok(());
-        }
-        write(finding, self.target)?;
-        finding.program = self.minimise(finding)?;
-        // What was in it beside the cause is gone now.
-        finding.shape = lethal::in_program(&finding.program, &self.payloads).first().copied();
-        if path(finding) != finding.path {
-            fs::remove_file(&finding.path).io("remove", &finding.path)?;
-            finding.path = path(finding);
-            finding.weigh(self.target);
-            if finding.path.exists() {
-                return Ok(());
-            }
-        }
-        write(finding, self.target)
+    fn exchange(&mut self) -> Result<()> {
+        self.exchanged = Instant::now();
+        self.file.as_ref().map_or(Ok(()), |file| self.learned.share(file))
     }
 
-    /// The smallest program that fails like `finding`.
-    fn minimise(&self, finding: &Finding) -> Result<Program> {
-        let same = |failure: &Failure| match (&finding.failure, failure) {
-            (Failure::Hung, Failure::Hung) => true,
-            (Failure::Diverged(_), Failure::Diverged(_)) => true,
-            (Failure::Died(a), Failure::Died(b)) => a.address == b.address,
-            _ => false,
-        };
-        // A machine that has survived one attempt is good for the next.
-        let mut machine = None;
-        let mut boots = 0;
-        minimise(&finding.program, &mut |program| {
-            let mut ready = match machine.take() {
-                Some(ready) => ready,
-                None if boots == BOOTS => return Ok(false),
-                None => {
-                    boots += 1;
-                    self.fresh.take()?
+    fn take(&mut self, done: Done, report: &mut dyn FnMut(&str)) {
+        match done {
+            Done::Confirmed(number, None) => {
+                self.unconfirmed += 1;
+                self.learned.acquit(number);
+                self.suspects.remove(&number);
+            }
+            Done::Confirmed(number, Some((failure, version))) => {
+                self.confirmed(number, failure, version, report);
+            }
+            Done::Small(number, program) => {
+                let Some(suspect) = self.suspects.remove(&number) else { return };
+                let seen = self.learned.see(&features::scopes(&program, &self.payloads));
+                let name = suspect.name.unwrap_or_default();
+                let Some(finding) = self.found.get_mut(&name) else { return };
+                if finding.failure.place().is_some() {
+                    self.learned.learn(number, &name, &seen);
                 }
-            };
-            let outcome = ready.perform(&encode(program), TIME);
-            if outcome == Outcome::Done {
-                machine = Some(ready);
+                if !finding.small {
+                    (finding.program, finding.small) = (program, true);
+                }
             }
-            Ok(Failure::of(outcome).is_some_and(|failure| same(&failure)))
-        })
+        }
     }
-}
 
-/// The smallest program that `fails` in the same way, by leaving out one thing after the other.
-fn minimise(program: &Program, fails: &mut dyn FnMut(&Program) -> Result<bool>) -> Result<Program> {
-    let mut small = program.clone();
-    let mut chunk = small.steps.len().next_power_of_two();
-    while chunk > 0 {
-        let mut at = 0;
-        while at < small.steps.len() {
-            let mut less = small.clone();
-            less.steps.drain(at..(at + chunk).min(less.steps.len()));
-            if !less.steps.is_empty() && less != small && fails(&less)? {
-                small = less;
-            } else {
-                at += chunk;
+    fn confirmed(
+        &mut self,
+        number: u64,
+        failure: Failure,
+        version: Option<String>,
+        report: &mut dyn FnMut(&str),
+    ) {
+        let Some(suspect) = self.suspects.get_mut(&number) else { return };
+        let (name, how) = describe(&failure);
+        let died = failure.place().is_some();
+        let explained = died && self.learned.explains(number, &name, &suspect.seen);
+        let program = suspect.program.clone();
+        suspect.name = Some(name.clone());
+        let finding = match self.found.entry(name.clone()) {
+            Entry::Occupied(known) => {
+                let finding = known.into_mut();
+                finding.times += 1;
+                finding
             }
-        }
-        chunk /= 2;
-    }
-    for step in 0..small.steps.len() {
-        for simpler in SIMPLER {
-            let mut less = small.clone();
-            simpler(&mut less.steps[step]);
-            if less != small && fails(&less)? {
-                small = less;
+            Entry::Vacant(place) => {
+                let mut finding = Finding {
+                    failure,
+                    name,
+                    how,
+                    version,
+                    expected: None,
+                    program,
+                    small: false,
+                    times: 1,
+                    shrunk: 0,
+                    path: PathBuf::new(),
+                };
+                let evidence: Vec<String> =
+                    iter::once(&finding.how).chain(finding.words()).cloned().collect();
+                let (status, version) = (finding.status(), finding.version.as_deref());
+                finding.expected = self.target.known(&finding.name, status, &evidence, version);
+                if finding.expected.is_none() {
+                    report(&format!("{}: {}\n{}", finding.name, finding.how, finding.program));
+                }
+                place.insert(finding)
             }
-        }
-        // The last first, so that the others keep their places.
-        let faults = match &small.steps[step].op {
-            Op::Upload(upload) => upload.payload.faults.len(),
-            _ => 0,
         };
-        for fault in (0..faults).rev() {
-            let mut less = small.clone();
-            if let Op::Upload(upload) = &mut less.steps[step].op {
-                upload.payload.faults.remove(fault);
+        if !explained && finding.shrunk < if died { SHRUNK_EACH } else { 1 } {
+            finding.shrunk += 1;
+            self.second.shrink(number, &suspect.program, &finding.failure);
+        } else {
+            if !explained && died {
+                self.learned.learn(number, &finding.name, &suspect.seen);
             }
-            if fails(&less)? {
-                small = less;
-            }
+            self.learned.acquit(number);
+            self.suspects.remove(&number);
         }
     }
-    Ok(small)
-}
 
-type Simplify = fn(&mut livepatch::program::Step);
-
-/// What makes a step simpler, without another meaning where there is nothing to simplify.
-const SIMPLER: [Simplify; 8] = [
-    |step| step.outer = livepatch::program::Outer::PLAIN,
-    |step| on_payload(step, |payload| payload.hooks.clear()),
-    |step| on_payload(step, |payload| payload.functions.truncate(1)),
-    |step| on_payload(step, |payload| payload.functions.clear()),
-    |step| on_payload(step, |payload| (payload.data, payload.bss) = (0, 0)),
-    |step| on_payload(step, |payload| payload.metadata = None),
-    |step| on_payload(step, |payload| (payload.export, payload.import) = (None, None)),
-    |step| {
-        if let Op::Upload(upload) = &mut step.op {
-            upload.size = None;
+    /// Waits for what is still being looked into, makes what is left small, and writes the findings
+    /// down below `dir`. What was there before stays as it is.
+    pub fn keep(&mut self, dir: &Path, report: &mut dyn FnMut(&str)) -> Result<()> {
+        while let Some(done) = self.second.next(true) {
+            self.take(done?, report);
         }
-    },
-];
-
-fn on_payload(
-    step: &mut livepatch::program::Step,
-    change: impl FnOnce(&mut livepatch::program::PayloadSpec),
-) {
-    if let Op::Upload(upload) = &mut step.op {
-        change(&mut upload.payload);
+        let dir = dir.join(build_id(self.target));
+        fs::create_dir_all(&dir).io("create", &dir)?;
+        for finding in self.found.values_mut() {
+            finding.path = dir.join(format!("{}.txt", finding.name));
+            if finding.path.exists() {
+                continue;
+            }
+            // It is there as it was found while it is made small.
+            write(finding, self.target)?;
+            if !finding.small {
+                self.second.shrink(0, &finding.program, &finding.failure);
+                if let Some(done) = self.second.next(true)
+                    && let Done::Small(_, program) = done?
+                {
+                    (finding.program, finding.small) = (program, true);
+                    write(finding, self.target)?;
+                }
+            }
+        }
+        self.exchange()
     }
 }
 
-fn build_id(target: &Target) -> String {
+/// The build-id of what is fuzzed.
+pub fn build_id(target: &Target) -> String {
     hex(&target.build.symbols.build_id)
 }
 
@@ -329,6 +305,9 @@ fn write(finding: &Finding, target: &Target) -> Result<()> {
         target.build.ready.provenance,
         build_id(target)
     );
+    if let Some(place) = finding.failure.place() {
+        let _ = writeln!(text, "# place: {}", place.function());
+    }
     if let Some(known) = &finding.expected {
         let _ = writeln!(text, "# expected by {}: {}", known.source, known.reason);
     }

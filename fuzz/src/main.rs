@@ -1,19 +1,22 @@
 //! `xtf-fuzz` looks for livepatch calls that crash a stock Xen or that it answers wrongly, guided
 //! by coverage.
 //!
-//! [`engine`] has LibAFL pick programs, [`mutate`] changes them, [`executor`] performs them on a
-//! [`machine`], whose plugin tells what they executed and whose guest undoes everything in the end;
-//! [`findings`] judges what goes wrong, and [`lethal`] knows what is no news. `xtf-runner fuzz`
+//! [`engine`] has LibAFL pick programs, [`vary`] changes them, [`executor`] performs them on an
+//! [`instance`], whose plugin tells what they executed and whose guest undoes everything in the end;
+//! [`findings`] judges what goes wrong, [`second`] tries it again in the meantime, and [`learn`]
+//! learns from the [`features`] of programs which of them to leave out. `xtf-runner fuzz`
 //! starts this program, and its library does all that is not fuzzing.
 
 mod engine;
 mod executor;
+mod features;
 mod findings;
-mod lethal;
-mod machine;
-mod mutate;
+mod instance;
+mod learn;
+mod second;
 mod shared;
 mod status;
+mod vary;
 
 use clap::Parser;
 use xtf_runner::base::exit::Exit;

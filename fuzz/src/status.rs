@@ -20,20 +20,20 @@ const LOG: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct StatusLine {
     start: Instant,
     last: Option<Instant>,
     live: bool,
 }
 
-impl Status {
+impl StatusLine {
     /// It begins now.
-    pub fn new() -> Status {
-        Status { start: Instant::now(), last: None, live: io::stderr().is_terminal() }
+    pub fn new() -> StatusLine {
+        StatusLine { start: Instant::now(), last: None, live: io::stderr().is_terminal() }
     }
 }
 
-impl Monitor for Status {
+impl Monitor for StatusLine {
     fn display(
         &mut self,
         stats: &mut ClientStatsManager,

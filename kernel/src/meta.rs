@@ -97,14 +97,8 @@ impl<const N: usize> Json<N> {
             .number(test.timeout_s)
             .key("default")
             .flag(test.default)
-            .key("kills")
+            .key("cases")
             .raw("[");
-        i = 0;
-        while i < test.kills.len() {
-            json = json.raw(if i == 0 { "" } else { "," }).string(test.kills[i]);
-            i += 1;
-        }
-        json = json.raw("]").key("cases").raw("[");
         i = 0;
         while i < test.cases.len() {
             json = json.raw(if i == 0 { "" } else { "," }).case(test.cases[i].name);

@@ -31,9 +31,6 @@ pub struct Test {
     pub timeout_s: u32,
     /// Whether it runs when nothing is named.
     pub default: bool,
-    /// Branches of Xen (`4.17`) that are known to die of it: there the runner tolerates a crash,
-    /// and calls survival news.
-    pub kills: &'static [&'static str],
     /// Words `name=VALUE` of the command line that it understands, besides the framework's own.
     pub parameters: &'static [&'static str],
     /// What it claims, in the order in which it is checked.
@@ -53,7 +50,6 @@ impl Test {
         vcpus: 1,
         timeout_s: 60,
         default: true,
-        kills: &[],
         parameters: &[],
         cases: &[],
     };

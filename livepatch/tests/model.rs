@@ -404,29 +404,21 @@ fn arguments_are_checked_in_order() {
     }
 }
 
-/// What some Xens die of is not predicted, and not done.
+/// What the model can't tell is not predicted, and not done.
 #[test]
-fn lethal_payloads_are_known() {
-    let uploads = [
-        "upload \"p\" id=0 func=extra meta=\"m\" set=.modinfo.size:0",
-        "upload \"p\" id=0 func=extra set=.symtab.link:0",
-        "upload \"p\" id=0 func=extra remove=.strtab",
-        "upload \"p\" id=0 func=extra set=.rela.livepatch.funcs.info:0",
-        "upload \"p\" id=0 func=extra set=funcs[0].old_addr:4096",
-        "upload \"p\" id=0 func=extra set=.rela.livepatch.funcs[0].offset:96",
-        "upload \"p\" id=0 func=extra set=.livepatch.funcs.flags:0",
-        "upload \"p\" id=0 func=extra set=.livepatch.depends.align:0",
-        "upload \"p\" id=0 func=extra set=.strtab.size:0xffffffffffffffff",
-    ];
-    let actions = [
-        "upload \"p\" id=0 func=own-endbr/nop:3\naction apply \"p\"",
-        "upload \"p\" id=0 func=extra hook=load/null\naction apply \"p\"",
-        "upload \"p\" id=0 func=extra hook=apply/ret:0\naction apply \"p\"",
-        "upload \"p\" id=0 func=extra/nop:5\naction apply \"p\"",
-        "upload \"p\" id=0 func=extra func=extra\naction apply \"p\"",
-    ];
-    for text in uploads.into_iter().chain(actions) {
-        let mut model = Model::new(xens().swap_remove(2), 1);
+fn what_nobody_can_predict_is_not_done() {
+    let debian = || xens().swap_remove(2);
+    // Without a57b4074ab the model does not follow a payload that patches its own code.
+    let without = || facts(point_release(4, 17, 2), 0x15, true);
+    for (xen, text) in [
+        (debian(), "upload \"p\" id=0 func=extra meta=\"m\" set=.modinfo.align:8192"),
+        (
+            without(),
+            "upload \"p\" id=0 func=own
+action apply \"p\"",
+        ),
+    ] {
+        let mut model = Model::new(xen, 1);
         let program = parse(text).unwrap();
         let (last, before) = program.steps.split_last().unwrap();
         before.iter().for_each(|next| assert_eq!(step(&mut model, next), Some(0), "{text}"));

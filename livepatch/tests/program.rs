@@ -17,7 +17,7 @@ fn mixes() -> [Mix; 4] {
         Mix::DEFAULT,
         Mix::CALLS,
         Mix::PAYLOADS,
-        Mix { lethal: true, wrong: 256, faulty: 256, ..Mix::PAYLOADS },
+        Mix { wild: true, wrong: 256, faulty: 256, ..Mix::PAYLOADS },
     ]
 }
 

@@ -9,7 +9,7 @@
 //! the command line: `seed=` of the first round, `rounds=` how many (0 for no limit), `steps=` in
 //! each, `ms=` after how much time to stop (of Xen's clock), `mix=` 0 to 2 for a bit of
 //! everything, for short calls, for payloads (else they alternate), `verbose=1` to print each step
-//! before it is performed, `lethal=1` to perform also what some Xens die of.
+//! before it is performed, `blind=1` to perform also what nobody can predict.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ pub const TEST: Test = Test {
     own_boot: true,
     default: false,
     timeout_s: 120,
-    parameters: &["seed", "rounds", "steps", "ms", "mix", "verbose", "lethal"],
+    parameters: &["seed", "rounds", "steps", "ms", "mix", "verbose", "blind"],
     cases: &[Case::new("agrees_with_the_model", agrees)],
     ..Test::DEFAULT
 };
@@ -49,7 +49,7 @@ struct Options {
     ms: u64,
     mix: Option<usize>,
     verbose: bool,
-    lethal: bool,
+    blind: bool,
 }
 
 /// What was done, for the last line.
@@ -72,7 +72,7 @@ fn agrees(context: &Context) -> Outcome {
             mix => Some(mix as usize % MIXES.len()),
         },
         verbose: number("verbose", 0)? != 0,
-        lethal: number("lethal", 0)? != 0,
+        blind: number("blind", 0)? != 0,
     };
     let mut session = Session::new(context)?;
     let start = now_ns();
@@ -117,7 +117,7 @@ fn one_round(
     count: &mut Count,
 ) -> Outcome {
     let mix = MIXES[options.mix.unwrap_or(seed as usize % MIXES.len())];
-    let mut generator = Generator::new(seed, Mix { lethal: options.lethal, ..mix });
+    let mut generator = Generator::new(seed, Mix { wild: options.blind, ..mix });
     let mut round = Round { session, options, count, done: Vec::new() };
     for _ in 0..options.steps {
         round.step(generator.step())?;
@@ -133,11 +133,11 @@ fn one_round(
 
 impl Round<'_, '_> {
     fn step(&mut self, step: Step) -> Outcome {
-        // What comes after something that Xens die of may be what they die of.
+        // Nobody can say how what comes after something unforeseen ends.
         if self.options.verbose || self.session.is_lost() {
             println!("{INDENT}{PERFORMED}{step}");
         }
-        if self.session.would_stay(&step) && !self.options.lethal {
+        if self.session.would_stay(&step) && !self.options.blind {
             self.count.skipped += 1;
             return Ok(());
         }
@@ -148,7 +148,7 @@ impl Round<'_, '_> {
                 self.done.push(step);
                 Ok(())
             }
-            Went::Unforeseen(_) if !self.options.lethal => {
+            Went::Unforeseen(_) if !self.options.blind => {
                 self.count.skipped += 1;
                 Ok(())
             }

@@ -3,7 +3,7 @@
 //! Performs a program of livepatch calls that `xtf-runner replay` has written into the image, and
 //! compares each step with the model. Each step is on the console before it is performed (`#>`),
 //! and what Xen answered behind it (`#=`). It stops at the first difference. From a step on whose
-//! outcome the model can't tell, because some Xens die of it, nothing is compared any more.
+//! outcome the model can't tell, nothing is compared any more.
 #![forbid(unsafe_code)]
 
 use kernel::{Case, Category, Context, Environment, Need, Outcome, Stop, Test, input, println};
@@ -50,7 +50,7 @@ fn perform_step(session: &mut Session<'_>, number: usize, step: &Step) -> Outcom
         Went::Wrong(divergence) => return Err(failure(number, step, &divergence)),
         Went::Unforeseen(unforeseen) => {
             let why = match unforeseen {
-                Unforeseen::Lethal(why) | Unforeseen::Unknown(why) => why,
+                Unforeseen::Effect(why) | Unforeseen::Unknown(why) => why,
             };
             println!("{INDENT}{DIAGNOSTIC}{UNPREDICTED}{why}");
             session.step_blindly(step)?

@@ -9,7 +9,6 @@ extern crate alloc;
 
 mod bad;
 mod bench_hypercall;
-mod dangerous;
 mod example;
 mod fuzz_executor;
 mod hypercall_fuzz;
@@ -60,24 +59,6 @@ kernel::registry![
     hypercall_fuzz,
     livepatch_replay,
     bench_hypercall,
-    dangerous::align_0,
-    dangerous::alternative_too_long,
-    dangerous::empty_modinfo,
-    dangerous::function_twice,
-    dangerous::idle_action_hook,
-    dangerous::idle_hook_in_replace,
-    dangerous::idle_hook_of_replaced,
-    dangerous::idle_revert_hook,
-    dangerous::name_null,
-    dangerous::nonalloc_funcs,
-    dangerous::nonalloc_note,
-    dangerous::nonalloc_xen_depends,
-    dangerous::nothing_loaded,
-    dangerous::null_load_hook,
-    dangerous::old_addr_unmapped,
-    dangerous::rela_sh_info_0,
-    dangerous::short_nop_on_endbr,
-    dangerous::symtab_sh_link_0,
     fuzz_executor,
     bad::dom0_crash,
     bad::error,

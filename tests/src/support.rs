@@ -226,15 +226,29 @@ pub fn consults_tables_when_loaded(xen: Release) -> bool {
 /// The file of a payload whose functions are in a section that is not writable.
 ///
 /// # Errors
-/// A [`Stop::Skip`] on a Xen that would die of writing to it.
+/// A [`Stop::Skip`] on a Xen without 82182ad7b4.
 pub fn with_read_only_functions(context: &Context, payload: &Payload) -> Result<Vec<u8>, Stop> {
     let xen = context.xen.release;
     if protects_while_patching(xen) && !keeps_function_state(xen) {
-        return Err(Stop::skip("without 82182ad7b4 this Xen would crash"));
+        return Err(Stop::skip("this release lacks 82182ad7b4"));
     }
     let mut elf = payload.elf();
     elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
     Ok(elf.to_bytes())
+}
+
+/// Skips the case on a Xen that protects memory while patching but does not know every payload's
+/// (8676092a0f): it takes what `fix` brought, in 4.17.4 and 4.18.1, for a valid payload to work.
+///
+/// # Errors
+/// A [`Stop::Skip`].
+pub fn needs_fix_of_protection(context: &Context, fix: &str) -> Outcome {
+    let xen = context.xen.release;
+    let fixed = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
+    if protects_while_patching(xen) && !fixed {
+        return Err(Stop::skip(format!("this release lacks {fix}")));
+    }
+    Ok(())
 }
 
 /// Skips the case on a Xen older than hooks, expectations, metadata and action flags, which all

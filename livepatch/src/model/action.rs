@@ -12,7 +12,7 @@ use crate::payload::Hook;
 use crate::program::ActionArg;
 
 /// [`Image::risk`](super::Image::risk) has kept the payload from being applied.
-const RISKY_HOOK: Unforeseen = Unforeseen::Lethal("a hook that does nobody knows what");
+const HOOK: Unforeseen = Unforeseen::Effect("what a hook does");
 
 /// How an action ends before anything is scheduled: with this answer.
 enum Early {
@@ -178,7 +178,7 @@ impl Model {
             return Ok(0);
         }
         match self.hook(index, whole)? {
-            0 if !self.payloads[index].image.functions.is_empty() => Err(RISKY_HOOK),
+            0 if !self.payloads[index].image.functions.is_empty() => Err(HOOK),
             rc => Ok(rc),
         }
     }
@@ -204,7 +204,7 @@ impl Model {
                 HookCode::Returns(value) => value,
                 HookCode::Takes(variable) => core::mem::take(&mut payload.variables[variable]),
                 HookCode::Null => 0,
-                HookCode::Other => return Err(RISKY_HOOK),
+                HookCode::Other => return Err(HOOK),
             };
         }
         Ok(returned)

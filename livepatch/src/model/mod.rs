@@ -9,7 +9,7 @@
 //! One thing is not determined: LIST may stop after any entry when something else is waiting for
 //! the CPU. Every such answer is accepted, if all that goes with it is right.
 //!
-//! Of some payloads the model can't tell what they do, or knows that some Xens die of them:
+//! Of some payloads the model can't tell what they do:
 //! [`Model::step`] then returns [`Unforeseen`] and does nothing. Whoever performs such a step
 //! nevertheless has to say so with [`Model::lose_track`]; nothing is predicted from then on.
 //!

@@ -95,7 +95,7 @@ impl Function {
         Self::new(Some(name), Old::ByName, new.into())
     }
 
-    /// The function at an address. Xen dies if nothing is mapped there.
+    /// The function at an address.
     pub fn at(addr: u64, new: impl Into<Replacement>) -> Self {
         Self::new(None, Old::At(addr), new.into())
     }
@@ -136,7 +136,7 @@ pub enum Hook {
     Unload,
     /// Before applying; one. Any result but 0 prevents it.
     PreApply,
-    /// Instead of the patching; one. Xen panics on a 0 that did not patch every function.
+    /// Instead of the patching; one. It has to do all that it replaces.
     Apply,
     /// After applying; one. The result is ignored.
     PostApply,
@@ -183,7 +183,7 @@ pub enum HookBody {
     Code(Chunk),
     /// A label of the payload, or a symbol of Xen or of another payload.
     Symbol(String),
-    /// Nothing. The single hooks are then not called; Xen dies of a null load or unload hook.
+    /// Nothing. The single hooks are then not called.
     Null,
 }
 

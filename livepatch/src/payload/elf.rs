@@ -237,11 +237,10 @@ impl Elf {
     /// Removes the first section of that name, with all that would be left hanging, and lays out
     /// anew. What is left hanging is:
     ///
-    /// - the relocations that apply to it (Xen dies of a relocation section without a target),
+    /// - the relocations that apply to it,
     /// - its symbols, except those that other sections refer to, which become undefined.
     ///
     /// Indices that other parts state are kept right; a reference to the section itself becomes 0.
-    /// Beware of `.strtab`: the symbol table's `sh_link` is then 0, of which Xen dies.
     pub fn remove(&mut self, name: &str) -> Section {
         let mut index = self.expect_section(name);
         let applies_to = |section: &Section, index| {

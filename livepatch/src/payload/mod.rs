@@ -33,7 +33,7 @@
 //! way around a release's fault.
 //!
 //! - Every section header has a real file offset and an alignment of at least 1: Xen checks the
-//!   first even where there is no content, and overlaps sections whose alignment is 0.
+//!   first even where there is no content.
 //! - `.livepatch.funcs` is writable: some releases write into it, and 4.8 and 4.9 allow a second
 //!   APPLY only then.
 //! - No other section is writable unless the author adds data: Xen refuses to APPLY a payload
@@ -41,13 +41,6 @@
 //! - References inside of the payload go through unnamed section symbols: each named symbol takes
 //!   part in Xen's duplicate check.
 //! - `.livepatch.xen_depends` is always there: demanded since 4.14, ignored before.
-//!
-//! # Payloads that kill a Xen
-//!
-//! Some broken payloads are not refused but bring the hypervisor down. Keep out of a shared boot:
-//! a RELA section with `sh_info` 0, a symbol table with `sh_link` 0, an empty `.modinfo`, an
-//! unmapped `old_addr`, `old_addr` 0 without a name, a NOP shorter than 4 bytes on a function that
-//! begins with ENDBR64, and `.livepatch.funcs` or the notes without `SHF_ALLOC`.
 
 mod assemble;
 mod build;

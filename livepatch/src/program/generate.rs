@@ -38,8 +38,8 @@ pub struct Mix {
     pub wrong: u32,
     /// Payloads of 256 that have a fault.
     pub faulty: u32,
-    /// Whether payloads may be such that some Xens die of them.
-    pub lethal: bool,
+    /// Whether payloads may be such that nobody can predict what they do.
+    pub wild: bool,
 }
 
 impl Mix {
@@ -53,7 +53,7 @@ impl Mix {
         bare: 1,
         wrong: 64,
         faulty: 64,
-        lethal: false,
+        wild: false,
     };
 
     /// Mostly calls that Xen answers at once.
@@ -322,14 +322,14 @@ impl Generator {
         let count = self.rng.pick(&[0, 1, 1, 1, 1, 1, 2, 3]);
         for _ in 0..count {
             let mut function = FunctionSpec::new(self.rng.pick(&TARGETS));
-            // Twice the same function in a payload is not put back rightly.
+            // The model does not follow what becomes of it.
             let twice = payload.functions.iter().any(|other| other.target == function.target);
-            if twice && !self.mix.lethal {
+            if twice && !self.mix.wild {
                 continue;
             }
             let own = matches!(function.target, FunctionTarget::Own | FunctionTarget::OwnEndbr);
             if own && self.rng.one_in(2) {
-                // Fewer than 4 bytes over an ENDBR64 are more than Xen can bear.
+                // An ENDBR64 has 4 bytes itself.
                 function.nop = Some(4 + self.rng.below(13));
             }
             if self.rng.one_in(6) {
@@ -412,7 +412,7 @@ impl Generator {
                     function.nop = Some(bytes);
                 }
             }
-            4 if self.mix.lethal => {
+            4 if self.mix.wild => {
                 let hook = Hook::WORDS[self.rng.below(Hook::WORDS.len() as u32) as usize].1;
                 payload.hooks.push(HookSpec { hook, does: HookDoes::Null });
             }

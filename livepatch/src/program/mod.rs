@@ -66,6 +66,7 @@
 mod binary;
 mod build;
 mod generate;
+mod minimize;
 mod op;
 mod rng;
 mod spec;
@@ -76,6 +77,7 @@ use alloc::vec::Vec;
 
 pub use binary::{decode, encode};
 pub use generate::{Generator, Mix};
+pub use minimize::minimize;
 pub use op::{
     ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
 };

@@ -144,7 +144,7 @@ pub enum HookDoes {
     Return(i32),
     /// Returns this once, then 0. It has a variable for that.
     Once(i32),
-    /// It is a null pointer, of which Xen dies if it is a load or unload hook.
+    /// It is a null pointer.
     Null,
 }
 

@@ -78,9 +78,14 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub steps: u8,
 
-    /// Folder of programs to begin with; programs that reach a new block are added to it
+    /// Folder of programs to begin with; programs that reach a new block are added to it, and
+    /// what is learned of this Xen
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
+
+    /// Forget what earlier runs with this corpus have learned of this Xen
+    #[arg(long, requires = "corpus")]
+    pub forget: bool,
 
     /// Folder for findings
     #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]

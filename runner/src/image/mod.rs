@@ -57,8 +57,6 @@ pub struct TestMeta {
     pub timeout_s: u64,
     /// Runs without being named.
     pub default: bool,
-    /// Branches of Xen that are known to die of it.
-    pub kills: Vec<String>,
     /// Its claims, in the order in which they are reported.
     pub cases: Vec<String>,
 }
@@ -98,7 +96,6 @@ impl TestMeta {
             vcpus: 1,
             timeout_s: 1,
             default: true,
-            kills: Vec::new(),
             cases: Vec::new(),
         }
     }
@@ -186,7 +183,7 @@ fn check(test: &TestMeta) -> std::result::Result<(), String> {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"kills":[],"cases":["x"],"new":1}"#;
+    const LINE: &str = r#"{"name":"a","title":"t","category":"in-development","environments":["pv64"],"needs":[],"own_boot":false,"vcpus":1,"timeout_s":3,"default":true,"cases":["x"],"new":1}"#;
 
     #[test]
     fn padding_and_unknown_keys_are_ignored() {

@@ -144,7 +144,7 @@ impl Testbed {
             logs,
             stop,
             jobs,
-            policy: Policy::declared(&self.image),
+            policy: Policy::default(),
             test_time,
             boot_timeout: self.boot_time(),
         }

@@ -123,7 +123,7 @@ mod tests {
             list        1~1    1~1    1~1
             elf           3      3  ERROR
             stack     KNOWN  FLAKY   FAIL
-            danger    KNOWN   NEWS  KNOWN
+            crash     KNOWN   NEWS  KNOWN
             trap      CRASH      1      1
             priv          -      -      -
             soak    TIMEOUT      2      2

@@ -22,7 +22,6 @@ pub use files::{Files, Form};
 use crate::base::exit::{Error, Result};
 use crate::image::Image;
 use crate::results::event::{Listener, RunEvent};
-use crate::results::policy::Policy;
 use crate::results::{About, Document, Recorder};
 
 /// Shows a run, remembers it, and keeps the files up to date.
@@ -53,8 +52,7 @@ pub fn without_files(
     image: &Image,
     qemu: &str,
 ) -> Result<Reporter<Box<dyn Write + Send + 'static>>> {
-    let expectations = Policy::declared(image).expectations;
-    let about = About { expectations, ..About::run_of(image, qemu)? };
+    let about = About::run_of(image, qemu)?;
     Ok(to_terminal(about, Files::default(), false))
 }
 

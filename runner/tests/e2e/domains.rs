@@ -152,7 +152,7 @@ fn what_this_xen_cannot_run_is_skipped_with_the_reason() {
     let host = Host::new();
     let meta = "{'name':'example','title':'t','category':'functional','environments':\
                 ['pv64','pvh64','hvm64'],'needs':[],'own_boot':false,'vcpus':1,'timeout_s':9,\
-                'default':true,'kills':[],'cases':['hello','other']}\n";
+                'default':true,'cases':['hello','other']}\n";
     host.world.image("xtf", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
     let out = host.run("no-hvm", &["--env", "pvh64,hvm64"]);
     assert_eq!(out.code, 3, "{out:?}");

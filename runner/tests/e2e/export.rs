@@ -18,7 +18,7 @@ fn meta(name: &str, environments: &str, needs: &str, default: bool) -> String {
     format!(
         "{{'name':'{name}','title':'A title','category':'functional','environments':\
          [{environments}],'needs':[{needs}],'own_boot':false,'vcpus':1,'timeout_s':30,\
-         'default':{default},'kills':[],'cases':['x']}}\n"
+         'default':{default},'cases':['x']}}\n"
     )
     .replace('\'', "\"")
 }

@@ -85,7 +85,7 @@ impl World {
                 format!(
                     "{{'name':'{name}','title':'A title','category':'functional',\
                      'environments':['pv64'],'needs':[],'own_boot':false,'vcpus':1,\
-                     'timeout_s':300,'default':true,'kills':['0.9'],'cases':[{cases}]}}\n"
+                     'timeout_s':300,'default':true,'cases':[{cases}]}}\n"
                 )
                 .replace('\'', "\"")
             })

@@ -19,8 +19,7 @@
 //! | `memory` | refused payloads cost nothing | all of them |
 //!
 //! They are in xen/common/livepatch.c, livepatch_elf.c and version.c, and in
-//! xen/arch/x86/livepatch.c and alternative.c. Payloads that do not come back from a Xen are in
-//! the `danger-*` tests.
+//! xen/arch/x86/livepatch.c and alternative.c.
 #![forbid(unsafe_code)]
 
 mod claims;

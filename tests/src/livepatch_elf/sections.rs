@@ -21,7 +21,7 @@ use super::claims::{
 };
 use super::hooks::without_code;
 use super::probe::{self, NO, YES};
-use crate::support::target;
+use crate::support::{needs_fix_of_protection, target};
 
 const LIMIT: u64 = PAYLOAD_SIZE_MAX as u64;
 
@@ -96,6 +96,7 @@ pub(super) const CASES: &[Case] = &[
         header(c, EOPNOTSUPP, |s| (s.sh_addr, s.sh_addralign) = (1, 3))
     }),
     Case::new("sections/nobits_of_2_mib_works", |c| {
+        needs_fix_of_protection(c, "7c81558208")?;
         each(LOADED, |flags| nobits(c, flags, LIMIT).works(c))
     }),
     Case::new("sections/nobits_above_2_mib_is_einval", |c| {
@@ -481,6 +482,7 @@ fn written(c: &Context, symbol: &str, answer: &str) -> Outcome {
 
 /// While it patches, Xen itself can write to a payload's code and constants.
 fn patched(c: &Context) -> Outcome {
+    needs_fix_of_protection(c, "a57b4074ab")?;
     let xen = c.xen.release;
     // What took the place of clearing CR0.WP (8676092a0f) left constants out until b083b1c393.
     let left_out = xen.has(point_release(4, 17, 1), &[point_release(4, 16, 4)])

@@ -67,7 +67,7 @@ pub fn behind_an_endbr(context: &Context) -> Outcome {
     }
     let below = load(context, "below", &steps(context, code::endbr64())?)?;
     apply(&below)?;
-    // Fewer than 4 bytes kill Xen.
+    // The ENDBR64 itself has 4 bytes.
     (4..=MOST).try_for_each(|bytes| {
         leaves(context, &nop(context, bytes, MOST)?, MOST - (bytes - 4))
             .map_err(|stop| stop.at(format_args!("{bytes} bytes")))

@@ -8,7 +8,7 @@ use livepatch::payload::{Chunk, Expectation, Function, Hook, HookBody, Payload, 
 use super::chain::{load_above, three};
 use crate::support::{
     LOG, Log, action_with, apply, becomes, extra_version, load, load_marker, marker, needs_4_14,
-    payload, reads, replace, revert, version_is,
+    needs_fix_of_protection, payload, reads, replace, revert, version_is,
 };
 
 /// The hooks that Xen cannot take back half way, and so does not combine with REPLACE.
@@ -328,6 +328,7 @@ pub fn malformed_expectation(context: &Context) -> Outcome {
 /// other bytes than REPLACE.
 pub fn expectations_see_the_original(context: &Context) -> Outcome {
     needs_4_14(context)?;
+    needs_fix_of_protection(context, "a57b4074ab")?;
     let library = payload(context, "library")?
         .text("xtf_known", code::return_u32(1).then(code::nops(10)))
         .export("xtf_known")

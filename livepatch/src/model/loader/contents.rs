@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use super::memory::{Memory, within};
 use super::sections::Sections;
 use super::terms::{
-    Address, Base, Neighbours, Refusal, Result, Unforeseen, XenSymbol, check, lethal, number,
-    unknown, until_nul,
+    Address, Base, Neighbours, Refusal, Result, Unforeseen, XenSymbol, check, number, unknown,
+    until_nul,
 };
 use crate::Errno;
 use crate::model::rules::Rules;
@@ -92,7 +92,7 @@ pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
         return Err(Errno::EINVAL.into());
     };
     if elf.headers[index].sh_type == SHT_NOBITS && elf.headers[index].sh_size > NOTE_HEAD {
-        return lethal("a note without contents");
+        return unknown("the contents of a note");
     }
     let note = elf.contents(index).unwrap_or_default();
     match parse_note(note.len() as u64, |at, len| {
@@ -154,15 +154,14 @@ impl Contents<'_, '_> {
             let listed = matches!(hook, Hook::Load | Hook::Unload);
             let instead = matches!(hook, Hook::Apply | Hook::Revert);
             let patches_nothing = matches!(code, HookCode::Takes(_) | HookCode::Returns(0));
-            let why = match code {
-                HookCode::Other => "a hook that does nobody knows what",
-                HookCode::Null if listed => "a load or unload hook that is null",
-                _ if instead && patches_nothing && !functions.is_empty() => {
-                    "a hook instead of the patching that patches nothing"
-                }
-                _ => continue,
+            let beyond = match code {
+                HookCode::Other => true,
+                HookCode::Null => listed,
+                _ => instead && patches_nothing && !functions.is_empty(),
             };
-            risk.get_or_insert(Unforeseen::Lethal(why));
+            if beyond {
+                risk.get_or_insert(Unforeseen::Effect("what a hook does"));
+            }
         }
 
         let build_id = self.note(b".note.gnu.build-id")?;
@@ -220,7 +219,7 @@ impl Contents<'_, '_> {
     fn place(&self, section: usize) -> Result<u64> {
         match self.memory.place(section) {
             Some(place) => Ok(place),
-            None => lethal("a section that Xen looks into is not loaded"),
+            None => unknown("the contents of a section that is not loaded"),
         }
     }
 
@@ -236,15 +235,13 @@ impl Contents<'_, '_> {
         let start = self.place(section)?;
         let writable = self.elf.headers[section].sh_flags & SHF_WRITE != 0;
         if !writable && !self.rules.read_only_functions {
-            *risk = Some(Unforeseen::Lethal("the functions are read-only"));
+            *risk = Some(Unforeseen::Effect("read-only functions"));
         }
         let mut functions = Vec::new();
         for at in (start..start + self.size(section)).step_by(size as usize) {
             let function = self.function(at, version, neighbours, risk)?;
-            // They are undone in the order in which they were done, so that what the second one
-            // found is what stays: a jump into the payload.
             if functions.iter().any(|other: &Resolved| other.old == function.old) {
-                risk.get_or_insert(Unforeseen::Lethal("one function twice"));
+                risk.get_or_insert(Unforeseen::Effect("what a function becomes"));
             }
             functions.push(function);
         }
@@ -290,7 +287,7 @@ impl Contents<'_, '_> {
             && !self.rules.keeps_function_state
             && rest[33 - 24..72 - 24].iter().any(|&byte| byte != 0)
         {
-            *risk = Some(Unforeseen::Lethal("Xen's own notes on a function are not 0"));
+            *risk = Some(Unforeseen::Effect("a function's private fields"));
         }
         let function = self.judge(old, new, new_size, endbr, risk);
         let unmet = match version {
@@ -303,7 +300,7 @@ impl Contents<'_, '_> {
     /// `resolve_old_address`
     fn lookup(&self, name: Address, neighbours: &dyn Neighbours) -> Result<Address> {
         if name.base != Base::Own {
-            return lethal("a function without name and address");
+            return unknown("a function's name");
         }
         let Some(name) = self.memory.string(name.offset) else {
             return unknown("a function's name");
@@ -334,9 +331,6 @@ impl Contents<'_, '_> {
                 None => unknown("whether a function begins with ENDBR64"),
             },
             _ if new.is_null() => Ok(false),
-            Address { base: Base::Absolute, .. } => {
-                lethal("a function where nothing may be mapped")
-            }
             _ => unknown("the code at a function"),
         }
     }
@@ -350,7 +344,7 @@ impl Contents<'_, '_> {
         check(old_size >= if endbr { JUMP + ENDBR_SIZE } else { JUMP }, Errno::EINVAL)
     }
 
-    /// What becomes of a function once it is replaced, and whether that can be borne.
+    /// What becomes of a function once it is replaced, and whether the model can follow that.
     fn judge(
         &self,
         old: Address,
@@ -359,22 +353,22 @@ impl Contents<'_, '_> {
         endbr: bool,
         risk: &mut Option<Unforeseen>,
     ) -> Function {
-        let mut at_risk = |why| {
-            risk.get_or_insert(Unforeseen::Lethal(why));
+        let mut beyond = || {
+            risk.get_or_insert(Unforeseen::Effect("what a function becomes"));
         };
         let skipped = if endbr { ENDBR_SIZE } else { 0 };
         let overwritten = if new.is_null() { new_size } else { JUMP + skipped };
         if new.is_null() && new_size < skipped {
-            at_risk("fewer NOPs than the ENDBR64 has bytes");
+            beyond();
         }
         let mut function = Function { target: None, returns: Returns::Other, unmet: None };
         match old {
             Address { base: Base::Own, offset } => {
                 if !self.rules.own_text_is_patchable {
-                    at_risk("a function in the payload itself");
+                    beyond();
                 }
                 if !self.is_idle(offset, overwritten) {
-                    at_risk("a function that somebody may call");
+                    beyond();
                 }
             }
             Address { base: Base::Xen(symbol), offset: 0 } => {
@@ -390,10 +384,10 @@ impl Contents<'_, '_> {
                         | (XenSymbol::Minor | XenSymbol::Major, Returns::Number(_))
                 );
                 if function.target.is_some() && !understood {
-                    at_risk("a function of Xen's replaced by nobody knows what");
+                    beyond();
                 }
             }
-            _ => at_risk("a function that is none"),
+            _ => beyond(),
         }
         function
     }
@@ -556,7 +550,7 @@ impl Contents<'_, '_> {
         };
         let size = self.size(section);
         if size == 0 {
-            return lethal(".modinfo is empty");
+            return unknown("the metadata");
         }
         let start = self.place(section)?;
         let Some(metadata) = self.memory.bytes(start, size) else {

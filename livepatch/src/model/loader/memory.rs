@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::sections::Sections;
-use super::terms::{Address, Base, Neighbours, Result, XenSymbol, check, lethal, number, unknown};
+use super::terms::{Address, Base, Neighbours, Result, XenSymbol, check, number, unknown};
 use crate::Errno;
 use crate::model::rules::Rules;
 use crate::payload::Rela;
@@ -96,7 +96,7 @@ impl<'f> Memory<'f> {
             };
             let size = &mut sizes[kind as usize];
             if header.sh_addralign == 0 && *size > 0 {
-                return lethal("a loaded section's alignment is 0");
+                return unknown("where a section is loaded");
             }
             let align = header.sh_addralign.max(1);
             if align > PAGE {
@@ -108,7 +108,7 @@ impl<'f> Memory<'f> {
         }
         let [text, rw, ro] = sizes;
         if text + rw + ro == 0 {
-            return lethal("nothing is loaded");
+            return unknown("where a section is loaded");
         }
         if text + rw + ro > 8 << 20 {
             return unknown("so much may be more than there is");
@@ -194,7 +194,7 @@ impl<'f> Memory<'f> {
                 continue;
             }
             if target == 0 {
-                return lethal("relocations apply to section 0");
+                return unknown("what a relocation changes");
             }
             let Some(base) = self.places[target] else { continue };
             check(header.sh_link as usize == elf.symtab, Errno::EINVAL)?;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytemuck::pod_read_unaligned;
 
-use super::terms::{Result, check, lethal, unknown};
+use super::terms::{Result, check, unknown};
 use crate::Errno;
 use crate::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 use crate::payload::wire::{
@@ -135,7 +135,7 @@ fn sections(file: &[u8], headers: &[Shdr]) -> Result<usize> {
             let len = file.len() as u64;
             check(offset <= len && offset.wrapping_add(size) <= len, Errno::EINVAL)?;
             if offset.checked_add(size).is_none() {
-                return lethal("a section's size wraps around");
+                return unknown("where a section ends");
             }
         }
         check(align & align.wrapping_sub(1) == 0, Errno::EOPNOTSUPP)?;
@@ -160,7 +160,7 @@ fn sections(file: &[u8], headers: &[Shdr]) -> Result<usize> {
 /// `elf_verify_strtab`
 fn strings<'f>(file: &'f [u8], headers: &[Shdr], index: usize) -> Result<&'f [u8]> {
     if index == 0 {
-        return lethal("the symbols' names are in section 0");
+        return unknown("the names of symbols");
     }
     let header = &headers[index];
     check(header.sh_type == SHT_STRTAB && header.sh_size != 0, Errno::EINVAL)?;

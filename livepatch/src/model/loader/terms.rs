@@ -7,8 +7,8 @@ use crate::Errno;
 /// Why the model can't say what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unforeseen {
-    /// Some Xens die of it.
-    Lethal(&'static str),
+    /// What a payload does once it is applied is more than the model can follow.
+    Effect(&'static str),
     /// It depends on something that the model does not know.
     Unknown(&'static str),
 }
@@ -39,10 +39,6 @@ pub type Result<T> = core::result::Result<T, Refusal>;
 /// `Err(EINVAL)` and the like, if a check fails.
 pub fn check(holds: bool, errno: Errno) -> Result<()> {
     if holds { Ok(()) } else { Err(errno.into()) }
-}
-
-pub fn lethal<T>(why: &'static str) -> Result<T> {
-    Err(Unforeseen::Lethal(why).into())
 }
 
 pub fn unknown<T>(why: &'static str) -> Result<T> {

@@ -252,7 +252,7 @@ impl Bench<'_> {
         let test_time = self.rig.test_time(None);
         let session = Session {
             image,
-            policy: Policy::declared(image),
+            policy: Policy::default(),
             ..self.rig.session(&backend, logs, self.stop, jobs, &test_time)
         };
         session.run(boots, listener)

@@ -136,7 +136,6 @@ mod tests {
             vcpus: 2,
             timeout_s: 1,
             default: true,
-            kills: Vec::new(),
             cases: Vec::new(),
         }
     }

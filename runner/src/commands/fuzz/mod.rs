@@ -26,6 +26,7 @@ use crate::xen::symbols::{Build, XenFunction};
 
 pub use crate::base::signals::StopSignal;
 pub use crate::base::status::Status;
+pub use crate::commands::replay::Place;
 pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
 pub use crate::results::Known;
@@ -92,7 +93,7 @@ impl Target {
         let rig = testbed(on, &args.bed)?;
         let config = &rig.on.config;
         let plugin = Plugin::find(args.plugin.as_deref(), config, &rig.qemu.binary)?;
-        let expectations = Expectations::load(args.expect.as_deref(), config, &rig.image.tests)?;
+        let expectations = Expectations::load(args.expect.as_deref(), config)?;
         Ok(Target { build, blocks, rig, plugin, args: args.clone(), expectations })
     }
 

@@ -2,18 +2,18 @@
 //!
 //! A program is a text ([`livepatch::program`]). It is written into a copy of the image, whose test
 //! `livepatch-replay` performs it and compares each step with the model. [`verdict`] holds the
-//! outcome; [`mod@minimize`] shrinks a program that still fails in the same way; [`case`] writes it
-//! as Rust.
+//! outcome, and [`place`] where a Xen died; [`livepatch::program::minimize`] shrinks a program that
+//! still fails in the same way; [`case`] writes it as Rust.
 
 mod case;
 mod machine;
-mod minimize;
+mod place;
 mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use livepatch::program::{Program, parse};
+use livepatch::program::{self, Program, parse};
 use protocol::programs::{PERFORMED, REPRODUCER};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
@@ -22,6 +22,8 @@ use crate::base::plural::count;
 use crate::cli::{MinimizeArgs, ReplayArgs};
 use machine::Replayer;
 use verdict::{Replayed, Verdict};
+
+pub use place::Place;
 
 /// The program in a guest's log: the reproducer, or what was performed; another text is itself one.
 fn extract(text: &str) -> String {
@@ -78,7 +80,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let kind = first.verdict.kind();
     let mut boots = 1;
     let mut last: Replayed = first;
-    let smallest = minimize::minimize(program.clone(), &mut |candidate| {
+    let smallest = program::minimize(program.clone(), &mut |candidate| {
         boots += 1;
         let replayed = machine.replay(candidate)?;
         let same = replayed.verdict.kind() == kind;

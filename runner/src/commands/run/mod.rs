@@ -59,7 +59,7 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
         note(&format!("share {share} of this run holds no test"));
     }
 
-    let policy = policy(&args.reports, &config, &image)?;
+    let policy = policy(&args.reports, &config)?;
     let about = about(args, &config, &xens, About::run_of(&image, backend.probe()?)?, &policy);
     let (xens, hosts) = backend.obtain(&xens)?;
     let boots = plan.boots(&xens);
@@ -190,8 +190,8 @@ pub fn check_host(on_host: bool, xen: bool, host: bool) -> Result<()> {
 }
 
 /// What counts as a success, from all that have a say in it.
-pub fn policy(args: &ReportArgs, config: &Config, image: &Image) -> Result<Policy> {
-    let mut expectations = Expectations::load(args.expect.as_deref(), config, &image.tests)?;
+pub fn policy(args: &ReportArgs, config: &Config) -> Result<Policy> {
+    let mut expectations = Expectations::load(args.expect.as_deref(), config)?;
     expectations.strict = args.strict_news;
     let flaky_fails = args.flaky_result == FlakyResult::Fail;
     Ok(Policy { expectations, retries: args.retries, flaky_fails })

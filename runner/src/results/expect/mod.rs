@@ -1,9 +1,9 @@
 //! Expectations: which tests, cases and findings are known to go wrong on which Xen, why, and where
 //! to read more.
 //!
-//! They come from a file and from tests that declare which Xens they crash. A finding of `fuzz` is
-//! named `fuzz/NAME` in place of a test and its case. A result as expected is KNOWN and tolerated;
-//! a success in its place is NEWS. Nothing else is excused: another status, another panic, a failed
+//! They come from a file. A finding of `fuzz` is named `fuzz/NAME` in place of a test and its case,
+//! where NAME tells where Xen died. A result as expected is KNOWN and tolerated; a success in its
+//! place is NEWS. Nothing else is excused: another status, another panic, a failed
 //! case beside the expected one, a boot that never reached the test, or a QEMU that died by itself.
 
 use std::fs;
@@ -55,7 +55,6 @@ struct Entry {
 struct Expectation {
     /// Who says so.
     source: String,
-    declared: bool,
     xen: Pattern,
     environment: Pattern,
     test: Pattern,
@@ -109,33 +108,14 @@ pub struct Expectations {
 }
 
 impl Expectations {
-    /// What the tests declare of themselves, and what the file says that was `named`, or else the
-    /// configuration's.
-    pub fn load(named: Option<&Path>, config: &Config, tests: &[TestMeta]) -> Result<Expectations> {
-        let mut expectations = Expectations::declared(tests);
+    /// What the file says that was `named`, or else the configuration's.
+    pub fn load(named: Option<&Path>, config: &Config) -> Result<Expectations> {
+        let mut expectations = Expectations::default();
         match named.or(config.expectations.as_deref()) {
             Some(path) => expectations.read(path, true)?,
             None => expectations.read(&config.workspace.join(FILE), false)?,
         }
         Ok(expectations)
-    }
-
-    /// What the tests declare of themselves.
-    pub fn declared(tests: &[TestMeta]) -> Expectations {
-        let kills = tests.iter().flat_map(|test| test.kills.iter().map(move |xen| (test, xen)));
-        let entries = kills.map(|(test, xen)| Expectation {
-            source: format!("declared by {} for {xen}", test.name),
-            declared: true,
-            xen: Pattern::of_name(xen),
-            environment: Pattern::every(),
-            test: Pattern::of_name(&test.name),
-            case: None,
-            status: Status::Crash,
-            panic: None,
-            reason: "kills this Xen".into(),
-            link: None,
-        });
-        Expectations { entries: entries.collect(), strict: false }
     }
 
     /// Adds those of the file at `path`, which need not exist unless it was `named`.
@@ -195,7 +175,6 @@ impl Expectations {
             let case = case.map(|case| pattern(&Spanned::new(span.clone(), case))).transpose()?;
             self.entries.push(Expectation {
                 source: format!("{name}:{line}"),
-                declared: false,
                 xen: or_every(&entry.xen)?,
                 environment: or_every(&entry.environment)?,
                 test: pattern(&Spanned::new(span, test))?,
@@ -331,9 +310,6 @@ impl Expectations {
                 found |= entry.is_about(subject, environment.name());
             }
             let somewhere = tests.iter().any(|test| entry.is_of_test(&test.name, tests));
-            if entry.declared && !found {
-                continue;
-            }
             applied.push(AppliedExpectation {
                 source: entry.source.clone(),
                 xen: entry.xen.as_str().into(),

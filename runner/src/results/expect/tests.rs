@@ -160,20 +160,6 @@ fn a_success_is_news() {
 }
 
 #[test]
-fn declarations_are_expectations() {
-    let mut test = TestMeta::named("t");
-    test.kills = vec!["4.14".into(), "4.17".into()];
-    let declared = Expectations::declared(&[test.clone(), TestMeta::named("u")]);
-    assert_eq!(weigh(&declared, &crash()), (Status::Success, Some(KnownVerdict::Known)));
-    let good = report(Status::Success, &[("a", Verdict::Success)]);
-    assert_eq!(weigh(&declared, &good), (Status::Success, Some(KnownVerdict::News)));
-    let timeout = TestReport { status: Status::Timeout, ..crash() };
-    assert_eq!(weigh(&declared, &timeout), (Status::Timeout, None));
-    test.kills.truncate(1);
-    assert_eq!(weigh(&Expectations::declared(&[test]), &crash()), (Status::Crash, None));
-}
-
-#[test]
 fn what_is_about_nothing_is_stale() {
     let document = sample::whole();
     let stale = |text: &str, whole| {

@@ -63,7 +63,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         stop: &stop,
         count: Cell::new(0),
     };
-    let expectations = Expectations::load(args.expect.as_deref(), &config, &image.tests)?;
+    let expectations = Expectations::load(args.expect.as_deref(), &config)?;
     let mut campaign = Campaign { args, rounds, expectations, tally: Tally::new() };
     let done = campaign.run();
     campaign.tally.summary(&campaign.list_of_deaths());

@@ -3,18 +3,21 @@
 //! Lines are removed first, in ever smaller groups (delta debugging); then keywords that differ
 //! from a correct call, one by one. Both are repeated while something helps.
 
-use livepatch::program::{
-    ActionArg, FunctionSpec, GetArg, IdSpec, ListArg, NameArg, Op, Outer, PayloadSpec, Program,
-    Sink, Source, Step, UploadArg,
-};
+use alloc::vec::Vec;
 
-use crate::base::exit::Result;
+use super::Program;
+use super::op::{ActionArg, GetArg, ListArg, NameArg, Op, Outer, Sink, Source, Step, UploadArg};
+use super::spec::{FunctionSpec, IdSpec, PayloadSpec};
 
 /// Says whether the same comes of a program.
-pub type Try<'t> = dyn FnMut(&Program) -> Result<bool> + 't;
+pub type Try<'t, E> = dyn FnMut(&Program) -> Result<bool, E> + 't;
 
-/// Minimises.
-pub fn minimize(program: Program, same: &mut Try<'_>) -> Result<Program> {
+/// The smallest program of which `same` still says yes, as it does of `program`. What is tried
+/// first takes away most, so that few tries say yes: each of them may cost a boot.
+///
+/// # Errors
+/// The first one of `same`.
+pub fn minimize<E>(program: Program, same: &mut Try<'_, E>) -> Result<Program, E> {
     let mut program = program;
     loop {
         let before = program.clone();
@@ -28,7 +31,7 @@ pub fn minimize(program: Program, same: &mut Try<'_>) -> Result<Program> {
 
 /// Leaves steps out. The verdict is about the last step that was begun: what follows it was never
 /// performed and goes first, by leaving out the second half, quarter, and so on.
-fn fewer_steps(program: Program, same: &mut Try<'_>) -> Result<Program> {
+fn fewer_steps<E>(program: Program, same: &mut Try<'_, E>) -> Result<Program, E> {
     let mut steps = program.steps;
     let mut size = steps.len().div_ceil(2);
     while size > 0 && !steps.is_empty() {
@@ -57,7 +60,7 @@ fn fewer_steps(program: Program, same: &mut Try<'_>) -> Result<Program> {
 }
 
 /// Brings words to what goes without saying.
-fn simpler_steps(program: Program, same: &mut Try<'_>) -> Result<Program> {
+fn simpler_steps<E>(program: Program, same: &mut Try<'_, E>) -> Result<Program, E> {
     let mut program = program;
     for index in 0..program.steps.len() {
         let mut offer = 0;
@@ -157,6 +160,17 @@ fn simpler_uploads(upload: &UploadArg, offer: &mut dyn FnMut(UploadArg)) {
         offer(simpler);
     };
     let spec = &upload.payload;
+    // All of a kind, then one after the other.
+    payload(&|spec| {
+        *spec = PayloadSpec {
+            functions: spec.functions.clone(),
+            faults: spec.faults.clone(),
+            ..PayloadSpec::new(spec.id)
+        };
+    });
+    payload(&|spec| spec.faults.clear());
+    payload(&|spec| spec.functions.clear());
+    payload(&|spec| spec.hooks.clear());
     for index in (0..spec.faults.len()).rev() {
         payload(&|spec| {
             spec.faults.remove(index);
@@ -193,15 +207,17 @@ fn simpler_uploads(upload: &UploadArg, offer: &mut dyn FnMut(UploadArg)) {
 
 #[cfg(test)]
 mod tests {
-    use livepatch::program::parse;
+    use alloc::format;
+    use alloc::string::{String, ToString};
 
+    use super::super::parse;
     use super::*;
 
     fn minimized(text: &str, same: impl Fn(&str) -> bool) -> (String, usize) {
         let mut tries = 0;
         let result = minimize(parse(text).unwrap(), &mut |program| {
             tries += 1;
-            Ok(same(&program.to_string()))
+            Ok::<_, ()>(same(&program.to_string()))
         });
         (result.unwrap().to_string(), tries)
     }

@@ -31,7 +31,7 @@ const GUEST_LINES: usize = 20;
 
 /// How a program went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ProgramOutcome {
     /// To its end, and everything was undone.
     Done,
     /// To its end, but not everything could be undone.
@@ -134,7 +134,7 @@ impl Instance {
                  written to it"
                     .into(),
             )),
-            Some(Outcome::Died(death)) => Err(Error::Tool(format!(
+            Some(ProgramOutcome::Died(death)) => Err(Error::Tool(format!(
                 "the guest died before its first program: {}\n{}",
                 death.headline,
                 death.words.join("\n")
@@ -148,17 +148,17 @@ impl Instance {
     }
 
     /// Performs the program `input`.
-    pub fn perform(&mut self, input: &[u8], time: Duration) -> Outcome {
+    pub fn perform(&mut self, input: &[u8], time: Duration) -> ProgramOutcome {
         self.counts.clear();
         self.mailbox.send(input);
         if let Some(outcome) = self.watch(time) {
             return outcome;
         }
         match Ending::from_word(self.mailbox.answer()[0]) {
-            Some(Ending::Done) => Outcome::Done,
-            Some(Ending::Dirty) => Outcome::Dirty,
-            Some(Ending::Diverged) => Outcome::Diverged(self.last_words()),
-            Some(Ending::Unable) | None => Outcome::Unable,
+            Some(Ending::Done) => ProgramOutcome::Done,
+            Some(Ending::Dirty) => ProgramOutcome::Dirty,
+            Some(Ending::Diverged) => ProgramOutcome::Diverged(self.last_words()),
+            Some(Ending::Unable) | None => ProgramOutcome::Unable,
         }
     }
 
@@ -179,7 +179,7 @@ impl Instance {
     }
 
     /// Waits for the guest's call; what comes instead, if anything does.
-    fn watch(&self, time: Duration) -> Option<Outcome> {
+    fn watch(&self, time: Duration) -> Option<ProgramOutcome> {
         let start = Instant::now();
         loop {
             self.mailbox.wait(SLICE);
@@ -192,10 +192,10 @@ impl Instance {
                 (said.watch.vitals() > Vitals::Alive, said.over)
             };
             if dying || over {
-                return Some(Outcome::Died(self.death()));
+                return Some(ProgramOutcome::Died(self.death()));
             }
             if start.elapsed() > time {
-                return Some(Outcome::Hung);
+                return Some(ProgramOutcome::Hung);
             }
         }
     }

@@ -34,8 +34,8 @@ pub enum Programs {
 /// What is made up for a target.
 pub fn mix(target: Programs) -> Mix {
     match target {
-        Programs::Calls => Mix { lethal: true, faulty: 96, ..Mix::DEFAULT },
-        Programs::Payloads => Mix { lethal: true, faulty: 224, ..Mix::PAYLOADS },
+        Programs::Calls => Mix { wild: true, faulty: 96, ..Mix::DEFAULT },
+        Programs::Payloads => Mix { wild: true, faulty: 224, ..Mix::PAYLOADS },
     }
 }
 

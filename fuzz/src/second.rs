@@ -1,0 +1,170 @@
+//! What the fuzzer does not wait for: trying again, on a fresh boot, what failed, and making it
+//! small. A thread with machines of its own does that.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use livepatch::program::{Program, encode, minimize};
+use xtf_runner::base::exit::{Error, Result};
+use xtf_runner::commands::fuzz::{Place, Target, Words};
+
+use crate::instance::{Death, ProgramOutcome, Spares};
+
+/// Time for a program on a fresh boot; nobody else waits.
+const TIME: Duration = Duration::from_secs(20);
+/// Boots that making a program small may take.
+const BOOTS: usize = 12;
+/// As many jobs wait at most.
+const JOBS_MAX: usize = 12;
+
+/// How a program fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Xen dies.
+    Died(Death),
+    /// It answers something else than the model.
+    Diverged(Vec<String>),
+    /// Nothing comes any more.
+    Hung,
+}
+
+impl Failure {
+    /// Of the outcome, if it is one.
+    fn of(outcome: ProgramOutcome) -> Option<Failure> {
+        match outcome {
+            ProgramOutcome::Died(death) => Some(Failure::Died(death)),
+            ProgramOutcome::Diverged(words) => Some(Failure::Diverged(words)),
+            ProgramOutcome::Hung => Some(Failure::Hung),
+            ProgramOutcome::Done | ProgramOutcome::Dirty | ProgramOutcome::Unable => None,
+        }
+    }
+
+    /// Where Xen died, if it did.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Failure::Died(death) => Some(Place::of(&death.words, &death.headline)),
+            Failure::Hung => Some(Place::Said("hang".into())),
+            Failure::Diverged(_) => None,
+        }
+    }
+
+    fn is_like(&self, other: &Failure) -> bool {
+        match (self, other) {
+            (Failure::Diverged(_), Failure::Diverged(_)) => true,
+            _ => self.place().is_some() && self.place() == other.place(),
+        }
+    }
+}
+
+/// What is to be done with the program of that number.
+enum Job {
+    Confirm(u64, Program),
+    Shrink(u64, Program, Failure),
+}
+
+/// What came of a job.
+pub enum Done {
+    /// How the program failed on a fresh boot, if it did, and what Xen calls itself.
+    Confirmed(u64, Option<(Failure, Option<String>)>),
+    /// The smallest program that still fails like that.
+    Small(u64, Program),
+}
+
+/// See the module.
+pub struct Second {
+    jobs: Sender<Job>,
+    done: Receiver<Result<Done>>,
+    waiting: usize,
+    /// Machines that it took.
+    pub machines: usize,
+}
+
+impl Second {
+    /// Starts the thread.
+    pub fn new(target: &Arc<Target>) -> Second {
+        let (jobs, todo) = channel();
+        let (report, done) = channel();
+        let target = Arc::clone(target);
+        thread::spawn(move || {
+            let fresh = Spares::new(&target, Words::All);
+            for job in todo {
+                if report.send(perform(job, &fresh)).is_err() {
+                    return;
+                }
+            }
+        });
+        Second { jobs, done, waiting: 0, machines: 0 }
+    }
+
+    /// Has a program tried again; false if too many are waiting already.
+    pub fn confirm(&mut self, number: u64, program: &Program) -> bool {
+        let free = self.waiting < JOBS_MAX;
+        if free {
+            self.start(Job::Confirm(number, program.clone()));
+        }
+        free
+    }
+
+    /// Has a program made small.
+    pub fn shrink(&mut self, number: u64, program: &Program, failure: &Failure) {
+        self.start(Job::Shrink(number, program.clone(), failure.clone()));
+    }
+
+    fn start(&mut self, job: Job) {
+        // A thread that has ended shows where its answer is missed.
+        let _ = self.jobs.send(job);
+        self.waiting += 1;
+    }
+
+    /// What was done since; with `wait` until there is something, `None` if there can't be.
+    pub fn next(&mut self, wait: bool) -> Option<Result<Done>> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let done = if wait {
+            let gone = |_| Err(Error::Tool("the thread that tries again has ended".into()));
+            self.done.recv().unwrap_or_else(gone)
+        } else {
+            self.done.try_recv().ok()?
+        };
+        self.waiting -= 1;
+        Some(done)
+    }
+}
+
+fn perform(job: Job, fresh: &Spares) -> Result<Done> {
+    match job {
+        Job::Confirm(number, program) => {
+            let mut machine = fresh.take()?;
+            let failure = Failure::of(machine.perform(&encode(&program), TIME));
+            Ok(Done::Confirmed(number, failure.map(|failure| (failure, machine.version()))))
+        }
+        Job::Shrink(number, program, failure) => {
+            shrink(program, &failure, fresh).map(|small| Done::Small(number, small))
+        }
+    }
+}
+
+/// The smallest program that fails like that.
+fn shrink(program: Program, failure: &Failure, fresh: &Spares) -> Result<Program> {
+    // A machine that has survived one attempt is good for the next.
+    let mut machine = None;
+    let mut boots = 0;
+    minimize(program, &mut |candidate| {
+        let mut ready = match machine.take() {
+            Some(ready) => ready,
+            None if boots == BOOTS => return Ok(false),
+            None => {
+                boots += 1;
+                fresh.take()?
+            }
+        };
+        let outcome = ready.perform(&encode(candidate), TIME);
+        if outcome == ProgramOutcome::Done {
+            machine = Some(ready);
+        }
+        Ok(Failure::of(outcome).is_some_and(|other| other.is_like(failure)))
+    })
+}
