@@ -52,6 +52,8 @@ const PORT: u16 = 1337;
 const BREATH: Duration = Duration::from_millis(5);
 /// and how long it stays for the last ones.
 const LINGER: Duration = Duration::from_secs(1);
+/// After its end, a run looks into what failed and makes it small for so long at most.
+const AFTERWARDS: Duration = Duration::from_secs(120);
 /// Programs that are made up to begin with.
 const SEEDS: u64 = 64;
 
@@ -290,7 +292,8 @@ where
     if let Some(dir) = &args.corpus {
         write_blocks(&xen, target, dir)?;
     }
-    xen.finish(&args.findings)?;
+    let end = Instant::now();
+    xen.finish(&args.findings, &|| end.elapsed() > AFTERWARDS)?;
     summary(&xen, &state, elapsed);
     Ok(stop.requested().unwrap_or(verdict(&xen)))
 }
@@ -400,7 +403,7 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     println!(
         "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s and \
          {:.0} calls/s otherwise; {} skipped; corpus {}, {} from others; {covered} of {} blocks; {} \
-         unconfirmed, {} not looked into",
+         unconfirmed, {} not looked into; {} to look into failures",
         count(programs, "program"),
         count(xen.calls, "call"),
         count(xen.machines, "machine"),
@@ -412,6 +415,7 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
         xen.covered.len(),
         xen.findings.unconfirmed,
         xen.findings.unexamined,
+        count(xen.findings.machines(), "machine"),
     );
     let learned = &xen.findings.learned;
     if learned.count() > 0 {

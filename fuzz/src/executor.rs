@@ -102,9 +102,10 @@ impl<'t> Xen<'t> {
         self.failed(program, seen, advice, &outcome)
     }
 
-    /// Tells what is still open, and stores what was found below `dir`.
-    pub fn finish(&mut self, dir: &Path) -> Result<()> {
-        self.findings.keep(dir, &mut self.report)
+    /// Looks into what is still open until `stop` says no more, and stores what was found below
+    /// `dir`.
+    pub fn finish(&mut self, dir: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
+        self.findings.keep(dir, &mut self.report, stop)
     }
 
     /// The machine is of no more use.

@@ -11,7 +11,7 @@ use std::fmt::Display;
 use livepatch::abi::ActionCmd;
 use livepatch::payload::Target;
 use livepatch::program::{
-    ActionArg, ExpectSpec, Fault, FunctionSpec, HookDoes, IdSpec, ListArg, ListArray, NameArg, Op,
+    ActionArg, Defect, ExpectSpec, FunctionSpec, HookDoes, IdSpec, ListArg, ListArray, NameArg, Op,
     Outer, PayloadSpec, Program, ShdrField, Sink, Source, Step, UploadArg, Word,
 };
 
@@ -34,12 +34,11 @@ pub fn scopes(program: &Program, target: &Target) -> Vec<Scope> {
                 let mut scope = Scope::new();
                 outer(&mut scope, step);
                 payload(&mut scope, upload, &uses(&program.steps[index + 1..], &upload.name));
-                if !upload.payload.faults.is_empty() {
+                if !upload.payload.defects.is_empty() {
                     let file = upload.payload.to_bytes(target);
                     let _ = File(&file).describe(&mut scope);
                 }
                 whole.extend(scope.iter().cloned());
-                add(&mut scope, format!("{} more payloads", at_most(uploads - 1, 2)));
                 scopes.push(scope);
             }
             _ => call(&mut whole, step),
@@ -210,8 +209,8 @@ fn payload(scope: &mut Scope, upload: &UploadArg, uses: &Scope) {
     }
     belongings(scope, spec);
     let mut faulty = Scope::new();
-    for each in &spec.faults {
-        fault(&mut faulty, each);
+    for each in &spec.defects {
+        defect(&mut faulty, each);
     }
     // What is broken is one thing, what becomes of it once it is put to use is another.
     let used = ["apply", "replace"].into_iter().any(|word| uses.contains(word));
@@ -274,42 +273,42 @@ fn belongings(scope: &mut Scope, spec: &PayloadSpec) {
 }
 
 /// Something broken, from the coarsest to the finest.
-fn fault(scope: &mut Scope, fault: &Fault) {
+fn defect(scope: &mut Scope, defect: &Defect) {
     let mut field = |table: &str, field: &str, value: u64| {
         add(scope, format!("broken {table}"));
         add(scope, format!("broken {table} {field}"));
         both(scope, format_args!("broken {table} {field}"), value);
     };
-    match *fault {
-        Fault::Ehdr(f, value) => field("ELF header", f.word(), value),
-        Fault::Func(_, f, value) => field("function", f.word(), value),
-        Fault::Sym(_, f, value) => field("symbol", f.word(), value),
-        Fault::Note(section, f, value) => {
+    match *defect {
+        Defect::Ehdr(f, value) => field("ELF header", f.word(), value),
+        Defect::Func(_, f, value) => field("function", f.word(), value),
+        Defect::Sym(_, f, value) => field("symbol", f.word(), value),
+        Defect::Note(section, f, value) => {
             field("note", f.word(), value);
             field(section.word(), f.word(), value);
         }
-        Fault::Rela(section, _, f, value) => {
+        Defect::Rela(section, _, f, value) => {
             field("relocation", f.word(), value);
             field(section.word(), f.word(), value);
         }
-        Fault::Shdr(section, f, value) => {
+        Defect::Shdr(section, f, value) => {
             field("section header", f.word(), value);
             field(section.word(), f.word(), value);
             if matches!(f, ShdrField::Type | ShdrField::Flags) {
                 add(scope, format!("broken {} {} {value:#x}", section.word(), f.word()));
             }
         }
-        Fault::Remove(section) => {
+        Defect::Remove(section) => {
             add(scope, "a section removed");
             add(scope, format!("{} removed", section.word()));
         }
-        Fault::Byte(..) => add(scope, "a byte of the file"),
-        Fault::Content(section, offset, _) => {
+        Defect::Byte(..) => add(scope, "a byte of the file"),
+        Defect::Content(section, offset, _) => {
             add(scope, "a byte of a section");
             add(scope, format!("a byte of {}", section.word()));
             add(scope, format!("a byte of {}, {}", section.word(), class(offset.into())));
         }
-        Fault::Truncate(_) => add(scope, "cut short"),
+        Defect::Truncate(_) => add(scope, "cut short"),
     }
 }
 

@@ -14,7 +14,7 @@ use livepatch::abi::Revision;
 use livepatch::program::Program;
 use xtf_runner::base::exit::{IoContext, Result};
 use xtf_runner::base::hash::hex;
-use xtf_runner::commands::fuzz::{Known, Status, Target};
+use xtf_runner::commands::fuzz::{Known, Place, Status, Target};
 
 use crate::features;
 use crate::learn::{Advice, Learned, LessonFile, Seen};
@@ -83,7 +83,10 @@ fn describe(failure: &Failure) -> (String, String) {
         Failure::Died(death) => {
             let words = death.headline.trim_start_matches("Xen panicked: ");
             match failure.place() {
-                Some(place) => (place.name(), format!("{words} {place}")),
+                Some(place @ (Place::In(..) | Place::Behind(..))) => {
+                    (place.name(), format!("{words} {place}"))
+                }
+                Some(Place::Said(said)) => (said, words.to_owned()),
                 None => (words.to_owned(), words.to_owned()),
             }
         }
@@ -136,6 +139,11 @@ impl<'t> Findings<'t> {
         Ok(findings)
     }
 
+    /// Machines that it took to look into what failed.
+    pub fn machines(&self) -> usize {
+        self.second.machines()
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Finding> {
         self.found.values()
@@ -170,7 +178,7 @@ impl<'t> Findings<'t> {
     /// Takes note of what was found out in the meantime. `report` hears of each new finding that is
     /// not expected.
     pub fn attend(&mut self, report: &mut dyn FnMut(&str)) -> Result<()> {
-        while let Some(done) = self.second.next(false) {
+        while let Some(done) = self.second.next(&|| true) {
             self.take(done?, report);
         }
         if self.exchanged.elapsed() > EXCHANGE {
@@ -202,7 +210,7 @@ impl<'t> Findings<'t> {
                 if finding.failure.place().is_some() {
                     self.learned.learn(number, &name, &seen);
                 }
-                if !finding.small {
+                if !finding.small && !stop() {
                     (finding.program, finding.small) = (program, true);
                 }
             }
@@ -264,9 +272,16 @@ impl<'t> Findings<'t> {
     }
 
     /// Waits for what is still being looked into, makes what is left small, and writes the findings
-    /// down below `dir`. What was there before stays as it is.
-    pub fn keep(&mut self, dir: &Path, report: &mut dyn FnMut(&str)) -> Result<()> {
-        while let Some(done) = self.second.next(true) {
+    /// down below `dir`. What was there before stays as it is. When `stop` says so, what is left
+    /// stays as it was found.
+    pub fn keep(
+        &mut self,
+        dir: &Path,
+        report: &mut dyn FnMut(&str),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        self.exchange()?;
+        while let Some(done) = self.second.next(stop) {
             self.take(done?, report);
         }
         let dir = dir.join(build_id(self.target));
@@ -278,9 +293,9 @@ impl<'t> Findings<'t> {
             }
             // It is there as it was found while it is made small.
             write(finding, self.target)?;
-            if !finding.small {
+            if !finding.small && !stop() {
                 self.second.shrink(0, &finding.program, &finding.failure);
-                if let Some(done) = self.second.next(true)
+                if let Some(done) = self.second.next(stop)
                     && let Done::Small(_, program) = done?
                 {
                     (finding.program, finding.small) = (program, true);

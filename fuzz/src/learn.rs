@@ -31,8 +31,12 @@ const SUREST: u64 = 6;
 const SURVIVORS_MAX: usize = 1 << 15;
 /// Different places in which a feature has to end Xen to be a lesson by itself,
 const PLACES: usize = 3;
-/// if of so many programs with it at least one dies.
+/// if of so many programs with it at least one dies,
 const DEADLY: u64 = 10;
+/// if it is rare: one in so many programs that Xen survives has it,
+const RARE: u64 = 20;
+/// and if so many programs have shown that.
+const ENOUGH: u64 = 1000;
 /// What such a lesson has for a place.
 const ANYWHERE: &str = "several places";
 /// The first lines of the file.
@@ -119,6 +123,8 @@ pub struct Learned {
     ids: HashMap<String, Id>,
     tallies: Vec<Tally>,
     survivors: Survivors,
+    /// Programs that Xen has survived.
+    survived: u64,
     lessons: Vec<Lesson>,
     /// What was wrong, so that nobody else's file brings it back.
     wrong: HashSet<(String, Ids)>,
@@ -139,6 +145,7 @@ impl Learned {
             ids: HashMap::new(),
             tallies: Vec::new(),
             survivors: Survivors::default(),
+            survived: 0,
             lessons: Vec::new(),
             wrong: HashSet::new(),
             suspects: BTreeMap::new(),
@@ -206,6 +213,7 @@ impl Learned {
 
     /// Xen has survived the program.
     pub fn lived(&mut self, seen: &Seen) {
+        self.survived += 1;
         for scope in &seen.0 {
             scope.iter().for_each(|&id| self.tallies[id as usize].lived += 1);
             self.survivors.add(scope);
@@ -307,9 +315,14 @@ impl Learned {
 
     /// Whether a feature of the program ends Xen in ever other places; then that is a lesson.
     fn scatters(&mut self, seen: &Seen) -> bool {
+        if self.survived < ENOUGH {
+            return false;
+        }
         let deadliest = seen.0.iter().flatten().filter(|&&id| {
             let tally = &self.tallies[id as usize];
-            tally.places.len() >= PLACES && tally.lived < DEADLY * tally.died
+            tally.places.len() >= PLACES
+                && tally.lived < DEADLY * tally.died
+                && tally.lived * RARE < self.survived
         });
         // Of those that are as deadly, the one that was met most.
         let Some(&id) = deadliest.max_by_key(|&&id| {
@@ -378,6 +391,18 @@ impl Learned {
         Some(telling)
     }
 
+    /// Drops from the lessons what survivors have shown not to matter since.
+    fn refine(&mut self) {
+        if self.survived < ENOUGH {
+            return;
+        }
+        for index in 0..self.lessons.len() {
+            if let Some(features) = self.telling(&self.lessons[index].features) {
+                self.lessons[index].features = features;
+            }
+        }
+    }
+
     /// Reads what others, or an earlier run, have written into `file`, and writes down all of it.
     pub fn share(&mut self, file: &LessonFile) -> Result<()> {
         let path = &file.0;
@@ -386,6 +411,7 @@ impl Learned {
         let mut open = options.open(path).io("open", path)?;
         open.lock().io("lock", path)?;
         let before = io::read_to_string(&open).io("read", path)?;
+        self.refine();
         self.adopt(&before).map_err(|why| {
             Error::Data(format!("{}: {why}; repair it, or say --forget", path.display()))
         })?;
@@ -662,7 +688,7 @@ mod tests {
         assert_eq!(run.lessons(), [("ball".into(), vec!["hot", "round"])]);
         let seen = run.learned.see(&[scope("hot round")]);
         run.learned.lived(&seen);
-        assert_eq!(run.lessons(), [("ball".into(), vec!["hot", "red"])]);
+        assert_eq!(run.lessons(), [("ball".into(), vec!["red", "round"])]);
     }
 
     #[test]
@@ -698,14 +724,14 @@ mod tests {
     fn what_ends_it_anywhere_now_and_then_is_a_lesson_too() {
         let mut run = Run::new();
         let mut rng = Rng::new(5);
-        for round in 0..3000 {
-            let words = if rng.one_in(4) { "code harm" } else { "code" };
+        for round in 0..10_000 {
+            let words = if rng.one_in(40) { "code harm" } else { "code" };
             let place = format!("place {round}");
             let dies = words.ends_with("harm") && rng.one_in(3);
             run.perform(words, dies.then_some(&*place));
         }
         assert_eq!(run.lessons(), [(ANYWHERE.into(), vec!["harm"])]);
-        assert!(run.deaths < 20, "{} deaths", run.deaths);
+        assert!(run.deaths < 40, "{} deaths", run.deaths);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! small. A thread with machines of its own does that.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use livepatch::program::{Program, encode, minimize};
 use xtf_runner::base::exit::{Error, Result};
 use xtf_runner::commands::fuzz::{Place, Target, Words};
 
-use crate::instance::{Death, ProgramOutcome, Spares};
+use crate::instance::{Death, Instance, ProgramOutcome, Spares};
 
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);
+/// How often somebody who waits looks whether to go on.
+const SLICE: Duration = Duration::from_millis(100);
 /// Boots that making a program small may take.
 const BOOTS: usize = 12;
 /// As many jobs wait at most.
@@ -77,8 +80,7 @@ pub struct Second {
     jobs: Sender<Job>,
     done: Receiver<Result<Done>>,
     waiting: usize,
-    /// Machines that it took.
-    pub machines: usize,
+    machines: Arc<AtomicUsize>,
 }
 
 impl Second {
@@ -86,16 +88,22 @@ impl Second {
     pub fn new(target: &Arc<Target>) -> Second {
         let (jobs, todo) = channel();
         let (report, done) = channel();
-        let target = Arc::clone(target);
+        let machines = Arc::new(AtomicUsize::new(0));
+        let (target, taken) = (Arc::clone(target), Arc::clone(&machines));
         thread::spawn(move || {
-            let fresh = Spares::new(&target, Words::All);
+            let fresh = Fresh { spares: Spares::new(&target, Words::All), taken };
             for job in todo {
                 if report.send(perform(job, &fresh)).is_err() {
                     return;
                 }
             }
         });
-        Second { jobs, done, waiting: 0, machines: 0 }
+        Second { jobs, done, waiting: 0, machines }
+    }
+
+    /// Machines that it took.
+    pub fn machines(&self) -> usize {
+        self.machines.load(Ordering::Relaxed)
     }
 
     /// Has a program tried again; false if too many are waiting already.
@@ -118,23 +126,41 @@ impl Second {
         self.waiting += 1;
     }
 
-    /// What was done since; with `wait` until there is something, `None` if there can't be.
-    pub fn next(&mut self, wait: bool) -> Option<Result<Done>> {
+    /// What was done since; waits for it unless `stop` says no, and returns `None` if there is
+    /// nothing to wait for.
+    pub fn next(&mut self, stop: &dyn Fn() -> bool) -> Option<Result<Done>> {
         if self.waiting == 0 {
             return None;
         }
-        let done = if wait {
-            let gone = |_| Err(Error::Tool("the thread that tries again has ended".into()));
-            self.done.recv().unwrap_or_else(gone)
-        } else {
-            self.done.try_recv().ok()?
-        };
-        self.waiting -= 1;
-        Some(done)
+        loop {
+            let done = match self.done.recv_timeout(if stop() { Duration::ZERO } else { SLICE }) {
+                Ok(done) => done,
+                Err(RecvTimeoutError::Timeout) if stop() => return None,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => {
+                    Err(Error::Tool("the thread that tries again has ended".into()))
+                }
+            };
+            self.waiting -= 1;
+            return Some(done);
+        }
     }
 }
 
-fn perform(job: Job, fresh: &Spares) -> Result<Done> {
+/// Fresh boots, with all that Xen has to say; counted.
+struct Fresh {
+    spares: Spares,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Fresh {
+    fn take(&self) -> Result<Instance> {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.spares.take()
+    }
+}
+
+fn perform(job: Job, fresh: &Fresh) -> Result<Done> {
     match job {
         Job::Confirm(number, program) => {
             let mut machine = fresh.take()?;
@@ -148,7 +174,7 @@ fn perform(job: Job, fresh: &Spares) -> Result<Done> {
 }
 
 /// The smallest program that fails like that.
-fn shrink(program: Program, failure: &Failure, fresh: &Spares) -> Result<Program> {
+fn shrink(program: Program, failure: &Failure, fresh: &Fresh) -> Result<Program> {
     // A machine that has survived one attempt is good for the next.
     let mut machine = None;
     let mut boots = 0;

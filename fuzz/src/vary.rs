@@ -11,7 +11,7 @@ use libafl_bolts::Named;
 use libafl_bolts::rands::Rand;
 use livepatch::abi::ActionCmd;
 use livepatch::program::{
-    ActionArg, Fault, Generator, Mix, NameArg, Op, PayloadSpec, Program, RelaField, Rng,
+    ActionArg, Defect, Generator, Mix, NameArg, Op, PayloadSpec, Program, RelaField, Rng,
     SectionName, ShdrField, Source, Step, SymField, UploadArg, Word, decode, encode,
 };
 use protocol::letterbox::INPUT_MAX;
@@ -156,7 +156,7 @@ fn payload<'p>(program: &'p mut Program, rng: &mut Rng) -> Option<&'p mut Payloa
     (index < payloads.len()).then(|| payloads.swap_remove(index))
 }
 
-/// Gives `payload` something of `other`, or changes a fault.
+/// Gives `payload` something of `other`, or changes a defect.
 fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng) {
     match rng.below(16) {
         0 => payload.functions.clone_from(&other.functions),
@@ -167,83 +167,85 @@ fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng)
         5 => payload.export = other.export,
         6 => payload.import = other.import,
         7 => payload.depends = other.depends,
-        8 => payload.faults.clear(),
-        9 if !payload.faults.is_empty() => {
-            let at = rng.below(payload.faults.len() as u32) as usize;
-            payload.faults.remove(at);
+        8 => payload.defects.clear(),
+        9 if !payload.defects.is_empty() => {
+            let at = rng.below(payload.defects.len() as u32) as usize;
+            payload.defects.remove(at);
         }
-        10..=12 if !payload.faults.is_empty() => {
-            let at = rng.below(payload.faults.len() as u32) as usize;
-            change_value(&mut payload.faults[at], rng);
+        10..=12 if !payload.defects.is_empty() => {
+            let at = rng.below(payload.defects.len() as u32) as usize;
+            change_value(&mut payload.defects[at], rng);
         }
-        13 | 14 if payload.faults.len() < PayloadSpec::FAULTS_MAX => {
-            payload.faults.push(telling_fault(rng));
+        13 | 14 if payload.defects.len() < PayloadSpec::DEFECTS_MAX => {
+            payload.defects.push(telling_defect(rng));
         }
-        _ if payload.faults.len() < PayloadSpec::FAULTS_MAX => {
-            payload.faults.extend(other.faults.first());
+        _ if payload.defects.len() < PayloadSpec::DEFECTS_MAX => {
+            payload.defects.extend(other.defects.first());
         }
         _ => {}
     }
 }
 
-/// A fault with a number that means something in its field.
-fn telling_fault(rng: &mut Rng) -> Fault {
+/// A defect with a number that means something in its field.
+fn telling_defect(rng: &mut Rng) -> Defect {
     fn word<T: Word>(rng: &mut Rng) -> T {
         T::from_number(rng.below(256) as u8)
     }
     let index = rng.below(12) as u8;
-    let mut fault = match rng.below(8) {
-        0..=3 => Fault::Shdr(word(rng), word(rng), 0),
-        4 => Fault::Sym(index, word(rng), 0),
+    let mut defect = match rng.below(8) {
+        0..=3 => Defect::Shdr(word(rng), word(rng), 0),
+        4 => Defect::Sym(index, word(rng), 0),
         5 => {
             let tables = [SectionName::RelaFuncs, SectionName::RelaText, SectionName::RelaRodata];
-            Fault::Rela(rng.pick(&tables), index, word(rng), 0)
+            Defect::Rela(rng.pick(&tables), index, word(rng), 0)
         }
-        6 => Fault::Func(index, word(rng), 0),
-        _ => Fault::Ehdr(word(rng), 0),
+        6 => Defect::Func(index, word(rng), 0),
+        _ => Defect::Ehdr(word(rng), 0),
     };
-    let telling: &[u64] = match &fault {
+    let telling: &[u64] = match &defect {
         // SHT_*
-        Fault::Shdr(_, ShdrField::Type, _) => &[0, 1, 2, 3, 4, 7, 8, 9, 14],
+        Defect::Shdr(_, ShdrField::Type, _) => &[0, 1, 2, 3, 4, 7, 8, 9, 14],
         // SHF_*
-        Fault::Shdr(_, ShdrField::Flags, _) => &[0, 1, 2, 3, 4, 6, 7, 0x12, 0x32],
-        Fault::Shdr(_, ShdrField::Align | ShdrField::Addr, _) => &[1, 2, 3, 4, 8, 4096, 1 << 63],
+        Defect::Shdr(_, ShdrField::Flags, _) => &[0, 1, 2, 3, 4, 6, 7, 0x12, 0x32],
+        Defect::Shdr(_, ShdrField::Align | ShdrField::Addr, _) => &[1, 2, 3, 4, 8, 4096, 1 << 63],
         // Entries of symbols, relocations and functions; what a payload and a section may be at most.
-        Fault::Shdr(..) => {
+        Defect::Shdr(..) => {
             &[0, 1, 8, 12, 13, 16, 23, 24, 25, 63, 64, 103, 104, 105, 2 << 20, (2 << 20) + 1]
         }
         // SHN_*
-        Fault::Sym(_, SymField::Shndx, _) => &[0, 1, 2, 3, 30, 200, 0xff00, 0xfff1, 0xfff2, 0xffff],
+        Defect::Sym(_, SymField::Shndx, _) => {
+            &[0, 1, 2, 3, 30, 200, 0xff00, 0xfff1, 0xfff2, 0xffff]
+        }
         // R_X86_64_*
-        Fault::Rela(_, _, RelaField::Type, _) => &[0, 1, 2, 3, 4, 9, 10, 11, 24],
+        Defect::Rela(_, _, RelaField::Type, _) => &[0, 1, 2, 3, 4, 9, 10, 11, 24],
         _ => &[0, 1, 2, 3, 4, 5, 8, 9, 24, 31, 32, 62, 63, 64, 1023, 1024, 1 << 31, u64::MAX],
     };
     let number = rng.pick(telling);
-    if let Some(value) = value_of(&mut fault) {
+    if let Some(value) = value_of(&mut defect) {
         *value = number;
     }
-    fault
+    defect
 }
 
-/// The number in a fault.
-fn value_of(fault: &mut Fault) -> Option<&mut u64> {
-    match fault {
-        Fault::Ehdr(_, value)
-        | Fault::Shdr(_, _, value)
-        | Fault::Func(_, _, value)
-        | Fault::Sym(_, _, value)
-        | Fault::Rela(_, _, _, value)
-        | Fault::Note(_, _, value) => Some(value),
-        Fault::Byte(..) | Fault::Content(..) | Fault::Remove(_) | Fault::Truncate(_) => None,
+/// The number in a defect.
+fn value_of(defect: &mut Defect) -> Option<&mut u64> {
+    match defect {
+        Defect::Ehdr(_, value)
+        | Defect::Shdr(_, _, value)
+        | Defect::Func(_, _, value)
+        | Defect::Sym(_, _, value)
+        | Defect::Rela(_, _, _, value)
+        | Defect::Note(_, _, value) => Some(value),
+        Defect::Byte(..) | Defect::Content(..) | Defect::Remove(_) | Defect::Truncate(_) => None,
     }
 }
 
-/// Puts another number into a fault.
-fn change_value(fault: &mut Fault, rng: &mut Rng) {
-    if let Fault::Byte(_, byte) | Fault::Content(_, _, byte) = fault {
+/// Puts another number into a defect.
+fn change_value(defect: &mut Defect, rng: &mut Rng) {
+    if let Defect::Byte(_, byte) | Defect::Content(_, _, byte) = defect {
         *byte = rng.below(256) as u8;
     }
-    let Some(value) = value_of(fault) else { return };
+    let Some(value) = value_of(defect) else { return };
     *value = match rng.below(6) {
         // Indices of sections, types, flags, small sizes.
         0 => u64::from(rng.below(32)),

@@ -3,9 +3,9 @@
 use xtf_livepatch::abi::{ActionCmd, Revision};
 use xtf_livepatch::payload::{Hook, Target};
 use xtf_livepatch::program::{
-    EhdrField, Fault, FunctionSpec, FunctionTarget, Generator, HookDoes, HookSpec, IdSpec, Mix,
-    NameArg, Op, PayloadSpec, Place, Program, RelaField, Rng, SectionName, ShdrField, Sink, Source,
-    Step, decode, encode, parse,
+    Defect, EhdrField, FunctionSpec, FunctionTarget, Generator, HookDoes, HookSpec, IdSpec, Mix,
+    NameArg, Op, PayloadSpec, Placement, Program, RelaField, Rng, SectionName, ShdrField, Sink,
+    Source, Step, decode, encode, parse,
 };
 
 fn target() -> Target {
@@ -104,10 +104,10 @@ fn every_kind_of_step_is_generated() {
     );
     has("wrong version", &|s| s.outer.version.is_some());
     has("odd flags", &|s| s.outer.flags != 0);
-    has("odd place", &|s| s.outer.at != Place::Ample);
+    has("odd place", &|s| s.outer.at != Placement::Ample);
     has("bad array", &|s| matches!(&s.op, Op::List(l) if l.arrays.contains(&Sink::XenRange)));
     has("bad name", &|s| s.op.name().is_some_and(|n| n.at == Source::NonCanonical));
-    has("fault", &|s| matches!(&s.op, Op::Upload(u) if !u.payload.faults.is_empty()));
+    has("defect", &|s| matches!(&s.op, Op::Upload(u) if !u.payload.defects.is_empty()));
 }
 
 /// No combination that a program can express makes the builder panic.
@@ -149,12 +149,12 @@ look
         HookSpec { hook: Hook::PreApply, does: HookDoes::Return(-22) }
     );
     assert_eq!(
-        first.payload.faults[..2],
-        [Fault::Ehdr(EhdrField::Machine, 3), Fault::Shdr(SectionName::Text, ShdrField::Align, 0)]
+        first.payload.defects[..2],
+        [Defect::Ehdr(EhdrField::Machine, 3), Defect::Shdr(SectionName::Text, ShdrField::Align, 0)]
     );
     assert_eq!(
-        first.payload.faults[4],
-        Fault::Rela(SectionName::RelaFuncs, 0, RelaField::Type, 10)
+        first.payload.defects[4],
+        Defect::Rela(SectionName::RelaFuncs, 0, RelaField::Type, 10)
     );
     let Op::Upload(second) = &program.steps[1].op else { panic!("an upload") };
     assert_eq!((second.name.pad, second.name.at), ([1, 2, 0xffff], Source::XenRange));
@@ -206,12 +206,12 @@ fn a_fault_changes_just_its_field() {
     let mut spec = PayloadSpec::new(1);
     spec.functions.push(FunctionSpec::new(FunctionTarget::Extra));
     let good = spec.to_bytes(&target());
-    spec.faults.push(Fault::Ehdr(EhdrField::Machine, 3));
+    spec.defects.push(Defect::Ehdr(EhdrField::Machine, 3));
     let bad = spec.to_bytes(&target());
     let differ: Vec<_> = (0..good.len()).filter(|&i| good[i] != bad[i]).collect();
     assert_eq!(differ, [18]);
-    spec.faults = vec![Fault::Truncate(70), Fault::Byte(69, 1), Fault::Byte(7000, 1)];
+    spec.defects = vec![Defect::Truncate(70), Defect::Byte(69, 1), Defect::Byte(7000, 1)];
     assert_eq!(spec.to_bytes(&target()).len(), 70);
-    spec.faults = vec![Fault::Remove(SectionName::Text), Fault::Remove(SectionName::Text)];
+    spec.defects = vec![Defect::Remove(SectionName::Text), Defect::Remove(SectionName::Text)];
     assert!(spec.to_bytes(&target()).len() < good.len());
 }

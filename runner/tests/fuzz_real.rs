@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[path = "fixtures/ended_xen.rs"]
+mod ended_xen;
+
 fn runner(words: &[&str]) -> Output {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(workspace.join("target/release/xtf-runner"));
@@ -22,43 +25,63 @@ fn kept(findings: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// How many machines a run used, and how many of its findings cost it one.
-fn machines_and_findings(text: &str) -> (usize, usize) {
-    let (_, rest) = text.split_once("waiting for ").unwrap();
-    let (machines, _) = rest.split_once(" machines").unwrap();
-    (machines.parse().unwrap(), text.matches(" KNOWN ").count())
-}
-
+/// Runs that make use of what the runs before have learned, on a Xen that ends whenever it reverts.
 #[test]
 #[ignore = "fuzzes Xen"]
-fn what_is_known_is_no_news_and_replays() {
+fn what_ends_a_xen_is_found_learned_and_left_out() {
     let dir = tempfile::tempdir().unwrap();
-    let (corpus, findings) = (dir.path().join("corpus"), dir.path().join("findings"));
-    let common = ["fuzz", "livepatch", "--xen", "4.17", "--seconds", "20", "--findings"];
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (xen, corpus, findings) = (path("xen"), path("corpus"), path("findings"));
+    ended_xen::write(Path::new(&xen), "revert_payload");
+    let symbols = ended_xen::symbols();
+    let symbols = symbols.to_str().unwrap();
+    // The function that was changed is not what the symbols say, and so can't guide.
+    let common = ["--symbols", symbols, "--functions", "livepatch_op", "--seconds", "30"];
     let fuzz = |more: &[&str]| {
-        let findings = findings.to_str().unwrap();
-        runner(&[&common[..], &[findings, "--corpus", corpus.to_str().unwrap()], more].concat())
+        let places = ["--corpus", &corpus, "--findings", &findings, "--xen", &xen];
+        runner(&[&["fuzz", "livepatch"], &places[..], &common[..], more].concat())
     };
     let output = fuzz(&[]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    // One at first, one for each finding, a few for what nobody could foresee; more if programs got
-    // into each other's way.
-    let (machines, findings_known) = machines_and_findings(&said(&output));
-    assert!(findings_known > 0, "{}", said(&output));
-    assert!(machines <= findings_known + 3, "{}", said(&output));
-    let blocks = fs::read_to_string(corpus.join("blocks.lst")).unwrap();
-    assert!(blocks.lines().count() > 500, "{} blocks", blocks.lines().count());
-    for finding in kept(&findings) {
-        let path = finding.to_str().unwrap();
-        let output = runner(&["replay", path, "--xen", "4.17", "--times", "3"]);
-        assert_eq!(output.status.code(), Some(6), "{path}: {}", said(&output));
-    }
-    // The same without the file that knows them.
-    let nothing = dir.path().join("nothing.toml");
-    fs::write(&nothing, "").unwrap();
-    let output = fuzz(&["--expect", nothing.to_str().unwrap()]);
+    assert!(matches!(output.status.code(), Some(6 | 7)), "{}", said(&output));
+    assert!(said(&output).contains("CRASH revert_payload"), "{}", said(&output));
+    assert!(
+        said(&output).contains(
+            "
+learned: "
+        ),
+        "{}",
+        said(&output)
+    );
+    let found = kept(Path::new(&findings));
+    let finding = found.iter().find(|path| path.to_string_lossy().contains("revert_payload"));
+    let finding = finding.unwrap().to_str().unwrap();
+    let output = runner(&["replay", finding, "--xen", &xen, "--xen", "4.17"]);
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
-    assert!(said(&output).contains(" CRASH "), "{}", said(&output));
+    assert!(said(&output).contains("still dies"), "{}", said(&output));
+
+    let mut learned = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path());
+    let is_learned = |path: &PathBuf| path.to_string_lossy().contains("learned-");
+    let learned = learned.find(is_learned).unwrap();
+    let text = fs::read_to_string(&learned).unwrap();
+    assert!(text.contains("place = \"revert_payload"), "{text}");
+    assert!(text.contains("\"revert after apply\""), "{text}");
+    // What is expected everywhere is no news.
+    let known = dir.path().join("known.toml");
+    let entry = |status| {
+        format!(
+            "[[expect]]
+test = 'fuzz/*'
+status = '{status}'
+reason = 'on purpose'
+"
+        )
+    };
+    fs::write(&known, entry("CRASH") + &entry("TIMEOUT")).unwrap();
+    let output = fuzz(&["--expect", known.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // Forgotten at the start, learned anew.
+    let output = fuzz(&["--forget"]);
+    assert!(said(&output).contains(" revert_payload"), "{}", said(&output));
 }
 
 #[test]
@@ -69,7 +92,7 @@ fn a_pvh_control_domain_gets_its_programs_too() {
     let (corpus, findings) = (corpus.to_str().unwrap(), findings.to_str().unwrap());
     let common = ["fuzz", "livepatch", "--xen", "4.17", "--env", "pvh64", "--seconds", "10"];
     let output = runner(&[&common[..], &["--findings", findings, "--corpus", corpus]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(matches!(output.status.code(), Some(0 | 6 | 7)), "{}", said(&output));
     let blocks = fs::read_to_string(dir.path().join("corpus/blocks.lst")).unwrap();
     assert!(blocks.lines().count() > 400, "{} blocks", blocks.lines().count());
 }
@@ -85,7 +108,7 @@ fn a_flaw_put_in_on_purpose_is_found_and_replays() {
     let dir = tempfile::tempdir().unwrap();
     let (mutant, findings) = (dir.path().join("mutant"), dir.path().join("findings"));
     fs::copy(workspace.join("logs/latest/mutant"), &mutant).unwrap();
-    let symbols = workspace.join(".cache/debian-bookworm-xen-hypervisor-4.17-amd64-dbg/xen");
+    let symbols = ended_xen::symbols();
     let (mutant, symbols) = (mutant.to_str().unwrap(), symbols.to_str().unwrap());
     // The function that was changed is not what the symbols say, and so can't guide.
     let output = runner(&[

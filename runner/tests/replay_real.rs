@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 #[path = "fixtures/each.rs"]
 mod each;
+#[path = "fixtures/ended_xen.rs"]
+mod ended_xen;
 
 use each::each;
 
@@ -44,9 +46,22 @@ fn says(output: &Output, code: i32, words: &[&str]) {
 const GOOD: &str = "# every kind of step\nupload \"p\" id=0 func=extra\naction apply \"p\"\nlook\n\
     list nr=5 name=tight:1\nget raw\"p\"\nop 99\naction revert \"p\" at=read-only\n";
 
-/// The last step is one of which Xen dies; a few others around it that do not matter.
-const LETHAL: &str = "get \"a\"\nupload \"b\" id=1 func=own\naction apply \"b\" flags=7 timeout=9\n\
-    upload \"p\" id=0 func=extra meta=\"m\" data=4 set=.modinfo.size:0\nlook\n";
+/// Reverting a payload ends the Xen that [`ended_xen`] makes; a few steps around it do not matter.
+const REVERTS: &str = "get \"a\"
+upload \"b\" id=1 func=own
+upload \"p\" id=0 func=extra data=4
+\
+    action apply \"p\" flags=7 timeout=9
+action revert \"p\"
+look
+";
+
+/// A Xen that ends when it reverts.
+fn broken(place: &Place) -> PathBuf {
+    let path = place.0.path().join("xen");
+    ended_xen::write(&path, "revert_payload");
+    path
+}
 
 #[test]
 #[ignore = "boots Xen"]
@@ -64,21 +79,74 @@ fn a_good_program_agrees_wherever_it_runs() {
 #[ignore = "boots Xen"]
 fn a_crash_is_located() {
     let place = Place::new();
-    let file = place.file(LETHAL);
-    let output = runner(&["replay", "--xen", "4.17"], &file);
-    says(&output, 6, &["crash: FATAL PAGE FAULT in", "prepare_payload", "at step 4 of 5"]);
+    let (file, xen) = (place.file(REVERTS), broken(&place));
+    let output = runner(&["replay", "--xen", xen.to_str().unwrap()], &file);
+    says(&output, 6, &["crash: FATAL TRAP", "in revert_payload", "at step 5 of 6"]);
+}
+
+#[test]
+#[ignore = "boots Xen"]
+fn a_folder_of_findings_is_a_table_of_xens() {
+    let place = Place::new();
+    let xen = broken(&place);
+    let folder = place.0.path().join("findings/00ff");
+    fs::create_dir_all(&folder).unwrap();
+    let finding = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    finding(
+        "here.txt",
+        &format!(
+            "# place: revert_payload
+{REVERTS}"
+        ),
+    );
+    finding(
+        "there.txt",
+        &format!(
+            "# place: apply_payload
+{REVERTS}"
+        ),
+    );
+    finding(
+        "good.xtf", "look
+",
+    );
+    finding("other.sh", "not a program");
+    let folder = folder.parent().unwrap();
+    let xens = ["replay", "--xen", "4.17", "--xen", xen.to_str().unwrap()];
+    let output = runner(&xens, folder);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{text}");
+    let rows: Vec<Vec<&str>> =
+        text.lines().skip(1).map(|line| line.split("  ").map(str::trim).collect()).collect();
+    let cells = |row: usize| rows[row].iter().copied().filter(|cell| !cell.is_empty()).collect();
+    let cells: [Vec<&str>; 3] = [cells(0), cells(1), cells(2)];
+    assert_eq!(cells[0], ["00ff/good.xtf", "agrees", "agrees"], "{text}");
+    assert_eq!(cells[1], ["00ff/here.txt", "agrees", "still dies"], "{text}");
+    assert_eq!(cells[2], ["00ff/there.txt", "agrees", "dies elsewhere"], "{text}");
+    let output = runner(&["replay", "--xen", "4.17", "--json"], folder);
+    says(&output, 0, &["\"schema\": \"xtf-rs/replay/1\"", "\"outcome\": \"agrees\""]);
 }
 
 #[test]
 #[ignore = "boots Xen"]
 fn a_crash_is_made_small() {
     let place = Place::new();
-    let file = place.file(LETHAL);
-    let output = runner(&["minimize", "--xen", "4.17", "--as-case"], &file);
-    says(&output, 6, &["1 step of 5", "fn found(context: &Context) -> Outcome {"]);
+    let (file, xen) = (place.file(REVERTS), broken(&place));
+    let output = runner(&["minimize", "--xen", xen.to_str().unwrap(), "--as-case"], &file);
+    says(&output, 6, &["3 steps of 6", "fn found(context: &Context) -> Outcome {"]);
     let smallest = fs::read_to_string(place.0.path().join("program.xtf.min")).unwrap();
-    let step = smallest.lines().last().unwrap();
-    assert_eq!(step, "upload \"p\" id=0 func=extra meta=\"\" set=.modinfo.size:0", "{smallest}");
+    let steps = "upload \"p\" id=0 func=extra
+action apply \"p\"
+action revert \"p\"
+";
+    assert!(smallest.ends_with(steps), "{smallest}");
+    assert!(
+        smallest.contains(
+            "# place: revert_payload
+"
+        ),
+        "{smallest}"
+    );
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::abi::{
     ActionCmd, LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, OP_FLAG_FORCE, PAYLOAD_SIZE_MAX, Revision,
     State,
 };
-use crate::program::{GetArg, ListArg, ListArray, Op, Outer, Place, Sink, Source, Step, UploadArg};
+use crate::program::{
+    GetArg, ListArg, ListArray, Op, Outer, Placement, Sink, Source, Step, UploadArg,
+};
 
 impl Model {
     /// Performs a step; `file` is the payload's file if it is an UPLOAD.
@@ -44,9 +46,9 @@ impl Model {
         }
         let Outer { version, flags, at } = step.outer;
         let place = match at {
-            Place::Ample | Place::Tight => Place::Ample,
-            Place::ReadOnly => Place::ReadOnly,
-            _ => return Ok(Prediction { kind: refused(Errno::EFAULT), place: Place::Ample }),
+            Placement::Ample | Placement::Tight => Placement::Ample,
+            Placement::ReadOnly => Placement::ReadOnly,
+            _ => return Ok(Prediction { kind: refused(Errno::EFAULT), place: Placement::Ample }),
         };
         if version.is_some_and(|version| version != self.facts.version.0) {
             return Ok(Prediction { kind: refused(Errno::EACCES), place });

@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::loaded::Loaded;
 use crate::Errno;
 use crate::abi::{NAME_SIZE_MAX, Revision, SYSCTL_SIZE, Status};
-use crate::program::{ListArray, Place};
+use crate::program::{ListArray, Placement};
 
 /// Where in the call's structure GET's status is.
 const STATUS: usize = 32;
@@ -113,7 +113,7 @@ pub(super) enum Fields {
 pub struct Prediction<'m> {
     pub(super) kind: Kind<'m>,
     /// Where the structure lies: writing it back may fail.
-    pub(super) place: Place,
+    pub(super) place: Placement,
 }
 
 #[derive(Clone, Debug)]
@@ -161,7 +161,7 @@ pub(super) const WRITE_ORDER: [ListArray; 5] = [
 impl Prediction<'_> {
     /// Of which nothing is known.
     pub(super) const fn anything() -> Self {
-        Self { kind: Kind::Anything, place: Place::Ample }
+        Self { kind: Kind::Anything, place: Placement::Ample }
     }
 
     /// The answer, if there is only one.
@@ -183,7 +183,7 @@ impl Prediction<'_> {
     pub fn allows(&self, answer: i64) -> bool {
         match &self.kind {
             Kind::Anything => true,
-            _ if answer == efault() && self.place == Place::ReadOnly => true,
+            _ if answer == efault() && self.place == Placement::ReadOnly => true,
             Kind::Call { answer: predicted, .. } => self.written_back(*predicted) == answer,
             Kind::List(listing) => listing.allows(answer) && self.written_back(answer) == answer,
         }
@@ -207,7 +207,7 @@ impl Prediction<'_> {
             Errno(u16::try_from(-answer).unwrap_or(0)),
             Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EACCES | Errno::EPERM
         );
-        if self.place == Place::ReadOnly && is_written { efault() } else { answer }
+        if self.place == Placement::ReadOnly && is_written { efault() } else { answer }
     }
 
     /// Compares with what came.
@@ -220,7 +220,7 @@ impl Prediction<'_> {
             Kind::Call { answer, fields } => (*answer, *fields),
             Kind::List(listing) => {
                 // With a structure that can't be written back, the entries tell how far it came.
-                let masked = self.place == Place::ReadOnly && observed.answer == efault();
+                let masked = self.place == Placement::ReadOnly && observed.answer == efault();
                 let real = if masked { listing.found(observed) } else { observed.answer };
                 if !listing.allows(real) {
                     let expected = listing.describe();
@@ -239,7 +239,7 @@ impl Prediction<'_> {
         }
         let Some(after) = observed.after else { return Ok(()) };
         let mut image = *observed.before;
-        if self.place != Place::ReadOnly {
+        if self.place != Placement::ReadOnly {
             fields.apply(&mut image);
         }
         if image == *after {

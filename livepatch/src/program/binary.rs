@@ -8,10 +8,10 @@
 use alloc::vec::Vec;
 
 use super::op::{
-    ActionArg, GetArg, ListArg, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
+    ActionArg, GetArg, ListArg, NameArg, Op, Outer, Placement, Sink, Source, Step, UploadArg,
 };
 use super::spec::{
-    EhdrField, ExpectSpec, Fault, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
+    Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
     IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec,
 };
 use super::words::Word;
@@ -147,7 +147,7 @@ macro_rules! coded_words {
     )+ };
 }
 
-coded_words!(Source, Place, FunctionTarget, ExpectSpec, Hook, SymbolSpec, SectionName);
+coded_words!(Source, Placement, FunctionTarget, ExpectSpec, Hook, SymbolSpec, SectionName);
 coded_words!(EhdrField, ShdrField, FuncField, SymField, RelaField, NoteField);
 
 /// Implements [`Coded`] for integers: what does not fit is cut.
@@ -267,7 +267,7 @@ impl Coded for Step {
 
 impl Coded for Outer {
     fn read(input: &mut Input<'_>) -> Self {
-        Self { version: Option::read(input), flags: u32::read(input), at: Place::read(input) }
+        Self { version: Option::read(input), flags: u32::read(input), at: Placement::read(input) }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -577,7 +577,7 @@ impl Coded for PayloadSpec {
             spec.xen_depends = IdSpec::read(input);
         }
         if has(Part::Faults) {
-            spec.faults = input.list(Self::FAULTS_MAX);
+            spec.defects = input.list(Self::DEFECTS_MAX);
         }
         spec
     }
@@ -591,7 +591,7 @@ impl Coded for PayloadSpec {
             (Part::Symbols, self.export.is_some() || self.import.is_some()),
             (Part::Depends, self.depends != IdSpec::Xen),
             (Part::XenDepends, self.xen_depends != IdSpec::Xen),
-            (Part::Faults, !self.faults.is_empty()),
+            (Part::Faults, !self.defects.is_empty()),
         ];
         let present = parts.iter().filter(|(_, there)| *there);
         let parts = present.fold(0, |bits, (part, _)| bits | *part as u8);
@@ -620,12 +620,12 @@ impl Coded for PayloadSpec {
             self.xen_depends.put(out);
         }
         if has(Part::Faults) {
-            put_list(out, &self.faults);
+            put_list(out, &self.defects);
         }
     }
 }
 
-impl Coded for Fault {
+impl Coded for Defect {
     fn read(input: &mut Input<'_>) -> Self {
         match input.byte() % 10 {
             0 => Self::Shdr(input.word(), input.word(), u64::read(input)),

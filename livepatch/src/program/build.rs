@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::spec::{
-    EhdrField, ExpectSpec, Fault, FuncField, FunctionSpec, FunctionTarget, HookDoes, IdSpec,
+    Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, IdSpec,
     NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField,
 };
 use super::words::Word;
@@ -52,24 +52,24 @@ impl PayloadSpec {
     /// The file, for a Xen with the target's build-id.
     pub fn to_bytes(&self, target: &Target) -> Vec<u8> {
         let mut elf = self.correct(target).elf();
-        for fault in &self.faults {
-            if let Fault::Remove(section) = *fault
+        for defect in &self.defects {
+            if let Defect::Remove(section) = *defect
                 && elf.section_index(section.word()).is_some()
                 && !matches!(section, SectionName::Symtab | SectionName::Shstrtab)
             {
                 elf.remove(section.word());
             }
         }
-        self.faults.iter().for_each(|fault| fault.break_field(&mut elf));
+        self.defects.iter().for_each(|defect| defect.break_field(&mut elf));
         let mut file = elf.to_bytes();
-        for fault in &self.faults {
-            match *fault {
-                Fault::Byte(offset, value) => {
+        for defect in &self.defects {
+            match *defect {
+                Defect::Byte(offset, value) => {
                     if let Some(byte) = file.get_mut(offset as usize) {
                         *byte = value;
                     }
                 }
-                Fault::Content(section, offset, value) => {
+                Defect::Content(section, offset, value) => {
                     let place = elf.section_index(section.word());
                     let place = place.and_then(|index| elf.sections[index].place());
                     let byte = place.and_then(|p| file.get_mut(p)?.get_mut(usize::from(offset)));
@@ -77,7 +77,7 @@ impl PayloadSpec {
                         *byte = value;
                     }
                 }
-                Fault::Truncate(size) => file.truncate(size as usize),
+                Defect::Truncate(size) => file.truncate(size as usize),
                 _ => {}
             }
         }
@@ -187,7 +187,7 @@ fn id_bytes(id: IdSpec, target: &Target) -> Vec<u8> {
     }
 }
 
-impl Fault {
+impl Defect {
     /// Breaks a field, if that is what it does and the field is there.
     fn break_field(&self, elf: &mut Elf) {
         match *self {

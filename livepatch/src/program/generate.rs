@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::op::{
-    ActionArg, GetArg, ListArg, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
+    ActionArg, GetArg, ListArg, NameArg, Op, Outer, Placement, Sink, Source, Step, UploadArg,
 };
 use super::rng::Rng;
 use super::spec::{
-    ExpectSpec, Fault, FunctionSpec, FunctionTarget, HookDoes, HookSpec, IdSpec, PayloadSpec,
+    Defect, ExpectSpec, FunctionSpec, FunctionTarget, HookDoes, HookSpec, IdSpec, PayloadSpec,
     SymbolSpec,
 };
 use super::words::Word;
@@ -36,7 +36,7 @@ pub struct Mix {
     pub bare: u32,
     /// Calls of 256 in which an argument is wrong.
     pub wrong: u32,
-    /// Payloads of 256 that have a fault.
+    /// Payloads of 256 that have a defect.
     pub faulty: u32,
     /// Whether payloads may be such that nobody can predict what they do.
     pub wild: bool,
@@ -277,7 +277,7 @@ impl Generator {
             let again = self.rng.below(self.known.len() as u32) as usize;
             self.known[again].clone()
         };
-        if payload.faults.is_empty() && !self.loaded.iter().any(|(name, _)| *name == number) {
+        if payload.defects.is_empty() && !self.loaded.iter().any(|(name, _)| *name == number) {
             self.loaded.push((number, payload.id));
         }
         let name = Self::standard(number);
@@ -394,7 +394,7 @@ impl Generator {
         SymbolSpec::WORDS[self.rng.below(SymbolSpec::WORDS.len() as u32) as usize].1
     }
 
-    /// Puts faults into a payload.
+    /// Puts defects into a payload.
     fn break_payload(&mut self, payload: &mut PayloadSpec) {
         match self.rng.below(12) {
             0 => payload.xen_depends = IdSpec::Nobody,
@@ -417,11 +417,11 @@ impl Generator {
                 payload.hooks.push(HookSpec { hook, does: HookDoes::Null });
             }
             _ => {
-                let fault = self.fault();
-                payload.faults.push(fault);
-                while self.rng.one_in(8) && payload.faults.len() < PayloadSpec::FAULTS_MAX {
-                    let fault = self.fault();
-                    payload.faults.push(fault);
+                let defect = self.defect();
+                payload.defects.push(defect);
+                while self.rng.one_in(8) && payload.defects.len() < PayloadSpec::DEFECTS_MAX {
+                    let defect = self.defect();
+                    payload.defects.push(defect);
                 }
             }
         }
@@ -433,19 +433,19 @@ impl Generator {
         T::from_number(self.rng.below(T::WORDS.len() as u32) as u8)
     }
 
-    fn fault(&mut self) -> Fault {
+    fn defect(&mut self) -> Defect {
         match self.rng.below(16) {
-            0..=2 => Fault::Ehdr(self.word(), self.notable_64()),
-            3..=6 => Fault::Shdr(self.word(), self.word(), self.notable_64()),
-            7..=8 => Fault::Func(self.rng.below(3) as u8, self.word(), self.notable_64()),
-            9 => Fault::Sym(self.rng.below(8) as u8, self.word(), self.notable_64()),
+            0..=2 => Defect::Ehdr(self.word(), self.notable_64()),
+            3..=6 => Defect::Shdr(self.word(), self.word(), self.notable_64()),
+            7..=8 => Defect::Func(self.rng.below(3) as u8, self.word(), self.notable_64()),
+            9 => Defect::Sym(self.rng.below(8) as u8, self.word(), self.notable_64()),
             10..=11 => {
                 let rela = self.rng.pick(&[
                     super::SectionName::RelaFuncs,
                     super::SectionName::RelaText,
                     super::SectionName::RelaRodata,
                 ]);
-                Fault::Rela(rela, self.rng.below(6) as u8, self.word(), self.notable_64())
+                Defect::Rela(rela, self.rng.below(6) as u8, self.word(), self.notable_64())
             }
             12 => {
                 let note = self.rng.pick(&[
@@ -453,13 +453,13 @@ impl Generator {
                     super::SectionName::Depends,
                     super::SectionName::XenDepends,
                 ]);
-                Fault::Note(note, self.word(), self.notable_64())
+                Defect::Note(note, self.word(), self.notable_64())
             }
-            13 => Fault::Remove(self.word()),
-            14 => Fault::Truncate(self.rng.below(2048)),
+            13 => Defect::Remove(self.word()),
+            14 => Defect::Truncate(self.rng.below(2048)),
             _ => match self.rng.below(2) {
-                0 => Fault::Byte(self.rng.below(2048), self.rng.next_u32() as u8),
-                _ => Fault::Content(
+                0 => Defect::Byte(self.rng.below(2048), self.rng.next_u32() as u8),
+                _ => Defect::Content(
                     self.word(),
                     self.rng.below(128) as u16,
                     self.rng.next_u32() as u8,
@@ -490,7 +490,7 @@ impl Generator {
                     _ => self.notable(),
                 }
             }
-            2 => outer.at = self.word::<Place>(),
+            2 => outer.at = self.word::<Placement>(),
             3..=6 if op.name().is_some() => {
                 if let Some(name) = op.name_mut() {
                     self.spoil_name(name);

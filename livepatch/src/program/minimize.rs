@@ -164,16 +164,16 @@ fn simpler_uploads(upload: &UploadArg, offer: &mut dyn FnMut(UploadArg)) {
     payload(&|spec| {
         *spec = PayloadSpec {
             functions: spec.functions.clone(),
-            faults: spec.faults.clone(),
+            defects: spec.defects.clone(),
             ..PayloadSpec::new(spec.id)
         };
     });
-    payload(&|spec| spec.faults.clear());
+    payload(&|spec| spec.defects.clear());
     payload(&|spec| spec.functions.clear());
     payload(&|spec| spec.hooks.clear());
-    for index in (0..spec.faults.len()).rev() {
+    for index in (0..spec.defects.len()).rev() {
         payload(&|spec| {
-            spec.faults.remove(index);
+            spec.defects.remove(index);
         });
     }
     for index in (0..spec.functions.len()).rev() {

@@ -44,7 +44,7 @@
 //! `op-flags=N` and `at=PLACE` (where the structure lies).
 //!
 //! The addresses have words of [`Source`] (Xen reads), [`Sink`] (Xen writes; also `tight:N`) and
-//! [`Place`] (the structure): `ample`, `tight`, `read-only`, `unmapped`, `null`, `non-canonical`,
+//! [`Placement`] (the structure): `ample`, `tight`, `read-only`, `unmapped`, `null`, `non-canonical`,
 //! `xen-range`.
 //!
 //! A payload is made of:
@@ -79,11 +79,12 @@ pub use binary::{decode, encode};
 pub use generate::{Generator, Mix};
 pub use minimize::minimize;
 pub use op::{
-    ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
+    ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Placement, Sink, Source, Step,
+    UploadArg,
 };
 pub use rng::Rng;
 pub use spec::{
-    EhdrField, ExpectSpec, Fault, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
+    Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
     IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec,
 };
 pub use text::{ParseError, parse};

@@ -28,7 +28,7 @@ words! {
 
 words! {
     /// Where the structure of the call lies, which Xen reads and writes back.
-    Place {
+    Placement {
         /// In memory.
         Ample = "ample",
         /// In memory, up to the last mapped byte.
@@ -269,12 +269,12 @@ pub struct Outer {
     /// Flags (4.19+), padding before.
     pub flags: u32,
     /// Where the structure lies.
-    pub at: Place,
+    pub at: Placement,
 }
 
 impl Outer {
     /// What a correct call has.
-    pub const PLAIN: Self = Self { version: None, flags: 0, at: Place::Ample };
+    pub const PLAIN: Self = Self { version: None, flags: 0, at: Placement::Ample };
 }
 
 /// One operation of a program.

@@ -28,9 +28,9 @@ pub struct PayloadSpec {
     pub depends: IdSpec,
     /// Whose build-id is in `.livepatch.xen_depends`.
     pub xen_depends: IdSpec,
-    /// What is broken, at most [`PayloadSpec::FAULTS_MAX`]. Sections are removed first; the
-    /// others come about in their order. A fault in what the payload lacks changes nothing.
-    pub faults: Vec<Fault>,
+    /// What is broken, at most [`PayloadSpec::DEFECTS_MAX`]. Sections are removed first; the
+    /// others come about in their order. A defect in what the payload lacks changes nothing.
+    pub defects: Vec<Defect>,
 }
 
 impl PayloadSpec {
@@ -40,8 +40,8 @@ impl PayloadSpec {
     pub const FUNCTIONS_MAX: usize = 3;
     /// The most hooks.
     pub const HOOKS_MAX: usize = 4;
-    /// The most faults.
-    pub const FAULTS_MAX: usize = 7;
+    /// The most defects.
+    pub const DEFECTS_MAX: usize = 7;
     /// The most bytes of variables that begin as zero.
     pub const BSS_MAX: u32 = 2 << 20;
 
@@ -58,7 +58,7 @@ impl PayloadSpec {
             import: None,
             depends: IdSpec::Xen,
             xen_depends: IdSpec::Xen,
-            faults: Vec::new(),
+            defects: Vec::new(),
         }
     }
 }
@@ -388,7 +388,7 @@ words! {
 /// Something broken in a payload. Values too large for their field lose their upper bits; an
 /// element's index wraps around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum Defect {
     /// A field of the ELF header.
     Ehdr(EhdrField, u64),
     /// A field of a section's header.

@@ -10,22 +10,20 @@ use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.
 const REPLAY_EXIT_CODES: &str = "\
-Exit codes: 0 agreement, 4 not replayed, 5 divergence, 6 crash, 7 hang; the others as for `run`.";
+Exit codes: 0 agreement, 4 not replayed, 5 divergence, 6 crash, 7 hang (of several programs or Xens \
+the highest); the others as for `run`.";
 
 /// On what to replay.
 #[derive(Debug, Args)]
 pub struct ReplayOn {
-    /// The program: one livepatch call per line; see docs/fuzzing.md
+    /// The program: one livepatch call per line; see docs/fuzzing.md. `replay` also takes a folder
+    /// of programs, such as the findings of `fuzz`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
     /// Where things are.
     #[command(flatten)]
     pub places: InputPaths,
-
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
 
     /// Whether to use the network.
     #[command(flatten)]
@@ -56,6 +54,15 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub on: ReplayOn,
 
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
+    /// it for several
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Vec<String>,
+
+    /// Print a document instead of a table; see docs/fuzzing.md
+    #[arg(long, conflicts_with = "times")]
+    pub json: bool,
+
     /// Replay N times, each on a fresh boot; stop at the first that ends in another way than the
     /// first one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -69,6 +76,10 @@ pub struct MinimizeArgs {
     /// What and on what.
     #[command(flatten)]
     pub on: ReplayOn,
+
+    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Option<String>,
 
     /// Where to write the result [default: FILE.min]
     #[arg(long, short, value_name = "FILE")]

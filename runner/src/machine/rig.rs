@@ -44,6 +44,17 @@ impl ChosenXen {
         Ok(ChosenXen { config, xen, cache })
     }
 
+    /// Each of the Xens that are `wanted`, or the defaults.
+    pub fn each(path: Option<&Path>, wanted: &[String], look: Look) -> Result<Vec<ChosenXen>> {
+        let xens = Config::load(path)?.select(wanted)?;
+        let chosen = |xen: Hypervisor| {
+            let config = Config::load(path)?;
+            let cache = Cache::of_workspace(&config.workspace)?.looking(look);
+            Ok(ChosenXen { config, xen, cache })
+        };
+        xens.into_iter().map(chosen).collect()
+    }
+
     /// The first of the default Xens that can be booted without the network.
     pub fn at_hand(config: Config) -> Result<ChosenXen> {
         let cache = Cache::of_workspace(&config.workspace)?;

@@ -21,7 +21,7 @@ use crate::plan::spec::{MachineSpec, Settings, TestSettings};
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
 /// Instead of a name: every configured Xen.
-const EVERY: &str = "all";
+pub const EVERY: &str = "all";
 /// The project's own file is also the default where there is none.
 pub const BUILT_IN: &str = include_str!("../../../xtf-runner.toml");
 

@@ -118,16 +118,16 @@ mod tests {
     fn cells_stand_in_their_columns() {
         let text = anstream::adapter::strip_str(&table(&sample::whole())).to_string();
         expect![[r#"
-                       4.17          4.20
-                       pv64  pvh64   pv64
-            list        1~1    1~1    1~1
-            elf           3      3  ERROR
-            stack     KNOWN  FLAKY   FAIL
-            crash     KNOWN   NEWS  KNOWN
-            trap      CRASH      1      1
-            priv          -      -      -
-            soak    TIMEOUT      2      2
-            tool      ERROR      1      1
+                      4.17          4.20
+                      pv64  pvh64   pv64
+            list       1~1    1~1    1~1
+            elf          3      3  ERROR
+            stack    KNOWN  FLAKY   FAIL
+            crash    KNOWN   NEWS  KNOWN
+            trap     CRASH      1      1
+            priv         -      -      -
+            soak   TIMEOUT      2      2
+            tool     ERROR      1      1
             (passed cases; ~ tolerated; - skipped)
             (KNOWN: failed as expected)
             (NEWS: passed where a failure was expected)

@@ -127,8 +127,7 @@ pub fn action_is_over(context: &Context) -> Outcome {
     deviation.judge(context, first, Answer::SUCCESS, Errno::EAGAIN.into())
 }
 
-/// 0dd9268808: REPLACE that cannot revert one is an error, not a reason to stop the host. The
-/// function of the one that would not go must still be patched for that.
+/// 0dd9268808: REPLACE that cannot revert one is an error. The function of the one that would not go must still be patched for that.
 pub fn replace_rc(context: &Context) -> Outcome {
     needs_4_14(context)?;
     // xor eax, eax; xchg eax, [rip+veto]; test eax, eax; jnz 1f; jmp revert_payload; 1: ret
@@ -239,7 +238,7 @@ pub fn bug_frames(context: &Context) -> Outcome {
     const RUN_FUNCTION: &str = ".bug_frames.0";
     needs_4_14(context)?;
     if !consults_tables_when_loaded(context.xen.release) {
-        return Err(Stop::skip("without the change this Xen would crash"));
+        return Err(Stop::skip("this release lacks a57b4074ab or d2daa40fb3"));
     }
     let mark = |digit| code::append_digit(LOG, digit);
     let log = Log::open(context)?;
@@ -272,13 +271,12 @@ pub fn bug_frames(context: &Context) -> Outcome {
     log.holds("log after REVERT", 0x12_3425)
 }
 
-/// 7c81558208: Xen lost its way at the end of a page table of code, of which there is one in any
-/// 2 MiB. Introduced by 8676092a0f.
+/// 7c81558208: code of any size. Introduced by 8676092a0f.
 pub fn large_text(context: &Context) -> Outcome {
     let xen = context.xen.release;
-    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
+    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
     if protects_while_patching(xen) && !has {
-        return Err(Stop::skip("without the change this Xen would crash"));
+        return Err(Stop::skip("this release lacks 7c81558208"));
     }
     let original = extra_version()?;
     let area = |name| Area { sh_type: SHT_NOBITS, ..Area::loaded(name, SHF_EXECINSTR, 16) };
@@ -297,7 +295,7 @@ fn patches_constants(context: &Context) -> Outcome {
     let xen = context.xen.release;
     let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
     if protects_while_patching(xen) && !has {
-        return Err(Stop::skip("without the change this Xen would crash"));
+        return Err(Stop::skip("this release lacks ef969144a4 or b083b1c393"));
     }
     Ok(())
 }

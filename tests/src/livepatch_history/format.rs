@@ -24,10 +24,10 @@ pub fn upload(
     deviation.judge(context, try_upload(context, "history", file), claimed.into(), known.into())
 }
 
-/// UPLOAD answers `errno`; a Xen without the change does not survive being asked.
+/// UPLOAD answers `errno`, on a Xen with the change; no other is asked.
 fn upload_if(context: &Context, has: bool, file: &[u8], errno: Errno) -> Outcome {
     if !has {
-        return Err(Stop::skip("without the change this Xen would crash"));
+        return Err(Stop::skip("this release lacks the change"));
     }
     try_upload(context, "history", file).must_be(errno)
 }
@@ -48,14 +48,14 @@ fn relocated(context: &Context, symbol: impl Fn(&Elf) -> u32) -> Result<Vec<u8>,
     Ok(elf.to_bytes())
 }
 
-/// 2ff229643b: Xen read a symbol that it had not set up.
+/// 2ff229643b: relocations against symbol 0.
 pub fn symbol_0(context: &Context) -> Outcome {
     let has =
         context.xen.release.has(release(4, 10), &[point_release(4, 8, 2), point_release(4, 9, 1)]);
     upload_if(context, has, &relocated(context, |_| 0)?, Errno::EOPNOTSUPP)
 }
 
-/// bf570f5935: the comparison let one symbol too many through.
+/// bf570f5935: relocations against what is no symbol.
 pub fn symbol_nsym(context: &Context) -> Outcome {
     let has =
         context.xen.release.has(release(4, 10), &[point_release(4, 8, 2), point_release(4, 9, 1)]);
@@ -215,7 +215,7 @@ fn has_alternative_checks(xen: Release) -> bool {
     xen.has(release(4, 18), &[point_release(4, 17, 4)])
 }
 
-/// e74360e4ba: Xen changed whatever was there.
+/// e74360e4ba: alternatives have to be for the payload's code.
 pub fn alternative_outside(context: &Context) -> Outcome {
     let has = has_alternative_checks(context.xen.release);
     let outside = Alternative { original: "constant", ..Alternative::GOOD };
@@ -225,14 +225,14 @@ pub fn alternative_outside(context: &Context) -> Outcome {
     try_upload(context, "history", &good).must_be(OK)
 }
 
-/// e74360e4ba: nor was there a look at what it was changed to.
+/// e74360e4ba: and to be there.
 pub fn alternative_without(context: &Context) -> Outcome {
     let has = has_alternative_checks(context.xen.release);
     let patch = Alternative::GOOD.payload(context)?.rodata("replacement", [0x90; 4]);
     upload_if(context, has, &patch.to_bytes(), Errno::EINVAL)
 }
 
-/// aa5a06d5d6: these are no reasons to stop the host.
+/// aa5a06d5d6: has an errno.
 pub fn alternative_too_long(context: &Context) -> Outcome {
     let has = has_early_checks(context.xen.release);
     let long = Alternative { replacement_len: 5, ..Alternative::GOOD };

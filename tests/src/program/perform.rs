@@ -6,14 +6,14 @@ use kernel::buffer::{
     FILL, Guarded, ReadOnly, Unmapped, non_canonical_input, non_canonical_output, xen_range_input,
     xen_range_output,
 };
-use kernel::livepatch::Place as MemoryPlace;
+use kernel::livepatch::Place;
 use kernel::{Context, Stop};
 use livepatch::abi::{
     Action, Call, Get, In, List, NAME_SIZE_MAX, Name, Op as CallOp, Out, PAYLOAD_SIZE_MAX, Status,
     Upload,
 };
 use livepatch::model::{Divergence, Observed, Prediction};
-use livepatch::program::{ListArg, NameArg, Op, Place, Sink, Source, Step};
+use livepatch::program::{ListArg, NameArg, Op, Placement, Sink, Source, Step};
 
 /// Bytes behind a name, more than Xen ever reads of one.
 const BEHIND_A_NAME: usize = NAME_SIZE_MAX + 1;
@@ -209,7 +209,7 @@ impl<'c> Performer<'c> {
             op,
         };
         let place = match step.outer.at {
-            Place::Ample => {
+            Placement::Ample => {
                 let reply = livepatch.perform(&call);
                 return Ok(Done {
                     answer: reply.answer.0,
@@ -217,13 +217,13 @@ impl<'c> Performer<'c> {
                     after: Some(*reply.after.bytes()),
                 });
             }
-            Place::Tight => MemoryPlace::UpToTheEnd,
-            Place::Short => MemoryPlace::OneByteShort,
-            Place::ReadOnly => MemoryPlace::ReadOnly,
-            Place::Unmapped => MemoryPlace::Unmapped,
-            Place::Null => MemoryPlace::Null,
-            Place::NonCanonical => MemoryPlace::NonCanonical,
-            Place::XenRange => MemoryPlace::XenRange,
+            Placement::Tight => Place::UpToTheEnd,
+            Placement::Short => Place::OneByteShort,
+            Placement::ReadOnly => Place::ReadOnly,
+            Placement::Unmapped => Place::Unmapped,
+            Placement::Null => Place::Null,
+            Placement::NonCanonical => Place::NonCanonical,
+            Placement::XenRange => Place::XenRange,
         };
         let placed = livepatch.perform_placed(place, &call)?;
         let before = *placed.before.bytes();

@@ -7,7 +7,7 @@ use super::super::op::{
     ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Sink, Source, Step, UploadArg,
 };
 use super::super::spec::{
-    EhdrField, Fault, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec, SectionName,
+    Defect, EhdrField, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec, SectionName,
 };
 use super::super::{Program, Word};
 use super::ACTIONS;
@@ -186,12 +186,12 @@ fn payload_option(spec: &mut PayloadSpec, key: &str, value: Piece<'_>) -> Result
         "depends" => spec.depends = id_spec(value)?,
         "xen-depends" => spec.xen_depends = id_spec(value)?,
         "set" | "byte" | "remove" | "truncate" => {
-            limited(spec.faults.len(), PayloadSpec::FAULTS_MAX)?;
-            spec.faults.push(match key {
+            limited(spec.defects.len(), PayloadSpec::DEFECTS_MAX)?;
+            spec.defects.push(match key {
                 "set" => set(value)?,
                 "byte" => byte(value)?,
-                "remove" => Fault::Remove(value.word()?),
-                _ => Fault::Truncate(value.integer()?),
+                "remove" => Defect::Remove(value.word()?),
+                _ => Defect::Truncate(value.integer()?),
             });
         }
         _ => return Ok(false),
@@ -256,7 +256,7 @@ fn hook(value: Piece<'_>) -> Result<HookSpec> {
 }
 
 /// `WHERE.FIELD:VALUE`
-fn set(value: Piece<'_>) -> Result<Fault> {
+fn set(value: Piece<'_>) -> Result<Defect> {
     let form = "this is set=WHERE.FIELD:N";
     let (path, number) = value.split_last(':').ok_or_else(|| value.error(form))?;
     let (place, field) = path.split_last('.').ok_or_else(|| path.error(form))?;
@@ -266,28 +266,28 @@ fn set(value: Piece<'_>) -> Result<Fault> {
         let index = index.ok_or_else(|| place.error("the index is not closed by `]`"))?;
         let index = index.integer()?;
         return Ok(match table.text {
-            "funcs" => Fault::Func(index, field.word()?, number),
-            "symbols" => Fault::Sym(index, field.word()?, number),
-            _ => Fault::Rela(table.word()?, index, field.word()?, number),
+            "funcs" => Defect::Func(index, field.word()?, number),
+            "symbols" => Defect::Sym(index, field.word()?, number),
+            _ => Defect::Rela(table.word()?, index, field.word()?, number),
         });
     }
     Ok(match (place.text, field.strip("note-")) {
-        ("ehdr", _) => Fault::Ehdr(field.word::<EhdrField>()?, number),
-        (_, Some(field)) => Fault::Note(place.word()?, field.word()?, number),
-        (_, None) => Fault::Shdr(place.word()?, field.word()?, number),
+        ("ehdr", _) => Defect::Ehdr(field.word::<EhdrField>()?, number),
+        (_, Some(field)) => Defect::Note(place.word()?, field.word()?, number),
+        (_, None) => Defect::Shdr(place.word()?, field.word()?, number),
     })
 }
 
 /// `OFFSET:VALUE` or `SECTION+OFFSET:VALUE`
-fn byte(value: Piece<'_>) -> Result<Fault> {
+fn byte(value: Piece<'_>) -> Result<Defect> {
     let (place, byte) =
         value.split_last(':').ok_or_else(|| value.error("this is byte=OFFSET:N"))?;
     let byte = byte.integer()?;
     match place.split('+') {
         Some((section, offset)) => {
-            Ok(Fault::Content(section.word::<SectionName>()?, offset.integer()?, byte))
+            Ok(Defect::Content(section.word::<SectionName>()?, offset.integer()?, byte))
         }
-        None => Ok(Fault::Byte(place.integer()?, byte)),
+        None => Ok(Defect::Byte(place.integer()?, byte)),
     }
 }
 

@@ -3,10 +3,11 @@
 use core::fmt::{self, Display, Formatter};
 
 use super::super::op::{
-    ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Place, Sink, Source, Step, UploadArg,
+    ActionArg, GetArg, ListArg, ListArray, NameArg, Op, Outer, Placement, Sink, Source, Step,
+    UploadArg,
 };
 use super::super::spec::{
-    ExpectSpec, Fault, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec,
+    Defect, ExpectSpec, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec,
 };
 use super::super::{Program, Word};
 use super::ACTIONS;
@@ -75,7 +76,7 @@ impl Display for Outer {
             write!(f, " version={version:#x}")?;
         }
         number(f, "op-flags", self.flags, 0)?;
-        word(f, "at", self.at, Place::Ample)
+        word(f, "at", self.at, Placement::Ample)
     }
 }
 
@@ -184,7 +185,7 @@ impl Display for PayloadSpec {
         if self.xen_depends != IdSpec::Xen {
             write!(f, " xen-depends={}", self.xen_depends)?;
         }
-        self.faults.iter().try_for_each(|fault| write!(f, " {fault}"))
+        self.defects.iter().try_for_each(|defect| write!(f, " {defect}"))
     }
 }
 
@@ -218,7 +219,7 @@ impl Display for HookSpec {
     }
 }
 
-impl Display for Fault {
+impl Display for Defect {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Ehdr(field, value) => write!(f, "set=ehdr.{}:{}", field.word(), Number(value)),

@@ -41,8 +41,23 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    pub fn new(on: &ReplayOn) -> Result<Self> {
-        let one = ChosenXen::of(on.places.config.as_deref(), on.xen.as_deref(), on.fetch.look())?;
+    /// On the Xen that is `wanted`, or the default.
+    pub fn new(on: &ReplayOn, wanted: Option<&str>) -> Result<Self> {
+        Self::on(on, ChosenXen::of(on.places.config.as_deref(), wanted, on.fetch.look())?)
+    }
+
+    /// On each of the Xens that are `wanted`, one after the other.
+    pub fn each(on: &ReplayOn, wanted: &[String]) -> Result<impl Iterator<Item = Result<Self>>> {
+        let all = ChosenXen::each(on.places.config.as_deref(), wanted, on.fetch.look())?;
+        Ok(all.into_iter().map(move |one| Self::on(on, one)))
+    }
+
+    /// What the user calls the Xen.
+    pub fn xen(&self) -> &str {
+        &self.rig.on.xen.name
+    }
+
+    fn on(on: &ReplayOn, one: ChosenXen) -> Result<Self> {
         let xen = one.with(one.obtain()?);
         let mut rig = Testbed::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
         rig.qemu.mode = on.boot;

@@ -2,14 +2,16 @@
 //!
 //! A program is a text ([`livepatch::program`]). It is written into a copy of the image, whose test
 //! `livepatch-replay` performs it and compares each step with the model. [`verdict`] holds the
-//! outcome, and [`place`] where a Xen died; [`livepatch::program::minimize`] shrinks a program that
+//! outcome, and [`place`] where a Xen died; [`table`] does so for many programs and Xens; [`livepatch::program::minimize`] shrinks a program that
 //! still fails in the same way; [`case`] writes it as Rust.
 
 mod case;
 mod machine;
 mod place;
+mod table;
 mod verdict;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,7 @@ use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
 use crate::cli::{MinimizeArgs, ReplayArgs};
+use crate::plan::config::EVERY;
 use machine::Replayer;
 use verdict::{Replayed, Verdict};
 
@@ -47,8 +50,14 @@ fn read(path: &Path) -> Result<Program> {
 
 /// Runs `replay`.
 pub fn replay(args: &ReplayArgs) -> Result<Exit> {
+    if args.json || args.xen.len() > 1 || args.on.file.is_dir() {
+        return table::replay(args);
+    }
     let program = read(&args.on.file)?;
-    let machine = Replayer::new(&args.on)?;
+    let machine = match args.xen.as_slice() {
+        [xen] if xen == EVERY => return table::replay(args),
+        xens => Replayer::new(&args.on, xens.first().map(String::as_str))?,
+    };
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     for round in 2..=args.times {
@@ -70,7 +79,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
 /// Runs `minimize`.
 pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let program = read(&args.on.file)?;
-    let machine = Replayer::new(&args.on)?;
+    let machine = Replayer::new(&args.on, args.xen.as_deref())?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     if let Verdict::Agreement | Verdict::Error(_) = first.verdict {
@@ -91,7 +100,11 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
         Ok(same)
     })?;
     let path = args.output.clone().unwrap_or_else(|| with_min(&args.on.file));
-    let text = format!("# {}\n{smallest}", last.verdict.summary());
+    let mut text = format!("# {}\n", last.verdict.summary());
+    if let Verdict::Crash { at, .. } = &last.verdict {
+        let _ = writeln!(text, "# place: {}", at.function());
+    }
+    text += &smallest.to_string();
     fs::write(&path, text).io("write", &path)?;
     write_out(&format!(
         "{}: {} of {}, after {}\n",

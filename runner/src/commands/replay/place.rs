@@ -71,17 +71,20 @@ impl fmt::Display for Place {
 
 /// A symbol and an offset: `common/livepatch.c#prepare_payload+0x5ad/0x8f0`.
 fn symbol(word: &str) -> Option<(String, u64)> {
-    let (name, rest) = word.split_once("+0x")?;
+    let (name, rest) = word.split_once('+')?;
     let name = name.rsplit_once('#').map_or(name, |(_, name)| name);
-    let digits = rest.split('/').next().unwrap_or(rest);
+    let number = rest.split('/').next().unwrap_or(rest);
+    let digits = number.strip_prefix("0x").unwrap_or(number);
     let offset = u64::from_str_radix(digits, 16).ok()?;
     (!name.is_empty()).then(|| (name.to_owned(), offset))
 }
 
-/// What a text says whatever the addresses and the payloads are.
+/// What a text says whatever the addresses and the payloads are: its words without digits.
 fn without_numbers(text: &str) -> String {
-    let words = text.trim_start_matches("Xen panicked: ").split_whitespace();
-    let words = words.filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+    let words = text.trim_start_matches("Xen panicked: ").trim_start_matches("Xen: ");
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric() && !"-_'".contains(c));
+    let words =
+        words.filter(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit()));
     words.collect::<Vec<_>>().join(" ").chars().take(TEXT_MAX).collect()
 }
 
@@ -115,8 +118,8 @@ mod tests {
     #[test]
     fn else_it_is_what_xen_said() {
         let place = of("Panic on CPU 0:\nFATAL TRAP: vector = 6 (invalid opcode)\n");
-        assert_eq!(place.name(), "FATAL-TRAP--vector----invalid-opcode-");
+        assert_eq!(place.name(), "FATAL-TRAP-vector-invalid-opcode");
         let place = of("RIP:    e008:[<0000000000000007>] 0000000000000007\nno trace\n");
-        assert_eq!(place.function(), "FATAL TRAP: vector = (invalid opcode)");
+        assert_eq!(place.function(), "FATAL TRAP vector invalid opcode");
     }
 }

@@ -6,6 +6,7 @@ use livepatch::program::Program;
 use protocol::console::DIAGNOSTIC;
 use protocol::programs::{ANSWERED, DIVERGED_AT, PERFORMED, UNPREDICTED};
 
+use super::place::Place;
 use crate::base::exit::Exit;
 use crate::base::plural::count;
 use crate::base::status::Status;
@@ -30,6 +31,8 @@ pub enum Verdict {
     Crash {
         /// Where, in Xen's own words.
         place: String,
+        /// The same, to be compared.
+        at: Place,
         /// The words.
         words: Vec<String>,
     },
@@ -175,8 +178,9 @@ impl Observer {
                 words.retain(|word| word.contains(char::is_alphanumeric));
                 words.dedup();
                 let place = place(&words);
+                let at = Place::of(&words, &place);
                 let words = words.into_iter().take(QUOTED).collect();
-                Verdict::Crash { place, words }
+                Verdict::Crash { place, at, words }
             }
             (Status::Timeout, _) => Verdict::Hang,
             (Status::Failure, Some((what, how))) => {

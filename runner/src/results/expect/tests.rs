@@ -191,26 +191,53 @@ fn what_is_about_nothing_is_stale() {
 
 #[test]
 fn findings_of_the_fuzzer_are_known_by_name_status_and_words() {
-    let all = entry("test = 'fuzz/align-*'\nstatus = 'CRASH'\nxen = '4.17'\npanic = 'FATAL *'");
+    let all =
+        entry("test = 'fuzz/move_payload+*'\nstatus = 'CRASH'\nxen = '4.17'\npanic = 'FATAL *'");
     let known = |name: &str, status, words: &str, subject| {
         all.of_finding(name, status, &["x".into(), words.into()], subject).is_some()
     };
     let on_4_20 = Subject { version: Some("4.20.1"), ..ON_4_17 };
-    assert!(known("align-0", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
-    assert!(!known("size-wraps", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
-    assert!(!known("align-0", Status::Timeout, "FATAL PAGE FAULT", ON_4_17));
-    assert!(!known("align-0", Status::Crash, "Assertion failed", ON_4_17));
-    assert!(!known("align-0", Status::Crash, "FATAL PAGE FAULT", on_4_20));
+    assert!(known("move_payload+0x17", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("move_payload_too+0x17", Status::Crash, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("move_payload+0x17", Status::Timeout, "FATAL PAGE FAULT", ON_4_17));
+    assert!(!known("move_payload+0x17", Status::Crash, "Assertion failed", ON_4_17));
+    assert!(!known("move_payload+0x17", Status::Crash, "FATAL PAGE FAULT", on_4_20));
     // What is said of every test is not said of them.
     let every = entry("test = '*'\nstatus = 'CRASH'");
-    assert!(every.of_finding("align-0", Status::Crash, &[], ON_4_17).is_none());
+    assert!(every.of_finding("move_payload+0x17", Status::Crash, &[], ON_4_17).is_none());
     // A run does not look for them, so that it can't miss them either.
     assert!(all.applied(&sample::whole(), &sample::tests(), true).is_empty());
 }
 
 #[test]
+fn releases_are_a_range() {
+    let holds = |range: &str, version| Releases::parse(range).unwrap().hold(version);
+    for (range, version, expected) in [
+        ("4.14..4.20", "4.17.7", true),
+        ("4.14..4.20", "4.14.0", true),
+        ("4.14..4.20", "4.20.4-pre", true),
+        ("4.14..4.20.3", "4.20.4", false),
+        ("4.14..4.20", "4.13.5", false),
+        ("4.9..4.20", "4.8.5", false),
+        ("..4.9", "4.10.0", false),
+        ("4.9..", "4.10-unstable", true),
+    ] {
+        assert_eq!(holds(range, Some(version)), expected, "{range} {version}");
+    }
+    assert!(!holds("4.14..", None) && Releases::default().hold(None));
+    for wrong in ["4.14", "4.14..x", "4..14..", "4.1a..4.2"] {
+        assert!(Releases::parse(wrong).is_err(), "{wrong}");
+    }
+    let ranged = entry("test = 'fuzz/f+*'\nstatus = 'CRASH'\nreleases = '4.14..4.16'");
+    assert!(ranged.of_finding("f+0x1", Status::Crash, &[], ON_4_17).is_none());
+    let ranged = entry("test = 'fuzz/f+*'\nstatus = 'CRASH'\nreleases = '4.14..4.17'");
+    assert!(ranged.of_finding("f+0x1", Status::Crash, &[], ON_4_17).is_some());
+}
+
+#[test]
 fn mistakes_are_placed_and_explained() {
     for (text, line, why) in [
+        ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = 'x'\nreleases = '4.14'", 5, "range"),
         ("[[expect]]\ntest = 't'\nresaon = 'x'", 3, "did you mean reason?"),
         ("\n[[expect]]\ntest = 't'\nstatus = 'CRASH'", 2, "missing field `reason`"),
         ("[[expect]]\ntest = 1\nstatus = 'CRASH'\nreason = 'x'", 2, "invalid type"),

@@ -1,0 +1,234 @@
+//! A folder of findings on several Xens: which of them still die.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use serde::Serialize;
+
+use super::verdict::{Replayed, Verdict};
+use super::{Replayer, read};
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::write_out;
+use crate::cli::ReplayArgs;
+
+/// Of what the document is.
+const SCHEMA: &str = "xtf-rs/replay/1";
+/// How the names of programs end.
+const ENDINGS: [&str; 2] = ["txt", "xtf"];
+/// What stands in front of a finding's place.
+const PLACE: &str = "# place: ";
+/// The place of a hang.
+const HANG: &str = "hang";
+
+/// What became of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Xen answers as predicted.
+    Agrees,
+    /// It answers something else.
+    Diverges,
+    /// It dies in another place than it did, or the finding does not say where it did.
+    DiesElsewhere,
+    /// It dies in the same function, or hangs as it did.
+    StillDies,
+    /// The guest could not do its work.
+    NotReplayed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Agrees => "agrees",
+            Outcome::Diverges => "diverges",
+            Outcome::DiesElsewhere => "dies elsewhere",
+            Outcome::StillDies => "still dies",
+            Outcome::NotReplayed => "not replayed",
+        })
+    }
+}
+
+impl Outcome {
+    /// Of a replay of what once died in the function `place`.
+    fn of(replayed: &Replayed, place: Option<&str>) -> Outcome {
+        let died_in = match &replayed.verdict {
+            Verdict::Agreement => return Outcome::Agrees,
+            Verdict::Divergence { .. } => return Outcome::Diverges,
+            Verdict::Error(_) => return Outcome::NotReplayed,
+            Verdict::Crash { at, .. } => at.function(),
+            Verdict::Hang => HANG,
+        };
+        if place == Some(died_in) { Outcome::StillDies } else { Outcome::DiesElsewhere }
+    }
+}
+
+/// A finding on a Xen.
+#[derive(Clone, Debug, Serialize)]
+struct Cell {
+    xen: String,
+    outcome: Outcome,
+    /// In a line.
+    how: String,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+/// A finding.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    finding: PathBuf,
+    /// The function in which Xen once died of it.
+    place: Option<String>,
+    replays: Vec<Cell>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Serialize)]
+struct Table {
+    schema: &'static str,
+    findings: Vec<Row>,
+}
+
+/// Replays all findings of a file or a folder on all Xens that `args` name.
+pub fn replay(args: &ReplayArgs) -> Result<Exit> {
+    let start = &args.on.file;
+    let mut files = Vec::new();
+    collect(start, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        let what = format!("{}: no file in it is called *.txt or *.xtf", start.display());
+        return Err(Error::EmptySelection(what));
+    }
+    // All of them are read before anything boots.
+    let programs = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+    let mut table = Table { schema: SCHEMA, findings: Vec::new() };
+    for file in &files {
+        let text = fs::read_to_string(file).io("read", file)?;
+        let place = text.lines().find_map(|line| line.strip_prefix(PLACE)).map(str::to_owned);
+        let name = file.strip_prefix(start).unwrap_or(file);
+        let finding = if name == Path::new("") { file } else { name }.to_owned();
+        table.findings.push(Row { finding, place, replays: Vec::new() });
+    }
+    for machine in Replayer::each(&args.on, &args.xen)? {
+        let machine = machine?;
+        for (row, program) in table.findings.iter_mut().zip(&programs) {
+            let replayed = machine.replay(program)?;
+            let outcome = Outcome::of(&replayed, row.place.as_deref());
+            let (how, exit) = (replayed.verdict.summary(), replayed.verdict.exit());
+            if !args.json {
+                eprintln!("{} {}: {outcome}: {how}", machine.xen(), row.finding.display());
+            }
+            row.replays.push(Cell { xen: machine.xen().to_owned(), outcome, how, exit });
+        }
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&table);
+        write_out(&(json.map_err(|e| Error::Data(format!("cannot print as JSON: {e}")))? + "\n"))?;
+    } else {
+        write_out(&told(&table))?;
+    }
+    let cells = table.findings.iter().flat_map(|row| &row.replays);
+    Ok(cells.map(|cell| cell.exit).fold(Exit::Success, Ord::max))
+}
+
+/// The programs at `path`.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).io("read", path)? {
+        let path = entry.io("read", path)?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if path.is_dir() || ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
+            collect(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// For people.
+fn told(table: &Table) -> String {
+    const GAP: usize = 2;
+    let name = |row: &Row| row.finding.display().to_string();
+    let first = table.findings.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
+    let xens: Vec<&str> =
+        table.findings.iter().take(1).flat_map(|row| &row.replays).map(|cell| &*cell.xen).collect();
+    let widest = Outcome::DiesElsewhere.to_string().len();
+    let width = |xen: &str| xen.chars().count().max(widest) + GAP;
+    let mut text = format!("{:first$}", "");
+    for xen in &xens {
+        let _ = write!(text, "{:GAP$}{xen:<width$}", "", width = width(xen) - GAP);
+    }
+    let mut lines = vec![text.trim_end().to_owned()];
+    for row in &table.findings {
+        let mut line = format!("{:first$}", name(row));
+        for cell in &row.replays {
+            let width = width(&cell.xen) - GAP;
+            let _ = write!(line, "{:GAP$}{:<width$}", "", cell.outcome);
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::commands::replay::Place;
+
+    fn replayed(verdict: Verdict) -> Replayed {
+        Replayed { verdict, begun: 1, answers: Vec::new(), lost: None }
+    }
+
+    #[test]
+    fn the_place_tells_the_same_death_from_another() {
+        let crash = replayed(Verdict::Crash {
+            place: "FATAL PAGE FAULT in common/x.c#f".into(),
+            at: Place::In("f".into(), 0x17),
+            words: Vec::new(),
+        });
+        assert_eq!(Outcome::of(&crash, Some("f")), Outcome::StillDies);
+        assert_eq!(Outcome::of(&crash, Some("g")), Outcome::DiesElsewhere);
+        assert_eq!(Outcome::of(&crash, None), Outcome::DiesElsewhere);
+        let hang = replayed(Verdict::Hang);
+        assert_eq!(Outcome::of(&hang, Some(HANG)), Outcome::StillDies);
+        assert_eq!(Outcome::of(&hang, Some("f")), Outcome::DiesElsewhere);
+        let agreement = replayed(Verdict::Agreement);
+        assert_eq!(Outcome::of(&agreement, Some("f")), Outcome::Agrees);
+        let divergence = Verdict::Divergence { what: "answer".into(), how: "other".into() };
+        assert_eq!(Outcome::of(&replayed(divergence), None), Outcome::Diverges);
+        assert_eq!(Outcome::of(&replayed(Verdict::Error("x".into())), None), Outcome::NotReplayed);
+    }
+
+    #[test]
+    fn findings_are_lines_and_xens_are_columns() {
+        let cell = |xen: &str, outcome| {
+            let how = "a line".into();
+            Cell { xen: xen.into(), outcome, how, exit: Exit::Success }
+        };
+        let row = |finding: &str, outcomes: [Outcome; 2]| Row {
+            finding: finding.into(),
+            place: Some("f".into()),
+            replays: vec![cell("4.17", outcomes[0]), cell("/path/to/a/xen.gz", outcomes[1])],
+        };
+        let table = Table {
+            schema: SCHEMA,
+            findings: vec![
+                row("00ff/f+0x17.txt", [Outcome::StillDies, Outcome::Agrees]),
+                row("00ff/g+0x1.txt", [Outcome::DiesElsewhere, Outcome::Diverges]),
+            ],
+        };
+        expect![[r#"
+                             4.17            /path/to/a/xen.gz
+            00ff/f+0x17.txt  still dies      agrees
+            00ff/g+0x1.txt   dies elsewhere  diverges
+        "#]]
+        .assert_eq(&told(&table));
+        let json = serde_json::to_string(&table.findings[0].replays[0]).unwrap();
+        assert_eq!(json, r#"{"xen":"4.17","outcome":"still-dies","how":"a line"}"#);
+    }
+}
