@@ -210,7 +210,7 @@ impl<'t> Findings<'t> {
                 if finding.failure.place().is_some() {
                     self.learned.learn(number, &name, &seen);
                 }
-                if !finding.small && !stop() {
+                if !finding.small {
                     (finding.program, finding.small) = (program, true);
                 }
             }
