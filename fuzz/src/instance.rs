@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
 use xtf_runner::base::process::ChildGuard;
 use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Words, XenWatch};
-use xtf_runner::judge::console::{Speaker, Splitter};
+use xtf_runner::judge::splitter::{Speaker, Splitter};
 
 use crate::shared::{Counts, Mailbox};
 

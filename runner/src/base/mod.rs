@@ -5,7 +5,6 @@
 
 pub mod exit;
 pub mod hash;
-pub mod lines;
 pub mod output;
 pub mod pattern;
 pub mod plural;
@@ -13,5 +12,6 @@ pub mod position;
 pub mod process;
 pub mod shell;
 pub mod signals;
+pub mod source_lines;
 pub mod status;
 pub mod suggest;

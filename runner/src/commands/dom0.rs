@@ -14,9 +14,9 @@ use crate::cli::Dom0Args;
 use crate::commands::chosen;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
-use crate::machine::rig::ChosenXen;
+use crate::machine::testbed::ChosenXen;
 use crate::machine::xl::dom0::machine::RunningDom0;
-use crate::machine::xl::place::HostShell;
+use crate::machine::xl::host_shell::HostShell;
 use crate::machine::xl::with_dom0;
 use crate::xen::hypervisor::XenUnderTest;
 

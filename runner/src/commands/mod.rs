@@ -20,7 +20,7 @@ pub(crate) mod run;
 
 use crate::base::exit::Result;
 use crate::cli::{TestbedArgs, XenArgs};
-use crate::machine::rig::{ChosenXen, Testbed};
+use crate::machine::testbed::{ChosenXen, Testbed};
 
 /// The Xen that the user means.
 fn chosen(args: &XenArgs) -> Result<ChosenXen> {

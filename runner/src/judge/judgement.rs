@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::console::Line;
 use super::grammar::Verdict;
+use super::splitter::Line;
 use crate::base::status::Status;
 
 /// A test that this boot shall report.

@@ -9,20 +9,20 @@
 //! progress: the test that was running; else the last one that reported; else, if the plan was
 //! printed, the first expected one; else all of them.
 //!
-//! [`console`] makes lines of bytes, `lines` takes them in, and `grammar` says what each means.
+//! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
-//! with or without the time in front of it (`stamp`), and `end` settles the boot.
+//! with or without the time in front of it (`timestamp`), and `end` settles the boot.
 
 mod command_line;
-pub mod console;
 mod end;
 mod grammar;
 mod judgement;
-mod lines;
+mod line;
 mod reason;
 mod running;
-mod stamp;
+pub mod splitter;
 mod state;
+mod timestamp;
 pub mod xen;
 
 pub use grammar::Verdict;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::command_line::CommandLineCheck;
-use super::console::Splitter;
 use super::judgement::{CaseReport, PlannedTest, TestReport};
 use super::reason::Reason;
+use super::splitter::Splitter;
 use super::xen::{Vitals, XenWatch};
 use crate::base::status::Status;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::stamp;
+use super::timestamp;
 
 /// What Xen prints in front of a line.
 pub(super) const PREFIX: &str = "(XEN)";
@@ -74,7 +74,7 @@ const RIP_IN_XEN: &str = "RIP:    e008:";
 /// What Xen says in `line`, without its prefix and the time behind it.
 pub fn words(line: &str) -> &str {
     let Some(said) = line.strip_prefix(PREFIX) else { return line.trim() };
-    stamp::strip(said.strip_prefix(' ').unwrap_or(said)).trim()
+    timestamp::strip(said.strip_prefix(' ').unwrap_or(said)).trim()
 }
 
 /// How far Xen is on its way out.

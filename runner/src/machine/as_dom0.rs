@@ -6,10 +6,10 @@ use crate::base::exit::Result;
 use crate::base::signals::StopSignal;
 use crate::judge::Judge;
 use crate::machine::Boot;
+use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Invocation, Qemu};
-use crate::machine::session::{Backend, Prepared};
 
 /// The backend.
 pub struct AsDom0<'a> {
@@ -61,7 +61,7 @@ impl Backend for AsDom0<'_> {
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let invocation = self.invocation(boot, logs)?;
-        let judge = boot.judge().demand_options(&invocation.xen_cmdline);
+        let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge)
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::judge::console::{Line, Speaker};
+use crate::judge::splitter::{Line, Speaker};
 
 /// Name of the link to Xen in a boot's folder.
 pub const XEN_LINK: &str = "xen";

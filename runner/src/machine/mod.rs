@@ -1,6 +1,6 @@
 //! The machine under test: what boots, on what, watched by whom, and what is written down of it.
 //!
-//! A [`session`] takes the boots of a plan and hands each to a backend: QEMU with the image as dom0
+//! A [`session`] takes the boots of a plan and hands each to a [`backend`]: QEMU with the image as dom0
 //! ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them give a
 //! process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits, writes its
 //! [`logs`], and feeds the judge. Who tries something with a single boot makes a [`trial`].
@@ -10,6 +10,7 @@
 
 pub mod accel;
 pub mod as_dom0;
+pub mod backend;
 pub mod boot;
 pub mod debug;
 pub mod logs;
@@ -17,9 +18,9 @@ pub mod plugin;
 pub mod qemu;
 mod qmp;
 mod queue;
-pub mod rig;
 pub mod session;
 pub mod snapshot;
+pub mod testbed;
 pub mod trial;
 mod watch;
 pub mod xl;

@@ -12,14 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, Exit, Result};
-use crate::base::lines;
 use crate::base::signals::StopSignal;
+use crate::base::source_lines;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
-use crate::judge::console::{Line, Speaker};
-use crate::judge::{Event, Judge, Judgement, TestReport};
+use crate::judge::splitter::{Line, Speaker};
+use crate::judge::{Event, Judgement, TestReport};
 use crate::machine::Boot;
-use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
+use crate::machine::backend::{Backend, Prepared, judge_of};
+use crate::machine::boot::{self, BootResult, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
@@ -28,37 +29,6 @@ use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::{self, XenUnderTest};
-
-/// What carries out boots.
-pub trait Backend: Sync {
-    /// Makes ready what a boot takes.
-    fn prepare<'s>(
-        &'s self,
-        boot: &Boot<'_>,
-        limits: &Limits<'_>,
-        stop: &StopSignal,
-        logs: &mut BootLogs,
-    ) -> Result<Prepared<'s>>;
-
-    /// Removes what would outlive the runner; returns the names of domains that it destroyed.
-    fn sweep(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// A boot that is about to begin.
-pub struct Prepared<'s> {
-    /// Where its Xen came from.
-    pub provenance: String,
-    /// The backend's name.
-    pub backend: &'static str,
-    /// How time runs, and on what.
-    pub mode: &'static str,
-    /// What the user should know of it.
-    pub note: Option<String>,
-    /// What it is started with and who judges it; or why it cannot be.
-    pub start: std::result::Result<(Box<dyn ConsoleProcess + 's>, Judge), String>,
-}
 
 /// As many boots at a time as there are CPUs for them.
 pub fn cpus() -> NonZeroUsize {
@@ -231,7 +201,7 @@ impl Session<'_> {
                 boot::run(carrier.as_ref(), judge, &limits, self.stop, &mut logs, &mut on_event)
             }
             Err(why) => logs.decision(&format!("skipped: {why}")).map(|()| BootResult {
-                judgement: boot.judge().skip(&why),
+                judgement: judge_of(boot).skip(&why),
                 tool_failure: None,
                 kept: None,
             }),
@@ -400,13 +370,15 @@ impl<'s, 'l> Account<'s, 'l> {
             weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
         let xen_words = match &self.xen.symbols {
-            Some(syms) if !report.xen_words.is_empty() => lines::of_xen(&report.xen_words, syms),
+            Some(syms) if !report.xen_words.is_empty() => {
+                source_lines::of_xen(&report.xen_words, syms)
+            }
             _ => report.xen_words.clone(),
         };
         SettledTest {
             xen: self.xen.name().to_owned(),
             environment,
-            frames: lines::describe(&image.path, &report.backtrace),
+            frames: source_lines::describe(&image.path, &report.backtrace),
             xen_words,
             index: self.job.index_of(&report.name),
             report,

@@ -26,11 +26,11 @@ use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
 use crate::judge::{Event, Judge};
 use crate::machine::Boot;
+use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
 use crate::machine::qemu::{Invocation, WORDS_FILE};
 use crate::machine::qmp::{self, Qmp};
-use crate::machine::session::{Backend, Prepared};
 use crate::machine::trial::Trial;
 
 /// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
@@ -215,7 +215,7 @@ impl Backend for FromSnapshot<'_> {
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let plain = self.dom0.invocation(boot, logs)?;
-        let judge = boot.judge().demand_options(&plain.xen_cmdline);
+        let judge = judge_of(boot).demand_options(&plain.xen_cmdline);
         let snapshot = self.snapshot(boot, limits, stop, logs)?;
         let note = self.note().take();
         let qemu = self.dom0.qemu;

@@ -6,9 +6,9 @@ use crate::base::exit::{Error, Result};
 use crate::base::signals::StopSignal;
 use crate::judge::{Event, Judge, PlannedTest};
 use crate::machine::Boot;
+use crate::machine::backend::{Backend, Prepared};
 use crate::machine::boot::{self, BootResult, ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
-use crate::machine::session::{Backend, Prepared};
 
 /// What boots, and for how long.
 #[derive(Clone, Copy)]

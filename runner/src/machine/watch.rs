@@ -368,7 +368,8 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let stop = StopSignal::none();
         let logs = RunLogs::create(dir.path(), &stop).unwrap();
-        let mut logs = logs.boot(1, "echo", None, Path::new("/dev/null")).unwrap();
+        let dir = logs.boot(1, "echo");
+        let mut logs = BootLogs::create(dir, None, Path::new("/dev/null")).unwrap();
         let mut judge = Judge::new("PV 64bit", Vec::new());
         watch.supervise(process, &mut judge, &stop, &mut logs, &mut |_| {}).unwrap()
     }

@@ -10,7 +10,6 @@ pub mod spec;
 use self::select::{MAX_TEST_LIST, Request, Selected, Wanted};
 use crate::base::exit::Result;
 use crate::image::{Image, Role, TestMeta};
-use crate::judge::{Judge, PlannedTest};
 use crate::plan::config::Hypervisor;
 use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
@@ -49,19 +48,6 @@ impl<'a, X: Clone> Boot<'a, X> {
         let mut boot = self.clone();
         boot.tests.retain(|test| names.iter().any(|name| name == test.name()));
         boot
-    }
-
-    /// Who judges this boot.
-    pub fn judge(&self) -> Judge {
-        let expected = self
-            .tests
-            .iter()
-            .map(|Selected { test, .. }| PlannedTest {
-                name: test.name.clone(),
-                cases: test.cases.clone(),
-            })
-            .collect();
-        Judge::new(self.environment.banner(), expected)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::machine::Boot;
 use crate::machine::logs;
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::{BootMode, Invocation};
-use crate::machine::rig::Testbed;
+use crate::machine::testbed::Testbed;
 use crate::plan::select::Selected;
 use crate::results::expect::{Expectations, Subject};
 use crate::xen::symbols::code::{Targets, blocks, body};

@@ -23,7 +23,7 @@ use crate::base::status::Status;
 use crate::judge::{Judge, TestReport, Verdict as CaseVerdict};
 use crate::machine::Boot;
 use crate::machine::boot::Limits;
-use crate::machine::rig::Testbed;
+use crate::machine::testbed::Testbed;
 use crate::machine::trial::Trial;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;

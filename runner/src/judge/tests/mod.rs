@@ -7,7 +7,7 @@ mod recordings;
 
 use std::time::Duration;
 
-use super::lines::MAX_DIAGNOSTICS;
+use super::line::MAX_DIAGNOSTICS;
 use super::state::MAX_VIOLATIONS;
 use super::*;
 use crate::base::status::Status;

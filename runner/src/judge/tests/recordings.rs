@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
 
-use super::super::console::Splitter;
 use super::super::grammar::{self, Depth, Token};
+use super::super::splitter::Splitter;
 use super::*;
 
 fn folder() -> PathBuf {

@@ -16,18 +16,18 @@ use super::Hosts;
 use super::dom0::Dom0;
 use super::dom0::machine::{RunningDom0, invocation};
 use super::domain::Domain;
-use super::place::HostShell;
-use super::site::{AgentRun, XenHost};
+use super::host_shell::HostShell;
+use super::xen_host::{AgentRun, XenHost};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;
 use crate::image::stamp::stamp;
 use crate::image::{Image, without_debug_sections};
 use crate::machine::Boot;
+use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::Kvm;
-use crate::machine::session::{Backend, Prepared};
 use crate::plan::spec::join;
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -221,7 +221,7 @@ impl Backend for Domains {
                 let limit = times.sum::<Duration>() + limits.boot + SLACK;
                 let run = AgentRun::new(site, &domain, limit);
                 let carrier: Box<dyn ConsoleProcess> = Box::new(run);
-                Ok((carrier, boot.judge()))
+                Ok((carrier, judge_of(boot)))
             }
         };
         Ok(Prepared { provenance, backend, mode, note: None, start })

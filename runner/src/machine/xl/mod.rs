@@ -1,21 +1,21 @@
 //! Domains that the real xl creates.
 //!
-//! A script, the agent, runs a domain on the Xen host ([`place`]): this host, one that ssh reaches,
+//! A script, the agent, runs a domain on the Xen host ([`host_shell`]): this host, one that ssh reaches,
 //! or a Linux [`dom0`] that the runner boots under QEMU and reaches by ssh as well.
 
 mod capabilities;
 pub mod dom0;
 mod domain;
 mod domains;
-pub mod place;
-mod site;
+pub mod host_shell;
+mod xen_host;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use domain::Domain;
 pub use domains::Domains;
-pub use place::Remote;
+pub use host_shell::Remote;
 
 use self::dom0::Dom0;
 use crate::base::exit::{Error, Result};

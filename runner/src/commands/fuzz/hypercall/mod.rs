@@ -26,7 +26,7 @@ use crate::commands::run::{check_host, sweep};
 use crate::image;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::{BootMode, Qemu};
-use crate::machine::rig::the_xen;
+use crate::machine::testbed::the_xen;
 use crate::machine::xl::{Domains, Hosts};
 use crate::plan::config::Config;
 use crate::plan::select::Selected;

@@ -12,7 +12,7 @@ use super::flaw::{Flaw, Host};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
-use crate::judge::{Event, console};
+use crate::judge::{Event, splitter};
 use crate::machine::Boot;
 use crate::machine::boot::Limits;
 use crate::machine::logs::RunLogs;
@@ -99,7 +99,7 @@ impl Rounds<'_> {
         let Tried { provenance, result } =
             trial.boot(dir.clone(), self.backend, &boot, &mut |event| {
                 if let Event::Line(line) = event
-                    && line.speaker == console::Speaker::Guest
+                    && line.speaker == splitter::Speaker::Guest
                     && let Some((_, call)) = line.text.split_once(PERFORMED)
                     && let Some(step) = step(call)
                 {

@@ -17,7 +17,7 @@ use crate::base::process::{ChildGuard, Tool};
 use crate::base::signals::StopSignal;
 use crate::machine::logs::XEN_LINK;
 use crate::machine::qemu::{Invocation, Kvm, Qemu};
-use crate::machine::xl::place::{HostShell, Remote};
+use crate::machine::xl::host_shell::{HostShell, Remote};
 use crate::plan::spec::join;
 use crate::xen::hypervisor::XenUnderTest;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::capabilities::Capabilities;
 use super::dom0::machine::RunningDom0;
 use super::domain::Domain;
-use super::place::HostShell;
+use super::host_shell::HostShell;
 use crate::base::exit::{Error, Result};
 use crate::base::process::ChildGuard;
 use crate::base::shell::quote;

@@ -7,7 +7,7 @@
 //! bytes (`guest_console_write` in xen/drivers/char/console.c), and another CPU may speak between two
 //! of them. The guest's line goes on behind that.
 
-use super::stamp;
+use super::timestamp;
 use super::xen::PREFIX;
 
 /// Longest line kept; the rest of a longer one is dropped. Far above any protocol line.
@@ -110,7 +110,7 @@ fn strip_domain_prefix(text: &str) -> &str {
         };
         rest.strip_prefix(") ")
     }
-    prefix(text).map_or(text, stamp::strip)
+    prefix(text).map_or(text, timestamp::strip)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
 
-use super::console::{Line, Speaker};
 use super::end::taint;
 use super::grammar::{self, Depth, Token};
 use super::judgement::Event;
+use super::splitter::{Line, Speaker};
 use super::state::Judge;
 
 /// Diagnostics kept for each result.

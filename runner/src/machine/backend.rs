@@ -1,0 +1,51 @@
+//! What a way to boot must offer, and what it makes of a boot.
+//!
+//! There are two: dom0 in QEMU (`as_dom0`, and `snapshot`, which starts it from a saved state), and
+//! domains of xl (`xl`). `commands/run/backend.rs` chooses between them.
+
+use crate::base::exit::Result;
+use crate::base::signals::StopSignal;
+use crate::judge::{Judge, PlannedTest};
+use crate::machine::Boot;
+use crate::machine::boot::{ConsoleProcess, Limits};
+use crate::machine::logs::BootLogs;
+
+/// What carries out boots.
+pub trait Backend: Sync {
+    /// Makes ready what a boot takes.
+    fn prepare<'s>(
+        &'s self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+        logs: &mut BootLogs,
+    ) -> Result<Prepared<'s>>;
+
+    /// Removes what would outlive the runner; returns the names of domains that it destroyed.
+    fn sweep(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// A boot that is about to begin.
+pub struct Prepared<'s> {
+    /// Where its Xen came from.
+    pub provenance: String,
+    /// The backend's name.
+    pub backend: &'static str,
+    /// How time runs, and on what.
+    pub mode: &'static str,
+    /// What the user should know of it.
+    pub note: Option<String>,
+    /// What it is started with and who judges it; or why it cannot be.
+    pub start: std::result::Result<(Box<dyn ConsoleProcess + 's>, Judge), String>,
+}
+
+/// Who judges `boot`.
+pub fn judge_of(boot: &Boot<'_>) -> Judge {
+    let planned = boot.tests.iter().map(|selected| PlannedTest {
+        name: selected.test.name.clone(),
+        cases: selected.test.cases.clone(),
+    });
+    Judge::new(boot.environment.banner(), planned.collect())
+}
