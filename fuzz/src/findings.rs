@@ -284,6 +284,15 @@ impl<'t> Findings<'t> {
         while let Some(done) = self.second.next(stop) {
             self.take(done?, report);
         }
+        // What is left is not small, but it teaches, too.
+        for (number, suspect) in std::mem::take(&mut self.suspects) {
+            let died = |name: &String| {
+                self.found.get(name).is_some_and(|finding| finding.failure.place().is_some())
+            };
+            if let Some(name) = suspect.name.filter(died) {
+                self.learned.learn(number, &name, &suspect.seen);
+            }
+        }
         let dir = dir.join(build_id(self.target));
         fs::create_dir_all(&dir).io("create", &dir)?;
         for finding in self.found.values_mut() {
