@@ -27,7 +27,7 @@ build: setup
 setup:
 	@scripts/setup
 
-## test: everything that must hold before a change lands; a step that fails keeps no other from running
+## test: everything that must hold before a change lands; when a step fails, the others still run
 test:
 	@$(MAKE) --no-print-directory --keep-going check unit-test e2e-test docs-test suites-test
 

@@ -42,7 +42,7 @@ use crate::executor::{self, Xen};
 use crate::findings::build_id;
 use crate::learn::LessonFile;
 use crate::status::{BLOCKS, FINDINGS, StatusLine};
-use crate::vary::{self, Changes, Programs};
+use crate::vary::{self, Programs, Variation};
 
 /// How often the others, and the status line, are told.
 const REPORT: Duration = Duration::from_millis(500);
@@ -55,7 +55,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// After its end, a run looks into what failed and makes it small for so long at most.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 /// Programs that are made up to begin with.
-const SEEDS: u64 = 64;
+const INITIAL_PROGRAMS: u64 = 64;
 
 type State = StdState<InMemoryCorpus<BytesInput>, BytesInput, StdRand, InMemoryCorpus<BytesInput>>;
 
@@ -263,7 +263,7 @@ where
     let scheduler = IndexesLenTimeMinimizerScheduler::new(&blocks, QueueScheduler::new());
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
     let mut stages =
-        tuple_list!(StdMutationalStage::new(Changes::new(*programs, args.steps.into())));
+        tuple_list!(StdMutationalStage::new(Variation::new(*programs, args.steps.into())));
     let report = |text: &str| eprintln!("\nnew finding:\n{text}");
     let mut xen = Xen::new(target, blocks, time, Box::new(report), lessons(task)?, seed)?;
 
@@ -324,7 +324,10 @@ fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
         }
     }
     let steps = task.args.steps.into();
-    programs.extend((0..SEEDS).map(|n| vary::seed(task.programs, seed.wrapping_add(n), steps)));
+    programs.extend(
+        (0..INITIAL_PROGRAMS)
+            .map(|n| vary::initial_program(task.programs, seed.wrapping_add(n), steps)),
+    );
     Ok(programs.iter().map(|program| BytesInput::new(encode(program))).collect())
 }
 

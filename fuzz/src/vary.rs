@@ -40,7 +40,7 @@ pub fn mix(target: Programs) -> Mix {
 }
 
 /// A program to begin with, of at most `steps`.
-pub fn seed(target: Programs, seed: u64, steps: usize) -> Program {
+pub fn initial_program(target: Programs, seed: u64, steps: usize) -> Program {
     // Nothing is wrong with these: what they reach is the way to everything else.
     let right = Mix { wrong: 0, faulty: 0, ..mix(target) };
     let mut generator = Generator::new(seed, right);
@@ -72,16 +72,16 @@ fn made_up_payload(generator: &mut Generator) -> PayloadSpec {
 }
 
 /// See the module.
-pub struct Changes {
+pub struct Variation {
     target: Programs,
     /// The most steps of what comes out.
     steps: usize,
 }
 
-impl Changes {
+impl Variation {
     /// For that target; what comes out has at most so many steps.
     pub fn new(target: Programs, steps: usize) -> Self {
-        Changes { target, steps }
+        Variation { target, steps }
     }
 
     fn change(&self, program: &mut Program, other: &Program, rng: &mut Rng) {
@@ -257,14 +257,14 @@ fn change_value(defect: &mut Defect, rng: &mut Rng) {
     };
 }
 
-impl Named for Changes {
+impl Named for Variation {
     fn name(&self) -> &Cow<'static, str> {
         static NAME: Cow<'static, str> = Cow::Borrowed("changes");
         &NAME
     }
 }
 
-impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Changes {
+impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Variation {
     fn mutate(&mut self, state: &mut S, input: &mut BytesInput) -> Result<MutationResult, Error> {
         let mut rng = Rng::new(state.rand_mut().next());
         let mut program = decode(input.mutator_bytes(), STEPS_MAX);
@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn changed_programs_are_still_programs() {
         for target in [Programs::Calls, Programs::Payloads] {
-            let changes = Changes::new(target, STEPS_MAX);
+            let changes = Variation::new(target, STEPS_MAX);
             let mut rng = Rng::new(7);
-            let mut program = seed(target, 1, STEPS_MAX);
-            let other = seed(target, 2, STEPS_MAX);
+            let mut program = initial_program(target, 1, STEPS_MAX);
+            let other = initial_program(target, 2, STEPS_MAX);
             let mut different = 0;
             for _ in 0..2000 {
                 let before = program.clone();
@@ -333,9 +333,9 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_its_life() {
-        let changes = Changes::new(Programs::Payloads, STEPS_MAX);
+        let changes = Variation::new(Programs::Payloads, STEPS_MAX);
         let mut rng = Rng::new(7);
-        let mut program = seed(Programs::Payloads, 1, STEPS_MAX);
+        let mut program = initial_program(Programs::Payloads, 1, STEPS_MAX);
         for _ in 0..200 {
             changes.change(&mut program, &Program::default(), &mut rng);
         }

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use protocol::metadata::Environment;
 
-use super::journal::{Finding, Killer, Verdict};
+use super::journal::{Fate, Killer, SettledMutant};
 use super::sites::Site;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
-use crate::judge::{Judge, TestReport, Verdict as CaseVerdict};
+use crate::judge::{Fate as CaseVerdict, Judge, TestReport};
 use crate::machine::Boot;
 use crate::machine::boot::Limits;
 use crate::machine::testbed::Testbed;
@@ -127,7 +127,7 @@ impl Campaign<'_> {
         &self,
         sites: &[&Site<'_>],
         jobs: NonZeroUsize,
-        mut settled: impl FnMut(Finding) -> Result<()>,
+        mut settled: impl FnMut(SettledMutant) -> Result<()>,
     ) -> Result<()> {
         let next = AtomicUsize::new(0);
         let experience = Experience::default();
@@ -155,7 +155,7 @@ impl Campaign<'_> {
     }
 
     /// Settles the mutant of `site`; `None` if the user stops it.
-    fn settle(&self, site: &Site<'_>, experience: &Experience) -> Result<Option<Finding>> {
+    fn settle(&self, site: &Site<'_>, experience: &Experience) -> Result<Option<SettledMutant>> {
         let start = Instant::now();
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for a mutant".into(),
@@ -196,17 +196,17 @@ impl Campaign<'_> {
             let reports = &result.judgement.settled;
             if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
                 experience.killed_by(site.function.address, index, &report.name);
-                verdict = Some(Verdict::Killed { killer: killer(boot.environment, report) });
+                verdict = Some(Fate::Killed { killer: killer(boot.environment, report) });
                 break;
             }
             differences.extend(
                 reports.iter().flat_map(|r| self.baseline.differences(boot.environment, r)),
             );
         }
-        let verdict = verdict.unwrap_or(Verdict::Survived { differences });
+        let verdict = verdict.unwrap_or(Fate::Survived { differences });
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (address, site) = (site.address, site.name());
-        Ok(Some(Finding { address, site, verdict, boots, milliseconds }))
+        Ok(Some(SettledMutant { address, site, verdict, boots, milliseconds }))
     }
 }
 

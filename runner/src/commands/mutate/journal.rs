@@ -57,7 +57,7 @@ pub struct Killer {
 /// What became of a mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Fate {
     /// A test failed.
     Killed {
         /// The first one.
@@ -72,7 +72,7 @@ pub enum Verdict {
 
 /// A settled mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Finding {
+pub struct SettledMutant {
     /// Address of the inverted branch; as text, for it exceeds JSON's numbers.
     #[serde(with = "hex")]
     pub address: u64,
@@ -80,19 +80,19 @@ pub struct Finding {
     pub site: String,
     /// What became of it.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Fate,
     /// Boots that it took.
     pub boots: usize,
     /// Time that it took.
     pub milliseconds: u64,
 }
 
-impl Finding {
+impl SettledMutant {
     /// Who killed it.
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
-            Verdict::Killed { killer } => Some(killer),
-            Verdict::Survived { .. } => None,
+            Fate::Killed { killer } => Some(killer),
+            Fate::Survived { .. } => None,
         }
     }
 }
@@ -122,7 +122,7 @@ enum Record {
     Mutant {
         campaign: String,
         #[serde(flatten)]
-        finding: Finding,
+        finding: SettledMutant,
     },
 }
 
@@ -141,7 +141,7 @@ impl Journal {
         path: &Path,
         subject: &Subject,
         resume: bool,
-    ) -> Result<(Journal, HashMap<u64, Finding>)> {
+    ) -> Result<(Journal, HashMap<u64, SettledMutant>)> {
         let campaign = subject.id()?;
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -180,7 +180,7 @@ impl Journal {
     }
 
     /// Adds a settled mutant.
-    pub fn add(&mut self, finding: &Finding) -> Result<()> {
+    pub fn add(&mut self, finding: &SettledMutant) -> Result<()> {
         let campaign = self.campaign.clone();
         self.write(&Record::Mutant { campaign, finding: finding.clone() })
     }
@@ -201,9 +201,9 @@ mod tests {
         Subject { xen: "x".into(), image: image.into(), boots }
     }
 
-    fn finding(address: u64, killed: bool) -> Finding {
+    fn finding(address: u64, killed: bool) -> SettledMutant {
         let verdict = if killed {
-            Verdict::Killed {
+            Fate::Killed {
                 killer: Killer {
                     environment: Environment::Pv64,
                     test: "a".into(),
@@ -213,9 +213,9 @@ mod tests {
                 },
             }
         } else {
-            Verdict::Survived { differences: vec!["pv64 b: skipped".into()] }
+            Fate::Survived { differences: vec!["pv64 b: skipped".into()] }
         };
-        Finding { address, site: "f+0x1".into(), verdict, boots: 1, milliseconds: 7 }
+        SettledMutant { address, site: "f+0x1".into(), verdict, boots: 1, milliseconds: 7 }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use campaign::{Baseline, Campaign};
-use journal::{Finding, Journal, Subject};
+use journal::{Journal, SettledMutant, Subject};
 use report::Progress;
 use sites::Site;
 
@@ -107,7 +107,7 @@ impl Measure<'_> {
             Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
             None => None,
         };
-        let mut findings: BTreeMap<u64, Finding> = BTreeMap::new();
+        let mut findings: BTreeMap<u64, SettledMutant> = BTreeMap::new();
         if let Some((_, known)) = &mut recorded {
             findings.extend(known.drain());
         }
@@ -147,7 +147,7 @@ impl Measure<'_> {
         todo: &[&Site<'_>],
         baseline: &Baseline,
         mut journal: Option<Journal>,
-        findings: &mut BTreeMap<u64, Finding>,
+        findings: &mut BTreeMap<u64, SettledMutant>,
     ) -> Result<()> {
         let campaign = Campaign {
             rig: self.rig,
@@ -210,7 +210,7 @@ impl Measure<'_> {
     }
 
     /// Whether enough was killed.
-    fn grade(&self, findings: &BTreeMap<u64, Finding>) -> Exit {
+    fn grade(&self, findings: &BTreeMap<u64, SettledMutant>) -> Exit {
         let settled = || self.sites.iter().filter_map(|site| findings.get(&site.address));
         let killed = settled().filter(|finding| finding.killer().is_some()).count();
         let wanted = usize::from(self.args.fail_under.unwrap_or(0));

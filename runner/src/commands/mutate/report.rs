@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::journal::{Finding, Verdict};
+use super::journal::{Fate, SettledMutant};
 use super::sites::Site;
 use crate::base::exit::Result;
 use crate::base::plural::count;
@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// A mutant is settled.
-    pub fn settled(&mut self, finding: &Finding) {
+    pub fn settled(&mut self, finding: &SettledMutant) {
         self.done += 1;
         let outcome = match finding.killer() {
             Some(killer) => {
@@ -100,10 +100,10 @@ pub fn listing(symbols: &XenSyms, sites: &[Site<'_>]) -> Result<String> {
 pub fn summary(
     symbols: &XenSyms,
     sites: &[Site<'_>],
-    findings: &BTreeMap<u64, Finding>,
+    findings: &BTreeMap<u64, SettledMutant>,
     elapsed: Duration,
 ) -> Result<String> {
-    let settled: Vec<(&Site<'_>, &Finding)> =
+    let settled: Vec<(&Site<'_>, &SettledMutant)> =
         sites.iter().filter_map(|site| Some((site, findings.get(&site.address)?))).collect();
     let mut text = survivors(symbols, &settled)?;
     text += &table(sites, &settled);
@@ -113,7 +113,7 @@ pub fn summary(
     Ok(text)
 }
 
-fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &Finding)]) -> String {
+fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
     let mut text = row("XenFunction", ["sites", "killed", "survived"].map(String::from));
@@ -146,7 +146,7 @@ fn row(name: &str, [sites, killed, survived]: [String; 3]) -> String {
 }
 
 /// How often each test killed, and how.
-fn killers(settled: &[(&Site<'_>, &Finding)]) -> String {
+fn killers(settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for killer in settled.iter().filter_map(|(_, finding)| finding.killer()) {
         let who = format!("{} {} {}", killer.environment.name(), killer.test, killer.status);
@@ -161,10 +161,10 @@ fn killers(settled: &[(&Site<'_>, &Finding)]) -> String {
     text
 }
 
-fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &Finding)]) -> Result<String> {
+fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Result<String> {
     let mut text = String::new();
     for (site, finding) in settled {
-        let Verdict::Survived { differences } = &finding.verdict else { continue };
+        let Fate::Survived { differences } = &finding.verdict else { continue };
         let _ = writeln!(text, "\nsurvived: {} at {:#x}", site.name(), site.address);
         let instructions = instructions(site.function)?;
         let at = instructions.iter().position(|i| i.ip() == site.address).unwrap_or(0);
