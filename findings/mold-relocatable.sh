@@ -4,7 +4,7 @@
 # The object has one function, which calls a hidden function of another file, and no unwind
 # tables. A good engineer expects of `-r --build-id=sha1` what GNU ld makes: mold says that it is
 # compatible, its help names both options, and it says nothing and exits with 0. Seen on 2026-11-28
-# with mold 2.37.1 of Debian 13 (3.0.0 of sid does the same, 1.10.1 of Debian 12 all but the second):
+# with mold 2.37.1 of Debian 13 (3.0.0 of sid too, 1.10.1 of Debian 12 but for the second):
 #
 # - it writes no build-id; in a final link it does. Xen refuses a payload without one
 # - it writes an .eh_frame of four zero bytes, which is allocated, so Xen would load it
@@ -24,7 +24,8 @@ cd "$dir"
 # Debian 13 on apt's own mirror, in a private root; nothing is installed.
 mkdir -p apt/lists/partial apt/archives/partial root
 mirror=$(apt-get indextargets --format '$(SITE)' | grep -v security | head -n 1)
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > apt/sources
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$key] $mirror trixie main" > apt/sources
 : > apt/status
 apt() {
     apt-get -qq -o Dir::State="$dir/apt" -o Dir::State::status="$dir/apt/status" \
@@ -57,7 +58,7 @@ say() {
         case ${1-} in .note.gnu.build-id | .eh_frame) echo "  $1 $2 $5 $7" ;; esac
     done
     readelf -sW "$2" | while read -r _ _ _ _ bind visibility section name; do
-        if [ "$section" = UND ] && [ -n "$name" ]; then echo "  $name $bind $visibility $section"; fi
+        case $section$name in UND?*) echo "  $name $bind $visibility $section" ;; esac
     done
 }
 for linker in ld mold; do

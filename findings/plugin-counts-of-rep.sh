@@ -9,8 +9,8 @@
 # - QEMU 7.2 of Debian 12: 1001, with and without -icount
 # - QEMU 10.0 of Debian 13 (11.1.3 of sid too): 1 without -icount, 1001 with it
 #
-# The guest's clock counts 1001 under -icount on both. So instruction counts of one QEMU can't be
-# compared with another's, nor a deterministic run with a fast one.
+# Under -icount the guest's clock moves by 1001 instructions on both. So instruction counts of one
+# QEMU can't be compared with another's, nor those of a deterministic run with a fast one's.
 #
 # Ends with 0 while that is so, with 1 and the difference when it has changed. Needs root and apt
 # of a Debian, gcc and binutils.
@@ -91,7 +91,8 @@ run() {
     mkdir -p "$1/apt/lists/partial" "$1/apt/archives/partial" "$1/root/dev"
     echo "deb [signed-by=$key] $mirror $1 main" > "$1/apt/sources"
     : > "$1/apt/status"
-    for action in update 'install -y --no-install-recommends --download-only base-files qemu-system-x86'; do
+    install='install -y --no-install-recommends --download-only'
+    for action in update "$install base-files qemu-system-x86"; do
         # shellcheck disable=SC2086
         apt-get -qq -o Dir::State="$dir/$1/apt" -o Dir::State::status="$dir/$1/apt/status" \
             -o Dir::State::lists="$dir/$1/apt/lists" -o Dir::Cache="$dir/$1/apt" \

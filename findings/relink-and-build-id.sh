@@ -26,7 +26,8 @@ cd "$dir"
 # Debian 13 on apt's own mirror, in a private root; nothing is installed.
 mkdir -p apt/lists/partial apt/archives/partial root
 mirror=$(apt-get indextargets --format '$(SITE)' | grep -v security | head -n 1)
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > apt/sources
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$key] $mirror trixie main" > apt/sources
 : > apt/status
 apt() {
     apt-get -qq -o Dir::State="$dir/apt" -o Dir::State::status="$dir/apt/status" \

@@ -42,10 +42,12 @@ ld -r used.o -o linked.o
 strip --strip-debug linked.o -o stripped.o
 objcopy --set-section-flags .livepatch.funcs=alloc,readonly,data linked.o flags.o
 
-# The OSABI, and the flags of the section.
 for name in gcc without used linked stripped flags; do
-    echo "$name: OSABI $(od -An -tu1 -j7 -N1 $name.o | tr -d ' ')," \
-        "flags $(readelf -SW $name.o | sed -n 's/.*livepatch.funcs *PROGBITS//p' | tr -s ' ' | cut -d' ' -f6)"
+    osabi=$(od -An -tu1 -j7 -N1 $name.o | tr -d ' ')
+    # Behind the name and the type: address, offset, size, size of an entry, flags.
+    flags=$(readelf -SW $name.o | sed -n 's/.*livepatch.funcs *PROGBITS *//p' | tr -s ' ' |
+        cut -d' ' -f5)
+    echo "$name: OSABI $osabi, flags $flags"
 done > now
 
 diff -u --label 'as seen' --label now - now <<'END'
