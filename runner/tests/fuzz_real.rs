@@ -64,7 +64,7 @@ learned: "
     let learned = learned.find(is_learned).unwrap();
     let text = fs::read_to_string(&learned).unwrap();
     assert!(text.contains("place = \"revert_payload"), "{text}");
-    assert!(text.contains("\"revert after apply\""), "{text}");
+    assert!(text.contains("\"apply\""), "{text}");
     // What is expected everywhere is no news.
     let known = dir.path().join("known.toml");
     let entry = |status| {

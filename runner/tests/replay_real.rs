@@ -133,7 +133,7 @@ fn a_crash_is_made_small() {
     let place = Place::new();
     let (file, xen) = (place.file(REVERTS), broken(&place));
     let output = runner(&["minimize", "--xen", xen.to_str().unwrap(), "--as-case"], &file);
-    says(&output, 6, &["3 steps of 6", "fn found(context: &Context) -> Outcome {"]);
+    says(&output, 6, &["2 steps of 6", "fn found(context: &Context) -> Outcome {"]);
     let smallest = fs::read_to_string(place.0.path().join("program.xtf.min")).unwrap();
     let steps = "upload \"p\" id=0 func=extra
 action apply \"p\"

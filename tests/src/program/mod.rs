@@ -197,7 +197,7 @@ pub fn failure(number: usize, step: &Step, divergence: &Divergence) -> Stop {
 ///
 /// # Errors
 /// A [`Stop::Failure`] that names the step; a [`Stop::Error`] if a text is no step.
-#[allow(dead_code, reason = "for the cases that `xtf-runner minimize --as-case` writes")]
+#[expect(dead_code, reason = "for the cases that `xtf-runner minimize --as-case` writes")]
 pub fn answers(context: &Context, steps: &[(&str, Answer)]) -> Outcome {
     let mut session = Session::new(context)?;
     for (text, expected) in steps {
