@@ -12,7 +12,7 @@ use livepatch::abi::ActionCmd;
 use livepatch::payload::Target;
 use livepatch::program::{
     ActionArg, Defect, ExpectSpec, FunctionSpec, HookDoes, IdSpec, ListArg, ListArray, NameArg, Op,
-    Outer, PayloadSpec, Program, ShdrField, Sink, Source, Step, UploadArg, Word,
+    Outer, PayloadSpec, Program, Sink, Source, Step, UploadArg, Word,
 };
 
 /// The features of one scope.
@@ -276,7 +276,7 @@ fn defect(scope: &mut Scope, defect: &Defect) {
     let mut field = |table: &str, field: &str, value: u64| {
         add(scope, format!("broken {table}"));
         add(scope, format!("broken {table} {field}"));
-        both(scope, format_args!("broken {table} {field}"), value);
+        add(scope, format!("broken {table} {field}: {}", size(value)));
     };
     match *defect {
         Defect::Ehdr(f, value) => field("ELF header", f.word(), value),
@@ -293,19 +293,15 @@ fn defect(scope: &mut Scope, defect: &Defect) {
         Defect::Shdr(section, f, value) => {
             field("section header", f.word(), value);
             field(section.word(), f.word(), value);
-            if matches!(f, ShdrField::Type | ShdrField::Flags) {
-                add(scope, format!("broken {} {} {value:#x}", section.word(), f.word()));
-            }
         }
         Defect::Remove(section) => {
             add(scope, "a section removed");
             add(scope, format!("{} removed", section.word()));
         }
         Defect::Byte(..) => add(scope, "a byte of the file"),
-        Defect::Content(section, offset, _) => {
+        Defect::Content(section, ..) => {
             add(scope, "a byte of a section");
             add(scope, format!("a byte of {}", section.word()));
-            add(scope, format!("a byte of {}, {}", section.word(), class(offset.into())));
         }
         Defect::Truncate(_) => add(scope, "cut short"),
     }
@@ -542,7 +538,7 @@ mod tests {
     #[test]
     fn broken_fields_are_told_by_their_class_and_in_the_file() {
         let all = of("upload \"p\" id=0 func=extra set=.rodata.align:8192\naction apply \"p\"");
-        has(&all[0], &["broken section header align", "broken .rodata align: from 2^13"]);
+        has(&all[0], &["broken section header align", "broken .rodata align: large"]);
         has(&all[0], &["broken .rodata align, and in use", "contents, alignment beyond a page"]);
         assert!(!all[0].contains(".text, alignment usual"), "{all:#?}");
         let all = of("upload \"p\" id=0 func=extra meta=\"m\" remove=.modinfo");

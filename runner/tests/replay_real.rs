@@ -135,10 +135,8 @@ fn a_crash_is_made_small() {
     let output = runner(&["minimize", "--xen", xen.to_str().unwrap(), "--as-case"], &file);
     says(&output, 6, &["2 steps of 6", "fn found(context: &Context) -> Outcome {"]);
     let smallest = fs::read_to_string(place.0.path().join("program.xtf.min")).unwrap();
-    let steps = "upload \"p\" id=0 func=extra
-action apply \"p\"
-action revert \"p\"
-";
+    // The guest reverts what is still applied in the end.
+    let steps = "upload \"p\" id=0 func=extra\naction apply \"p\"\n";
     assert!(smallest.ends_with(steps), "{smallest}");
     assert!(
         smallest.contains(
