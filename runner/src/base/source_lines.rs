@@ -80,7 +80,9 @@ mod tests {
         let bytes = std::fs::read(&here).unwrap();
         let elf = object::File::parse(bytes.as_slice()).unwrap();
         let mut functions = elf.symbols().filter(|symbol| {
-            symbol.name().is_ok_and(|name| name.contains("lines") && name.contains("with_places"))
+            symbol
+                .name()
+                .is_ok_and(|name| name.contains("source_lines") && name.contains("with_places"))
         });
         let function = functions.next().unwrap().address();
         let quote = [
@@ -94,7 +96,7 @@ mod tests {
         for line in [1, 2] {
             let (before, place) = told[line].split_once("  at ").unwrap();
             assert_eq!(before, quote[line]);
-            assert!(place.contains("src/base/lines.rs:"), "{place}");
+            assert!(place.contains("src/base/source_lines.rs:"), "{place}");
         }
         assert_eq!(of_xen(&quote, Path::new("/nowhere")), quote);
     }

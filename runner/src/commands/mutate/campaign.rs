@@ -20,7 +20,7 @@ use super::sites::Site;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
-use crate::judge::{Fate as CaseVerdict, Judge, TestReport};
+use crate::judge::{Judge, TestReport, Verdict};
 use crate::machine::Boot;
 use crate::machine::boot::Limits;
 use crate::machine::testbed::Testbed;
@@ -98,7 +98,7 @@ fn statements(environment: Environment, report: &TestReport) -> Vec<(String, Sta
     let test = format!("{} {}", environment.name(), report.name);
     let mut all = vec![(test.clone(), report.status)];
     for case in &report.cases {
-        let tolerated = matches!(case.verdict, CaseVerdict::Deviation(_));
+        let tolerated = matches!(case.verdict, Verdict::Deviation(_));
         let word = if tolerated { " (tolerated)" } else { "" };
         all.push((format!("{test} {}{word}", case.name), case.verdict.status()));
     }
@@ -215,7 +215,7 @@ fn killer(environment: Environment, report: &TestReport) -> Killer {
     let bad = report.cases.iter().find(|case| case.verdict.status().is_bad());
     let mut reasons = Vec::new();
     if let Some(case) = bad {
-        if let CaseVerdict::Error(why) = &case.verdict {
+        if let Verdict::Error(why) = &case.verdict {
             reasons.push(why.clone());
         }
         reasons.extend(case.diagnostics.iter().cloned());
@@ -283,8 +283,8 @@ mod tests {
     use crate::results::expect::{Expectations, Subject};
     use crate::xen::hypervisor::XenUnderTest;
 
-    fn report(cases: &[(&str, CaseVerdict)], status: Status) -> TestReport {
-        let case = |(name, verdict): &(&str, CaseVerdict)| CaseReport {
+    fn report(cases: &[(&str, Verdict)], status: Status) -> TestReport {
+        let case = |(name, verdict): &(&str, Verdict)| CaseReport {
             name: (*name).into(),
             verdict: verdict.clone(),
             diagnostics: Vec::new(),
@@ -301,7 +301,7 @@ mod tests {
     fn a_quiet_difference_is_told() {
         let environment = Environment::Pv64;
         let mut baseline = Baseline::default();
-        let cases = [("a", CaseVerdict::Success), ("b", CaseVerdict::Success)];
+        let cases = [("a", Verdict::Success), ("b", Verdict::Success)];
         let before = report(&cases, Status::Success);
         let subject = Subject { xen: "x", version: None, environment };
         let outcome = SettledTest {
@@ -320,12 +320,12 @@ mod tests {
         baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });
         assert_eq!(baseline.differences(environment, &outcome.report), [""; 0]);
 
-        let skipped = [("a", CaseVerdict::Success), ("b", CaseVerdict::Skip("why".into()))];
+        let skipped = [("a", Verdict::Success), ("b", Verdict::Skip("why".into()))];
         assert_eq!(
             baseline.differences(environment, &report(&skipped, Status::Success)),
             ["pv64 t b: SKIP"]
         );
-        let tolerated = [("a", CaseVerdict::Deviation("id: why".into())), cases[1].clone()];
+        let tolerated = [("a", Verdict::Deviation("id: why".into())), cases[1].clone()];
         assert_eq!(
             baseline.differences(environment, &report(&tolerated, Status::Success)),
             ["pv64 t a (tolerated): SUCCESS"]
