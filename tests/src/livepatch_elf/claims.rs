@@ -17,10 +17,8 @@ pub const EEXIST: Errno = Errno::EEXIST;
 pub const EINVAL: Errno = Errno::EINVAL;
 pub const ENODATA: Errno = Errno::ENODATA;
 pub const ENOENT: Errno = Errno::ENOENT;
-pub const ENOSPC: Errno = Errno::ENOSPC;
 pub const EOPNOTSUPP: Errno = Errno::EOPNOTSUPP;
 pub const EOVERFLOW: Errno = Errno::EOVERFLOW;
-pub const ERANGE: Errno = Errno::ERANGE;
 
 /// The payload under test.
 pub const NAME: &[u8] = b"elf\0";

@@ -176,13 +176,6 @@ pub(super) const CASES: &[Case] = &[
         }
         file_refused(c, EINVAL, &file)
     }),
-    Case::new("xen_depends/is_looked_at_in_the_file_or_in_memory", |c| {
-        since_4_14(c)?;
-        if !checks_xen_depends_first(c) {
-            return Err(Stop::skip("this release lacks 8c81423038"));
-        }
-        works(c, |e| e.section_mut(XEN_DEPENDS).shdr.sh_flags = 0)
-    }),
     Case::new("xen_depends/writable_and_executable_is_eopnotsupp", |c| {
         refused(c, EOPNOTSUPP, |e| e.section_mut(XEN_DEPENDS).shdr.sh_flags |= 5)
     }),

@@ -1,15 +1,13 @@
 //! Sections that change how the rest is linked, or what Xen does with it: `.bug_frames.*`,
 //! `.altinstructions`, `.alt_call_sites`, `.ex_table`, `.modinfo`; all in `prepare_payload`.
-//!
-//! Whatever is wrong in a way that some releases do not survive is left out on these.
 
-use kernel::xen::{Release, point_release, release};
+use kernel::xen::{point_release, release};
 use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{R_X86_64_PC32, SHF_ALLOC, SHT_PROGBITS};
 use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, HookBody, Payload, Section};
 
 use super::claims::{
-    EINVAL, ENOSPC, ERANGE, MARK, base, each, file_accepted, file_refused, file_shows, since_4_14,
+    EINVAL, MARK, base, each, file_accepted, file_refused, file_shows, since_4_14,
 };
 use super::probe::{self, YES};
 use crate::support::target;
@@ -125,11 +123,6 @@ pub(super) const CASES: &[Case] = &[
         outside(c, &elf.to_bytes())
     }),
     Case::new("alternatives/without_any_code_are_einval", without_code),
-    Case::new("alternatives/replacement_longer_than_the_original_is_enospc", |c| {
-        since_errors(c)?;
-        let longer = Alternative { repl_len: 8, ..Alternative::UNUSED };
-        file_refused(c, ENOSPC, &longer.payload(c)?.to_bytes())
-    }),
     Case::new("alternatives/replacement_longer_by_the_padding_is_accepted", |c| {
         let padded = Alternative { repl_len: 8, pad_len: 1, ..Alternative::UNUSED };
         file_accepted(c, &padded.payload(c)?.to_bytes())
@@ -137,18 +130,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("alternatives/original_of_254_bytes_is_accepted", |c| {
         let longest = Alternative { pad_len: 254 - 7, ..Alternative::UNUSED };
         file_accepted(c, &longest.payload(c)?.to_bytes())
-    }),
-    Case::new("alternatives/original_of_255_bytes_is_enospc", |c| {
-        since_errors(c)?;
-        let longer = Alternative { pad_len: 255 - 7, ..Alternative::UNUSED };
-        file_refused(c, ENOSPC, &longer.payload(c)?.to_bytes())
-    }),
-    Case::new("alternatives/feature_that_cannot_be_is_erange", |c| {
-        since_errors(c)?;
-        each([0x1000, 0x7FFF], |cpuid| {
-            let unknown = Alternative { cpuid, ..Alternative::UNUSED };
-            file_refused(c, ERANGE, &unknown.payload(c)?.to_bytes())
-        })
     }),
 ];
 
@@ -298,14 +279,4 @@ fn without_code(c: &Context) -> Outcome {
         .section(REPLACEMENTS, "replacement", [0x90; ROOM as usize])
         .section(ALT, "alternative", Alternative::UNUSED.chunk("constant", "replacement"));
     outside(c, &payload.to_bytes())
-}
-
-/// Where faults in alternatives are errors besides 4.20 (aa5a06d5d6).
-const ERRORS: &[Release] = &[point_release(4, 18, 4), point_release(4, 19, 1)];
-
-fn since_errors(c: &Context) -> Outcome {
-    if !c.xen.release.has(release(4, 20), ERRORS) {
-        return Err(Stop::skip("this release lacks aa5a06d5d6"));
-    }
-    Ok(())
 }

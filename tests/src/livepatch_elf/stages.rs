@@ -8,7 +8,7 @@ use kernel::{Case, Context, Errno, Outcome};
 use livepatch::payload::wire::{
     R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, Sym,
 };
-use livepatch::payload::{Elf, Hook, HookBody, Symbol, code};
+use livepatch::payload::{Elf, Hook, Symbol, code};
 
 use super::claims::{
     EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, OTHER, base, checks_xen_depends_first,
@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new("stages/hooks_before_the_same_id", |c| {
         let _other = load(c, OTHER, &base(c)?.to_bytes())?;
-        let mut elf = base(c)?.hook(Hook::Load, HookBody::Null).elf();
+        let mut elf = base(c)?.hook(Hook::Load, code::ret()).elf();
         elf.section_mut(Hook::Load.section()).shdr.sh_size = 7;
         file_refused(c, EINVAL, &elf.to_bytes())
     }),

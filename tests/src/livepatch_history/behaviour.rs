@@ -10,10 +10,10 @@ use livepatch::payload::wire::{R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHT
 use livepatch::payload::{Area, Chunk, Function, Hook, HookBody, Payload, Replacement, code};
 
 use crate::support::{
-    LOG, Log, apply, apply_nodeps, becomes, consults_tables_when_loaded, extra_version,
-    keeps_function_state, load, load_marker, marker, metadata, minds_endbr, needs_4_14,
-    packed_version, payload, protects_while_patching, reads, revert, settled, try_upload,
-    version_is, with_read_only_functions,
+    LOG, Log, apply, apply_nodeps, becomes, consults_tables_when_loaded, extra_version, load,
+    load_marker, marker, metadata, minds_endbr, needs_4_14, packed_version, payload,
+    protects_while_patching, reads, revert, settled, try_upload, version_is,
+    with_read_only_functions,
 };
 
 /// 66d3f83db6: what cannot have changed may be applied again.
@@ -127,7 +127,7 @@ pub fn action_is_over(context: &Context) -> Outcome {
     deviation.judge(context, first, Answer::SUCCESS, Errno::EAGAIN.into())
 }
 
-/// 0dd9268808: REPLACE that cannot revert one is an error. The function of the one that would not go must still be patched for that.
+/// 0dd9268808: REPLACE that cannot revert one is an error, and that one stays applied.
 pub fn replace_rc(context: &Context) -> Outcome {
     needs_4_14(context)?;
     // xor eax, eax; xchg eax, [rip+veto]; test eax, eax; jnz 1f; jmp revert_payload; 1: ret
@@ -211,22 +211,6 @@ pub fn read_only_functions(context: &Context) -> Outcome {
         .load(b"ro\0", &with_read_only_functions(context, &marker(context, "-ro")?)?)?;
     apply(&loaded)?;
     reads("-ro")?;
-    revert(&loaded)?;
-    reads(&original)
-}
-
-/// 82182ad7b4: and believed what it found there.
-pub fn padding(context: &Context) -> Outcome {
-    needs_4_14(context)?;
-    if !keeps_function_state(context.xen.release) {
-        return Err(Stop::skip("without the change this Xen would be left damaged"));
-    }
-    let original = extra_version()?;
-    let mut elf = marker(context, "-pad")?.elf();
-    elf.funcs_mut()[0].pad = [1; 39];
-    let loaded = context.livepatch().load(b"pad\0", &elf.to_bytes())?;
-    apply(&loaded)?;
-    reads("-pad")?;
     revert(&loaded)?;
     reads(&original)
 }

@@ -4,10 +4,8 @@ use alloc::vec::Vec;
 
 use kernel::xen::{Release, point_release, release};
 use kernel::{Answer, Context, Deviation, Errno, Outcome, Stop};
-use livepatch::payload::wire::{
-    R_X86_64_64, Rela, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, SHT_RELA,
-};
-use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, Payload, Section, code};
+use livepatch::payload::wire::{R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS};
+use livepatch::payload::{Area, Chunk, Data, Function, Hook, Payload, Section, code};
 
 use crate::support::{load, marker, minds_endbr, needs_4_14, payload, try_upload};
 
@@ -22,45 +20,6 @@ pub fn upload(
     deviation: Deviation,
 ) -> Outcome {
     deviation.judge(context, try_upload(context, "history", file), claimed.into(), known.into())
-}
-
-/// UPLOAD answers `errno`, on a Xen with the change; no other is asked.
-fn upload_if(context: &Context, has: bool, file: &[u8], errno: Errno) -> Outcome {
-    if !has {
-        return Err(Stop::skip("this release lacks the change"));
-    }
-    try_upload(context, "history", file).must_be(errno)
-}
-
-/// A marker with one more relocation, of its first 8 bytes of constants, against this symbol.
-fn relocated(context: &Context, symbol: impl Fn(&Elf) -> u32) -> Result<Vec<u8>, Stop> {
-    let mut elf = marker(context, "-reloc")?.rodata("constant", [0; 8]).elf();
-    let mut rela = Rela { r_offset: 0, r_info: 0, r_addend: 0 };
-    rela.set_symbol(symbol(&elf));
-    rela.set_kind(R_X86_64_64);
-    let target = elf.section_index(".rodata").expect("it has constants");
-    let symtab = elf.section_index(".symtab").expect("it has symbols");
-    let mut section = Section::new(".rela.rodata", SHT_RELA, 0, 8, Data::Relas(Vec::from([rela])));
-    section.shdr.sh_link = symtab as u32;
-    section.shdr.sh_info = target as u32;
-    section.shdr.sh_entsize = size_of::<Rela>() as u64;
-    elf.push(section);
-    Ok(elf.to_bytes())
-}
-
-/// 2ff229643b: relocations against symbol 0.
-pub fn symbol_0(context: &Context) -> Outcome {
-    let has =
-        context.xen.release.has(release(4, 10), &[point_release(4, 8, 2), point_release(4, 9, 1)]);
-    upload_if(context, has, &relocated(context, |_| 0)?, Errno::EOPNOTSUPP)
-}
-
-/// bf570f5935: relocations against what is no symbol.
-pub fn symbol_nsym(context: &Context) -> Outcome {
-    let has =
-        context.xen.release.has(release(4, 10), &[point_release(4, 8, 2), point_release(4, 9, 1)]);
-    let past = |elf: &Elf| (elf.section(".symtab").data.size() / 24) as u32;
-    upload_if(context, has, &relocated(context, past)?, Errno::EINVAL)
 }
 
 const ALIGNMENT: Deviation = Deviation { id: "history-c3f951417f", on: |xen| xen < release(4, 10) };
@@ -93,7 +52,7 @@ pub fn another_xen(context: &Context) -> Outcome {
     upload(context, &patch.to_bytes(), Errno::EINVAL, OK, deviation)
 }
 
-/// Has fa49f4be41, 86d09d16dd and aa5a06d5d6, which came together.
+/// Has fa49f4be41 and 86d09d16dd, which came together.
 fn has_early_checks(xen: Release) -> bool {
     xen.has(release(4, 20), &[point_release(4, 18, 4), point_release(4, 19, 1)])
 }
@@ -168,82 +127,42 @@ pub fn unloaded_section_symbol(context: &Context) -> Outcome {
     upload(context, &patch.to_bytes(), Errno::EINVAL, OK, deviation)
 }
 
-/// `struct alt_instr` since 4.14: where and by what, both relative; feature; lengths of the
-/// original, the replacement and the padding.
-struct Alternative {
-    original: &'static str,
-    feature: u16,
-    original_len: u8,
-    replacement_len: u8,
+/// A payload with an alternative for these 4 bytes of it, which become 4 others of the same effect
+/// on every CPU (`struct alt_instr` since 4.14).
+fn with_alternative(context: &Context, original: &str) -> Result<Payload, Stop> {
+    needs_4_14(context)?;
+    // Where and by what, both relative; the feature; lengths of the original, of the replacement
+    // and of the padding.
+    let alternative = Chunk::new([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 0, 0])
+        .reloc(0, R_X86_64_PC32, original, 0)
+        .reloc(4, R_X86_64_PC32, "replacement", 0);
+    Ok(marker(context, "-alt")?
+        .text("original", code::nops(8))
+        .rodata("constant", [0x90; 8])
+        .section(Area::loaded(".altinstructions", 0, 1), "alternatives", alternative))
 }
 
-impl Alternative {
-    /// 4 bytes of code that become 4 others of the same effect, as every CPU has this feature.
-    const GOOD: Self =
-        Self { original: "original", feature: 0, original_len: 4, replacement_len: 4 };
-
-    fn chunk(&self) -> Chunk {
-        use livepatch::payload::wire::R_X86_64_PC32;
-        let mut bytes = Vec::from([0; 8]);
-        bytes.extend(self.feature.to_le_bytes());
-        bytes.extend([self.original_len, self.replacement_len, 0, 0]);
-        Chunk::new(bytes).reloc(0, R_X86_64_PC32, self.original, 0).reloc(
-            4,
-            R_X86_64_PC32,
-            "replacement",
-            0,
-        )
-    }
-
-    fn payload(&self, context: &Context) -> Result<Payload, Stop> {
-        needs_4_14(context)?;
-        Ok(marker(context, "-alt")?
-            .text("original", code::nops(8))
-            .rodata("constant", [0x90; 8])
-            .section(Area::loaded(".altinstructions", 0, 1), "alternatives", self.chunk()))
-    }
-
-    fn with_replacement(&self, context: &Context) -> Result<Vec<u8>, Stop> {
-        let area = Area::loaded(".altinstr_replacement", SHF_EXECINSTR, 1);
-        let replacement = code::nops(self.replacement_len.into());
-        Ok(self.payload(context)?.section(area, "replacement", replacement).to_bytes())
-    }
-}
-
-/// Has e74360e4ba.
-fn has_alternative_checks(xen: Release) -> bool {
-    xen.has(release(4, 18), &[point_release(4, 17, 4)])
-}
+const ALTERNATIVES: Deviation = Deviation {
+    id: "history-e74360e4ba",
+    on: |xen| !xen.has(release(4, 18), &[point_release(4, 17, 4)]),
+};
 
 /// e74360e4ba: alternatives have to be for the payload's code.
 pub fn alternative_outside(context: &Context) -> Outcome {
-    let has = has_alternative_checks(context.xen.release);
-    let outside = Alternative { original: "constant", ..Alternative::GOOD };
-    upload_if(context, has, &outside.with_replacement(context)?, Errno::EINVAL)?;
+    let area = Area::loaded(".altinstr_replacement", SHF_EXECINSTR, 1);
+    let patch = |original: &str| {
+        let payload = with_alternative(context, original)?;
+        Ok::<_, Stop>(payload.section(area.clone(), "replacement", code::nops(4)).to_bytes())
+    };
     // One that is all right is taken.
-    let good = Alternative::GOOD.with_replacement(context)?;
-    try_upload(context, "history", &good).must_be(OK)
+    try_upload(context, "history", &patch("original")?).must_be(OK)?;
+    upload(context, &patch("constant")?, Errno::EINVAL, OK, ALTERNATIVES)
 }
 
 /// e74360e4ba: and to be there.
 pub fn alternative_without(context: &Context) -> Outcome {
-    let has = has_alternative_checks(context.xen.release);
-    let patch = Alternative::GOOD.payload(context)?.rodata("replacement", [0x90; 4]);
-    upload_if(context, has, &patch.to_bytes(), Errno::EINVAL)
-}
-
-/// aa5a06d5d6: has an errno.
-pub fn alternative_too_long(context: &Context) -> Outcome {
-    let has = has_early_checks(context.xen.release);
-    let long = Alternative { replacement_len: 5, ..Alternative::GOOD };
-    upload_if(context, has, &long.with_replacement(context)?, Errno::ENOSPC)
-}
-
-/// aa5a06d5d6: see above.
-pub fn alternative_feature(context: &Context) -> Outcome {
-    let has = has_early_checks(context.xen.release);
-    let unknown = Alternative { feature: 0x7fff, ..Alternative::GOOD };
-    upload_if(context, has, &unknown.with_replacement(context)?, Errno::ERANGE)
+    let patch = with_alternative(context, "original")?.rodata("replacement", [0x90; 4]);
+    upload(context, &patch.to_bytes(), Errno::EINVAL, OK, ALTERNATIVES)
 }
 
 /// 86d09d16dd: a note that is not a build-id gets the errno of the function that found out.

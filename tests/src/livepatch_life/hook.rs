@@ -78,7 +78,7 @@ fn with_function(context: &Context) -> Result<Payload, Stop> {
     Ok(payload(context, "id")?.function(extra("-hook")))
 }
 
-/// A hook that does the patching itself must do it, or there must be none to do.
+/// Xen since 4.14 does. A hook that does the patching itself then has none to do.
 fn without_function(context: &Context) -> Result<Payload, Stop> {
     needs_4_14(context)?;
     payload(context, "id")

@@ -164,8 +164,7 @@ pub fn of_a_replacement(context: &Context) -> Outcome {
     not_loaded(context, "-u", &using(context, "xtf_new")?, Errno::ENOENT)
 }
 
-/// Nobody counts who was linked against a payload. Only the address is used here: what is there
-/// afterwards is not ours to read.
+/// A payload may go although another one holds an address in it, which is all that is used here.
 pub fn dangling(context: &Context) -> Outcome {
     let library = load(context, "-a", &exporting(context, "-a", "xtf_dangling")?)?;
     let address = payload(context, "address")?
