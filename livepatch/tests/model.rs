@@ -374,7 +374,6 @@ fn arguments_are_checked_in_order() {
         ("upload \"q\" id=1 func=extra set=funcs[0].new_addr:1 set=.rela.livepatch.funcs[1].type:0",
             -75),
         ("upload \"q\" id=1 func=extra set=.rela.livepatch.funcs[0].type:10", EOPNOTSUPP),
-        ("upload \"q\" id=1 func=extra set=.rela.livepatch.funcs[0].symbol:0", EOPNOTSUPP),
         ("upload \"q\" id=1 func=extra set=.rela.livepatch.funcs[0].offset:97", EINVAL),
         ("upload \"q\" id=1 func=extra set=.note.gnu.build-id.note-type:4", EINVAL),
         ("upload \"q\" id=1 func=extra remove=.livepatch.depends", EINVAL),

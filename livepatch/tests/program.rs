@@ -128,7 +128,7 @@ fn every_word_is_understood() {
     let text = r#"
 # a comment, and an empty line
 
-upload "p\"\\\n\x01" id=3 func=extra func=own/nop:5/old-size:0x20/symbol/expect:right hook=preapply/ret:-22 hook=load/once:7 hook=postapply/null data=4 bss=8 meta="key=a b#c" export=shared-0 import=xen depends=31 xen-depends=nobody set=ehdr.machine:3 set=.text.align:0 set=funcs[2].old_size:0xffffffff set=symbols[1].shndx:9 set=.rela.livepatch.funcs[0].type:10 set=.note.gnu.build-id.note-descsz:99 byte=17:255 size=99 payload-at=tight version=0x12 op-flags=1 at=read-only # really
+upload "p\"\\\n\x01" id=3 func=extra func=own/nop:5/old-size:0x20/symbol/expect:right hook=preapply/ret:-22 hook=load/once:7 hook=postapply/null data=4 bss=8 meta="key=a b#c" export=shared-0 import=xen depends=31 xen-depends=nobody set=ehdr.machine:3 set=.text.align:64 set=funcs[2].old_size:0xffffffff set=symbols[1].shndx:9 set=.rela.livepatch.funcs[0].type:10 set=.note.gnu.build-id.note-descsz:99 byte=17:255 size=99 payload-at=tight version=0x12 op-flags=1 at=read-only # really
 upload raw"" name-size=5 name-pad=1,2,0xffff name-at=xen-range id=0 byte=.text+3:1 remove=.symtab truncate=100
 get raw"no nul" state=9 rc=-5
 list idx=1 nr=2 pad=3 stamp=4 name-total=5 metadata-total=6 status=tight:7 name=null len=ample metadata=xen-range metadata-len=unmapped
@@ -150,7 +150,10 @@ look
     );
     assert_eq!(
         first.payload.defects[..2],
-        [Defect::Ehdr(EhdrField::Machine, 3), Defect::Shdr(SectionName::Text, ShdrField::Align, 0)]
+        [
+            Defect::Ehdr(EhdrField::Machine, 3),
+            Defect::Shdr(SectionName::Text, ShdrField::Align, 64)
+        ]
     );
     assert_eq!(
         first.payload.defects[4],

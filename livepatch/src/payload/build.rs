@@ -136,7 +136,7 @@ pub enum Hook {
     Unload,
     /// Before applying; one. Any result but 0 prevents it.
     PreApply,
-    /// Instead of the patching; one. It has to do all that it replaces.
+    /// Instead of the patching; one.
     Apply,
     /// After applying; one. The result is ignored.
     PostApply,
@@ -183,7 +183,7 @@ pub enum HookBody {
     Code(Chunk),
     /// A label of the payload, or a symbol of Xen or of another payload.
     Symbol(String),
-    /// Nothing. The single hooks are then not called.
+    /// Nothing, which Xen takes for a single hook that is not there.
     Null,
 }
 

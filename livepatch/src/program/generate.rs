@@ -329,7 +329,7 @@ impl Generator {
             }
             let own = matches!(function.target, FunctionTarget::Own | FunctionTarget::OwnEndbr);
             if own && self.rng.one_in(2) {
-                // An ENDBR64 has 4 bytes itself.
+                // So many are right for either.
                 function.nop = Some(4 + self.rng.below(13));
             }
             if self.rng.one_in(6) {
@@ -342,7 +342,7 @@ impl Generator {
     }
 
     fn hooks(&mut self, payload: &mut PayloadSpec) {
-        // What replaces the patching has to do it: nothing here does.
+        // Those that take the place of the patching are for whoever varies programs.
         const HOOKS: [Hook; 6] = [
             Hook::Load,
             Hook::Unload,

@@ -47,7 +47,7 @@ pub struct Image {
     pub symbols: Vec<Vec<u8>>,
     /// Whether it can be applied after it was reverted.
     pub safe_to_reapply: bool,
-    /// Why nobody should apply it.
+    /// Why the model can't tell what comes of it when it is applied, if so.
     pub risk: Option<Unforeseen>,
 }
 

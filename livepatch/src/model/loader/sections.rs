@@ -20,7 +20,7 @@ const OSABI_FREEBSD: u8 = 9;
 /// A payload's file whose headers Xen has accepted.
 pub struct Sections<'f> {
     pub file: &'f [u8],
-    /// The first one is there, but Xen has no pointer to it: following one is fatal.
+    /// The first one is empty, as in every ELF file.
     pub headers: Vec<Shdr>,
     /// Names, without a NUL.
     names: Vec<&'f [u8]>,
@@ -133,10 +133,11 @@ fn sections(file: &[u8], headers: &[Shdr]) -> Result<usize> {
         check(offset >= EHDR_SIZE as u64, Errno::EINVAL)?;
         if header.sh_type != SHT_NOBITS {
             let len = file.len() as u64;
-            check(offset <= len && offset.wrapping_add(size) <= len, Errno::EINVAL)?;
-            if offset.checked_add(size).is_none() {
+            check(offset <= len, Errno::EINVAL)?;
+            let Some(end) = offset.checked_add(size) else {
                 return unknown("where a section ends");
-            }
+            };
+            check(end <= len, Errno::EINVAL)?;
         }
         check(align & align.wrapping_sub(1) == 0, Errno::EOPNOTSUPP)?;
         check(align == 0 || header.sh_addr.is_multiple_of(align), Errno::EINVAL)?;
