@@ -82,13 +82,12 @@ fn describe(failure: &Failure) -> (String, String) {
         }
         Failure::Died(death) => {
             let words = death.headline.trim_start_matches("Xen panicked: ");
-            match failure.place() {
-                Some(place @ (Place::In(..) | Place::Behind(..))) => {
-                    (place.name(), format!("{words} {place}"))
-                }
-                Some(Place::Said(said)) => (said, words.to_owned()),
-                None => (words.to_owned(), words.to_owned()),
-            }
+            let place = Place::of(&death.words, &death.headline);
+            let how = match place {
+                Place::Said(_) => words.to_owned(),
+                Place::In(..) | Place::Behind(..) => format!("{words} {place}"),
+            };
+            (place.name(), how)
         }
     };
     (name.chars().map(plain).take(NAME_MAX).collect(), how)

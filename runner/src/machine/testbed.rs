@@ -47,13 +47,13 @@ impl ChosenXen {
 
     /// Each of the Xens that are `wanted`, or the defaults.
     pub fn each(path: Option<&Path>, wanted: &[String], look: Look) -> Result<Vec<ChosenXen>> {
-        let xens = Config::load(path)?.select(wanted)?;
+        let config = Config::load(path)?;
         let chosen = |xen: Hypervisor| {
-            let config = Config::load(path)?;
+            let config = config.clone();
             let cache = Cache::of_workspace(&config.workspace)?.looking(look);
             Ok(ChosenXen { config, xen, cache })
         };
-        xens.into_iter().map(chosen).collect()
+        config.select(wanted)?.into_iter().map(chosen).collect()
     }
 
     /// The first of the default Xens that can be booted without the network.

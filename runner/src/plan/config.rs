@@ -182,7 +182,7 @@ impl Hypervisor {
 }
 
 /// The configuration, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Folder of the file; logs, cache and image are below it.
     pub workspace: PathBuf,

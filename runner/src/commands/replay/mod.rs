@@ -2,8 +2,9 @@
 //!
 //! A program is a text ([`livepatch::program`]). It is written into a copy of the image, whose test
 //! `livepatch-replay` performs it and compares each step with the model. [`verdict`] holds the
-//! outcome, and [`place`] where a Xen died; [`table`] does so for many programs and Xens; [`livepatch::program::minimize()`] shrinks a program that
-//! still fails in the same way; [`case`] writes it as Rust.
+//! outcome, and [`place`] where a Xen died; [`table`] does so for many programs and Xens;
+//! [`livepatch::program::minimize()`] shrinks a program that still fails in the same way; [`case`]
+//! writes it as Rust.
 
 mod case;
 mod machine;
