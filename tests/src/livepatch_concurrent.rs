@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use kernel::hypercall::sched::sleep_until;
+use kernel::hypercall::sched::{sleep_until, yield_cpu};
 use kernel::livepatch::{Livepatch, Loaded};
 use kernel::smp::{self, Job};
 use kernel::xen::{point_release, release};
@@ -38,10 +38,12 @@ const PAUSE_NS: u64 = 50_000_000;
 const LONG_NS: u32 = u32::MAX;
 /// How often something that depends on timing is tried before it counts as impossible.
 const ATTEMPTS: usize = 100;
-/// How many uploads of the other CPU, and of both CPUs at once, a race lasts at least.
+/// How many uploads of both CPUs at once a race lasts.
 const ROUNDS: u32 = 30;
-/// After so many a race that shows nothing is given up: nobody can say of what Xen did then.
-const ROUNDS_MAX: u32 = 3000;
+/// How often the other CPU rests with its payload loaded, and as often without.
+const RESTS: u32 = 4;
+/// Looks at the other CPU's work between two rests.
+const LOOKS: usize = 2;
 
 /// The test.
 pub const TEST: Test = Test {
@@ -304,35 +306,36 @@ struct Refused {
 
 impl Refused {
     /// Applies and reverts `name` without pausing, until either CPU is refused. What comes of
-    /// the actions does not matter, so a short timeout will do.
+    /// the actions does not matter. Their timeout is so short that a CPU spends little of its time
+    /// waiting in Xen, where the other one can't get into its way.
     fn provoke(&self, livepatch: &Livepatch, name: &[u8], me: u32) {
-        const TIMEOUT_NS: u32 = 2_000_000;
-        let act = |cmd| {
+        const TIMEOUT_NS: u32 = 100_000;
+        let act = |cmd, timeout| {
             let action = Action {
-                timeout: TIMEOUT_NS,
+                timeout,
                 // Whichever payload comes second does not depend on the first.
                 flags: ACTION_FLAG_NODEPS,
                 ..Action::new(Name::new(name), cmd)
             };
             livepatch.call(&Call::action(livepatch.version, action)).result()
         };
-        for _ in 0..20 * ATTEMPTS {
+        for _ in 0..500 * ATTEMPTS {
             // Of a payload that is not applied, only a pending action refuses APPLY like this.
-            if act(ActionCmd::Apply) == Err(Errno::EBUSY) {
+            if act(ActionCmd::Apply, TIMEOUT_NS) == Err(Errno::EBUSY) {
                 let _ = self.whom.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
             }
             if self.whom.load(Ordering::Relaxed) != 0 {
                 break;
             }
-            let _ = act(ActionCmd::Revert);
+            let _ = act(ActionCmd::Revert, TIMEOUT_NS);
         }
-        // Not to leave it applied; the one that was applied later goes first. The last action may
-        // still be under way, but not longer than its timeout, which is much less than the pause.
+        // Not to leave it applied; the one that was applied later goes first. An APPLY that is
+        // still under way ends within its timeout, which is much less than the pause.
         while {
             let _ = pause();
             livepatch.get(name).is_ok_and(|status| status.state == STATE_APPLIED)
         } {
-            let _ = act(ActionCmd::Revert);
+            let _ = act(ActionCmd::Revert, LONG_NS);
         }
     }
 }
@@ -360,12 +363,31 @@ fn one_upload_wins(context: &Context) -> Outcome {
     Ok(())
 }
 
-/// What the other CPU does while this one looks: it uploads and unloads, again and again.
+/// What the other CPU does while this one looks at the list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Meanwhile {
+    /// It uploads and unloads.
+    Works,
+    /// It rests, with its payload loaded.
+    RestsLoaded,
+    /// It rests, without a payload.
+    RestsUnloaded,
+}
+
+/// The other CPU uploads and unloads, again and again. This CPU may have it rest, and may wait for
+/// its calls, so that each case sees what it is about, whatever the machine below does with the two.
 #[derive(Default)]
 struct Churn {
     stop: AtomicBool,
-    /// Uploads that worked, and were taken out again.
-    rounds: AtomicU32,
+    /// The other CPU has returned: it was told to, or there is trouble.
+    over: AtomicBool,
+    /// Its calls that worked.
+    calls: AtomicU32,
+    /// What this CPU wants of it: a [`Meanwhile`].
+    wanted: AtomicU32,
+    /// It rests, as wanted.
+    rests: AtomicBool,
     /// What ended it before it was told to stop.
     trouble: spin::Mutex<Option<Stop>>,
 }
@@ -377,59 +399,89 @@ impl Churn {
         let churn = Arc::new(Self::default());
         let there = churn.clone();
         let job = smp::spawn(1, move || {
-            let round = || {
-                livepatch.upload(CHURN, &payload).must_be(Answer::SUCCESS)?;
-                livepatch.action(CHURN, ActionCmd::Unload).must_be(Answer::SUCCESS)
-            };
-            while !there.stop.load(Ordering::Relaxed) {
-                if let Err(stop) = round() {
-                    *there.trouble.lock() = Some(stop.at("on the other CPU"));
-                    return;
-                }
-                there.rounds.fetch_add(1, Ordering::Relaxed);
+            if let Err(stop) = there.work(&livepatch, &payload) {
+                *there.trouble.lock() = Some(stop.at("on the other CPU"));
             }
+            there.over.store(true, Ordering::SeqCst);
         })?;
         Ok((churn, job))
     }
 
-    /// Has `look` look while the other CPU is at work: for some rounds, and until it has `seen` what
-    /// there is to be seen.
-    fn watch(
-        context: &Context,
-        mut look: impl FnMut() -> Outcome,
-        seen: impl Fn() -> bool,
-    ) -> Outcome {
-        let (churn, job) = Self::begin(context)?;
-        let mut outcome = Ok(());
-        while outcome.is_ok() {
-            let rounds = churn.rounds.load(Ordering::Relaxed);
-            if rounds >= ROUNDS && seen() {
-                break;
-            }
-            outcome = match churn.trouble.lock().take() {
-                Some(stop) => Err(stop),
-                None if rounds >= ROUNDS_MAX => {
-                    Err(no_race(format_args!("not in {rounds} uploads of the other CPU")))
-                }
-                None => look(),
-            };
+    /// The work of the other CPU. It ends with the payload unloaded.
+    fn work(&self, livepatch: &Livepatch, payload: &[u8]) -> Outcome {
+        while !self.stop.load(Ordering::SeqCst) {
+            livepatch.upload(CHURN, payload).must_be(Answer::SUCCESS)?;
+            self.called(Meanwhile::RestsLoaded);
+            livepatch.action(CHURN, ActionCmd::Unload).must_be(Answer::SUCCESS)?;
+            self.called(Meanwhile::RestsUnloaded);
         }
-        churn.stop.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// On the other CPU: a call has worked, and a rest would be `rest`.
+    fn called(&self, rest: Meanwhile) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        while self.wanted.load(Ordering::SeqCst) == rest as u32 {
+            self.rests.store(true, Ordering::SeqCst);
+            yield_cpu();
+        }
+        self.rests.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until the other CPU does as this one wants. A CPU that has returned never will, and
+    /// its trouble is told at the end.
+    fn wait_until(&self, done: impl Fn() -> bool) {
+        while !done() && !self.over.load(Ordering::SeqCst) {
+            yield_cpu();
+        }
+    }
+
+    /// Waits for two more calls of the other CPU that works, the second of which began after this.
+    fn wait_for_two_calls(&self) {
+        let calls = self.calls.load(Ordering::SeqCst);
+        self.wait_until(|| self.calls.load(Ordering::SeqCst) >= calls + 2);
+    }
+
+    fn want(&self, meanwhile: Meanwhile) {
+        self.wanted.store(meanwhile as u32, Ordering::SeqCst);
+        let rests = meanwhile != Meanwhile::Works;
+        self.wait_until(|| self.rests.load(Ordering::SeqCst) == rests);
+    }
+
+    /// Has `look` look while the other CPU works, and while it rests.
+    fn watch(context: &Context, look: impl Fn(&Self, Meanwhile) -> Outcome) -> Outcome {
+        let (churn, job) = Self::begin(context)?;
+        let looks = || {
+            for _ in 0..RESTS {
+                for rest in [Meanwhile::RestsLoaded, Meanwhile::RestsUnloaded] {
+                    for (meanwhile, looks) in [(Meanwhile::Works, LOOKS), (rest, 1)] {
+                        churn.want(meanwhile);
+                        for _ in 0..looks {
+                            if churn.over.load(Ordering::SeqCst) {
+                                return Ok(());
+                            }
+                            look(&churn, meanwhile)?;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let outcome = looks();
+        churn.stop.store(true, Ordering::SeqCst);
+        churn.wanted.store(Meanwhile::Works as u32, Ordering::SeqCst);
         job.join();
-        outcome?;
-        churn.trouble.lock().take().map_or(Ok(()), Err)
+        churn.trouble.lock().take().map_or(outcome, Err)
     }
 }
 
-/// Whatever LIST says while the other CPU changes the list was true at one moment. It is looked at
-/// until it was seen both with the other CPU's payload and without.
+/// Whatever LIST says while the other CPU changes the list was true at one moment.
 fn list_is_whole(context: &Context) -> Outcome {
     let livepatch = context.livepatch();
     let _kept = load(context, NAME, "-concurrent")?;
     let (one, two) = (NAME.len() as u32, (NAME.len() + CHURN.len()) as u32);
     let stamp = Cell::new(0);
-    let seen = [const { Cell::new(false) }; 2];
-    let look = || {
+    Churn::watch(context, |_, meanwhile| {
         let totals = livepatch.totals()?;
         expect_that(totals.version >= stamp.get(), "a stamp that never goes back")?;
         stamp.set(totals.version);
@@ -437,34 +489,39 @@ fn list_is_whole(context: &Context) -> Outcome {
         let sized = livepatch.revision.has_metadata_and_flags();
         let fits = |bytes| !sized || totals.name_total_size == bytes;
         let known = match totals.nr {
-            1 => fits(one),
-            2 => fits(two),
+            1 => meanwhile != Meanwhile::RestsLoaded && fits(one),
+            2 => meanwhile != Meanwhile::RestsUnloaded && fits(two),
             _ => false,
         };
-        expect_that(known, format_args!("a count that fits the sizes, not {totals:?}"))?;
-        seen[totals.nr as usize - 1].set(true);
-        Ok(())
-    };
-    Churn::watch(context, look, || seen.iter().all(Cell::get))
+        expect_that(known, format_args!("a count that fits list and sizes, not {totals:?}"))
+    })
 }
 
-/// Two looks at the list with the other CPU at work between them: equal stamps mean equal lists,
-/// and different stamps are really seen. It goes on until there was one of each.
+/// Two looks at the list with a walk between them: equal stamps mean equal lists, and what the
+/// other CPU does between the two shows in the stamp.
 fn a_walk_notices(context: &Context) -> Outcome {
     let livepatch = context.livepatch();
     let _kept = load(context, NAME, "-concurrent")?;
-    let (moved, stood) = (Cell::new(false), Cell::new(false));
-    let look = || {
+    let walk = |meantime: &dyn Fn()| {
         let first = livepatch.totals()?;
+        meantime();
         let listed = livepatch.list();
-        let last = livepatch.totals()?;
-        if first.version != last.version {
-            // The list may have become shorter than the place where the walk wanted to go on.
-            moved.set(true);
-            return Ok(());
+        let moved = livepatch.totals()?.version != first.version;
+        if !moved {
+            expect("entries under one stamp", listed?.len() as u32, first.nr)?;
         }
-        stood.set(true);
-        expect("entries under one stamp", listed?.len() as u32, first.nr)
+        // The list may have become shorter than the place where the walk wanted to go on.
+        Ok(moved)
     };
-    Churn::watch(context, look, || moved.get() && stood.get())
+    Churn::watch(context, |churn, meanwhile| {
+        if meanwhile != Meanwhile::Works {
+            return expect("stamp moved while the list stood still", walk(&|| ())?, false);
+        }
+        walk(&|| ())?;
+        let moved = walk(&|| churn.wait_for_two_calls())?;
+        expect_that(
+            moved || churn.over.load(Ordering::SeqCst),
+            "a stamp that moves with the other CPU's calls",
+        )
+    })
 }
