@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use protocol::cmdline::TESTS;
+use protocol::cmdline::{BEHIND, TESTS};
 use protocol::wildcard::fits;
 
 use crate::test::{Case, Test};
@@ -42,8 +42,11 @@ pub fn select<'t>(tests: &[&'t Test], list: &str) -> Result<Vec<Selected<'t>>, S
         let test = found.ok_or_else(|| complain(&format!("there is no test '{name}'")))?;
         let patterns: Vec<Option<&str>> =
             list.split(',').map(parts).filter(|part| part.0 == name).map(|part| part.1).collect();
-        let cases: Vec<&Case> =
-            test.cases.iter().filter(|case| wanted(&patterns, case.name)).collect();
+        let cases: Vec<&Case> = behind(&patterns, test.cases)
+            .ok_or_else(|| complain(&format!("there is no case to go on behind in '{name}'")))?
+            .iter()
+            .filter(|case| wanted(&patterns, case.name))
+            .collect();
         if cases.is_empty() {
             return Err(complain(&format!("'{name}' selects no case")));
         }
@@ -60,14 +63,24 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether all that is said of a test, together, wants `case`.
+/// The cases behind the one that a pattern names with [`BEHIND`], all if none does.
+fn behind<'t>(patterns: &[Option<&str>], cases: &'t [Case]) -> Option<&'t [Case]> {
+    let Some(last) = patterns.iter().flatten().find_map(|text| text.strip_prefix(BEHIND)) else {
+        return Some(cases);
+    };
+    let place = cases.iter().position(|case| case.name == last)?;
+    cases.get(place + 1..)
+}
+
+/// Whether all that is said of a test, together, wants `case`, wherever it stands.
 fn wanted(patterns: &[Option<&str>], case: &str) -> bool {
+    let patterns = || patterns.iter().filter(|p| p.is_none_or(|text| !text.starts_with(BEHIND)));
     let out = |pattern: &&str| pattern.strip_prefix('!').is_some_and(|inner| fits(inner, case));
-    if patterns.iter().flatten().any(out) {
+    if patterns().flatten().any(out) {
         return false;
     }
     let mut positive =
-        patterns.iter().filter(|pattern| pattern.is_none_or(|text| !text.starts_with('!')));
+        patterns().filter(|pattern| pattern.is_none_or(|text| !text.starts_with('!')));
     let fitting = |pattern: &Option<&str>| pattern.is_none_or(|text| fits(text, case));
     positive.clone().next().is_none() || positive.any(fitting)
 }
