@@ -1,7 +1,8 @@
 //! The command line: which tests to run and how to end.
 //!
-//! The words and where they come from are those of [`protocol::cmdline`]. The last ones may come from
-//! QEMU, so that a machine can be saved before it knows what to run, and go on from there many times.
+//! The parameters and where they come from are those of [`protocol::cmdline`]. The last ones may
+//! come from QEMU, so that a machine can be saved before it knows what to run, and go on from there
+//! many times.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +11,7 @@ use core::fmt;
 use arch::fw_cfg;
 use arch::shutdown::Reason;
 use protocol::cmdline::{
-    CMDLINE_MAX, EXIT, FW_CFG, LINGER, POWEROFF, REBOOT, TESTS, WAIT, WORDS_FILE,
+    CMDLINE_MAX, EXIT, FW_CFG, LINGER, PARAMETERS_FILE, POWEROFF, REBOOT, TESTS, WAIT,
 };
 use protocol::console::WAITING;
 use spin::Once;
@@ -29,7 +30,7 @@ impl Stamp {
     /// What an image that nobody stamped has.
     pub const EMPTY: Self = Self([0; CMDLINE_MAX]);
 
-    /// The words, up to the first NUL. Read as the file has them, not as the compiler saw them.
+    /// The text, up to the first NUL. Read as the file has them, not as the compiler saw them.
     pub fn text(&'static self) -> &'static str {
         let bytes: &'static [u8; CMDLINE_MAX] = core::hint::black_box(&self.0);
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -37,23 +38,23 @@ impl Stamp {
     }
 }
 
-/// The stamp's words, once the image has handed them over.
+/// The stamp's text, once the image has handed them over.
 static STAMPED: Once<&'static str> = Once::new();
 
 /// Says what is stamped into the image.
-pub(crate) fn set_stamp(words: &'static str) {
-    STAMPED.call_once(|| words);
+pub(crate) fn set_stamp(text: &'static str) {
+    STAMPED.call_once(|| text);
 }
 
 /// What came while the guest waited.
 static RECEIVED: Once<String> = Once::new();
 
-/// Waits for the words that QEMU has for this guest.
+/// Waits for the parameters that QEMU has for this guest.
 pub(crate) fn receive() -> Result<(), String> {
     let qemu = fw_cfg::Device::open().ok_or_else(|| format!("{WAIT}={FW_CFG} needs QEMU"))?;
     let file = qemu
-        .find(WORDS_FILE)
-        .ok_or_else(|| format!("{WAIT}={FW_CFG}, but QEMU has no file {WORDS_FILE}"))?;
+        .find(PARAMETERS_FILE)
+        .ok_or_else(|| format!("{WAIT}={FW_CFG}, but QEMU has no file {PARAMETERS_FILE}"))?;
     // Whoever saves this machine does it from this line on, at best while the CPU has nothing to do.
     println!("{WAITING}");
     let mut bytes = [0; CMDLINE_MAX];
@@ -64,9 +65,9 @@ pub(crate) fn receive() -> Result<(), String> {
         let _ = sched::sleep_until(clock::now_ns() + PAUSE_NS);
     }
     let bytes = qemu.read(file, &mut bytes).split(|&byte| byte == 0).next().unwrap_or_default();
-    let words = core::str::from_utf8(bytes)
-        .map_err(|_| format!("{WAIT}={FW_CFG}: {WORDS_FILE} is not UTF-8 text"))?;
-    RECEIVED.call_once(|| words.into());
+    let text = core::str::from_utf8(bytes)
+        .map_err(|_| format!("{WAIT}={FW_CFG}: {PARAMETERS_FILE} is not UTF-8 text"))?;
+    RECEIVED.call_once(|| text.into());
     Ok(())
 }
 
@@ -79,15 +80,15 @@ fn lines() -> [&'static str; 3] {
     ]
 }
 
-/// What all lines together ask for; `unknown` is told of words that mean nothing.
+/// What all lines together ask for; `unknown` is told of parameters that mean nothing.
 pub(crate) fn options(mut unknown: impl FnMut(Unknown<'static>)) -> Options<'static> {
     lines().into_iter().fold(Options::DEFAULT, |options, line| options.parse(line, &mut unknown))
 }
 
 /// What the last word `name=VALUE` says, for a parameter that a test declares.
 pub(crate) fn parameter(name: &str) -> Option<&'static str> {
-    let words = lines().into_iter().flat_map(str::split_ascii_whitespace);
-    words
+    let parameters = lines().into_iter().flat_map(str::split_ascii_whitespace);
+    parameters
         .filter_map(|word| word.split_once('='))
         .rfind(|(key, _)| *key == name)
         .map(|(_, value)| value)
@@ -105,7 +106,7 @@ pub struct Options<'a> {
     /// `xl console` finds no domain that is gone before it comes, and may end with the domain
     /// before it has passed on what it read.
     pub linger_ms: u32,
-    /// Whether further words come from QEMU.
+    /// Whether further parameters come from QEMU.
     pub wait: bool,
 }
 
@@ -136,7 +137,7 @@ impl<'a> Options<'a> {
     pub const DEFAULT: Self =
         Self { tests: None, exit: Reason::Poweroff, linger_ms: 0, wait: false };
 
-    /// Reads the words of a line; `unknown` is told of those that mean nothing.
+    /// Reads the parameters of a line; `unknown` is told of those that mean nothing.
     ///
     /// They are no error: Xen itself appends some to a dom0's command line.
     pub fn parse(mut self, line: &'a str, mut unknown: impl FnMut(Unknown<'a>)) -> Self {

@@ -5,8 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use livepatch::abi::{
-    Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListBuffers, ListReply, Name,
-    Out, Refused, Revision, SYSCTL_SIZE, State, Status, Sysctl, SysctlVersion, Upload,
+    Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListBuffers, ListReply,
+    LivepatchStatus, Name, Out, Refused, Revision, SYSCTL_SIZE, State, Sysctl, SysctlVersion,
+    Upload,
 };
 
 use crate::buffer::{self, Guarded};
@@ -69,7 +70,7 @@ pub struct Entry {
     /// Its name, with the NUL.
     pub name: Vec<u8>,
     /// Its state and the result of the last action.
-    pub status: Status,
+    pub status: LivepatchStatus,
     /// Its metadata; empty where this interface has none.
     pub metadata: Vec<u8>,
 }
@@ -83,7 +84,7 @@ impl Entry {
 
 /// All that LIST says about what is loaded.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Snapshot {
+pub struct PayloadList {
     /// Count, sizes and version stamp.
     pub totals: ListReply,
     /// Every payload, in Xen's order.
@@ -186,11 +187,11 @@ impl Livepatch {
     /// # Errors
     /// A [`Stop::Failure`] that says what was different.
     pub fn refuses(&self, call: &Call<'_>, errno: Errno) -> Outcome {
-        let before = self.snapshot()?;
+        let before = self.payload_list()?;
         let reply = self.perform(call);
         reply.answer.must_be(errno)?;
         expect("structure after the refusal", reply.after.bytes(), reply.before.bytes())?;
-        expect("payloads after the refusal", self.snapshot()?, before)
+        expect("payloads after the refusal", self.payload_list()?, before)
     }
 
     /// Uploads a payload, which is taken out again when the value is dropped.
@@ -212,7 +213,7 @@ impl Livepatch {
     ///
     /// # Errors
     /// What Xen answers.
-    pub fn get(&self, name: &[u8]) -> Result<Status, Errno> {
+    pub fn get(&self, name: &[u8]) -> Result<LivepatchStatus, Errno> {
         let reply = self.perform(&Call::get(self.version, Name::new(name)));
         reply.answer.result().map(|_| reply.after.status())
     }
@@ -226,8 +227,8 @@ impl Livepatch {
     ///
     /// # Errors
     /// A [`Stop::Error`] when LIST fails.
-    pub fn snapshot(&self) -> Result<Snapshot, Stop> {
-        Ok(Snapshot { totals: self.totals()?, entries: self.list()? })
+    pub fn payload_list(&self) -> Result<PayloadList, Stop> {
+        Ok(PayloadList { totals: self.totals()?, entries: self.list()? })
     }
 
     /// How many payloads there are, and Xen's version stamp.
@@ -345,7 +346,7 @@ impl Loaded<'_> {
     ///
     /// # Errors
     /// A [`Stop::Error`] when Xen does not know it any more.
-    pub fn status(&self) -> Result<Status, Stop> {
+    pub fn status(&self) -> Result<LivepatchStatus, Stop> {
         self.livepatch
             .get(&self.name)
             .map_err(|errno| Stop::error(format_args!("GET of a loaded payload answers {errno}")))

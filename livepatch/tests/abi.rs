@@ -1,8 +1,8 @@
 //! The hypercall's bytes, compared with offsets written down from Xen's headers.
 
 use xtf_livepatch::abi::{
-    Action, ActionCmd, Call, Get, Held, In, List, ListReply, Name, Op, Out, Refused, Revision,
-    Status, SysctlVersion, UNION_ROOM, Upload,
+    Action, ActionCmd, Call, Get, Held, In, List, ListReply, LivepatchStatus, Name, Op, Out,
+    Refused, Revision, SysctlVersion, UNION_ROOM, Upload,
 };
 
 const XEN_4_13: SysctlVersion = SysctlVersion(0x12);
@@ -108,7 +108,7 @@ fn upload_is_the_same_in_all_revisions() {
 
 #[test]
 fn get_carries_a_status_both_ways() {
-    let status = Status { state: 7, rc: -16 };
+    let status = LivepatchStatus { state: 7, rc: -16 };
     let call = Call::get(XEN_4_17, Get { name: a_name(), status });
     let mut sysctl = call.encode(Revision::V1);
     assert_a_name(sysctl.bytes());
@@ -118,7 +118,7 @@ fn get_carries_a_status_both_ways() {
 
     sysctl.bytes_mut()[32] = 2;
     sysctl.bytes_mut()[36..40].fill(0xFF);
-    assert_eq!(sysctl.status(), Status { state: 2, rc: -1 });
+    assert_eq!(sysctl.status(), LivepatchStatus { state: 2, rc: -1 });
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn check(
     [statuses, names, lengths, metadata, metadata_lengths]: [usize; 5],
 ) -> Result<(), Refused> {
     let revision = Revision::for_version(version).unwrap().revision;
-    let mut status = vec![Status::default(); statuses];
+    let mut status = vec![LivepatchStatus::default(); statuses];
     let mut name = vec![0u8; names];
     let mut len = vec![0u32; lengths];
     let mut text = vec![0u8; metadata];
@@ -269,7 +269,7 @@ fn another_sysctl_is_refused_unless_its_version_is() {
 
 #[test]
 fn a_broken_byte_counts_for_the_check() {
-    let mut status = [Status::default(); 3];
+    let mut status = [LivepatchStatus::default(); 3];
     let call =
         Call::list(XEN_4_17, List { nr: 3, status: Out::from_slice(&mut status), ..List::EMPTY });
     let mut sysctl = call.encode(Revision::V2);

@@ -1,4 +1,4 @@
-//! The guest's command line: words `KEY=VALUE`, separated by blanks.
+//! The guest's command line: parameters `KEY=VALUE`, separated by blanks.
 //!
 //! It comes from up to three places, of which the later ones win: stamped into the image
 //! ([`crate::image::CMDLINE`]), passed by the loader, and, for a guest that was told to wait, in a
@@ -25,9 +25,9 @@ pub const REBOOT: &str = "reboot";
 pub const LINGER: &str = "linger";
 /// Key: what to wait for, [`FW_CFG`].
 pub const WAIT: &str = "wait";
-/// Value of [`WAIT`]: further words from QEMU, in [`WORDS_FILE`].
+/// Value of [`WAIT`]: further parameters from QEMU, in [`PARAMETERS_FILE`].
 pub const FW_CFG: &str = "fw_cfg";
 
-/// QEMU's name for the file with the last words: [`CMDLINE_MAX`] bytes, padded with NULs. Its first
+/// QEMU's name for the file with the last parameters: [`CMDLINE_MAX`] bytes, padded with NULs. Its first
 /// byte is NUL as long as there are none.
-pub const WORDS_FILE: &str = "opt/xtf/words";
+pub const PARAMETERS_FILE: &str = "opt/xtf/parameters";

@@ -79,9 +79,9 @@ fn every_sub_op(context: &Context) -> [(Call<'static>, Answer); 4] {
 
 fn placed(context: &Context, place: Place, errno: Errno) -> Outcome {
     let livepatch = context.livepatch();
-    let before = livepatch.snapshot()?;
+    let before = livepatch.payload_list()?;
     livepatch.perform_at(place, &get(context))?.must_be(errno)?;
-    expect("payloads", livepatch.snapshot()?, before)
+    expect("payloads", livepatch.payload_list()?, before)
 }
 
 fn read_only_upload(context: &Context) -> Outcome {

@@ -23,7 +23,7 @@ use kernel::{
     Answer, Case, Context, Deviation, Errno, Need, Outcome, Stop, Test, clock, expect, expect_that,
 };
 use livepatch::abi::{
-    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, STATE_APPLIED, State, Status,
+    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, LivepatchStatus, Name, STATE_APPLIED, State,
 };
 
 use crate::support;
@@ -84,7 +84,7 @@ fn action(livepatch: &Livepatch, name: &[u8], cmd: ActionCmd, timeout: u32) -> A
 }
 
 /// GET until the action is over.
-fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<Status, Stop> {
+fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<LivepatchStatus, Stop> {
     const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
     loop {
         let status = livepatch.get(name).map_err(Stop::error)?;
@@ -121,10 +121,10 @@ fn both_find_the_same_list(context: &Context) -> Outcome {
     let _loaded = load(context, NAME, "-concurrent")?;
     let there = Arc::new(spin::Mutex::new(None));
     let place = there.clone();
-    smp::spawn(1, move || *place.lock() = Some(livepatch.snapshot()))?.join();
+    smp::spawn(1, move || *place.lock() = Some(livepatch.payload_list()))?.join();
     let there = there.lock().take();
     let there = there.ok_or_else(|| Stop::error("the other CPU did nothing"))??;
-    expect("payloads", there, livepatch.snapshot()?)
+    expect("payloads", there, livepatch.payload_list()?)
 }
 
 fn applies_and_reverts(context: &Context) -> Outcome {

@@ -24,8 +24,8 @@ use kernel::{
     Answer, Case, Context, Deviation, Environment, Errno, Need, Outcome, Stop, Test, expect,
 };
 use livepatch::abi::{
-    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListBuffers, ListReply, Name, OP_FLAG_FORCE,
-    State, Status,
+    ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListBuffers, ListReply, LivepatchStatus,
+    Name, OP_FLAG_FORCE, State,
 };
 use livepatch::payload::{Function, Hook, Payload, Replacement, code};
 
@@ -83,7 +83,7 @@ fn from_4_14(xen: Release) -> bool {
     xen >= release(4, 14)
 }
 
-fn rc(status: Status) -> Answer {
+fn rc(status: LivepatchStatus) -> Answer {
     Answer(status.rc.into())
 }
 

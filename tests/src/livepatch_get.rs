@@ -7,13 +7,13 @@
 
 use kernel::livepatch::Place;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Test, expect};
-use livepatch::abi::{ActionCmd, Call, Get, Name, STATE_CHECKED, State, Status};
+use livepatch::abi::{ActionCmd, Call, Get, LivepatchStatus, Name, STATE_CHECKED, State};
 
 use crate::support;
 
 const NAME: &[u8] = b"get\0";
 /// What no GET ever reports.
-const GARBAGE: Status = Status { state: 0xdead_beef, rc: -12345 };
+const GARBAGE: LivepatchStatus = LivepatchStatus { state: 0xdead_beef, rc: -12345 };
 /// Where `struct xen_livepatch_status` lies in the sysctl: behind the two heads and the name.
 const STATUS_OFFSET: usize = 16 + 16;
 
@@ -23,7 +23,7 @@ pub const TEST: Test = Test {
     title: "GET: what it writes and what it leaves alone",
     needs: &[Need::Privileged, Need::Livepatch],
     cases: &[
-        Case::new("missing/is_enoent", |c| missing(c, Status { state: 0, rc: 0 })),
+        Case::new("missing/is_enoent", |c| missing(c, LivepatchStatus { state: 0, rc: 0 })),
         Case::new("missing/leaves_the_status_alone", |c| missing(c, GARBAGE)),
         Case::new("found/is_checked_with_rc_0", found),
         Case::new("found/ignores_the_status_passed_in", ignores_input),
@@ -36,7 +36,7 @@ pub const TEST: Test = Test {
     ..Test::DEFAULT
 };
 
-fn missing(context: &Context, status: Status) -> Outcome {
+fn missing(context: &Context, status: LivepatchStatus) -> Outcome {
     let livepatch = context.livepatch();
     let get = Get { status, ..Name::new(NAME).into() };
     livepatch.refuses(&Call::get(livepatch.version, get), Errno::ENOENT)
@@ -55,7 +55,7 @@ fn ignores_input(context: &Context) -> Outcome {
     let get = Get { status: GARBAGE, ..Name::new(NAME).into() };
     let reply = livepatch.perform(&Call::get(livepatch.version, get));
     reply.answer.must_be(Answer::SUCCESS)?;
-    expect("status", reply.after.status(), Status { state: STATE_CHECKED, rc: 0 })
+    expect("status", reply.after.status(), LivepatchStatus { state: STATE_CHECKED, rc: 0 })
 }
 
 fn writes_the_status_alone(context: &Context) -> Outcome {
@@ -85,11 +85,11 @@ fn changes_nothing(context: &Context) -> Outcome {
     let livepatch = context.livepatch();
     let payload = support::marker(context, "-get")?.to_bytes();
     let _loaded = livepatch.load(NAME, &payload)?;
-    let before = livepatch.snapshot()?;
+    let before = livepatch.payload_list()?;
     for _ in 0..3 {
         livepatch.call(&Call::get(livepatch.version, Name::new(NAME))).must_be(Answer::SUCCESS)?;
     }
-    expect("payloads", livepatch.snapshot()?, before)
+    expect("payloads", livepatch.payload_list()?, before)
 }
 
 fn each_by_its_own_name(context: &Context) -> Outcome {

@@ -13,8 +13,8 @@ use kernel::buffer::{FILL, Guarded, ReadOnly, Unmapped, non_canonical_output, xe
 use kernel::livepatch::{Livepatch, Loaded};
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect, expect_that};
 use livepatch::abi::{
-    ActionCmd, Call, LIST_NR_MAX, List, ListBuffers, ListReply, NAME_SIZE_MAX, Out, STATE_APPLIED,
-    STATE_CHECKED, Status,
+    ActionCmd, Call, LIST_NR_MAX, List, ListBuffers, ListReply, LivepatchStatus, NAME_SIZE_MAX,
+    Out, STATE_APPLIED, STATE_CHECKED,
 };
 
 use crate::support;
@@ -151,7 +151,7 @@ impl<'l> Three<'l> {
         let (mut name_at, mut metadata_at) = (0, 0);
         for (slot, index) in range.enumerate() {
             let (name, metadata) = (NAMES[index], self.metadata(index));
-            arrays.status[slot] = Status { state: STATES[index], rc: 0 };
+            arrays.status[slot] = LivepatchStatus { state: STATES[index], rc: 0 };
             arrays.lengths[slot] = name.len() as u32;
             arrays.names[name_at..name_at + name.len()].copy_from_slice(name);
             name_at += if v2 { name.len() } else { NAME_SIZE_MAX };
@@ -268,7 +268,7 @@ fn nr_0_counts_and_sums(context: &Context) -> Outcome {
 /// LIST of `nr` from `idx` writes just the entries that it should, and its sums are theirs.
 fn lists(context: &Context, idx: u32, nr: u32) -> Outcome {
     let all = Three::load(context)?;
-    let before = context.livepatch().snapshot()?;
+    let before = context.livepatch().payload_list()?;
     let end = all.count().min(idx + nr);
     let (Listed { answer, after, .. }, arrays) = ask(context, idx, nr, end - idx)?;
     answer.must_be(i64::from(end - idx))?;
@@ -281,7 +281,7 @@ fn lists(context: &Context, idx: u32, nr: u32) -> Outcome {
         let sizes = (after.name_total_size, after.metadata_total_size);
         expect("sizes of names and metadata", sizes, all.sizes(range))?;
     }
-    expect("payloads", context.livepatch().snapshot()?, before)
+    expect("payloads", context.livepatch().payload_list()?, before)
 }
 
 fn past_the_end(context: &Context, idx: u32) -> Outcome {
@@ -389,7 +389,7 @@ impl Field {
     fn bytes(self, all: &Three<'_>, entries: usize) -> usize {
         let (names, metadata) = all.sizes(0..entries);
         match self {
-            Self::Status => entries * size_of::<Status>(),
+            Self::Status => entries * size_of::<LivepatchStatus>(),
             Self::Name => names as usize,
             Self::Metadata => metadata as usize,
             Self::Len | Self::MetadataLen => entries * size_of::<u32>(),
@@ -456,7 +456,7 @@ impl Memory {
 /// LIST of all with one bad buffer, each in turn: refused, and nothing loaded has changed.
 fn each_field(context: &Context, bad: &Bad) -> Outcome {
     let all = Three::load(context)?;
-    let before = context.livepatch().snapshot()?;
+    let before = context.livepatch().payload_list()?;
     for &field in Field::existing(context) {
         let mut memory = bad.make(field.bytes(&all, 3))?;
         let (listed, arrays) = patiently(context, 0, 3, || {
@@ -475,7 +475,7 @@ fn each_field(context: &Context, bad: &Bad) -> Outcome {
         } else {
             expect("version stamp", listed.after.version, before.totals.version).map_err(at)?;
         }
-        expect("payloads", context.livepatch().snapshot()?, before.clone()).map_err(at)?;
+        expect("payloads", context.livepatch().payload_list()?, before.clone()).map_err(at)?;
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ use kernel::livepatch::{Livepatch, Place};
 use kernel::xen::LivepatchSupport;
 use kernel::{Case, Context, Errno, Need, Outcome, Stop, Test, expect, expect_that};
 use livepatch::abi::{
-    Action, ActionCmd, Call, Get, In, LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, List, NAME_SIZE_MAX,
-    Name, Out, PAYLOAD_SIZE_MAX, Revision, Status, SysctlVersion, Upload,
+    Action, ActionCmd, Call, Get, In, LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, List, LivepatchStatus,
+    NAME_SIZE_MAX, Name, Out, PAYLOAD_SIZE_MAX, Revision, SysctlVersion, Upload,
 };
 
 const NAME: &[u8] = b"priv\0";
@@ -260,7 +260,7 @@ fn upload(context: &Context, change: impl Fn(&mut Upload<'_>)) -> Outcome {
 fn get(context: &Context, name: Name<'_>) -> Outcome {
     refused(context, |version| {
         // What a GET that is answered would overwrite.
-        let status = Status { state: 0x5a5a_5a5a, rc: 0x5a5a_5a5a };
+        let status = LivepatchStatus { state: 0x5a5a_5a5a, rc: 0x5a5a_5a5a };
         Call::get(version, Get { name, status })
     })
 }
@@ -284,7 +284,7 @@ fn list_into(context: &Context, place: fn() -> Out<'static>) -> Outcome {
 
 fn list_writes_nothing(context: &Context) -> Outcome {
     each_refusal(context, |refusal| {
-        let mut status = Guarded::new(size_of::<Status>())?;
+        let mut status = Guarded::new(size_of::<LivepatchStatus>())?;
         let mut name = Guarded::new(NAME_SIZE_MAX)?;
         let mut len = Guarded::new(size_of::<u32>())?;
         let mut metadata = Guarded::new(4096)?;

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use kernel::livepatch::Livepatch;
 use kernel::{Answer, Case, Context, Environment, Errno, Need, Outcome, Stop, Test, expect};
-use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State, Status};
+use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, LivepatchStatus, Name, State};
 use livepatch::payload::{Chunk, Function, code};
 use livepatch::program::Rng;
 
@@ -270,10 +270,10 @@ impl Books {
     }
 
     /// What GET must answer about a payload.
-    fn status(&self, index: usize) -> Result<Status, Errno> {
+    fn status(&self, index: usize) -> Result<LivepatchStatus, Errno> {
         let applied = self.applied.contains(&index);
         let state = if applied { State::Applied } else { State::Checked };
-        let status = |known: Known| Status { state: state.into(), rc: known.rc };
+        let status = |known: Known| LivepatchStatus { state: state.into(), rc: known.rc };
         self.loaded[index].map(status).ok_or(Errno::ENOENT)
     }
 

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use kernel::livepatch::Loaded;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect};
-use livepatch::abi::{ACTION_FLAG_NODEPS, ActionCmd, State, Status};
+use livepatch::abi::{ACTION_FLAG_NODEPS, ActionCmd, LivepatchStatus, State};
 use livepatch::payload::{Hook, Payload, code};
 
 use crate::support::{
@@ -278,7 +278,7 @@ fn row(context: &Context, before: Before, cmd: ActionCmd, answer: Answer, then: 
     let original = extra_version()?;
     let setup = Setup::new(context, before).map_err(|stop| stop.at("preparing"))?;
     let extra = extra_version()?;
-    let list = livepatch.snapshot()?;
+    let list = livepatch.payload_list()?;
     let status = livepatch.get(NAME);
 
     livepatch.action(NAME, cmd).must_be(answer).map_err(|stop| stop.at("answer"))?;
@@ -286,19 +286,21 @@ fn row(context: &Context, before: Before, cmd: ActionCmd, answer: Answer, then: 
     if let (Some(loaded), false) = (&setup.loaded, then == Then::Gone) {
         settled(loaded)?;
     }
-    let checked = |rc: i32| Ok(Status { state: State::Checked.into(), rc });
+    let checked = |rc: i32| Ok(LivepatchStatus { state: State::Checked.into(), rc });
     let (status, extra) = match then {
         Then::Gone => (Err(Errno::ENOENT), extra),
         Then::Same => (status, extra),
         Then::Checked => (checked(0), original),
         Then::Refused => (checked(-i32::from(Errno::EINVAL.0)), extra),
-        Then::Applied => (Ok(Status { state: State::Applied.into(), rc: 0 }), MARKER.into()),
+        Then::Applied => {
+            (Ok(LivepatchStatus { state: State::Applied.into(), rc: 0 }), MARKER.into())
+        }
     };
     expect("GET afterwards", livepatch.get(NAME), status)?;
     reads(&extra)?;
     // Only what goes moves the version stamp; the other payload is touched by REPLACE alone.
     let went = u32::from(then == Then::Gone && answer == Answer::SUCCESS);
-    let after = livepatch.snapshot()?;
+    let after = livepatch.payload_list()?;
     expect("version stamp", after.totals.version, list.totals.version + went)?;
     expect("payloads", after.totals.nr, list.totals.nr - went)?;
     if let Some(other) = &setup.other {

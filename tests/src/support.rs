@@ -10,7 +10,7 @@ use kernel::hypercall::version::{self, Text, text};
 use kernel::livepatch::Loaded;
 use kernel::xen::{Release, point_release, release};
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
-use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State, Status};
+use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, LivepatchStatus, Name, State};
 use livepatch::payload::wire::SHF_WRITE;
 use livepatch::payload::{Function, Payload, Target, code};
 
@@ -89,7 +89,7 @@ pub fn apply_nodeps(context: &Context, loaded: &Loaded<'_>) -> Answer {
 ///
 /// # Errors
 /// A [`Stop::Failure`] when that never comes.
-pub fn settled(loaded: &Loaded<'_>) -> Result<Status, Stop> {
+pub fn settled(loaded: &Loaded<'_>) -> Result<LivepatchStatus, Stop> {
     /// Any is enough on one CPU; an action on many is over after its timeout of 30 ms.
     const POLLS: u32 = 100_000;
     for _ in 0..POLLS {

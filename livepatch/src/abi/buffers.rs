@@ -8,7 +8,7 @@ use super::consts::NAME_SIZE_MAX;
 use super::guest::Out;
 use super::reply::{names, packed};
 use super::version::Revision;
-use super::wire::Status;
+use super::wire::LivepatchStatus;
 
 /// Room for what LIST writes about some payloads.
 ///
@@ -25,7 +25,7 @@ use super::wire::Status;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListBuffers {
     /// A status for each payload.
-    pub status: Vec<Status>,
+    pub status: Vec<LivepatchStatus>,
     /// Their names, 128 bytes for each.
     pub names: Vec<u8>,
     /// The length of each name, its NUL included.
@@ -41,7 +41,7 @@ impl ListBuffers {
     pub fn new(entries: usize, metadata: usize, fill: u8) -> Self {
         let word = u32::from_le_bytes([fill; 4]);
         Self {
-            status: vec![Status { state: word, rc: word.cast_signed() }; entries],
+            status: vec![LivepatchStatus { state: word, rc: word.cast_signed() }; entries],
             names: vec![fill; entries * NAME_SIZE_MAX],
             lengths: vec![word; entries],
             metadata: vec![fill; metadata],

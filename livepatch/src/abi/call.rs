@@ -9,7 +9,7 @@ use super::consts::{
 use super::guest::{In, Out};
 use super::values::ActionCmd;
 use super::version::SysctlVersion;
-use super::wire::Status;
+use super::wire::LivepatchStatus;
 
 /// A payload's name as the caller passes it.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +65,12 @@ pub struct Get<'a> {
     /// Which payload.
     pub name: Name<'a>,
     /// Overwritten on success, and ignored as input.
-    pub status: Status,
+    pub status: LivepatchStatus,
 }
 
 impl<'a> From<Name<'a>> for Get<'a> {
     fn from(name: Name<'a>) -> Self {
-        Self { name, status: Status { state: 0, rc: 0 } }
+        Self { name, status: LivepatchStatus { state: 0, rc: 0 } }
     }
 }
 
@@ -89,7 +89,7 @@ pub struct List<'a> {
     pub name_total_size: u32,
     /// Bytes of `metadata`, likewise.
     pub metadata_total_size: u32,
-    /// Array of [`Status`], `nr` of them.
+    /// Array of [`LivepatchStatus`], `nr` of them.
     pub status: Out<'a>,
     /// Names: packed since 4.14, in slots of 128 bytes before.
     pub name: Out<'a>,

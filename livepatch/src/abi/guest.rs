@@ -64,7 +64,7 @@ impl<'a> Out<'a> {
     /// Address 0. The framework keeps page 0 unmapped, so Xen's write fails.
     pub const NULL: Self = Self { addr: 0, room: PAGE_ZERO, memory: PhantomData };
 
-    /// The address of `items`: bytes, `u32`s or [`Status`](super::Status)es.
+    /// The address of `items`: bytes, `u32`s or [`LivepatchStatus`](super::LivepatchStatus)es.
     pub fn from_slice<T: Pod>(items: &'a mut [T]) -> Self {
         Self {
             addr: items.as_mut_ptr().expose_provenance() as u64,

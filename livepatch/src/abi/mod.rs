@@ -5,7 +5,7 @@
 //! [`Revision`], which selects how a [`Call`] becomes the 136 bytes of a [`Sysctl`].
 //!
 //! ```
-//! use xtf_livepatch::abi::{Call, List, Name, Out, Revision, Status, SysctlVersion};
+//! use xtf_livepatch::abi::{Call, List, Name, Out, Revision, LivepatchStatus, SysctlVersion};
 //!
 //! let version = SysctlVersion(0x15);
 //! let revision = Revision::for_version(version).unwrap().revision;
@@ -18,7 +18,7 @@
 //! # let _ = (correct.encode(revision), bad_flags.encode(revision), bad_pad.encode(revision));
 //!
 //! // Arrays that Xen fills stay borrowed for as long as the call exists.
-//! let mut status = [Status::default(); 4];
+//! let mut status = [LivepatchStatus::default(); 4];
 //! let (mut names, mut lengths) = ([0u8; 4 * 128], [0u32; 4]);
 //! let call = Call::list(version, List {
 //!     nr: 4,
@@ -60,4 +60,4 @@ pub use reply::{ListReply, names, packed};
 pub use sysctl::{Held, Refused, Sysctl};
 pub use values::{ActionCmd, State};
 pub use version::{Layout, Revision, SysctlVersion};
-pub use wire::Status;
+pub use wire::LivepatchStatus;

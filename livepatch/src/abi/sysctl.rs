@@ -13,8 +13,8 @@ use super::guest::{Out, PAGE_ZERO};
 use super::reply::ListReply;
 use super::version::{Revision, SysctlVersion};
 use super::wire::{
-    OpHead, Status, SysctlHead, WireActionV1, WireActionV2, WireGet, WireListV1, WireListV2,
-    WireName, WireUpload,
+    LivepatchStatus, OpHead, SysctlHead, WireActionV1, WireActionV2, WireGet, WireListV1,
+    WireListV2, WireName, WireUpload,
 };
 
 /// Memory that the caller lent to Xen for writing.
@@ -61,7 +61,7 @@ impl Sysctl<'_> {
     }
 
     /// GET's answer.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LivepatchStatus {
         self.union::<WireGet>().status
     }
 
@@ -137,7 +137,7 @@ impl Sysctl<'_> {
             Revision::V2 | Revision::V2Sized => lengths,
         };
         [
-            Write::new("status", list.status, entries * size_of::<Status>() as u64),
+            Write::new("status", list.status, entries * size_of::<LivepatchStatus>() as u64),
             Write::new("name", list.name, names),
             Write::new("len", list.len, lengths),
             Write::new("metadata", list.metadata, metadata),

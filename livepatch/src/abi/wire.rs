@@ -70,14 +70,14 @@ assert_layout!(WireUpload, size 32, name @ 0, size @ 16, payload @ 24);
 /// `struct xen_livepatch_status`, 4.8 to 4.23: how a payload stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
-pub struct Status {
+pub struct LivepatchStatus {
     /// `LIVEPATCH_STATE_*`: 1 checked, 2 applied.
     pub state: u32,
     /// 0, or the negated error number of the last asynchronous action; -11 (EAGAIN) while one is
     /// under way.
     pub rc: i32,
 }
-assert_layout!(Status, size 8, state @ 0, rc @ 4);
+assert_layout!(LivepatchStatus, size 8, state @ 0, rc @ 4);
 
 /// `struct xen_sysctl_livepatch_get`, 4.8 to 4.23.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -86,7 +86,7 @@ pub struct WireGet {
     /// Whose status.
     pub name: WireName,
     /// Written by Xen on success.
-    pub status: Status,
+    pub status: LivepatchStatus,
 }
 assert_layout!(WireGet, size 24, name @ 0, status @ 16);
 
@@ -102,7 +102,7 @@ pub struct WireListV1 {
     pub nr: u32,
     /// Must be 0.
     pub pad: u32,
-    /// Guest address of an array of [`Status`].
+    /// Guest address of an array of [`LivepatchStatus`].
     pub status: u64,
     /// Guest address of 128-byte slots for names.
     pub name: u64,
@@ -128,7 +128,7 @@ pub struct WireListV2 {
     pub name_total_size: u32,
     /// In (4.21+): bytes of the metadata buffer. Out: bytes of metadata.
     pub metadata_total_size: u32,
-    /// Guest address of an array of [`Status`].
+    /// Guest address of an array of [`LivepatchStatus`].
     pub status: u64,
     /// Guest address of the packed names.
     pub name: u64,

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::loader::{Image, Neighbours};
-use crate::abi::{State, Status};
+use crate::abi::{LivepatchStatus, State};
 
 /// A payload in Xen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +24,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    pub(super) fn status(&self) -> Status {
-        Status { state: self.state.into(), rc: self.rc }
+    pub(super) fn status(&self) -> LivepatchStatus {
+        LivepatchStatus { state: self.state.into(), rc: self.rc }
     }
 }
 

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::loaded::Loaded;
 use crate::Errno;
-use crate::abi::{NAME_SIZE_MAX, Revision, SYSCTL_SIZE, Status};
+use crate::abi::{LivepatchStatus, NAME_SIZE_MAX, Revision, SYSCTL_SIZE};
 use crate::program::{ListArray, Placement};
 
 /// Where in the call's structure GET's status is.
@@ -98,7 +98,7 @@ pub(super) enum Fields {
     /// It comes back as it was.
     Same,
     /// GET's answer.
-    Status(Status),
+    Status(LivepatchStatus),
     /// LIST's answer.
     List {
         version: u32,
@@ -464,7 +464,7 @@ impl Listing<'_> {
         let v1 = self.revision == Revision::V1;
         let len = match array {
             ListArray::Metadata | ListArray::MetadataLen if v1 => 0,
-            ListArray::Status => size_of::<Status>(),
+            ListArray::Status => size_of::<LivepatchStatus>(),
             ListArray::Len | ListArray::MetadataLen => size_of::<u32>(),
             ListArray::Name => entry.name.len() + 1,
             ListArray::Metadata => entry.image.metadata.len(),

@@ -38,7 +38,7 @@ pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
 pub use payload::{FuncLayout, PayloadArgs};
-pub use replay::{MinimizeArgs, ReplayArgs, ReplayOn};
+pub use replay::{MinimizeArgs, ProgramArgs, ReplayArgs};
 pub use report::{FlakyResult, ReportArgs};
 pub use run::{BackendKind, RunArgs};
 pub use selection::Selection;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths};
+use super::{FetchArgs, InputPaths, TestbedArgs};
 use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.
@@ -13,21 +13,13 @@ const REPLAY_EXIT_CODES: &str = "\
 Exit codes: 0 agreement, 4 not replayed, 5 divergence, 6 crash, 7 hang (of several programs or Xens \
 the highest); the others as for `run`.";
 
-/// On what to replay.
+/// What to replay, and how.
 #[derive(Debug, Args)]
-pub struct ReplayOn {
+pub struct ProgramArgs {
     /// The program: one livepatch call per line; see docs/fuzzing.md. `replay` also takes a folder
     /// of programs, such as the findings of `fuzz`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-
-    /// Where things are.
-    #[command(flatten)]
-    pub places: InputPaths,
-
-    /// Whether to use the network.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
 
     /// Environment
     #[arg(long, value_name = "ENV", default_value = "pv64")]
@@ -40,24 +32,32 @@ pub struct ReplayOn {
     /// Time limit for the program, in place of the one that the test declares
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
-
-    /// QEMU [default: from the configuration]
-    #[arg(long, value_name = "PATH")]
-    pub qemu: Option<PathBuf>,
 }
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_EXIT_CODES)]
 pub struct ReplayArgs {
-    /// What and on what.
+    /// What and how.
     #[command(flatten)]
-    pub on: ReplayOn,
+    pub program: ProgramArgs,
 
     /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
     /// it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: InputPaths,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
 
     /// Print a document instead of a table; see docs/fuzzing.md
     #[arg(long, conflicts_with = "times")]
@@ -73,13 +73,13 @@ pub struct ReplayArgs {
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_EXIT_CODES)]
 pub struct MinimizeArgs {
-    /// What and on what.
+    /// What and how.
     #[command(flatten)]
-    pub on: ReplayOn,
+    pub program: ProgramArgs,
 
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
-    #[arg(long, value_name = "NAME|PATH")]
-    pub xen: Option<String>,
+    /// Xen, image and QEMU.
+    #[command(flatten)]
+    pub bed: TestbedArgs,
 
     /// Where to write the result [default: FILE.min]
     #[arg(long, short, value_name = "FILE")]

@@ -4,6 +4,7 @@
 //! domains of xl (`xl`). `commands/run/backend.rs` chooses between them.
 
 use crate::base::exit::Result;
+use crate::base::output::note;
 use crate::base::signals::StopSignal;
 use crate::judge::{Judge, PlannedTest};
 use crate::machine::Boot;
@@ -24,6 +25,13 @@ pub trait Backend: Sync {
     /// Removes what would outlive the runner; returns the names of domains that it destroyed.
     fn sweep(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// Removes what would outlive the runner, and tells of it.
+pub fn sweep(backend: &dyn Backend) {
+    for name in backend.sweep() {
+        note(&format!("destroyed the domain {name}, which had been left behind"));
     }
 }
 

@@ -26,7 +26,20 @@ mod watch;
 pub mod xl;
 
 use crate::plan;
+use crate::plan::config::Hypervisor;
 use crate::xen::hypervisor::XenUnderTest;
 
 /// A boot of the plan, on a Xen that was obtained.
 pub type Boot<'a> = plan::Boot<'a, XenUnderTest>;
+
+/// The boots that were `planned`, each on that of the `obtained` Xens that bears its name.
+pub fn boots_on<'a>(
+    planned: &[plan::Boot<'a, Hypervisor>],
+    obtained: &'a [XenUnderTest],
+) -> Vec<Boot<'a>> {
+    let on = |boot: &plan::Boot<'a, Hypervisor>| {
+        let xen = obtained.iter().find(|xen| xen.name() == boot.xen.name)?;
+        Some(boot.on(xen))
+    };
+    planned.iter().filter_map(on).collect()
+}

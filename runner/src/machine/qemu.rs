@@ -19,9 +19,9 @@ use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
 use crate::plan::config::Config;
 use crate::plan::spec::join;
 
-/// Name of the file in a boot's folder with the words that a guest waits for: so many bytes, the
-/// first of them NUL as long as there are none.
-pub const WORDS_FILE: &str = "words";
+/// Name of the file in a boot's folder with the parameters for which a guest waits: [`CMDLINE_MAX`]
+/// bytes, the first of them NUL as long as there are none.
+pub const PARAMETERS_FILE: &str = "parameters";
 
 /// The oldest QEMU that can do what is asked of it.
 const OLDEST: (u32, u32) = (3, 1);
@@ -126,39 +126,41 @@ impl Qemu {
     /// Whether `boot` may go on from a snapshot: with time that does not pass meanwhile, and with
     /// nobody who looks at what was before.
     pub fn can_snapshot(&self, boot: &Boot<'_>) -> bool {
-        self.is_fast(boot) && self.debug == Debug::No && self.words(boot).len() < CMDLINE_MAX
+        self.is_fast(boot)
+            && self.debug == Debug::No
+            && self.guest_cmdline(boot).len() < CMDLINE_MAX
     }
 
     /// The command for `boot`.
     pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
-        self.with_guest(boot, &self.words(boot))
+        self.with_guest(boot, &self.guest_cmdline(boot))
     }
 
-    /// The command for all boots that differ from `boot` in the guest's words only, which are in
-    /// [`WORDS_FILE`].
+    /// The command for all boots that differ from `boot` in the guest's command line only, which is in
+    /// [`PARAMETERS_FILE`].
     pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
         let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"));
-        let file = format!("name={},file={WORDS_FILE}", cmdline::WORDS_FILE);
+        let file = format!("name={},file={PARAMETERS_FILE}", cmdline::PARAMETERS_FILE);
         invocation.args.extend(["-fw_cfg".into(), file]);
         invocation
     }
 
     /// The guest's command line.
-    pub fn words(&self, boot: &Boot<'_>) -> String {
+    pub fn guest_cmdline(&self, boot: &Boot<'_>) -> String {
         let tests: Vec<&str> = boot.tests.iter().map(|test| test.selector.as_str()).collect();
         let own = format!("{TESTS}={} {EXIT}={REBOOT}", tests.join(","));
         join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
     }
 
-    /// The command for `boot` with a guest that has these `words` as its command line.
-    fn with_guest(&self, boot: &Boot<'_>, words: &str) -> Invocation {
+    /// The command for `boot` with a guest that gets the command line `cmdline`.
+    fn with_guest(&self, boot: &Boot<'_>, cmdline: &str) -> Invocation {
         let machine = &boot.machine;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.kvm.is_for(boot);
         let mut args =
             ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
         args.extend(self.debug.args());
-        let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
+        let mut add = |more: &[&str]| args.extend(more.iter().map(|arg| (*arg).to_owned()));
         add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
         let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
@@ -180,7 +182,7 @@ impl Qemu {
         args.extend(machine.qemu_args.iter().cloned());
 
         // A single comma separates modules.
-        let module = format!("{IMAGE_LINK} {}", words.replace(',', ",,"));
+        let module = format!("{IMAGE_LINK} {}", cmdline.replace(',', ",,"));
         let xen_cmdline = self.xen_cmdline(boot);
         args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
         args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
@@ -188,7 +190,7 @@ impl Qemu {
     }
 
     fn xen_cmdline(&self, boot: &Boot<'_>) -> String {
-        // Every word of Xen's costs about 15 ms of a boot and is often the only evidence. Xen
+        // Every line of Xen's costs about 15 ms of a boot and is often the only evidence. Xen
         // drops output, the guest's included, when its buffer runs full; the default of 16 KiB
         // does not hold what it has to say about a few thousand refused payloads.
         let mut own =
@@ -225,8 +227,8 @@ impl Invocation {
     /// The command as a line for a shell.
     pub fn shell(&self) -> String {
         let program = self.program.to_string_lossy();
-        let words = std::iter::once(program.as_ref()).chain(self.args.iter().map(String::as_str));
-        words.map(quote).collect::<Vec<_>>().join(" ")
+        let parts = std::iter::once(program.as_ref()).chain(self.args.iter().map(String::as_str));
+        parts.map(quote).collect::<Vec<_>>().join(" ")
     }
 
     /// A shell line that works from anywhere, with a folder of its own for the two links.
@@ -301,13 +303,13 @@ mod tests {
             qemu_args: vec!["-device".into(), "x,y".into()],
         };
         let command = command_for(machine, Environment::Pvh64, Kvm::Never, BootMode::Plain);
-        for words in [
+        for option in [
             " -m 300 ",
             " -device 'x,y' -kernel ",
             "dom0-iommu=none y b'",
             "exit=reboot z=1,,2 x=1,,2'",
         ] {
-            assert!(command.contains(words), "{words}: {command}");
+            assert!(command.contains(option), "{option}: {command}");
         }
     }
 

@@ -29,7 +29,7 @@ use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
-use crate::machine::qemu::{Invocation, WORDS_FILE};
+use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
 use crate::machine::qmp::{self, Qmp};
 use crate::machine::trial::Trial;
 
@@ -55,7 +55,7 @@ pub enum SnapshotUse {
     Always,
 }
 
-/// Which boots are alike: the Xen, and QEMU's arguments but for the words.
+/// Which boots are alike: the Xen, and QEMU's arguments but for the guest's command line.
 type Key = (String, Vec<String>);
 
 /// A saved machine.
@@ -151,9 +151,9 @@ impl<'a> FromSnapshot<'a> {
         let console = fs::read(&console).io("read", &console)?;
 
         // For no test: the guest says who it is, and leaves.
-        let words = format!("{TESTS}= {EXIT}={REBOOT}");
+        let cmdline = format!("{TESTS}= {EXIT}={REBOOT}");
         let invocation = from(waiting, &state);
-        let continued = Told { invocation, words, before: &console, again: None };
+        let continued = Told { invocation, cmdline, before: &console, again: None };
         match trial.idle(dir.join("trial"), boot, &continued, &mut |_| {})? {
             Ok(()) => Ok(Snapshot { state, console }),
             Err(why) => Err(Error::Tool(format!(
@@ -172,7 +172,7 @@ impl<'a> FromSnapshot<'a> {
         waiting.args.extend(qmp::args());
         // The machine stands still while it is saved, and shall run when it goes on.
         waiting.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
-        let told = Told { invocation: waiting, words: String::new(), before: &[], again: None };
+        let told = Told { invocation: waiting, cmdline: String::new(), before: &[], again: None };
         let patience = trial.limits.boot;
         let saved = OnceCell::new();
         // A machine that could not be saved may not have ended either.
@@ -224,8 +224,8 @@ impl Backend for FromSnapshot<'_> {
             Some(Snapshot { state, console }) => {
                 logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
                 let invocation = from(qemu.waiting(boot), state);
-                let (words, again) = (qemu.words(boot), Some(plain.shell()));
-                let continued = Told { invocation, words, before: console, again };
+                let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
+                let continued = Told { invocation, cmdline, before: console, again };
                 self.dom0.prepared(boot, "fast, tcg, snapshot", Box::new(continued), judge)
             }
         }?;
@@ -233,11 +233,11 @@ impl Backend for FromSnapshot<'_> {
     }
 }
 
-/// A machine whose guest waits for its words.
+/// A machine whose guest waits for its command line.
 struct Told<'s> {
     invocation: Invocation,
     /// What it is told; nothing leaves it waiting.
-    words: String,
+    cmdline: String,
     /// What the console said before the machine was saved, if it begins there.
     before: &'s [u8],
     /// The command for the same boot from power on, if there is one.
@@ -262,9 +262,9 @@ impl ConsoleProcess for Told<'_> {
     }
 
     fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
-        let mut bytes = self.words.as_bytes().to_vec();
+        let mut bytes = self.cmdline.as_bytes().to_vec();
         bytes.resize(CMDLINE_MAX, 0);
-        fs::write(dir.join(WORDS_FILE), bytes)?;
+        fs::write(dir.join(PARAMETERS_FILE), bytes)?;
         self.invocation.start(dir, stderr)
     }
 }

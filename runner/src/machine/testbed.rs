@@ -11,16 +11,16 @@ use crate::base::exit::{Error, Result};
 use crate::base::signals::StopSignal;
 use crate::image;
 use crate::image::{Image, TestMeta};
-use crate::machine::Boot;
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::backend::Backend;
 use crate::machine::debug::Debug;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::Qemu;
 use crate::machine::session::Session;
+use crate::machine::{Boot, boots_on};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
-use crate::plan::{self, How};
+use crate::plan::{self, How, Sharing};
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::{self, Cache, Look, XenFile, XenUnderTest};
 use crate::xen::symbols::Build;
@@ -114,15 +114,18 @@ impl Testbed {
         Ok(Testbed { on, image, qemu, version })
     }
 
-    /// The boots for `tests` on `xen`, as few as possible.
+    /// The boots for `tests` on `xen`.
     pub fn boots<'t>(
         &self,
         xen: &'t XenUnderTest,
         tests: &'t [Selected],
         environments: &[Environment],
+        sharing: Sharing,
     ) -> Vec<Boot<'t>> {
         let machine = |xen: &Hypervisor, test: &TestMeta| self.on.config.machine(xen, test);
-        plan::boots(tests, slice::from_ref(xen), environments, &How::plain(&machine))
+        let how = How { sharing, ..How::plain(&machine) };
+        let planned = plan::boots(tests, slice::from_ref(&xen.hypervisor), environments, &how);
+        boots_on(&planned, slice::from_ref(xen))
     }
 
     /// Time for a test: `limit`, or its own.

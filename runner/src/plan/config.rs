@@ -162,12 +162,6 @@ pub struct Hypervisor {
     pub machine: Settings,
 }
 
-impl AsRef<Hypervisor> for Hypervisor {
-    fn as_ref(&self) -> &Hypervisor {
-        self
-    }
-}
-
 impl Hypervisor {
     /// A Xen that runs already, of which nothing more is known here.
     pub fn elsewhere(name: &str) -> Hypervisor {

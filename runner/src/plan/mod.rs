@@ -15,7 +15,8 @@ use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
 use protocol::metadata::Environment;
 
-/// One start of the machine, on a Xen of which the plan knows no more than the configuration does.
+/// One start of the machine. It is planned for a [`Hypervisor`], of which nothing more is known than
+/// the configuration says. Once that Xen is obtained, the same boot is [on](Boot::on) it.
 #[derive(Clone, Debug)]
 pub struct Boot<'a, X> {
     /// The Xen.
@@ -37,15 +38,16 @@ pub enum Sharing {
     Isolated,
 }
 
-impl<'a, X: Clone> Boot<'a, X> {
-    /// The same boot on another Xen.
-    pub fn on(&self, xen: &'a X) -> Boot<'a, X> {
-        Boot { xen, ..self.clone() }
+impl<'a, X> Boot<'a, X> {
+    /// The same boot on what was obtained for its Xen, or made of it.
+    pub fn on<Y>(&self, xen: &'a Y) -> Boot<'a, Y> {
+        let Boot { environment, machine, tests, .. } = self;
+        Boot { xen, environment: *environment, machine: machine.clone(), tests: tests.clone() }
     }
 
     /// The same machine again for some of the tests.
     pub fn again_for(&self, names: &[String]) -> Boot<'a, X> {
-        let mut boot = self.clone();
+        let mut boot = self.on(self.xen);
         boot.tests.retain(|test| names.iter().any(|name| name == test.name()));
         boot
     }
@@ -95,22 +97,21 @@ pub fn choose_for(
 }
 
 /// The boots for `tests` on each of `xens` in each environment.
-pub fn boots<'a, X: AsRef<Hypervisor>>(
+pub fn boots<'a>(
     tests: &'a [Selected],
-    xens: &'a [X],
+    xens: &'a [Hypervisor],
     environments: &[Environment],
     how: &How<'_>,
-) -> Vec<Boot<'a, X>> {
+) -> Vec<Boot<'a, Hypervisor>> {
     let mut distinct = Vec::new();
     for &environment in environments {
         if !distinct.contains(&environment) {
             distinct.push(environment);
         }
     }
-    let mut boots: Vec<Boot<'a, X>> = Vec::new();
+    let mut boots: Vec<Boot<'a, Hypervisor>> = Vec::new();
     let mut units = 0..;
     for xen in xens {
-        let hypervisor = xen.as_ref();
         for &environment in &distinct {
             let first = boots.len();
             for selected in tests {
@@ -120,10 +121,10 @@ pub fn boots<'a, X: AsRef<Hypervisor>>(
                 }
                 let unit = units.next().unwrap_or_default();
                 let mut share = how.partition.iter();
-                if !share.all(|share| share.holds(unit, &hypervisor.name, place, &test.name)) {
+                if !share.all(|share| share.holds(unit, &xen.name, place, &test.name)) {
                     continue;
                 }
-                let machine = (how.machine)(hypervisor, test);
+                let machine = (how.machine)(xen, test);
                 let shared = boots[first..].iter_mut().find(|boot| {
                     how.sharing == Sharing::Allowed && takes(boot, selected, &machine)
                 });

@@ -45,9 +45,9 @@ pub struct MachineSpec {
     pub vcpus: u32,
     /// Its memory; `None` is what the environment needs.
     pub memory_mib: Option<u32>,
-    /// Further words for Xen.
+    /// Further arguments for Xen.
     pub xen_cmdline: String,
-    /// Further words for the guest.
+    /// Further parameters for the guest.
     pub guest_cmdline: String,
     /// Further arguments for QEMU.
     pub qemu_args: Vec<String>,
@@ -78,9 +78,9 @@ impl MachineSpec {
 }
 
 /// One line of what is not empty.
-pub fn join<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
-    let words = words.into_iter().map(|word| word.trim()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
+pub fn join<'a>(parts: impl IntoIterator<Item = &'a String>) -> String {
+    let parts = parts.into_iter().map(|part| part.trim()).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

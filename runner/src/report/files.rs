@@ -1,7 +1,7 @@
 //! The files that the user asked for.
 //!
-//! The report files exist from the beginning of the run and say that they are partial until it has
-//! ended, so that nobody takes the remains of a killed run, or of an earlier one, for complete
+//! The report files exist from before the first step of the run and say that they are partial until
+//! it has ended, so that nobody takes the remains of a killed run, or of an earlier one, for complete
 //! results. Each is replaced in one step.
 
 use std::fs;
@@ -38,6 +38,8 @@ pub enum Form {
 pub struct Files {
     wanted: Vec<(Form, PathBuf)>,
     written: Option<Instant>,
+    /// What was written last is final.
+    ended: bool,
     error: Option<Error>,
 }
 
@@ -68,13 +70,19 @@ impl Files {
         self.written.is_none_or(|written| written.elapsed() >= INTERVAL)
     }
 
+    /// Whether the run that they are about has ended.
+    pub fn are_final(&self) -> bool {
+        self.ended
+    }
+
     /// Writes them all. Standard output only gets what is final.
     pub fn write(&mut self, document: &Document) {
         self.written = Some(Instant::now());
+        self.ended = document.run.exit_code.is_some();
         for (form, path) in &self.wanted {
             let done = if !is_stdout(path) {
                 form.text(document, folder(path)).and_then(|text| replace(path, &text))
-            } else if document.run.exit_code.is_some() {
+            } else if self.ended {
                 form.text(document, Path::new("/"))
                     .and_then(|text| crate::base::output::write_out(&text))
             } else {
@@ -87,8 +95,8 @@ impl Files {
     }
 
     /// The first error on the way.
-    pub fn finish(self) -> Result<()> {
-        self.error.map_or(Ok(()), Err)
+    pub fn finish(&mut self) -> Result<()> {
+        self.error.take().map_or(Ok(()), Err)
     }
 }
 

@@ -59,7 +59,11 @@ fn incomplete(document: &Document) -> TestSuite {
     let mut suite = TestSuite::new(RUNNER);
     let why = document.incomplete_because.as_deref().unwrap_or("the run is not complete");
     let missing = document.not_run.len();
-    let text = format!("{why}; tests without a result: {missing}");
+    let text = match (document.tests.len(), missing) {
+        // There was no telling which tests there would be.
+        (0, 0) => why.to_owned(),
+        _ => format!("{why}; tests without a result: {missing}"),
+    };
     let status = failed(NonSuccessKind::Error, "incomplete", &text);
     suite.add_test_case(with_class("complete", RUNNER, status));
     suite
@@ -302,5 +306,14 @@ mod tests {
         assert_eq!(report.test_suites[0].name.as_str(), "xtf-runner");
         assert_eq!(report.errors, 1 + 22);
         assert!(text.contains("stopped by SIGINT; tests without a result: 22"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_did_not_start_is_an_error() {
+        let text = text(&sample::not_started()).unwrap();
+        let report = Report::deserialize_from_str(&text).unwrap();
+        assert_eq!((report.tests, report.errors), (1, 1));
+        let why = "message=\"the run did not start: apt-get is not installed\"";
+        assert!(text.contains(why), "{text}");
     }
 }

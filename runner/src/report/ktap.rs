@@ -22,7 +22,10 @@ pub fn text(document: &Document) -> String {
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         lines.note(0, &format!("STALE {}: {}", expected.source, expected.reason));
     }
-    lines.add(0, &format!("1..{}", columns.len()));
+    // Of a run that did not start it is not known how many there would be.
+    if document.complete || !columns.is_empty() {
+        lines.add(0, &format!("1..{}", columns.len()));
+    }
     for (index, column) in columns.into_iter().enumerate() {
         of_column(document, column, index + 1, &mut lines);
     }
@@ -230,6 +233,12 @@ mod tests {
         assert_eq!(text.matches("# ERROR it has no result").count(), 22);
         assert!(text.contains("\nnot ok 1 4.17/pv64 # ERROR see above\n"), "{text}");
         check(&text);
+    }
+
+    #[test]
+    fn a_run_that_did_not_start_bails_out_without_a_plan() {
+        let why = "the run did not start: apt-get is not installed";
+        assert_eq!(text(&sample::not_started()), format!("KTAP version 1\nBail out! {why}\n"));
     }
 
     /// KTAP's grammar: at every depth a version, a plan, and as many results as it says, numbered;

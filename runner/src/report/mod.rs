@@ -20,24 +20,46 @@ pub use display::Display;
 pub use files::{Files, Form};
 
 use crate::base::exit::{Error, Result};
+use crate::base::output::note;
 use crate::image::Image;
 use crate::results::event::{Listener, RunEvent};
 use crate::results::{About, Document, Recorder};
 
 /// Shows a run, remembers it, and keeps the files up to date.
-pub struct Reporter<W: Write + Send + 'static> {
+pub struct Reporter<'f, W: Write + Send + 'static> {
     display: Display<W>,
     recorder: Recorder,
-    files: Files,
+    files: Option<&'f mut Files>,
+}
+
+/// Makes `files` say that no test has a result yet, before the first step of a run: nobody shall
+/// take for its results what an earlier run left.
+pub fn open(files: &mut Files) -> Recorder {
+    let recorder = Recorder::new(About::of_this_process());
+    files.write(&recorder.document());
+    recorder
+}
+
+/// Makes `files` say that the run did not start because of `error`. A run that did start has said
+/// itself how it ended.
+pub fn give_up(files: &mut Files, mut recorder: Recorder, error: &Error) {
+    if files.are_final() {
+        return;
+    }
+    recorder.did_not_start(error);
+    files.write(&recorder.document());
+    if let Err(error) = files.finish() {
+        note(&error.to_string());
+    }
 }
 
 /// A reporter on standard output, or on standard error where a report goes to the former.
 pub fn to_terminal(
     about: About,
-    files: Files,
+    files: Option<&mut Files>,
     verbose: bool,
-) -> Reporter<Box<dyn Write + Send + 'static>> {
-    let out: Box<dyn Write + Send> = if files.take_stdout() {
+) -> Reporter<'_, Box<dyn Write + Send + 'static>> {
+    let out: Box<dyn Write + Send> = if files.as_ref().is_some_and(|files| files.take_stdout()) {
         Box::new(anstream::AutoStream::auto(io::stderr()))
     } else {
         Box::new(anstream::AutoStream::auto(io::stdout()))
@@ -51,15 +73,17 @@ pub fn to_terminal(
 pub fn without_files(
     image: &Image,
     qemu: &str,
-) -> Result<Reporter<Box<dyn Write + Send + 'static>>> {
+) -> Result<Reporter<'static, Box<dyn Write + Send + 'static>>> {
     let about = About::run_of(image, qemu)?;
-    Ok(to_terminal(about, Files::default(), false))
+    Ok(to_terminal(about, None, false))
 }
 
-impl<W: Write + Send> Reporter<W> {
+impl<W: Write + Send> Reporter<'_, W> {
     /// What happened; an error if a file could not be written, or nothing could be shown.
     pub fn finish(mut self) -> Result<Document> {
-        self.files.finish()?;
+        if let Some(files) = &mut self.files {
+            files.finish()?;
+        }
         if let Some(source) = self.display.take_error() {
             return Err(Error::Io { what: "cannot show the results".into(), source });
         }
@@ -67,21 +91,21 @@ impl<W: Write + Send> Reporter<W> {
     }
 }
 
-impl<W: Write + Send> Listener for Reporter<W> {
+impl<W: Write + Send> Listener for Reporter<'_, W> {
     fn event(&mut self, event: &RunEvent<'_>) {
         self.recorder.event(event);
         self.display.event(event);
-        match event {
-            RunEvent::RunStarted { .. } => self.files.write(&self.recorder.document()),
-            RunEvent::BootEnded { .. } if self.files.are_old() => {
-                self.files.write(&self.recorder.document());
-            }
-            RunEvent::RunEnded { .. } => {
-                let document = self.recorder.document();
-                self.display.summary(&document);
-                self.files.write(&document);
-            }
-            _ => {}
+        if matches!(event, RunEvent::RunEnded { .. }) {
+            self.display.summary(&self.recorder.document());
+        }
+        let Some(files) = &mut self.files else { return };
+        let renew = match event {
+            RunEvent::RunStarted { .. } | RunEvent::RunEnded { .. } => true,
+            RunEvent::BootEnded { .. } => files.are_old(),
+            _ => false,
+        };
+        if renew {
+            files.write(&self.recorder.document());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::document::{
     Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, VerdictKind, seconds,
 };
-use crate::base::exit::{Exit, IoContext, Result};
+use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::image::{Image, TestMeta};
 use crate::results::event::{RunEvent, SettledTest};
@@ -122,6 +122,13 @@ impl Recorder {
         }
     }
 
+    /// No boot comes, because of `error`.
+    pub fn did_not_start(&mut self, error: &Error) {
+        self.elapsed = Some(self.started.elapsed());
+        self.exit = Some(error.exit());
+        self.trouble = Some(format!("the run did not start: {error}"));
+    }
+
     fn settled(&mut self, boot: usize, outcome: &SettledTest) {
         let attempt = attempt_of(boot, outcome, self.about.run.slow_s);
         if outcome.flaky {
@@ -158,7 +165,11 @@ impl Recorder {
         }
         let ended = self.elapsed.is_some();
         let complete = ended && self.trouble.is_none() && not_run.is_empty();
-        let otherwise = if ended { "some tests have no result" } else { "the run goes on" };
+        let otherwise = match (ended, self.planned.is_empty()) {
+            (true, _) => "some tests have no result",
+            (false, false) => "the run goes on",
+            (false, true) => "the run has not started",
+        };
         let because = self.trouble.clone().unwrap_or_else(|| otherwise.into());
         let run = Run {
             elapsed_s: seconds(self.elapsed.unwrap_or_else(|| self.started.elapsed())),
@@ -212,6 +223,11 @@ pub fn attempt_of(boot: usize, outcome: &SettledTest, slow_s: f64) -> Attempt {
 }
 
 impl About {
+    /// A run by this process, of which nothing more is known yet.
+    pub fn of_this_process() -> About {
+        About { run: Run::of_this_process(""), ..About::default() }
+    }
+
     /// A run of `image` by this process, with QEMU's description of itself.
     pub fn run_of(image: &Image, qemu: &str) -> Result<About> {
         let bytes = fs::read(&image.path).io("read", &image.path)?;
@@ -225,7 +241,7 @@ impl About {
 }
 
 impl Run {
-    /// A run of this program on this facts, as far as they know themselves.
+    /// A run of this program on this host, with QEMU's description of itself.
     fn of_this_process(qemu: &str) -> Run {
         let uname = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::document::{Document, Host, Run, Unit};
 use super::{About, Recorder};
-use crate::base::exit::Exit;
+use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
@@ -310,6 +310,13 @@ pub fn stopped() -> Document {
     let mut teller = Teller::new();
     teller.boot("4.17", Pv64, 1, vec![list(), elf(false)]);
     teller.end(Some(Exit::Interrupted))
+}
+
+/// A run that never came to a boot.
+pub fn not_started() -> Document {
+    let mut recorder = Recorder::new(About::of_this_process());
+    recorder.did_not_start(&Error::Tool("apt-get is not installed".into()));
+    recorder.document()
 }
 
 fn list_like(name: &str) -> TestReport {

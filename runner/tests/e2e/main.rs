@@ -29,7 +29,7 @@ fn success() {
     assert!(out.stdout.contains("pv64  args (3 cases)"), "{out:?}");
     assert!(out.stdout.contains("~ get/c: tolerated, xsa-0: old Xen"), "{out:?}");
     assert!(out.stdout.contains("needy: livepatch is not built into this Xen"), "{out:?}");
-    assert_eq!(out.last_line(), "2 passed, 0 failed, 1 skipped");
+    assert_eq!(out.sums(), "2 passed, 0 failed, 1 skipped");
     assert!(!out.stdout.contains('\x1b'), "colour in a pipe: {out:?}");
 
     let boot = world.boot_dir("001-");
@@ -50,7 +50,7 @@ fn failure() {
     assert_eq!(out.code, 5, "{out:?}");
     assert!(out.stdout.contains("✗ list/b: expected EINVAL, got success"), "{out:?}");
     assert!(out.stdout.contains("logs: "), "{out:?}");
-    assert_eq!(out.last_line(), "1 passed, 1 failed, 1 skipped");
+    assert_eq!(out.sums(), "1 passed, 1 failed, 1 skipped");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn everything_skipped() {
     );
     let out = world.run(&["run", "needy"], "print", log.to_str().unwrap());
     assert_eq!(out.code, 3, "{out:?}");
-    assert_eq!(out.last_line(), "0 passed, 0 failed, 1 skipped");
+    assert_eq!(out.sums(), "0 passed, 0 failed, 1 skipped");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_hang_is_a_timeout() {
     assert_eq!(out.code, 7, "{out:?}");
     assert!(out.stdout.contains("no result within 1 s"), "{out:?}");
     assert!(out.stdout.contains("in case list/a"), "{out:?}");
-    assert_eq!(out.last_line(), "0 passed, 2 failed, 0 skipped");
+    assert_eq!(out.sums(), "0 passed, 2 failed, 0 skipped");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_crash_of_xen_is_quoted_and_the_rest_is_booted_again() {
     assert!(out.stdout.contains("in case list/b"), "{out:?}");
     assert!(out.stdout.contains("| (XEN) RIP:"), "{out:?}");
     assert!(out.stdout.contains("2 boots, 3 tests"), "{out:?}");
-    assert_eq!(out.last_line(), "2 passed, 1 failed, 0 skipped");
+    assert_eq!(out.sums(), "2 passed, 1 failed, 0 skipped");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn garbage_is_a_crash() {
     let world = World::new();
     let out = world.run(&["run"], "garbage", "good.log");
     assert_eq!(out.code, 6, "{out:?}");
-    assert_eq!(out.last_line(), "0 passed, 3 failed, 0 skipped");
+    assert_eq!(out.sums(), "0 passed, 3 failed, 0 skipped");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn signals_end_the_run_with_a_summary() {
         let out = world::Output::from(runner.wait_with_output().unwrap());
         assert_eq!(out.code, code, "{out:?}");
         assert!(out.stdout.contains(&format!("stopped by {name}")), "{out:?}");
-        assert!(out.last_line().ends_with(" skipped"), "{out:?}");
+        assert!(out.sums().ends_with(" skipped"), "{out:?}");
     }
 }
 

@@ -111,6 +111,79 @@ fn what_is_killed_leaves_no_whole_report_of_an_earlier_run() {
     assert!(!names.into_iter().any(|name| name.to_string_lossy().starts_with(".tmp")));
 }
 
+/// Who publishes the files must not publish yesterday's results.
+#[test]
+fn a_run_that_does_not_start_leaves_no_results_of_an_earlier_one() {
+    const FORMS: [&str; 4] = ["json", "junit", "ktap", "html"];
+    let world = World::new();
+    world.file("occupied", "");
+    let run = |args: &[&str]| {
+        let files = FORMS.map(|form| format!("--{form}=r.{form}"));
+        let options = files.iter().map(String::as_str).chain(args.iter().copied());
+        let args: Vec<&str> = ["run"].into_iter().chain(options).collect();
+        world.run(&args, "print", "success.log")
+    };
+    let left = || FORMS.map(|form| fs::read_to_string(world.path(&format!("r.{form}"))).unwrap());
+    for (args, code, why) in [
+        (["--qemu", "/nowhere/qemu"], 69, "/nowhere/qemu is not installed"),
+        (["--xen", "./gone"], 65, "./gone does not exist"),
+        (["--exclude", "*"], 66, "everything that was selected is excluded"),
+        (["--config", "./none.toml"], 64, "cannot read configuration"),
+        (["--logs", "occupied/logs"], 74, "occupied/logs"),
+    ] {
+        assert_eq!(run(&[]).code, 0);
+        let before = left();
+        assert!(before.iter().all(|text| text.contains("hello")), "{before:?}");
+        assert_eq!(run(&["--dry-run"]).code, 0);
+        assert_eq!(left(), before, "nothing was run");
+
+        let out = run(&args);
+        assert_eq!(out.code, code, "{out:?}");
+        assert!(out.stderr.contains(why), "{out:?}");
+        for text in left() {
+            assert!(text.contains("the run did not start: ") && text.contains(why), "{text}");
+            assert!(!text.contains("hello"), "{text}");
+        }
+        let json = json(&world, "r.json");
+        assert_eq!((&json["complete"], &json["run"]["exit_code"]), (&false.into(), &code.into()));
+    }
+    // What the command line itself gets wrong has nothing to do with a run.
+    assert_eq!(run(&[]).code, 0);
+    let before = left();
+    assert_eq!(run(&["--host", "box"]).code, 64);
+    assert_eq!(left(), before);
+
+    let out = world.run(&["run", "--qemu", "/nowhere/qemu", "--json=-"], "print", "success.log");
+    let json: Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(json["run"]["exit_code"], 69);
+}
+
+#[test]
+fn a_runner_that_is_killed_before_it_has_a_xen_leaves_no_results_of_an_earlier_run() {
+    let world = World::new();
+    world.file("r.json", "{}");
+    let mut runner = world.fetching("slow").args(["--json", "r.json"]).spawn().unwrap();
+    let apt = world.wait_for_apt();
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert!(apt.die());
+    let left = json(&world, "r.json");
+    assert_eq!((&left["complete"], &left["run"]["exit_code"]), (&false.into(), &Value::Null));
+    assert_eq!(left["incomplete_because"], "the run has not started");
+}
+
+/// The end of a CI log is what people look at.
+#[test]
+fn the_end_tells_what_failed() {
+    let world = World::new();
+    let out = world.run(&["run"], "print", "good.log");
+    assert_eq!(out.code, 5, "{out:?}");
+    let (_, end) = out.stdout.split_once(out.sums()).unwrap();
+    let lines: Vec<&str> = end.trim_start().lines().map(str::trim).collect();
+    assert!(lines[0].starts_with("FAIL [") && lines[0].ends_with("fake pv64  args"), "{end}");
+    assert_eq!(lines[1..], ["list/b: expected EINVAL, got success"], "{end}");
+}
+
 #[test]
 fn a_qemu_that_does_not_start_leaves_a_partial_report() {
     let world = World::new();
@@ -150,7 +223,7 @@ fn expectations_are_read_from_beside_the_configuration() {
     assert_eq!(out.code, 0, "{out:?}");
     assert!(out.stdout.contains("NEWS ["), "{out:?}");
     assert!(out.stdout.contains("STALE other.toml:6: no test here matches `exmaple`"), "{out:?}");
-    assert_eq!(out.last_line(), "1 passed (1 news), 0 failed, 0 skipped");
+    assert_eq!(out.sums(), "1 passed (1 news), 0 failed, 0 skipped");
     let strict = ["run", "example", "--expect", "other.toml", "--strict-news"];
     let out = world.run(&strict, "print", "example.log");
     assert_eq!(out.code, 5, "{out:?}");
@@ -187,7 +260,7 @@ fn a_failure_that_does_not_repeat_is_flaky() {
     assert_eq!(out.code, 0, "{out:?}");
     assert!(out.stdout.contains("TRY 1 FAIL [") && out.stdout.contains("FLAKY 2 ["), "{out:?}");
     assert!(out.stdout.contains("2 boots, 3 tests"), "{out:?}");
-    assert_eq!(out.last_line(), "2 passed (1 flaky), 0 failed, 1 skipped");
+    assert_eq!(out.sums(), "2 passed (1 flaky), 0 failed, 1 skipped");
     let json = json(&world, "r.json");
     let args = test_of(&json, "args");
     assert_eq!((&args["flaky"], &args["status"]), (&true.into(), &"SUCCESS".into()));
@@ -214,9 +287,9 @@ fn differences_decide_the_exit_code() {
     assert_eq!(out.code, 5, "{out:?}");
     let told = "fake pv64  args list/b: SUCCESS -> FAILURE (expected EINVAL, got success)";
     assert!(out.stdout.contains(told), "{out:?}");
-    assert_eq!(out.last_line(), "2 regressions");
+    assert!(out.stdout.ends_with("2 regressions\n"), "{out:?}");
     let out = world.run_plain(&["diff", "bad.json", "good.json"]);
-    assert_eq!((out.code, out.last_line()), (0, "nothing regressed"), "{out:?}");
+    assert!(out.code == 0 && out.stdout.ends_with("\nnothing regressed\n"), "{out:?}");
     let out = world.run_plain(&["diff", "good.json", "bad.json", "--json"]);
     assert_eq!(out.code, 5, "{out:?}");
     let json: Value = serde_json::from_str(&out.stdout).unwrap();

@@ -106,7 +106,7 @@ fn shares_of_a_run() {
     let out = world.run(&["run", "args", "--partition", "count:2/2"], "print", "good.log");
     assert_eq!(out.code, 0, "{out:?}");
     assert!(out.stderr.contains("share count:2/2 of this run holds no test"), "{out:?}");
-    assert_eq!(out.last_line(), "0 passed, 0 failed, 0 skipped");
+    assert_eq!(out.sums(), "0 passed, 0 failed, 0 skipped");
 
     let out = list(&world, &["--runs", "--partition", "hash:3/2"]);
     assert_eq!(out.code, 64, "{out:?}");

@@ -53,8 +53,10 @@ impl From<std::process::Output> for Output {
 }
 
 impl Output {
-    pub fn last_line(&self) -> &str {
-        self.stdout.lines().last().unwrap_or_default()
+    /// The line with the sums of all tests; what failed stands below it.
+    pub fn sums(&self) -> &str {
+        let sums = |line: &&str| line.contains(" passed") && line.ends_with(" skipped");
+        self.stdout.lines().rfind(sums).unwrap_or_default()
     }
 }
 

@@ -11,9 +11,9 @@ use crate::support::{
 
 /// Refused with this errno, and nothing has changed.
 fn not_loaded(context: &Context, name: &str, payload: &Payload, errno: Errno) -> Outcome {
-    let before = context.livepatch().snapshot()?;
+    let before = context.livepatch().payload_list()?;
     try_upload(context, name, &payload.to_bytes()).must_be(errno)?;
-    expect("payloads after the refusal", context.livepatch().snapshot()?, before)
+    expect("payloads after the refusal", context.livepatch().payload_list()?, before)
 }
 
 /// In every state and place, whatever else about the second one is new.

@@ -9,8 +9,8 @@ use kernel::buffer::{
 use kernel::livepatch::Place;
 use kernel::{Context, Stop};
 use livepatch::abi::{
-    Action, Call, Get, In, List, NAME_SIZE_MAX, Name, Op as CallOp, Out, PAYLOAD_SIZE_MAX, Status,
-    Upload,
+    Action, Call, Get, In, List, LivepatchStatus, NAME_SIZE_MAX, Name, Op as CallOp, Out,
+    PAYLOAD_SIZE_MAX, Upload,
 };
 use livepatch::model::{Divergence, Observed, Prediction};
 use livepatch::program::{ListArg, NameArg, Op, Placement, Sink, Source, Step};
@@ -114,7 +114,7 @@ impl Output {
 impl<'c> Performer<'c> {
     pub fn new(context: &'c Context) -> Result<Self, Stop> {
         let room = ListArg::ROOM as usize;
-        let sizes = [ENTRIES * size_of::<Status>(), room, ENTRIES * 4, room, ENTRIES * 4];
+        let sizes = [ENTRIES * size_of::<LivepatchStatus>(), room, ENTRIES * 4, room, ENTRIES * 4];
         Ok(Self {
             context,
             name: Vec::new(),
@@ -149,7 +149,7 @@ impl<'c> Performer<'c> {
                 this.call(step, CallOp::Upload(upload), prediction)
             }),
             Op::Get(arg) => self.with_name(&arg.name, |this, name| {
-                let status = Status { state: arg.state, rc: arg.rc };
+                let status = LivepatchStatus { state: arg.state, rc: arg.rc };
                 this.call(step, CallOp::Get(Get { name, status }), prediction)
             }),
             Op::Action(arg) => self.with_name(&arg.name, |this, name| {

@@ -8,7 +8,6 @@ mod stopwatch;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::slice;
 use std::time::{Duration, Instant};
 
 use figures::{Figures, Quantity};
@@ -21,7 +20,7 @@ use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::BenchArgs;
 use crate::commands::{chosen, testbed};
-use crate::image::{Image, TestMeta};
+use crate::image::Image;
 use crate::machine::Boot;
 use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
@@ -29,10 +28,9 @@ use crate::machine::qemu::{BootMode, Qemu};
 use crate::machine::session::{Session, cpus};
 use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
 use crate::machine::testbed::Testbed;
-use crate::plan::config::Hypervisor;
 use crate::plan::select::{Selected, Wanted};
 use crate::plan::spec::MachineSpec;
-use crate::plan::{self, How, Sharing};
+use crate::plan::{self, Sharing};
 use crate::results::event::{Listener, RunEvent};
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::XenUnderTest;
@@ -159,9 +157,7 @@ impl Bench<'_> {
             (&ISOLATED, Isolated, Auto, one),
             (&ISOLATED_JOBS, Isolated, Auto, self.jobs),
         ] {
-            let machine = |xen: &Hypervisor, test: &TestMeta| self.rig.on.config.machine(xen, test);
-            let how = How { sharing, partition: None, machine: &machine };
-            let boots = plan::boots(tests, slice::from_ref(self.xen), environments, &how);
+            let boots = self.rig.boots(self.xen, tests, environments, sharing);
             let start = Instant::now();
             let how = Way { image: &self.rig.image, mode: BootMode::Fast, snapshot, jobs };
             let exit = self.run(&how, boots, &mut Failures)?;

@@ -26,7 +26,7 @@ use crate::machine::as_dom0::AsDom0;
 use crate::machine::logs::RunLogs;
 use crate::machine::plugin::{Counts, Plugin};
 use crate::machine::session::cpus;
-use crate::plan;
+use crate::plan::{self, Sharing};
 use crate::report::without_files;
 
 /// Runs the command.
@@ -56,7 +56,8 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
     let mut display = without_files(&rig.image, &rig.version)?;
-    let exit = session.run(rig.boots(&xen, &tests, &args.env), &mut display)?;
+    let boots = rig.boots(&xen, &tests, &args.env, Sharing::Allowed);
+    let exit = session.run(boots, &mut display)?;
     drop(session);
 
     for folder in folders.into_inner().unwrap_or_else(PoisonError::into_inner) {

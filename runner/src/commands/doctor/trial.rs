@@ -13,9 +13,9 @@ use crate::machine::boot::Limits;
 use crate::machine::snapshot::{FromSnapshot, SnapshotUse};
 use crate::machine::testbed::{ChosenXen, Testbed};
 use crate::machine::trial::Trial;
-use crate::plan;
 use crate::plan::config::Config;
 use crate::plan::select::{Selected, Wanted};
+use crate::plan::{self, Sharing};
 use crate::xen::hypervisor::XenUnderTest;
 
 /// The case of the image that looks at CR2.
@@ -71,7 +71,7 @@ fn boot(
     dir: &Path,
     stop: &StopSignal,
 ) -> Result<TestReport> {
-    let boots = rig.boots(xen, tests, &[Environment::Pvh64]);
+    let boots = rig.boots(xen, tests, &[Environment::Pvh64], Sharing::Allowed);
     let backend = FromSnapshot::new(rig.dom0(), &boots, snapshot);
     let (boot_time, test_time) = (rig.boot_time(), rig.test_time(None));
     let time = tests.first().map_or(boot_time, |selected| test_time(&selected.test));

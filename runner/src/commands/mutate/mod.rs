@@ -28,7 +28,7 @@ use crate::machine::Boot;
 use crate::machine::logs::RunLogs;
 use crate::machine::session::cpus;
 use crate::machine::testbed::Testbed;
-use crate::plan;
+use crate::plan::{self, Sharing};
 use crate::report::without_files;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
@@ -62,7 +62,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         args,
         build: &build,
         sites: &sites,
-        boots: &rig.boots(&xen, &tests, &args.env),
+        boots: &rig.boots(&xen, &tests, &args.env, Sharing::Allowed),
         rig: &rig,
         stop: &StopSignal::install()?,
     };

@@ -12,13 +12,14 @@ use tempfile::TempDir;
 use super::verdict::{Observer, Replayed};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::cli::ReplayOn;
+use crate::cli::{ProgramArgs, ReplayArgs};
 use crate::image::stamp;
 use crate::judge::Event;
 use crate::judge::splitter::Speaker;
 use crate::machine::boot::Limits;
 use crate::machine::testbed::{ChosenXen, Testbed};
 use crate::machine::trial::Trial;
+use crate::plan::Sharing;
 use crate::plan::select::Selected;
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -41,15 +42,17 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    /// On the Xen that is `wanted`, or the default.
-    pub fn new(on: &ReplayOn, wanted: Option<&str>) -> Result<Self> {
-        Self::on(on, ChosenXen::of(on.places.config.as_deref(), wanted, on.fetch.look())?)
+    /// On the Xen that `args` name, or the default.
+    pub fn one(args: &ReplayArgs) -> Result<Self> {
+        let (config, wanted) = (args.places.config.as_deref(), args.xen.first());
+        Self::on(args, ChosenXen::of(config, wanted.map(String::as_str), args.fetch.look())?)
     }
 
-    /// On each of the Xens that are `wanted`, one after the other.
-    pub fn each(on: &ReplayOn, wanted: &[String]) -> Result<impl Iterator<Item = Result<Self>>> {
-        let all = ChosenXen::each(on.places.config.as_deref(), wanted, on.fetch.look())?;
-        Ok(all.into_iter().map(move |one| Self::on(on, one)))
+    /// On each of the Xens that `args` name, one after the other.
+    pub fn each(args: &ReplayArgs) -> Result<impl Iterator<Item = Result<Self>>> {
+        let config = args.places.config.as_deref();
+        let all = ChosenXen::each(config, &args.xen, args.fetch.look())?;
+        Ok(all.into_iter().map(move |one| Self::on(args, one)))
     }
 
     /// What the user calls the Xen.
@@ -57,10 +60,15 @@ impl Replayer {
         &self.rig.on.xen.name
     }
 
-    fn on(on: &ReplayOn, one: ChosenXen) -> Result<Self> {
-        let xen = one.with(one.obtain()?);
-        let mut rig = Testbed::of(one, on.places.image.as_deref(), on.qemu.as_deref())?;
-        rig.qemu.mode = on.boot;
+    fn on(args: &ReplayArgs, one: ChosenXen) -> Result<Self> {
+        let rig = Testbed::of(one, args.places.image.as_deref(), args.qemu.as_deref())?;
+        Self::of(&args.program, rig)
+    }
+
+    /// On the Xen of `rig`.
+    pub fn of(program: &ProgramArgs, mut rig: Testbed) -> Result<Self> {
+        let xen = rig.on.with(rig.on.obtain()?);
+        rig.qemu.mode = program.boot;
         rig.qemu.xen_cmdline = QUIET.into();
         let path = &rig.image.path;
         let image = fs::read(path).io("read", path)?;
@@ -75,8 +83,8 @@ impl Replayer {
             xen,
             image,
             test,
-            environment: on.env,
-            timeout: on.timeout,
+            environment: program.env,
+            timeout: program.timeout,
             stop,
             dir,
             count: AtomicUsize::new(0),
@@ -91,7 +99,7 @@ impl Replayer {
         fs::write(&image, stamped).io("write", &image)?;
 
         let tests = slice::from_ref(&self.test);
-        let boots = self.rig.boots(&self.xen, tests, &[self.environment]);
+        let boots = self.rig.boots(&self.xen, tests, &[self.environment], Sharing::Allowed);
         let Some(boot) = boots.first() else {
             let environment = self.environment.name();
             return Err(Error::EmptySelection(format!(

@@ -23,6 +23,7 @@ use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
 use crate::cli::{MinimizeArgs, ReplayArgs};
+use crate::commands::{chosen, testbed};
 use crate::plan::config::EVERY;
 use machine::Replayer;
 use verdict::{Replayed, Verdict};
@@ -51,13 +52,13 @@ fn read(path: &Path) -> Result<Program> {
 
 /// Runs `replay`.
 pub fn replay(args: &ReplayArgs) -> Result<Exit> {
-    if args.json || args.xen.len() > 1 || args.on.file.is_dir() {
+    if args.json || args.xen.len() > 1 || args.program.file.is_dir() {
         return table::replay(args);
     }
-    let program = read(&args.on.file)?;
+    let program = read(&args.program.file)?;
     let machine = match args.xen.as_slice() {
         [xen] if xen == EVERY => return table::replay(args),
-        xens => Replayer::new(&args.on, xens.first().map(String::as_str))?,
+        _ => Replayer::one(args)?,
     };
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
@@ -79,8 +80,8 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
 
 /// Runs `minimize`.
 pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
-    let program = read(&args.on.file)?;
-    let machine = Replayer::new(&args.on, args.xen.as_deref())?;
+    let program = read(&args.program.file)?;
+    let machine = Replayer::of(&args.program, testbed(chosen(&args.bed.on)?, &args.bed)?)?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
     if let Verdict::Agreement | Verdict::Error(_) = first.verdict {
@@ -100,7 +101,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
         }
         Ok(same)
     })?;
-    let path = args.output.clone().unwrap_or_else(|| with_min(&args.on.file));
+    let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
     let mut text = format!("# {}\n", last.verdict.summary());
     if let Verdict::Crash { at, .. } = &last.verdict {
         let _ = writeln!(text, "# place: {}", at.function());

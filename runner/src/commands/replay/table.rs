@@ -92,7 +92,7 @@ struct Table {
 
 /// Replays all findings of a file or a folder on all Xens that `args` name.
 pub fn replay(args: &ReplayArgs) -> Result<Exit> {
-    let start = &args.on.file;
+    let start = &args.program.file;
     let mut files = Vec::new();
     collect(start, &mut files)?;
     files.sort();
@@ -110,7 +110,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
         let finding = if name == Path::new("") { file } else { name }.to_owned();
         table.findings.push(Row { finding, place, replays: Vec::new() });
     }
-    for machine in Replayer::each(&args.on, &args.xen)? {
+    for machine in Replayer::each(args)? {
         let machine = machine?;
         for (row, program) in table.findings.iter_mut().zip(&programs) {
             let replayed = machine.replay(program)?;

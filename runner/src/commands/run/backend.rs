@@ -4,13 +4,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::Plan;
-use crate::base::exit::{Error, Result};
+use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::note;
 use crate::base::signals::StopSignal;
 use crate::cli::{BackendKind, RunArgs};
-use crate::image::{Image, Role};
-use crate::machine::Boot;
+use crate::image::Image;
 use crate::machine::accel::{self, Accel, KvmProbe};
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::backend::Backend;
@@ -19,6 +17,8 @@ use crate::machine::qemu::{Kvm, Qemu};
 use crate::machine::session::cpus;
 use crate::machine::snapshot::FromSnapshot;
 use crate::machine::xl::{Domains, Hosts, with_dom0};
+use crate::machine::{Boot, boots_on};
+use crate::plan;
 use crate::plan::config::{Config, Hypervisor, Origin};
 use crate::xen::hypervisor::{self, Cache, XenFile, XenUnderTest};
 
@@ -48,22 +48,6 @@ impl<'a> ChosenBackend<'a> {
         Ok(ChosenBackend { args, cache, qemu, version: String::new() })
     }
 
-    /// The Xens that the user named.
-    pub fn xens(&self, config: &Config) -> Result<Vec<Hypervisor>> {
-        match self.args.backend {
-            BackendKind::Qemu | BackendKind::QemuXl => config.select(&self.args.xen),
-            BackendKind::Xl => Ok(self.given().0.into_iter().map(|xen| xen.hypervisor).collect()),
-        }
-    }
-
-    /// What the image is to Xen.
-    pub fn role(&self) -> Role {
-        match self.args.backend {
-            BackendKind::Qemu => Role::ControlDomain,
-            BackendKind::Xl | BackendKind::QemuXl => Role::Unprivileged,
-        }
-    }
-
     /// CPUs' worth of boots at a time.
     pub fn jobs(&self) -> NonZeroUsize {
         match (self.args.backend, self.qemu.debug) {
@@ -76,51 +60,36 @@ impl<'a> ChosenBackend<'a> {
         }
     }
 
-    /// Gets what is current of the Xens and of what else they need.
-    pub fn fetch(&self, xens: &[Hypervisor]) -> Result<()> {
-        for xen in xens {
-            let name = &xen.name;
-            if self.args.backend == BackendKind::Qemu {
-                let file = hypervisor::obtain(xen, &self.cache, &mut note)?;
-                let cached = hypervisor::describe_cached(xen, &self.cache)?;
-                let known = cached.unwrap_or(file.provenance);
-                note(&format!("{name}: {} is {known}", file.elf.display()));
-            } else {
-                let (file, dom0) = with_dom0(xen, &self.cache)?;
-                note(&format!("{name}: {} is {}", file.elf.display(), file.provenance));
-                note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that QEMU works as it is wanted, if it is needed; returns its description of itself.
-    pub fn probe(&mut self) -> Result<&str> {
+    /// Checks that QEMU works as it is wanted, if it is needed.
+    fn probe(&mut self) -> Result<()> {
         if self.args.backend != BackendKind::Xl {
             self.version = self.qemu.probe()?;
             if let (Accel::Kvm, Some(why)) = (self.args.accel, accel::unusable()) {
                 return Err(Error::Tool(format!("--accel kvm, but {why}; try --accel tcg")));
             }
         }
-        Ok(&self.version)
+        Ok(())
+    }
+
+    /// QEMU's description of itself; empty where no QEMU takes part.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Gets the Xens ready, and where domains run on them, if domains are to run.
-    pub fn obtain(&self, xens: &[Hypervisor]) -> Result<(Vec<XenUnderTest>, Option<Hosts>)> {
+    pub fn obtain(&mut self, xens: &[Hypervisor]) -> Result<(Vec<XenUnderTest>, Option<Hosts>)> {
+        self.probe()?;
         let (xens, hosts) = match self.args.backend {
             BackendKind::Qemu => {
                 let ready = xens.iter().map(|xen| self.with_symbols(xen));
                 return Ok((ready.collect::<Result<_>>()?, None));
             }
-            BackendKind::Xl => self.given(),
+            BackendKind::Xl => {
+                Hosts::given(self.args.host.as_deref(), self.args.ssh_config.as_deref())
+            }
             BackendKind::QemuXl => Hosts::booted(self.qemu.clone(), xens, &self.cache)?,
         };
         Ok((xens, Some(hosts)))
-    }
-
-    /// The Xen host that is there already, and its Xen.
-    fn given(&self) -> (Vec<XenUnderTest>, Hosts) {
-        Hosts::given(self.args.host.as_deref(), self.args.ssh_config.as_deref())
     }
 
     /// Gets a Xen, with its xen-syms where they are of use.
@@ -152,7 +121,7 @@ impl<'a> ChosenBackend<'a> {
     }
 
     /// Finds out where KVM boots Xen, if the user leaves it to us; without `stop` it is not tried.
-    pub fn accelerate(
+    fn accelerate(
         &mut self,
         boots: &[Boot<'_>],
         image: &Image,
@@ -168,13 +137,15 @@ impl<'a> ChosenBackend<'a> {
 
     /// What carries out `boots`, which are on `xens`; further machines have their logs in `logs`.
     pub fn start<'s>(
-        &'s self,
+        &'s mut self,
         hosts: Option<Hosts>,
         xens: &[XenUnderTest],
         boots: &[Boot<'_>],
         image: &Image,
         logs: &Path,
+        stop: &StopSignal,
     ) -> Result<Box<dyn Backend + 's>> {
+        self.accelerate(boots, image, Some(stop), &mut note)?;
         Ok(match hosts {
             Some(hosts) => Box::new(self.domains(hosts, xens, image, logs)?),
             None => {
@@ -198,26 +169,26 @@ impl<'a> ChosenBackend<'a> {
     /// What a run would do, as text: its commands, or its domains.
     pub fn dry_run(
         mut self,
-        plan: &Plan<'_>,
+        planned: &[plan::Boot<'_, Hypervisor>],
         xens: &[Hypervisor],
         image: &Image,
     ) -> Result<String> {
         if self.args.backend == BackendKind::Qemu {
-            return self.commands(plan, xens, image);
+            let xens = xens.iter().map(|xen| self.would_be(xen)).collect::<Result<Vec<_>>>()?;
+            let are_there = xens.iter().all(|xen| xen.elf().is_some_and(Path::is_file));
+            return self.commands(&boots_on(planned, &xens), are_there, image);
         }
-        self.probe()?;
         let (xens, hosts) = self.obtain(xens)?;
         let domains = hosts.map(|hosts| self.domains(hosts, &xens, image, Path::new("")));
-        domains.transpose()?.map_or(Ok(String::new()), |domains| domains.plan(&plan.boots(&xens)))
+        let boots = boots_on(planned, &xens);
+        domains.transpose()?.map_or(Ok(String::new()), |domains| domains.plan(&boots))
     }
 
-    fn commands(mut self, plan: &Plan<'_>, xens: &[Hypervisor], image: &Image) -> Result<String> {
-        let xens = xens.iter().map(|xen| self.would_be(xen)).collect::<Result<Vec<_>>>()?;
-        let boots = plan.boots(&xens);
-        let are_there = xens.iter().all(|xen| xen.elf().is_some_and(Path::is_file));
+    /// The commands for `boots`, of Xens that `are_there` already or are to be downloaded.
+    fn commands(mut self, boots: &[Boot<'_>], are_there: bool, image: &Image) -> Result<String> {
         if self.args.accel == Accel::Auto && are_there {
             self.version = self.qemu.probe()?;
-            self.accelerate(&boots, image, None, &mut |text| eprintln!("note: {text}"))?;
+            self.accelerate(boots, image, None, &mut |text| eprintln!("note: {text}"))?;
         }
         let command = |boot: &Boot<'_>| {
             let elf = &boot.xen.bootable()?.elf;
@@ -237,6 +208,26 @@ impl<'a> ChosenBackend<'a> {
         }
         Ok(XenUnderTest::new(xen, Some(XenFile::file(elf, String::new()))))
     }
+}
+
+/// Gets what is current of the Xens that `args` name, and of what else they need.
+pub fn fetch(args: &RunArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
+    for xen in &config.select(&args.xen)? {
+        let name = &xen.name;
+        if args.backend == BackendKind::Qemu {
+            let file = hypervisor::obtain(xen, &cache, &mut note)?;
+            let cached = hypervisor::describe_cached(xen, &cache)?;
+            let known = cached.unwrap_or(file.provenance);
+            note(&format!("{name}: {} is {known}", file.elf.display()));
+        } else {
+            let (file, dom0) = with_dom0(xen, &cache)?;
+            note(&format!("{name}: {} is {}", file.elf.display(), file.provenance));
+            note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
+        }
+    }
+    Ok(Exit::Success)
 }
 
 fn same_build(xen: &Path, syms: &Path) -> bool {

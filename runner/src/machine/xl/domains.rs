@@ -46,7 +46,7 @@ pub struct Domains {
     sites: BTreeMap<String, Site>,
     /// The image, without what only a debugger reads.
     image: Vec<u8>,
-    /// Further words for the guest.
+    /// Further parameters for the guest.
     guest_cmdline: String,
     /// Folder for the logs of machines that are booted.
     logs: PathBuf,

@@ -40,7 +40,7 @@ pub enum Hosts {
 impl Hosts {
     /// The one that ssh reaches as `host` with this configuration, else this one; and its Xen.
     pub fn given(host: Option<&str>, config: Option<&Path>) -> (Vec<XenUnderTest>, Hosts) {
-        let xen = XenUnderTest::new(&Hypervisor::elsewhere(host.unwrap_or("xl")), None);
+        let xen = XenUnderTest::new(&xen_of(host), None);
         (vec![xen], Hosts::Given(host.map(|host| Remote::of(host, config))))
     }
 
@@ -59,6 +59,11 @@ impl Hosts {
         }
         Ok((ready, Hosts::Booted { qemu, dom0s }))
     }
+}
+
+/// The Xen of the host that ssh reaches as `host`, or of this one, as the user knows it.
+pub fn xen_of(host: Option<&str>) -> Hypervisor {
+    Hypervisor::elsewhere(host.unwrap_or("xl"))
 }
 
 /// Gets a Xen and the dom0 that goes with it.

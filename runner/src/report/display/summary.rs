@@ -4,10 +4,16 @@ use std::fmt::Write as _;
 
 use super::style::{BOLD, INDENT, YELLOW, count};
 use crate::report::matrix;
-use crate::results::{Document, Test};
+use crate::results::{Attempt, Document, Test};
 
 /// Of a long quotation of Xen, this many lines from each end.
 const QUOTE_ENDS: usize = 16;
+/// So many failed tests are repeated at the very end,
+const FAILED_TESTS: usize = 20;
+/// with so many failed cases each,
+const FAILED_CASES: usize = 5;
+/// and so many characters of a reason.
+const REASON: usize = 160;
 
 /// What remains to be said when everything is over.
 pub(super) fn summary(document: &Document) -> String {
@@ -40,7 +46,59 @@ pub(super) fn summary(document: &Document) -> String {
     }
 
     text += &sums(document);
+    text += &failures(document);
     text
+}
+
+/// The failed tests once more, with a line for each failed case: the end of a long log tells by
+/// itself what failed.
+fn failures(document: &Document) -> String {
+    let bad = || document.tests.iter().filter(|test| test.last.status.is_bad());
+    let mut text = String::new();
+    for test in bad().take(FAILED_TESTS) {
+        text += &unit_line(test);
+        text.push('\n');
+        let lines = failed_cases(&test.last);
+        for line in lines.iter().take(FAILED_CASES) {
+            let _ = writeln!(text, "{INDENT}{line}");
+        }
+        let hidden = lines.len().saturating_sub(FAILED_CASES);
+        if hidden > 0 {
+            let _ = writeln!(text, "{INDENT}and {hidden} more");
+        }
+    }
+    let hidden = bad().count().saturating_sub(FAILED_TESTS);
+    if hidden > 0 {
+        let _ = writeln!(text, "{INDENT}and {}", count(hidden, "more failed test"));
+    }
+    text
+}
+
+/// What failed in a test: a line with a reason for each case, or for the test.
+fn failed_cases(attempt: &Attempt) -> Vec<String> {
+    let cases = attempt.cases.iter().filter(|case| case.status().is_bad());
+    let mut lines: Vec<String> = cases.map(|case| reason(&case.name, &case.said())).collect();
+    let why = attempt.reasons.first().map_or("", String::as_str);
+    match &attempt.at_case {
+        Some(case) => lines.push(reason(case, why)),
+        None if !why.is_empty() => lines.push(shortened(why)),
+        None => {}
+    }
+    lines
+}
+
+fn reason(case: &str, why: &str) -> String {
+    let colon = if why.is_empty() { "" } else { ": " };
+    format!("{case}{colon}{}", shortened(why))
+}
+
+/// The first line of `text`, as much of it as one reads at a glance.
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// The sums: first of all cases, then of all tests.
@@ -92,18 +150,23 @@ fn sums(document: &Document) -> String {
     text
 }
 
-/// The evidence for a bad test: what was too long to be shown at once.
-fn evidence(document: &Document, test: &Test) -> String {
-    let attempt = &test.last;
-    let (word, style) = attempt.status.label();
+/// A test with its status, its time, and where it ran.
+fn unit_line(test: &Test) -> String {
+    let (word, style) = test.last.status.label();
     let unit = &test.unit;
-    let mut text = format!(
+    format!(
         "{style}{word:>12}{style:#} [{:>7.3}s] {} {:<5} {}",
-        attempt.elapsed_s,
+        test.last.elapsed_s,
         unit.xen,
         unit.environment.name(),
         unit.test
-    );
+    )
+}
+
+/// The evidence for a bad test: what was too long to be shown at once.
+fn evidence(document: &Document, test: &Test) -> String {
+    let attempt = &test.last;
+    let mut text = unit_line(test);
     if test.attempts() > 1 {
         let _ = write!(text, ", {} attempts", test.attempts());
     }
@@ -142,4 +205,63 @@ fn evidence(document: &Document, test: &Test) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::base::status::Status;
+    use crate::results::sample;
+
+    /// Without the colours.
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn the_end_tells_what_failed() {
+        let text = plain(&summary(&sample::whole()));
+        let (_, end) = text.split_once(" deviations, ").unwrap();
+        let (_, end) = end.split_once('\n').unwrap();
+        expect![[r#"
+            16 passed (1 flaky, 3 known, 1 news, 5 slow), 5 failed, 3 skipped
+                   CRASH [  0.008s] 4.17 pv64  trap
+                         faults: expected ENOENT, got EINVAL
+                         after: the guest died: TRAP unexpected trap #PF at 0x101000
+                 TIMEOUT [ 20.005s] 4.17 pv64  soak
+                         longer: no result within 30 s
+                   ERROR [  0.005s] 4.17 pv64  tool
+                         x: QEMU died: was killed by signal 11: qemu: internal trouble
+                   ERROR [  0.017s] 4.20 pv64  elf
+                         hooks: no memory
+                    FAIL [  0.012s] 4.20 pv64  stack
+                         depth/2
+        "#]]
+        .assert_eq(end);
+    }
+
+    #[test]
+    fn the_end_is_bounded() {
+        let mut document = sample::whole();
+        let bad = |test: &&Test| test.last.status == Status::Failure;
+        let mut test = document.tests.iter().find(bad).unwrap().clone();
+        let mut case = test.last.cases.pop().unwrap();
+        case.diagnostics = vec!["x".repeat(1000), "y".into()];
+        test.last.cases = vec![case; FAILED_CASES + 7];
+        document.tests = vec![test; FAILED_TESTS + 3];
+        let text = plain(&failures(&document));
+        assert!(text.ends_with("             and 3 more failed tests\n"), "{text}");
+        assert_eq!(text.matches("             and 7 more\n").count(), FAILED_TESTS);
+        assert_eq!(text.lines().count(), FAILED_TESTS * (FAILED_CASES + 2) + 1);
+        assert!(text.lines().all(|line| line.len() < REASON + 80), "{text}");
+    }
+
+    #[test]
+    fn nothing_follows_a_success() {
+        let mut document = sample::whole();
+        document.tests.retain(|test| !test.last.status.is_bad());
+        assert_eq!(failures(&document), "");
+    }
 }

@@ -26,7 +26,9 @@ impl Page<'_> {
         let xens: Vec<&str> = self.columns.iter().map(|(xen, _)| *xen).collect();
         let mut xens: Vec<&str> = xens.chunk_by(|a, b| a == b).map(|chunk| chunk[0]).collect();
         xens.truncate(4);
-        format!("xtf-rs: {} on Xen {}", self.verdict().1, xens.join(", "))
+        let on =
+            if xens.is_empty() { String::new() } else { format!(" on Xen {}", xens.join(", ")) };
+        format!("xtf-rs: {}{on}", self.verdict().1)
     }
 
     /// How the run as a whole went, as a class and in words.
@@ -54,20 +56,31 @@ impl Page<'_> {
                 @if let Some(why) = &document.incomplete_because {
                     p.banner role="alert" {
                         strong { "This report is partial: " }
-                        (why) "; " (count(document.not_run.len(), "test")) " not run."
+                        (why) "; "
+                        @match (document.tests.len(), document.not_run.len()) {
+                            (0, 0) => "no test was run.",
+                            (_, missing) => { (count(missing, "test")) " not run." },
+                        }
                     }
                 }
                 (sums(document))
                 details.facts {
-                    summary { "Run on " (run.host.name) " with " (run.qemu) }
+                    summary {
+                        "Run on " (run.host.name)
+                        @if !run.qemu.is_empty() { " with " (run.qemu) }
+                    }
                     dl {
                         dt { "Command" } dd { code { (line(&run.command)) } }
                         dt { "Folder" } dd { code { (run.directory.display()) } }
-                        dt { "Image" } dd {
-                            code { (run.image.display()) } " "
-                            span.dim { "sha256 " (run.image_sha256) }
+                        @if !run.image_sha256.is_empty() {
+                            dt { "Image" } dd {
+                                code { (run.image.display()) } " "
+                                span.dim { "sha256 " (run.image_sha256) }
+                            }
                         }
-                        dt { "Logs" } dd { a href=(self.logs) { (run.logs.display()) } }
+                        @if run.logs.is_absolute() {
+                            dt { "Logs" } dd { a href=(self.logs) { (run.logs.display()) } }
+                        }
                         dt { "Host" } dd { (run.host.kernel) ", " (count(run.host.cpus, "CPU")) }
                         dt { "Exit code" } dd {
                             @match run.exit_code { Some(code) => (code), None => "none yet" }

@@ -90,6 +90,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_a_run_that_did_not_start_says_why() {
+        let text = text(&sample::not_started(), Path::new("/home/user"));
+        assert!(text.contains(
+            "This report is partial: </strong>the run did not start: apt-get is not installed; no test \
+             was run."
+        ));
+        assert!(text.contains("<title>xtf-rs: partial</title>"));
+        assert!(text.contains("<dd>69</dd>") && !text.contains("all passed"));
+        assert!(
+            !text.contains("sha256") && !text.contains("href=\"\"") && !text.contains(" with <")
+        );
+    }
+
+    #[test]
     fn a_partial_page_says_so() {
         let text = text(&sample::stopped(), Path::new("/"));
         assert!(

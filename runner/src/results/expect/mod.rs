@@ -6,6 +6,8 @@
 //! place is NEWS. Nothing else is excused: another status, another panic, a failed
 //! case beside the expected one, a boot that never reached the test, or a QEMU that died by itself.
 
+mod releases;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -23,6 +25,7 @@ use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
 use crate::plan::config::Config;
 use crate::results::{AppliedExpectation, Document, Known, KnownVerdict, Test};
+use releases::{Releases, ReleasesText};
 
 /// The file's name where the configuration gives no other.
 pub const FILE: &str = "expectations.toml";
@@ -42,7 +45,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Entry {
     xen: Option<Spanned<String>>,
-    releases: Option<Spanned<String>>,
+    releases: Option<Spanned<ReleasesText>>,
     environment: Option<Spanned<String>>,
     test: Spanned<String>,
     status: Spanned<String>,
@@ -67,45 +70,6 @@ struct Expectation {
     panic: Option<Pattern>,
     reason: String,
     link: Option<String>,
-}
-
-/// A range of releases; without a bound, every Xen.
-#[derive(Clone, Debug, Default)]
-struct Releases {
-    first: Vec<u32>,
-    last: Vec<u32>,
-}
-
-impl Releases {
-    /// `4.14..4.20.4`, with both of them; either may be left out.
-    fn parse(text: &str) -> std::result::Result<Releases, String> {
-        let wrong = || format!("`{text}` is no range of releases, such as 4.14..4.20.4");
-        let (first, last) = text.split_once("..").ok_or_else(wrong)?;
-        let bound = |text: &str| match (text, numbers(text)) {
-            ("", _) => Ok(Vec::new()),
-            (_, Some((numbers, ""))) => Ok(numbers),
-            _ => Err(wrong()),
-        };
-        Ok(Releases { first: bound(first)?, last: bound(last)? })
-    }
-
-    /// Whether a Xen that calls itself `version` is one of them; 4.20 as a bound is all of 4.20.
-    fn hold(&self, version: Option<&str>) -> bool {
-        if self.first.is_empty() && self.last.is_empty() {
-            return true;
-        }
-        let Some((release, _)) = version.and_then(numbers) else { return false };
-        let up_to = &release[..release.len().min(self.last.len())];
-        release >= self.first && (self.last.is_empty() || up_to <= self.last.as_slice())
-    }
-}
-
-/// The numbers that `text` begins with, and what follows them.
-fn numbers(text: &str) -> Option<(Vec<u32>, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    let numbers = digits.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    Some((numbers, rest))
 }
 
 /// Where a result was found.

@@ -61,12 +61,6 @@ impl XenUnderTest {
     }
 }
 
-impl AsRef<Hypervisor> for XenUnderTest {
-    fn as_ref(&self) -> &Hypervisor {
-        &self.hypervisor
-    }
-}
-
 /// A Xen's file that is ready to boot, or that of its symbols.
 #[derive(Clone, Debug)]
 pub struct XenFile {

@@ -1,0 +1,107 @@
+//! What is to be run, as far as it is known before a Xen is obtained, and what is refused for it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::metadata::Environment;
+
+use crate::base::exit::{Error, Result};
+use crate::base::output::note;
+use crate::cli::{BackendKind, FlakyResult, RunArgs};
+use crate::image::{self, Image, Role, TestMeta};
+use crate::machine::xl;
+use crate::plan::config::{Config, Hypervisor};
+use crate::plan::select::Selected;
+use crate::plan::{self, Boot, How, Sharing};
+use crate::results::expect::Expectations;
+use crate::results::policy::Policy;
+use crate::results::{About, seconds};
+
+/// See the module.
+pub struct Plan<'a> {
+    args: &'a RunArgs,
+    /// Who knows of the Xens.
+    pub config: Config,
+    /// On what.
+    pub xens: Vec<Hypervisor>,
+    /// The tests' image.
+    pub image: Image,
+    tests: Vec<Selected>,
+}
+
+impl<'a> Plan<'a> {
+    /// What `args` ask for.
+    pub fn of(args: &'a RunArgs) -> Result<Plan<'a>> {
+        let config = Config::load(args.places.config.as_deref())?;
+        let (xens, role) = match args.backend {
+            BackendKind::Qemu => (config.select(&args.xen)?, Role::ControlDomain),
+            BackendKind::QemuXl => (config.select(&args.xen)?, Role::Unprivileged),
+            BackendKind::Xl => (vec![xl::xen_of(args.host.as_deref())], Role::Unprivileged),
+        };
+        let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+        config.check_tests(&image)?;
+        let wanted = args.selection.wanted();
+        let tests = plan::choose_for(&image, wanted, role, args.environments())?;
+        Ok(Plan { args, config, xens, image, tests })
+    }
+
+    /// The boots of all that is wanted, or of the share of it.
+    pub fn boots(&self) -> Result<Vec<Boot<'_, Hypervisor>>> {
+        let Plan { args, config, .. } = self;
+        let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
+        let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
+        let how = How { sharing, partition: args.partition, machine: &machine };
+        let boots = plan::boots(&self.tests, &self.xens, args.environments(), &how);
+        let count = boots.len();
+        if args.gdb && count != 1 {
+            return Err(Error::Usage(format!(
+                "--gdb needs a single boot, and this selection takes {count}; name one test, --env \
+                 and --xen"
+            )));
+        }
+        if let (Some(share), 0, false) = (args.partition, count, args.dry_run) {
+            // Shares are made without knowing what there is: one may get nothing.
+            note(&format!("share {share} of this run holds no test"));
+        }
+        Ok(boots)
+    }
+
+    /// What counts as a success.
+    pub fn policy(&self) -> Result<Policy> {
+        let args = &self.args.reports;
+        let mut expectations = Expectations::load(args.expect.as_deref(), &self.config)?;
+        expectations.strict = args.strict_news;
+        let flaky_fails = args.flaky_result == FlakyResult::Fail;
+        Ok(Policy { expectations, retries: args.retries, flaky_fails })
+    }
+
+    /// What the results say about the run, beside what happens in it and on which QEMU.
+    pub fn about(&self, policy: &Policy) -> Result<About> {
+        let args = self.args;
+        let mut about = About::run_of(&self.image, "")?;
+        about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
+        about.expectations = policy.expectations.clone();
+        about.whole_matrix = args.backend == BackendKind::Qemu
+            && args.selection.selectors.is_empty()
+            && args.selection.exclude.is_empty()
+            && args.partition.is_none()
+            && self.config.are_all(&self.xens)
+            && Environment::DOM0.iter().all(|place| args.environments().contains(place));
+        Ok(about)
+    }
+
+    /// The folder for logs.
+    pub fn logs(&self) -> PathBuf {
+        self.args.logs.clone().unwrap_or_else(|| self.config.workspace.join("logs"))
+    }
+
+    /// Time for a test.
+    pub fn test_time(&self, test: &TestMeta) -> Duration {
+        self.args.timeout.map_or_else(|| self.config.test_time(test), Duration::from_secs)
+    }
+
+    /// Time from power on to the first test, and between two tests.
+    pub fn boot_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.qemu.boot_timeout_s)
+    }
+}
