@@ -11,6 +11,9 @@ pub const CMDLINE_MAX: usize = 1024;
 /// Key: what to run, separated by commas. `NAME` is a test with all its cases, `NAME/PATTERN` the
 /// cases of it that the [pattern](crate::wildcard) fits, `NAME/!PATTERN` takes cases out again.
 pub const TESTS: &str = "tests";
+/// Key: changes that this Xen has though its release has not, or the other way round, separated by
+/// commas: [statements](crate::change::Statement).
+pub const CHANGES: &str = "changes";
 /// Key: how to end, [`POWEROFF`] or [`REBOOT`].
 pub const EXIT: &str = "exit";
 /// Value of [`EXIT`]: switch the domain off.
