@@ -147,19 +147,24 @@ impl Livepatch {
         }
     }
 
-    /// Waits until an action that Xen has taken on is over, which it may be only after it returned
-    /// (before 005de45c88, and elsewhere with several CPUs).
+    /// Waits until an action that Xen has taken on is over.
     fn finish(&self, call: &Call<'_>, answer: Answer) {
-        /// Any is enough on one CPU; on many an action is over when its time is up.
-        const POLLS: u32 = 100_000;
         let Op::Action(action) = &call.op else { return };
         // EFAULT: done all the same, if only the structure could not be written back.
         let taken = answer == Answer::SUCCESS || answer == Answer::from(Errno::EFAULT);
         if call.sub_op != LIVEPATCH_ACTION || !taken {
             return;
         }
+        self.wait_for(action.name);
+    }
+
+    /// Waits until no action on a payload is pending. One may be after the call has returned: before
+    /// 005de45c88 it always is, since then only with several CPUs.
+    pub fn wait_for(&self, name: Name<'_>) {
+        /// Any is enough on one CPU; on many an action is over when its time is up.
+        const POLLS: u32 = 100_000;
         for _ in 0..POLLS {
-            let reply = self.perform_in(&Call::get(self.version, action.name), |get| get());
+            let reply = self.perform_in(&Call::get(self.version, name), |get| get());
             let pending = reply.answer == Answer::SUCCESS
                 && Answer(reply.after.status().rc.into()) == Answer::from(Errno::EAGAIN);
             if !pending {

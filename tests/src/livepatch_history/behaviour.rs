@@ -117,8 +117,8 @@ pub fn action_is_over(context: &Context) -> Outcome {
     let call = Call::action(livepatch.version, action);
     livepatch.perform_without_waiting(&call).answer.must_be(Answer::SUCCESS)?;
     let first = Answer(loaded.status()?.rc.into());
-    // Whatever is pending ends with the next action.
-    revert(&loaded)?;
+    livepatch.wait_for(Name::new(loaded.name()));
+    loaded.must_be(State::Applied, Answer::SUCCESS)?;
     judge(context, Change::ActionAtOnce, first, Answer::SUCCESS, Errno::EAGAIN.into())
 }
 
