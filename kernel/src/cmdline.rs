@@ -11,7 +11,7 @@ use core::fmt;
 use arch::fw_cfg;
 use arch::shutdown::Reason;
 use protocol::cmdline::{
-    CMDLINE_MAX, EXIT, FW_CFG, LINGER, PARAMETERS_FILE, POWEROFF, REBOOT, TESTS, WAIT,
+    CHANGES, CMDLINE_MAX, EXIT, FW_CFG, LINGER, PARAMETERS_FILE, POWEROFF, REBOOT, TESTS, WAIT,
 };
 use protocol::console::WAITING;
 use spin::Once;
@@ -108,6 +108,8 @@ pub struct Options<'a> {
     pub linger_ms: u32,
     /// Whether further parameters come from QEMU.
     pub wait: bool,
+    /// What is stated about the Xen underneath, as [`crate::xen::Xen`] reads it.
+    pub changes: Option<&'a str>,
 }
 
 /// A word that means nothing here.
@@ -119,7 +121,7 @@ impl fmt::Display for Unknown<'_> {
         write!(
             f,
             "command line: unknown parameter '{}' (known: {TESTS}=A,B/CASE,... \
-             {EXIT}={POWEROFF}|{REBOOT} {LINGER}=MS {WAIT}={FW_CFG})",
+             {EXIT}={POWEROFF}|{REBOOT} {LINGER}=MS {WAIT}={FW_CFG} {CHANGES}=+A,-B)",
             self.0
         )
     }
@@ -135,7 +137,7 @@ impl Unknown<'_> {
 impl<'a> Options<'a> {
     /// What an empty command line asks for.
     pub const DEFAULT: Self =
-        Self { tests: None, exit: Reason::Poweroff, linger_ms: 0, wait: false };
+        Self { tests: None, exit: Reason::Poweroff, linger_ms: 0, wait: false, changes: None };
 
     /// Reads the parameters of a line; `unknown` is told of those that mean nothing.
     ///
@@ -147,6 +149,7 @@ impl<'a> Options<'a> {
                 Some((EXIT, POWEROFF)) => self.exit = Reason::Poweroff,
                 Some((EXIT, REBOOT)) => self.exit = Reason::Reboot,
                 Some((WAIT, FW_CFG)) => self.wait = true,
+                Some((CHANGES, words)) => self.changes = Some(words),
                 Some((LINGER, ms)) => match ms.parse() {
                     Ok(ms) => self.linger_ms = ms,
                     Err(_) => unknown(Unknown(word)),

@@ -22,6 +22,7 @@ mod input;
 pub mod letterbox;
 pub mod livepatch;
 pub mod meta;
+mod observe;
 mod outcome;
 mod panic;
 pub mod report;

@@ -5,12 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use livepatch::abi::{
-    Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_LIST, List, ListBuffers, ListReply,
-    LivepatchStatus, Name, Out, Refused, Revision, SYSCTL_SIZE, State, Sysctl, SysctlVersion,
-    Upload,
+    Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_ACTION, LIVEPATCH_LIST, List,
+    ListBuffers, ListReply, LivepatchStatus, Name, Op, Out, Refused, Revision, SYSCTL_SIZE, State,
+    Sysctl, SysctlVersion, Upload,
 };
 
 use crate::buffer::{self, Guarded};
+use crate::hypercall::sched::yield_cpu;
 use crate::hypercall::sysctl;
 use crate::outcome::{Outcome, Stop, expect};
 use crate::xen::{LivepatchSupport, Xen};
@@ -103,11 +104,22 @@ impl Livepatch {
         self.perform(call).answer
     }
 
-    /// Performs a call and keeps the structure as it was and as Xen left it.
+    /// Performs a call, keeps the structure as it was and as Xen left it, and waits until an action is
+    /// over.
     ///
     /// # Panics
     /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
     pub fn perform<'a>(&self, call: &Call<'a>) -> Reply<'a> {
+        let reply = self.perform_in(call, |hypercall| hypercall());
+        self.finish(call, reply.answer);
+        reply
+    }
+
+    /// Performs a call, and returns even if an action is not over yet.
+    ///
+    /// # Panics
+    /// As for [`Livepatch::perform`].
+    pub fn perform_without_waiting<'a>(&self, call: &Call<'a>) -> Reply<'a> {
         self.perform_in(call, |hypercall| hypercall())
     }
 
@@ -132,6 +144,33 @@ impl Livepatch {
         match around(&mut || sysctl::sysctl(&mut after, self.version, held)) {
             Ok(answer) => Reply { answer, before, after },
             Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    /// Waits until an action that Xen has taken on is over.
+    fn finish(&self, call: &Call<'_>, answer: Answer) {
+        let Op::Action(action) = &call.op else { return };
+        // EFAULT: done all the same, if only the structure could not be written back.
+        let taken = answer == Answer::SUCCESS || answer == Answer::from(Errno::EFAULT);
+        if call.sub_op != LIVEPATCH_ACTION || !taken {
+            return;
+        }
+        self.wait_for(action.name);
+    }
+
+    /// Waits until no action on a payload is pending. One may be after the call has returned: before
+    /// 005de45c88 it always is, since then only with several CPUs.
+    pub fn wait_for(&self, name: Name<'_>) {
+        /// Any is enough on one CPU; on many an action is over when its time is up.
+        const POLLS: u32 = 100_000;
+        for _ in 0..POLLS {
+            let reply = self.perform_in(&Call::get(self.version, name), |get| get());
+            let pending = reply.answer == Answer::SUCCESS
+                && Answer(reply.after.status().rc.into()) == Answer::from(Errno::EAGAIN);
+            if !pending {
+                return;
+            }
+            yield_cpu();
         }
     }
 
@@ -178,6 +217,7 @@ impl Livepatch {
             Place::NonCanonical => (at(&buffer::non_canonical_output()), None),
             Place::XenRange => (at(&buffer::xen_range_output()), None),
         };
+        self.finish(call, answer);
         Ok(Placed { answer, before, after })
     }
 

@@ -2,9 +2,13 @@
 //!
 //! A status only ever worsens.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 use arch::trap;
+use livepatch::change::{Change, Entry};
+use protocol::change::{CHANGES, NOTE, Sight};
 use protocol::console::{
     BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
     PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
@@ -78,9 +82,10 @@ pub fn header(
         }
         LivepatchSupport::NotBuilt => println!("# livepatch: not built into this Xen"),
         LivepatchSupport::UnknownVersion => {
-            println!("# livepatch: no known sysctl interface version, or all denied (FLASK)");
+            println!("# livepatch: no known sysctl interface version, or every sysctl is denied");
         }
     }
+    sights(xen);
     if !trap::fault_addresses_hold() {
         println!("# page faults: addresses are unknown, because CR2 cannot be read reliably");
     }
@@ -91,6 +96,22 @@ pub fn header(
         }
     }
     println!("{PLAN}{tests}");
+}
+
+/// What was observed of Xen's changes, and what is to be known about it.
+fn sights(xen: &Xen) {
+    let seen = |entry: &Entry| {
+        let present = xen.findings.observed(entry.change)?;
+        let surprising = present != xen.findings.expects(entry.change);
+        Some(format!(" {}", Sight { name: entry.name, present, surprising }))
+    };
+    let words: String = Change::TABLE.iter().filter_map(seen).collect();
+    if !words.is_empty() {
+        println!("{DIAGNOSTIC}{}{words}", CHANGES.trim_end());
+    }
+    for note in xen.notes() {
+        println!("{DIAGNOSTIC}{NOTE}{note}");
+    }
 }
 
 /// The beginning of a test of which `cases` are going to run.

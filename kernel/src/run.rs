@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use protocol::cmdline::CHANGES;
 use protocol::console::{DIAGNOSTIC, Status};
 use protocol::metadata::Need;
 
@@ -14,20 +15,26 @@ use crate::report::{self, Tally};
 use crate::select::{self, Selected};
 use crate::test::{Context, Test};
 use crate::xen::{CommandLine, LivepatchSupport};
-use crate::{Answer, clock, heap, println};
+use crate::{Answer, Errno, clock, heap, println};
 
 /// Runs the selected tests and ends the domain. `stamp` is the image's own command line.
 pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     cmdline::set_stamp(stamp);
     heap::init();
-    let context = Context::new();
+    let mut context = Context::new();
+    // Xen keeps its first words only until it has said more.
+    let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
+    context.observe();
     let received = if cmdline::options(|_| {}).wait { cmdline::receive() } else { Ok(()) };
     let mut unknown = Vec::new();
     let options = cmdline::options(|word| unknown.push(word));
-    let selected = received.and_then(|()| select(tests, &options, &context));
+    let stated = options.changes.map_or(Ok(()), |words| {
+        let complain = |why| format!("command line: {CHANGES}={words}: {why}");
+        context.xen.state(words).map_err(complain)
+    });
+    let selected = received.and(stated).and_then(|()| select(tests, &options, &context));
 
     let count = selected.as_ref().map_or(0, Vec::len);
-    let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
     report::header(&context.xen, context.environment, command_line.as_ref(), count);
     let means_something = |word: &cmdline::Unknown<'_>| {
         tests.iter().flat_map(|test| test.parameters).any(|parameter| word.sets(parameter))
@@ -120,8 +127,11 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
         (Need::Livepatch, LivepatchSupport::NotBuilt) => {
             Some("livepatch is not built into this Xen")
         }
-        (Need::Livepatch, LivepatchSupport::Denied(..)) => {
+        (Need::Livepatch, LivepatchSupport::Denied(_, Errno::EPERM)) => {
             Some("Xen denies this domain the livepatch sysctl")
+        }
+        (Need::Livepatch, LivepatchSupport::Denied(..)) => {
+            Some("Xen's security module denies the livepatch sysctl")
         }
         (Need::Livepatch, LivepatchSupport::UnknownVersion) => {
             Some("Xen accepts no sysctl interface version that this image knows")

@@ -8,7 +8,7 @@ use protocol::metadata::{Category, Environment, Need};
 use crate::cmdline;
 use crate::livepatch::Livepatch;
 use crate::outcome::{Outcome, Stop};
-use crate::xen::{Release, Xen};
+use crate::xen::{Change, Xen};
 
 /// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
 #[derive(Clone, Copy)]
@@ -95,6 +95,49 @@ impl Context {
         }
     }
 
+    /// Looks which changes Xen has.
+    pub(crate) fn observe(&mut self) {
+        if let Some(livepatch) = &self.livepatch {
+            self.xen.observe(livepatch);
+        }
+    }
+
+    /// Passes if Xen has a change; for what only a Xen with it can show, or survives.
+    ///
+    /// # Errors
+    /// A [`Stop::Skip`] that names it.
+    pub fn needs(&self, change: Change) -> Outcome {
+        if self.xen.has(change) {
+            return Ok(());
+        }
+        Err(Stop::skip(format_args!("this Xen lacks {change}")))
+    }
+
+    /// The verdict of a change's own case, which has seen whether Xen has it: passes if it has, is a
+    /// tolerated deviation if it is not expected to.
+    ///
+    /// # Errors
+    /// [`Stop::Failure`] if Xen lacks a change that it should have, here or as observed at the start,
+    /// and if it has one that is stated to be missing; [`Stop::Deviation`] if it is too old.
+    pub fn judge_change(&self, change: Change, present: bool, how: fmt::Arguments<'_>) -> Outcome {
+        let Xen { findings, release, .. } = &self.xen;
+        let (expected, stated) = (findings.expects(change), findings.stated(change).is_some());
+        let whole = present && findings.observed(change) != Some(false);
+        match (whole, expected) {
+            (true, false) if stated => {
+                Err(Stop::failure(format_args!("Xen has {change}, though it is stated not to")))
+            }
+            (true, _) => Ok(()),
+            (false, true) if stated => Err(Stop::failure(format_args!(
+                "{how}: Xen lacks {change}, though it is stated to have it"
+            ))),
+            (false, true) => {
+                Err(Stop::failure(format_args!("{how}: Xen lacks {change}, which {release} has")))
+            }
+            (false, false) => Err(Stop::Deviation(change.entry().deviation, format!("{how}"))),
+        }
+    }
+
     /// The livepatch interface, for tests that declare [`Need::Livepatch`].
     ///
     /// # Panics
@@ -122,19 +165,19 @@ impl Context {
     }
 }
 
-/// A known difference between what a claim says and what some releases do: tolerated there,
-/// always visible, a failure anywhere else.
+/// A known difference between what a claim says and what some Xens do: tolerated there, always
+/// visible, a failure anywhere else.
 #[derive(Clone, Copy)]
 pub struct Deviation {
     /// By what name it is known.
     pub id: &'static str,
-    /// Which releases have it.
-    pub on: fn(Release) -> bool,
+    /// Which Xens have it.
+    pub on: fn(&Xen) -> bool,
 }
 
 impl Deviation {
-    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a release
-    /// that has it.
+    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a Xen that has
+    /// it.
     ///
     /// # Errors
     /// [`Stop::Deviation`], or [`Stop::Failure`] where neither holds.
@@ -149,15 +192,14 @@ impl Deviation {
             return Ok(());
         }
         let id = self.id;
-        let release = context.xen.release;
         if actual != known {
             return Err(Stop::failure(format_args!(
                 "expected {claimed:?} (or {known:?}, known as {id}), got {actual:?}"
             )));
         }
-        if !(self.on)(release) {
+        if !(self.on)(&context.xen) {
             return Err(Stop::failure(format_args!(
-                "expected {claimed:?}, got {actual:?}, known as {id} but not on {release}"
+                "expected {claimed:?}, got {actual:?}, known as {id} but not on this Xen"
             )));
         }
         Err(Stop::Deviation(id, format!("expected {claimed:?}, got {actual:?}")))

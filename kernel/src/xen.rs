@@ -1,13 +1,18 @@
 //! The Xen underneath: which release it is, and what of it this domain can reach.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use livepatch::abi::{Call, Held, LIVEPATCH_FIRST_UNKNOWN, Revision, SysctlVersion};
+use livepatch::change::{Findings, Release};
+use protocol::change::Statement;
 
-pub use livepatch::release::{Release, point_release, release};
+pub use livepatch::change::Change;
 
-use crate::hypercall::{console_ring, sysctl, version};
+use crate::hypercall::{console_ring, physinfo, sysctl, version};
+use crate::livepatch::Livepatch;
+use crate::observe;
 use crate::{Answer, Errno};
 
 /// What livepatching looks like from this domain.
@@ -15,7 +20,8 @@ use crate::{Answer, Errno};
 pub enum LivepatchSupport {
     /// The sysctl works; structures are those of this interface version.
     Available(SysctlVersion),
-    /// Xen has the interface version but refuses this domain.
+    /// Xen has the interface version but refuses this domain: EPERM for all but the control domain,
+    /// EACCES where a security module denies it.
     Denied(SysctlVersion, Errno),
     /// Xen was built without livepatching or without sysctls.
     NotBuilt,
@@ -26,9 +32,9 @@ pub enum LivepatchSupport {
 /// What was found out about the Xen underneath.
 #[derive(Clone, Debug)]
 pub struct Xen {
-    /// Which release it is.
+    /// Which release it calls itself. What it does is another question: [`Xen::has`].
     pub release: Release,
-    /// What follows them, such as `.7`.
+    /// What follows major and minor version, such as `.7`.
     pub extraversion: String,
     /// The source revision that Xen says it was built from.
     pub changeset: String,
@@ -38,6 +44,8 @@ pub struct Xen {
     pub build_id: Result<Vec<u8>, Errno>,
     /// What livepatching looks like from here.
     pub livepatch: LivepatchSupport,
+    /// Which changes it has, and why we think so.
+    pub findings: Findings,
 }
 
 impl Xen {
@@ -46,8 +54,10 @@ impl Xen {
         let (major, minor) = version::version();
         let text = |which| version::text(which).unwrap_or_default();
         let extraversion = text(version::Text::Extraversion);
+        let release = Release::parse(major, minor, &extraversion);
         Self {
-            release: Release::parse(major, minor, &extraversion),
+            release,
+            findings: Findings::of(release),
             extraversion,
             changeset: text(version::Text::Changeset),
             capabilities: text(version::Text::Capabilities),
@@ -55,19 +65,73 @@ impl Xen {
             livepatch: probe_livepatch(),
         }
     }
+
+    /// Whether it has a change to Xen: as observed at the start, else as stated on the command line,
+    /// else by its release.
+    pub fn has(&self, change: Change) -> bool {
+        self.findings.has(change)
+    }
+
+    /// Looks which changes it has.
+    pub(crate) fn observe(&mut self, livepatch: &Livepatch) {
+        if let Ok(build_id) = &self.build_id {
+            observe::observe(livepatch, build_id, &mut self.findings);
+        }
+    }
+
+    /// Takes in what the command line states: words `+name` and `-name`, separated by commas.
+    ///
+    /// # Errors
+    /// The first word that states nothing.
+    pub(crate) fn state(&mut self, words: &str) -> Result<(), String> {
+        for word in words.split(',') {
+            let statement = Statement::parse(word);
+            let known = statement.and_then(|said| Some((Change::named(said.name)?, said.present)));
+            let (change, present) = known.ok_or_else(|| format!("there is no change '{word}'"))?;
+            self.findings.state(change, present);
+        }
+        Ok(())
+    }
+
+    /// What belongs into every report about it.
+    pub fn notes(&self) -> Vec<String> {
+        let name = format!("{}.{}{}", self.release.major, self.release.minor, self.extraversion);
+        let mut notes = observe::notes(&name, &self.findings);
+        match self.livepatch {
+            LivepatchSupport::Available(version) if !is_known(version) => notes.push(format!(
+                "nobody knows sysctl interface version {version}: the layout of {} is a guess",
+                SysctlVersion::NEWEST_KNOWN
+            )),
+            LivepatchSupport::Denied(version, errno) if errno != Errno::EPERM => {
+                notes.push(format!(
+                    "a security module denies the livepatch sysctl ({errno}); the interface \
+                     version is {version}"
+                ));
+            }
+            _ => {}
+        }
+        notes
+    }
+}
+
+/// Whether the layout that goes with an interface version is certain.
+fn is_known(version: SysctlVersion) -> bool {
+    Revision::for_version(version).is_none_or(|layout| layout.known)
 }
 
 /// How far past the newest known interface version to look, and how far before the first one
 /// that had livepatching: a Xen outside is reported as unknown.
 const PROBED: core::ops::RangeInclusive<u32> = 0x08..=0x40;
 
-/// Only a wrong interface version is answered with EACCES by a Xen without a security policy,
-/// and nothing is done for a sub-op that does not exist: so stepping through the versions finds
-/// the right one. Under FLASK, which denies with EACCES too, none is found.
+/// A wrong interface version is answered with EACCES, and nothing is done for a sub-op that does not
+/// exist: so stepping through the versions finds the right one. A security module (FLASK) denies with
+/// EACCES, too. Then another sysctl tells the version, unless that one is denied as well.
 fn probe_livepatch() -> LivepatchSupport {
-    let known = SysctlVersion::KNOWN;
-    let others = PROBED.filter(|version| !SysctlVersion::KNOWN.contains(version));
-    for version in known.rev().chain(others).map(SysctlVersion) {
+    let all = || {
+        let others = PROBED.filter(|version| !SysctlVersion::KNOWN.contains(version));
+        SysctlVersion::KNOWN.rev().chain(others).map(SysctlVersion)
+    };
+    for version in all() {
         match bare(version, LIVEPATCH_FIRST_UNKNOWN) {
             Err(Errno::EACCES) => {}
             Err(Errno::ENOSYS) => return LivepatchSupport::NotBuilt,
@@ -76,7 +140,10 @@ fn probe_livepatch() -> LivepatchSupport {
             _ => return LivepatchSupport::Available(version),
         }
     }
-    LivepatchSupport::UnknownVersion
+    let accepted = |version: &SysctlVersion| physinfo::physinfo(*version) != Err(Errno::EACCES);
+    all().find(accepted).map_or(LivepatchSupport::UnknownVersion, |version| {
+        LivepatchSupport::Denied(version, Errno::EACCES)
+    })
 }
 
 /// The oldest part of Xen's words; its command line was read before anything else.

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use xtf_livepatch::Errno;
 use xtf_livepatch::abi::{ActionCmd, Revision, State, SysctlVersion};
+use xtf_livepatch::change::{Changes, Release};
 use xtf_livepatch::model::{Facts, Model, Observed};
 use xtf_livepatch::payload::Target;
 use xtf_livepatch::program::{Generator, Mix, Op, Step, parse};
-use xtf_livepatch::release::{Release, point_release};
 
 const BUILD_ID: [u8; 20] = [0x5a; 20];
 
@@ -15,6 +15,7 @@ fn facts(release: Release, version: u32, pv: bool) -> Facts {
     let version = SysctlVersion(version);
     Facts {
         release,
+        changes: Changes::of(release),
         version,
         revision: Revision::for_version(version).unwrap().revision,
         pv,
@@ -27,11 +28,11 @@ fn facts(release: Release, version: u32, pv: bool) -> Facts {
 /// Debian's three, one before 4.14 and one with limits on LIST.
 fn xens() -> Vec<Facts> {
     vec![
-        facts(point_release(4, 13, 5), 0x12, true),
-        facts(point_release(4, 14, 6), 0x13, true),
-        facts(point_release(4, 17, 7), 0x15, true),
-        facts(point_release(4, 20, 4), 0x15, false),
-        facts(point_release(4, 22, 0), 0x16, true),
+        facts(Release::four(13, 5), 0x12, true),
+        facts(Release::four(14, 6), 0x13, true),
+        facts(Release::four(17, 7), 0x15, true),
+        facts(Release::four(20, 4), 0x15, false),
+        facts(Release::four(22, 0), 0x16, true),
     ]
 }
 
@@ -408,7 +409,7 @@ fn arguments_are_checked_in_order() {
 fn what_nobody_can_predict_is_not_done() {
     let debian = || xens().swap_remove(2);
     // Without a57b4074ab the model does not follow a payload that patches its own code.
-    let without = || facts(point_release(4, 17, 2), 0x15, true);
+    let without = || facts(Release::four(17, 2), 0x15, true);
     for (xen, text) in [
         (debian(), "upload \"p\" id=0 func=extra meta=\"m\" set=.modinfo.align:8192"),
         (

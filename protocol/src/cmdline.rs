@@ -15,6 +15,9 @@ pub const TESTS: &str = "tests";
 /// In front of a case's name: of what else is selected of the test only that which comes behind the
 /// case. A boot that goes on with a test after a case ended the one before says it.
 pub const BEHIND: char = '>';
+/// Key: changes that this Xen has though its release has not, or the other way round, separated by
+/// commas: [statements](crate::change::Statement).
+pub const CHANGES: &str = "changes";
 /// Key: how to end, [`POWEROFF`] or [`REBOOT`].
 pub const EXIT: &str = "exit";
 /// Value of [`EXIT`]: switch the domain off.

@@ -13,6 +13,7 @@
 //! | [`cmdline`] | the runner tells the guest what to run and how to end |
 //! | [`wildcard`] | both read the same patterns for names |
 //! | [`console`] | the guest tells the runner what came of it |
+//! | [`change`] | the guest tells the runner which changes to Xen it saw; the runner states some |
 //! | [`programs`] | tests that the runner drives: their names, parameters, answers and limits |
 //! | [`letterbox`] | guest and plugin exchange inputs and answers in the guest's memory |
 //! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
@@ -24,6 +25,7 @@
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+pub mod change;
 pub mod cmdline;
 pub mod console;
 pub mod image;

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use kernel::livepatch::Place;
-use kernel::xen::release;
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Test, expect};
 use livepatch::abi::{
     Action, ActionCmd, Call, LIVEPATCH_FIRST_UNKNOWN, List, Name, OP_FLAG_FORCE, SysctlVersion,
@@ -47,7 +47,7 @@ pub const TEST: Test = Test {
         Case::new("sub_op/99_is_eopnotsupp", |c| unknown(c, 99)),
         Case::new("sub_op/2_to_the_31_is_eopnotsupp", |c| unknown(c, 1 << 31)),
         Case::new("sub_op/max_is_eopnotsupp", |c| unknown(c, u32::MAX)),
-        // Padding until 4.18; since 4.19 flags, of which bit 0 (FORCE) is known.
+        // Padding before 62a72092a5; flags since, of which bit 0 (FORCE) is known.
         Case::new("flags/each_bit_above_0_is_einval", each_flag),
         Case::new("flags/force_is_padding_until_4.18", |c| force(c, OP_FLAG_FORCE)),
         Case::new("flags/with_force_the_others_do_not_matter", |c| force(c, u32::MAX)),
@@ -153,7 +153,7 @@ fn each_flag(context: &Context) -> Outcome {
 }
 
 fn flags_are_padding(context: &Context) -> bool {
-    context.xen.release < release(4, 19)
+    !context.xen.has(Change::OpFlags)
 }
 
 fn force(context: &Context, flags: u32) -> Outcome {

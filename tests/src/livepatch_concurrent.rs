@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::hypercall::sched::{sleep_until, yield_cpu};
 use kernel::livepatch::{Livepatch, Loaded};
 use kernel::smp::{self, Job};
-use kernel::xen::{point_release, release};
+use kernel::xen::Change;
 use kernel::{
     Answer, Case, Context, Deviation, Errno, Need, Outcome, Stop, Test, clock, expect, expect_that,
 };
@@ -270,9 +270,7 @@ fn no_race(why: impl core::fmt::Display) -> Stop {
 const STUCK: Deviation = Deviation { id: "doc-6", on: |_| true };
 
 fn pending_on_another(context: &Context) -> Outcome {
-    if !context.xen.release.has(release(4, 14), &[point_release(4, 13, 1)]) {
-        return Err(Stop::skip("this release lacks 005de45c88"));
-    }
+    context.needs(Change::ActionAtOnce)?;
     let livepatch = *context.livepatch();
     let first = load(context, NAME, "-concurrent")?;
     let second = load(context, OTHER, "-other")?;

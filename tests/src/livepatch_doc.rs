@@ -19,7 +19,7 @@
 use alloc::vec::Vec;
 
 use kernel::buffer::xen_range_output;
-use kernel::xen::{Release, release};
+use kernel::xen::{Change, Xen};
 use kernel::{
     Answer, Case, Context, Deviation, Environment, Errno, Need, Outcome, Stop, Test, expect,
 };
@@ -29,10 +29,7 @@ use livepatch::abi::{
 };
 use livepatch::payload::{Function, Hook, Payload, Replacement, code};
 
-use crate::support::{
-    action_with, apply, becomes, load, load_marker, marker, minds_endbr, needs_4_14, payload,
-    revert, settled, try_upload,
-};
+use crate::support::{action_with, apply, load, load_marker, marker, payload, revert, try_upload};
 
 /// The test.
 pub const TEST: Test = Test {
@@ -75,12 +72,8 @@ pub const TEST: Test = Test {
 
 const OK: Answer = Answer::SUCCESS;
 
-const fn every(_: Release) -> bool {
+const fn every(_: &Xen) -> bool {
     true
-}
-
-fn from_4_14(xen: Release) -> bool {
-    xen >= release(4, 14)
 }
 
 fn rc(status: LivepatchStatus) -> Answer {
@@ -92,7 +85,7 @@ fn revert_of_checked(context: &Context) -> Outcome {
     let loaded = load_marker(context, "-a")?;
     let answer = loaded.action(ActionCmd::Revert);
     let deviation = Deviation { id: "doc-1", on: every };
-    let left = (answer, rc(settled(&loaded)?));
+    let left = (answer, rc(loaded.status()?));
     deviation.judge(context, left, (OK, Errno::EINVAL.into()), (OK, OK))
 }
 
@@ -131,22 +124,22 @@ fn rc_of_the_last_revert(context: &Context) -> Outcome {
     apply(&stale)?;
     revert(&stale)?;
     stale.action(ActionCmd::Apply).must_be(OK)?;
-    becomes(&stale, State::Checked, Errno::EINVAL)?;
+    stale.must_be(State::Checked, Errno::EINVAL)?;
     stale.action(ActionCmd::Revert).must_be(OK)?;
     let deviation = Deviation { id: "doc-4", on: every };
-    deviation.judge(context, rc(settled(&stale)?), OK, Errno::EINVAL.into())
+    deviation.judge(context, rc(stale.status()?), OK, Errno::EINVAL.into())
 }
 
 /// True of the payload itself, but a failed REPLACE has reverted all the others.
 fn error_means_no_change(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     let a = load_marker(context, "-a")?;
     let function = Function::named("xen_extra_version", code::return_str("-x"));
     let wrong = payload(context, "x")?.function(function.expecting(&[0xff; 4]));
     let x = load(context, "x", &wrong)?;
     apply(&a)?;
     x.action(ActionCmd::Replace).must_be(OK)?;
-    becomes(&x, State::Checked, Errno::EINVAL)?;
+    x.must_be(State::Checked, Errno::EINVAL)?;
     let state = State::from(a.status()?.state);
     Deviation { id: "doc-5", on: every }.judge(context, state, State::Applied, State::Checked)
 }
@@ -159,8 +152,8 @@ fn get_with_flags(context: &Context, flags: u32) -> Result<Answer, Stop> {
     Ok(livepatch.call(&call))
 }
 
-fn from_4_19(xen: Release) -> bool {
-    xen >= release(4, 19)
+fn has_op_flags(xen: &Xen) -> bool {
+    xen.has(Change::OpFlags)
 }
 
 /// The document knows the field as padding that must be zero; one bit means something by now.
@@ -169,20 +162,18 @@ fn flags_are_zero(context: &Context) -> Outcome {
         get_with_flags(context, flags)?.must_be(Errno::EINVAL)?;
     }
     let answer = get_with_flags(context, OP_FLAG_FORCE)?;
-    Deviation { id: "doc-7", on: from_4_19 }.judge(context, answer, Errno::EINVAL.into(), OK)
+    Deviation { id: "doc-7", on: has_op_flags }.judge(context, answer, Errno::EINVAL.into(), OK)
 }
 
 /// That bit lets all the others in as well.
 fn force_admits_no_others(context: &Context) -> Outcome {
     let answer = get_with_flags(context, u32::MAX)?;
-    Deviation { id: "doc-7", on: from_4_19 }.judge(context, answer, Errno::EINVAL.into(), OK)
+    Deviation { id: "doc-7", on: has_op_flags }.judge(context, answer, Errno::EINVAL.into(), OK)
 }
 
 /// The header claims that it skips some checks. It skips none.
 fn force_skips_checks(context: &Context) -> Outcome {
-    if !from_4_19(context.xen.release) {
-        return Err(Stop::skip("came with Xen 4.19"));
-    }
+    context.needs(Change::OpFlags)?;
     let livepatch = context.livepatch();
     let loaded = load(context, "misfit", &misfit(context)?)?;
     let action = Action::new(Name::new(loaded.name()), ActionCmd::Apply);
@@ -203,10 +194,10 @@ fn list(context: &Context, idx: u32, nr: u32, stated: u32) -> (Answer, ListReply
 
 /// What the caller states is claimed not to matter; it does since Xen keeps to it.
 fn total_sizes_are_outputs(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let _a = load_marker(context, "-a")?;
     let (answer, ..) = list(context, 0, 1, 0);
-    let deviation = Deviation { id: "doc-8", on: |xen| xen >= release(4, 21) };
+    let deviation = Deviation { id: "doc-8", on: |xen| xen.has(Change::BoundedList) };
     deviation.judge(context, answer, Answer(1), Errno::ENOBUFS.into())
 }
 
@@ -229,7 +220,7 @@ fn list_writes_at_the_index(context: &Context) -> Outcome {
 
 /// The totals are claimed to be those of all payloads; they are only when none is asked for.
 fn total_sizes_of_all(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let _a = load_marker(context, "-a")?;
     let _b = load_marker(context, "-bb")?;
     let all = 3 + 4;
@@ -259,7 +250,7 @@ fn list_forbidden(context: &Context) -> Outcome {
 /// NODEPS is claimed to compare the hypervisor's build-id; nothing at all is compared then, as
 /// what the payload says about the hypervisor was compared at UPLOAD.
 fn nodeps_checks_xen(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let other = marker(context, "-a")?.xen_depends("another Xen");
     try_upload(context, "a", &other.to_bytes()).must_be(Errno::EINVAL)?;
     let loaded = load(context, "misfit", &misfit(context)?)?;
@@ -278,7 +269,7 @@ fn replace_takes_stacked(context: &Context) -> Outcome {
 
 /// And it must have no hook that could object half way.
 fn replace_takes_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let hooked = marker(context, "-a")?.hook(Hook::PreApply, code::return_u32(0));
     let loaded = load(context, "-a", &hooked)?;
     let answer = loaded.action(ActionCmd::Replace);
@@ -313,7 +304,7 @@ fn load_hooks_alone(context: &Context) -> Outcome {
     for hook in [Hook::Load, Hook::Unload] {
         let patch = payload(context, "a")?.hook(hook, code::ret());
         let answer = try_upload(context, "a", &patch.to_bytes());
-        let deviation = Deviation { id: "doc-24", on: from_4_14 };
+        let deviation = Deviation { id: "doc-24", on: |xen| xen.has(Change::HooksAlone) };
         // Each is looked at: the deviation of the first one is not the end.
         match deviation.judge(context, answer, Errno::EINVAL.into(), OK) {
             Err(Stop::Deviation(..)) if hook == Hook::Load => {}
@@ -345,7 +336,7 @@ fn old_size_5(context: &Context) -> Outcome {
     };
     try_upload(context, "b", &of("xtf_plain")?).must_be(OK)?;
     let answer = try_upload(context, "b", &of("xtf_endbr")?);
-    let deviation = Deviation { id: "doc-27", on: minds_endbr };
+    let deviation = Deviation { id: "doc-27", on: |xen| xen.has(Change::EndbrJump) };
     deviation.judge(context, answer, OK, Errno::EINVAL.into())
 }
 
@@ -364,26 +355,26 @@ fn replace_minds_data(context: &Context) -> Outcome {
     apply(&stale)?;
     revert(&stale)?;
     stale.action(ActionCmd::Replace).must_be(OK)?;
-    let state = State::from(settled(&stale)?.state);
+    let state = State::from(stale.status()?.state);
     Deviation { id: "doc-29", on: every }.judge(context, state, State::Checked, State::Applied)
 }
 
 /// The one exception that is claimed is a payload with functions and empty variables; one that
 /// has nothing writable at all is another.
 fn nothing_writable(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::HooksAlone)?;
     let hook = payload(context, "hook")?.hook(Hook::Load, code::ret());
     let loaded = load(context, "hook", &hook)?;
     apply(&loaded)?;
     revert(&loaded)?;
     loaded.action(ActionCmd::Apply).must_be(OK)?;
-    let state = State::from(settled(&loaded)?.state);
+    let state = State::from(loaded.status()?.state);
     Deviation { id: "doc-29", on: every }.judge(context, state, State::Checked, State::Applied)
 }
 
 /// Metadata is claimed to be made of keys and values; any bytes with a NUL behind them are.
 fn metadata_keys(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let patch = marker(context, "-a")?.metadata("neither key nor value");
     let accepted = try_upload(context, "a", &patch.to_bytes()) == OK;
     Deviation { id: "doc-30", on: every }.judge(context, accepted, false, true)

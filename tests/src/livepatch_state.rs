@@ -15,13 +15,13 @@
 use alloc::vec::Vec;
 
 use kernel::livepatch::Loaded;
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, ActionCmd, LivepatchStatus, State};
 use livepatch::payload::{Hook, Payload, code};
 
 use crate::support::{
-    action_with, apply, becomes, extra_version, load, load_marker, marker, needs_4_14, reads,
-    replace, revert, settled,
+    action_with, apply, extra_version, load, load_marker, marker, reads, replace, revert,
 };
 
 /// How the payload came to be what it is when the action arrives.
@@ -208,7 +208,8 @@ impl Drop for Setup<'_> {
 
 /// A marker whose hook refuses once.
 fn refusing_once(context: &Context, hook: Hook) -> Result<Payload, Stop> {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     let veto = (-i32::from(VETO.0)).to_le_bytes();
     Ok(marker(context, MARKER)?.data("veto", veto).hook(hook, code::take_u32_at("veto")))
 }
@@ -221,7 +222,8 @@ impl<'c> Setup<'c> {
         let payload = match before {
             Before::Misfit => marker(context, MARKER)?.depends("nobody"),
             Before::Vetoing => {
-                needs_4_14(context)?;
+                context.needs(Change::PrePostHooks)?;
+                context.needs(Change::ActionHooks)?;
                 marker(context, MARKER)?.hook(Hook::PostRevert, code::return_u32(0))
             }
             Before::Stale | Before::StaleRefused => {
@@ -283,9 +285,6 @@ fn row(context: &Context, before: Before, cmd: ActionCmd, answer: Answer, then: 
 
     livepatch.action(NAME, cmd).must_be(answer).map_err(|stop| stop.at("answer"))?;
 
-    if let (Some(loaded), false) = (&setup.loaded, then == Then::Gone) {
-        settled(loaded)?;
-    }
     let checked = |rc: i32| Ok(LivepatchStatus { state: State::Checked.into(), rc });
     let (status, extra) = match then {
         Then::Gone => (Err(Errno::ENOENT), extra),
@@ -313,7 +312,7 @@ fn row(context: &Context, before: Before, cmd: ActionCmd, answer: Answer, then: 
 
 /// Only bit 0 means something, and only to APPLY.
 fn unknown_flags(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let original = extra_version()?;
     for flags in [1 << 1, 1 << 31, u32::MAX] {
         let loaded = load_marker(context, MARKER)?;
@@ -324,7 +323,7 @@ fn unknown_flags(context: &Context) -> Outcome {
             (ActionCmd::Revert, State::Checked, &original),
         ] {
             action_with(context, &loaded, cmd, 0, flags).must_be(Answer::SUCCESS)?;
-            becomes(&loaded, state, Answer::SUCCESS)?;
+            loaded.must_be(state, Answer::SUCCESS)?;
             reads(extra)?;
         }
         action_with(context, &loaded, ActionCmd::Unload, 0, flags).must_be(Answer::SUCCESS)?;
@@ -334,7 +333,7 @@ fn unknown_flags(context: &Context) -> Outcome {
 }
 
 fn unknown_flags_are_not_nodeps(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let setup = Setup::new(context, Before::Misfit)?;
     let misfit = setup.loaded.as_ref().expect("a misfit is there");
     for bit in 1..32 {
@@ -344,11 +343,11 @@ fn unknown_flags_are_not_nodeps(context: &Context) -> Outcome {
     }
     misfit.must_be(State::Checked, Answer::SUCCESS)?;
     action_with(context, misfit, ActionCmd::Apply, 0, u32::MAX).must_be(Answer::SUCCESS)?;
-    becomes(misfit, State::Applied, Answer::SUCCESS)
+    misfit.must_be(State::Applied, Answer::SUCCESS)
 }
 
 fn nodeps_is_for_apply_alone(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let refused = [
         (Before::Misfit, ActionCmd::Replace, Errno::EINVAL),
         (Before::Vetoing, ActionCmd::Replace, Errno::EOPNOTSUPP),
@@ -376,7 +375,7 @@ fn timeouts(context: &Context, timeout: u32) -> Outcome {
         (ActionCmd::Revert, State::Checked, &original),
     ] {
         action_with(context, &loaded, cmd, timeout, 0).must_be(Answer::SUCCESS)?;
-        becomes(&loaded, state, Answer::SUCCESS)?;
+        loaded.must_be(state, Answer::SUCCESS)?;
         reads(extra)?;
     }
     action_with(context, &loaded, ActionCmd::Unload, timeout, 0).must_be(Answer::SUCCESS)

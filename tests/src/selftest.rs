@@ -13,7 +13,7 @@ use kernel::cmdline::Options;
 use kernel::hypercall::sched::{Reason, sleep_until};
 use kernel::select::select;
 use kernel::trap::{self, Fault, provoke};
-use kernel::xen::release;
+use kernel::xen::Change;
 use kernel::{
     Answer, Case, Category, Context, Deviation, Environment, Errno, Outcome, Stop, Test, clock,
     expect, expect_that, heap_free, heap_size, println,
@@ -68,10 +68,10 @@ fn vector(caught: Result<(), Fault>, vector: u8) -> Outcome {
 }
 
 /// Xen answers an intercepted MOV from CR2 from its own copy, which it did not keep up to date under
-/// SVM before 3e6bca616b (4.22; 4.20.4, 4.21.2). Nobody would see it, but QEMU 9.1 to 11.1 take a MOV
+/// SVM before 3e6bca616b. Nobody would see it, but QEMU 9.1 to 11.1 take a MOV
 /// from CR2 for one from CR0, which Xen does intercept.
 const STALE_CR2: Deviation =
-    Deviation { id: "svm-stale-cr2-3e6bca616b", on: |xen| xen < release(4, 22) };
+    Deviation { id: "svm-stale-cr2-3e6bca616b", on: |xen| !xen.has(Change::SvmCr2) };
 
 fn page_fault_has_its_address(context: &Context) -> Outcome {
     let right = "the address that was read";
@@ -205,10 +205,15 @@ fn heap_exhaustion_is_an_error() -> Outcome {
 }
 
 fn cmdline_words_are_read() -> Outcome {
-    let options =
-        Options::DEFAULT.parse("  tests=a,b-c\texit=reboot linger=70 wait=fw_cfg ", |_| {});
-    let expected =
-        Options { tests: Some("a,b-c"), exit: Reason::Reboot, linger_ms: 70, wait: true };
+    let options = Options::DEFAULT
+        .parse("  tests=a,b-c\texit=reboot linger=70 wait=fw_cfg changes=-x ", |_| {});
+    let expected = Options {
+        tests: Some("a,b-c"),
+        exit: Reason::Reboot,
+        linger_ms: 70,
+        wait: true,
+        changes: Some("-x"),
+    };
     expect("options", options, expected)?;
     expect("empty line", Options::DEFAULT.parse("", |_| {}), Options::DEFAULT)
 }

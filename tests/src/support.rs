@@ -5,14 +5,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use kernel::hypercall::sched::yield_cpu;
 use kernel::hypercall::version::{self, Text, text};
 use kernel::livepatch::Loaded;
-use kernel::xen::{Release, point_release, release};
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
-use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, LivepatchStatus, Name, State};
+use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State};
 use livepatch::payload::wire::SHF_WRITE;
-use livepatch::payload::{Function, Payload, Target, code};
+use livepatch::payload::{Chunk, FuncVersion, Function, Payload, Target, code};
 
 /// What a payload for the running Xen has to name.
 ///
@@ -21,7 +20,9 @@ use livepatch::payload::{Function, Payload, Target, code};
 pub fn target(context: &Context) -> Result<Target, Stop> {
     let id = context.xen.build_id.as_ref();
     let id = id.map_err(|errno| Stop::error(format_args!("Xen tells no build-id: {errno}")))?;
-    Ok(Target::new(context.livepatch().revision, id.clone()))
+    let second = context.xen.has(Change::FunctionVersion2);
+    let func_version = if second { FuncVersion::V2 } else { FuncVersion::V1 };
+    Ok(Target { func_version, xen_build_id: id.clone() })
 }
 
 /// A payload with this build-id that does nothing yet and depends on Xen alone.
@@ -85,40 +86,13 @@ pub fn apply_nodeps(context: &Context, loaded: &Loaded<'_>) -> Answer {
     action_with(context, loaded, ActionCmd::Apply, 0, ACTION_FLAG_NODEPS)
 }
 
-/// The status of a payload once its action is over, as a user of the interface waits for it.
-///
-/// # Errors
-/// A [`Stop::Failure`] when that never comes.
-pub fn settled(loaded: &Loaded<'_>) -> Result<LivepatchStatus, Stop> {
-    /// Any is enough on one CPU; an action on many is over after its timeout of 30 ms.
-    const POLLS: u32 = 100_000;
-    for _ in 0..POLLS {
-        let status = loaded.status()?;
-        if Answer(status.rc.into()) != Answer::from(Errno::EAGAIN) {
-            return Ok(status);
-        }
-        yield_cpu();
-    }
-    Err(Stop::failure("rc stays EAGAIN"))
-}
-
-/// Passes if the payload comes to be in this state, with this result of its last action.
-///
-/// # Errors
-/// A [`Stop::Failure`] that names both.
-pub fn becomes(loaded: &Loaded<'_>, state: State, rc: impl Into<Answer>) -> Outcome {
-    let status = settled(loaded)?;
-    let actual = (State::from(status.state), Answer(status.rc.into()));
-    expect("state and rc", actual, (state, rc.into()))
-}
-
 /// APPLY, which must work.
 ///
 /// # Errors
 /// A [`Stop::Failure`] when it does not.
 pub fn apply(loaded: &Loaded<'_>) -> Outcome {
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS).map_err(|stop| stop.at("APPLY"))?;
-    becomes(loaded, State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after APPLY"))
+    loaded.must_be(State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after APPLY"))
 }
 
 /// REVERT, which must work.
@@ -127,7 +101,7 @@ pub fn apply(loaded: &Loaded<'_>) -> Outcome {
 /// A [`Stop::Failure`] when it does not.
 pub fn revert(loaded: &Loaded<'_>) -> Outcome {
     loaded.action(ActionCmd::Revert).must_be(Answer::SUCCESS).map_err(|stop| stop.at("REVERT"))?;
-    becomes(loaded, State::Checked, Answer::SUCCESS).map_err(|stop| stop.at("after REVERT"))
+    loaded.must_be(State::Checked, Answer::SUCCESS).map_err(|stop| stop.at("after REVERT"))
 }
 
 /// REPLACE, which must work.
@@ -139,7 +113,7 @@ pub fn replace(loaded: &Loaded<'_>) -> Outcome {
         .action(ActionCmd::Replace)
         .must_be(Answer::SUCCESS)
         .map_err(|stop| stop.at("REPLACE"))?;
-    becomes(loaded, State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after REPLACE"))
+    loaded.must_be(State::Applied, Answer::SUCCESS).map_err(|stop| stop.at("after REPLACE"))
 }
 
 /// UNLOAD, which must work; GET does not know the payload afterwards.
@@ -198,69 +172,48 @@ pub fn metadata(context: &Context) -> Result<Vec<Vec<u8>>, Stop> {
     Ok(context.livepatch().list()?.into_iter().map(|entry| entry.metadata).collect())
 }
 
-/// Whether this Xen leaves an ENDBR64 at the beginning of a function alone: 5142dc5c25, 6974c75180,
-/// 8a87b9a0fb, 0dc1f929e8 and 9120b5737f, which came together.
-pub fn minds_endbr(xen: Release) -> bool {
-    xen.has(
-        release(4, 17),
-        &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)],
-    )
-}
-
-/// Whether this Xen patches with write protection on: 8676092a0f.
-pub fn protects_while_patching(xen: Release) -> bool {
-    xen.has(release(4, 18), &[point_release(4, 16, 4), point_release(4, 17, 1)])
-}
-
-/// Whether this Xen keeps its notes on a payload's functions to itself: 82182ad7b4.
-pub fn keeps_function_state(xen: Release) -> bool {
-    xen.has(release(4, 19), &[point_release(4, 17, 3), point_release(4, 18, 1)])
-}
-
-/// Whether this Xen consults the tables of a payload, for exceptions and the like, while it is
-/// loaded but not applied: a57b4074ab and d2daa40fb3.
-pub fn consults_tables_when_loaded(xen: Release) -> bool {
-    xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)])
-}
-
 /// The file of a payload whose functions are in a section that is not writable.
 ///
 /// # Errors
 /// A [`Stop::Skip`] on a Xen without 82182ad7b4.
 pub fn with_read_only_functions(context: &Context, payload: &Payload) -> Result<Vec<u8>, Stop> {
-    let xen = context.xen.release;
-    if protects_while_patching(xen) && !keeps_function_state(xen) {
-        return Err(Stop::skip("this release lacks 82182ad7b4"));
-    }
+    needs_if_protected(context, Change::FunctionState)?;
     let mut elf = payload.elf();
     elf.section_mut(".livepatch.funcs").shdr.sh_flags &= !SHF_WRITE;
     Ok(elf.to_bytes())
 }
 
-/// Skips the case on a Xen that protects memory while patching but does not know every payload's
-/// (8676092a0f): it takes what `fix` brought, in 4.17.4 and 4.18.1, for a valid payload to work.
+/// Skips the case on a Xen that protects memory while patching (8676092a0f) but lacks a change
+/// without which it does not survive a valid payload then.
 ///
 /// # Errors
 /// A [`Stop::Skip`].
-pub fn needs_fix_of_protection(context: &Context, fix: &str) -> Outcome {
-    let xen = context.xen.release;
-    let fixed = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
-    if protects_while_patching(xen) && !fixed {
-        return Err(Stop::skip(format!("this release lacks {fix}")));
+pub fn needs_if_protected(context: &Context, change: Change) -> Outcome {
+    if context.xen.has(Change::ProtectedPatching) {
+        return context.needs(change);
     }
     Ok(())
 }
 
-/// Skips the case on a Xen older than hooks, expectations, metadata and action flags, which all
-/// came with 4.14 and its layout of the structures.
+/// By which name a payload finds a static symbol of Xen, in a source file such as
+/// `common/version.c`: with the whole path, with the file alone (before 81ecb38b83), or with as much
+/// of the path as the symbol table of an EFI binary has room for.
 ///
 /// # Errors
-/// A [`Stop::Skip`].
-pub fn needs_4_14(context: &Context) -> Outcome {
-    if context.livepatch().revision.has_metadata_and_flags() {
-        return Ok(());
+/// As for [`target`].
+pub fn static_of_xen(context: &Context, file: &str, name: &str) -> Result<Option<String>, Stop> {
+    const EFI_ROOM: usize = 14;
+    let base = file.rsplit('/').next().unwrap_or(file);
+    let short = &file[..file.len().min(EFI_ROOM)];
+    for file in [file, base, short] {
+        let name = format!("{file}#{name}");
+        let pointer = Chunk::address_of(&name);
+        let patch = marker(context, "-static")?.rodata("pointer", pointer);
+        if try_upload(context, "static", &patch.to_bytes()) == Answer::SUCCESS {
+            return Ok(Some(name));
+        }
     }
-    Err(Stop::skip("came with Xen 4.14"))
+    Ok(None)
 }
 
 /// The symbol of [`Log`]'s 32 bits.

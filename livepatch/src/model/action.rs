@@ -8,6 +8,7 @@ use super::prediction::{Fields, Kind, refused};
 use super::state::Model;
 use crate::Errno;
 use crate::abi::{ACTION_FLAG_NODEPS, ActionCmd, State};
+use crate::change::Change;
 use crate::payload::Hook;
 use crate::program::ActionArg;
 
@@ -34,7 +35,7 @@ impl From<Unforeseen> for Early {
 
 impl Model {
     pub(super) fn action(&mut self, action: &ActionArg) -> Result<Kind<'static>, Unforeseen> {
-        if self.rules.v2 && action.pad != 0 {
+        if self.rules.has(Change::ActionFlags) && action.pad != 0 {
             return Ok(refused(Errno::EINVAL));
         }
         let name = match get_name(&action.name) {
@@ -54,7 +55,8 @@ impl Model {
             (ActionCmd::Unload, true) => Err(Errno::EINVAL.into()),
             (ActionCmd::Revert, true) => self.revert(index),
             (ActionCmd::Apply, false) => {
-                let nodeps = self.rules.v2 && action.flags & ACTION_FLAG_NODEPS != 0;
+                let flags = self.rules.has(Change::ActionFlags);
+                let nodeps = flags && action.flags & ACTION_FLAG_NODEPS != 0;
                 self.apply(index, nodeps)
             }
             (ActionCmd::Replace, false) => self.replace(index),

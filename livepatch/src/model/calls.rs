@@ -15,6 +15,7 @@ use crate::abi::{
     ActionCmd, LIST_NR_MAX, LIVEPATCH_FIRST_UNKNOWN, OP_FLAG_FORCE, PAYLOAD_SIZE_MAX, Revision,
     State,
 };
+use crate::change::Change;
 use crate::program::{
     GetArg, ListArg, ListArray, Op, Outer, Placement, Sink, Source, Step, UploadArg,
 };
@@ -53,7 +54,7 @@ impl Model {
         if version.is_some_and(|version| version != self.facts.version.0) {
             return Ok(Prediction { kind: refused(Errno::EACCES), place });
         }
-        let refused_flags = if self.rules.op_flags {
+        let refused_flags = if self.rules.has(Change::OpFlags) {
             flags & !OP_FLAG_FORCE != 0 && flags & OP_FLAG_FORCE == 0
         } else {
             flags != 0
@@ -195,7 +196,7 @@ impl Model {
             let failure = |errno, array| Some(Failure { entry: index, errno, array });
             let name_len = entry.name.len() + 1;
             let metadata_len = entry.image.metadata.len();
-            if self.rules.bounded_list {
+            if self.rules.has(Change::BoundedList) {
                 let names = ends[ListArray::Name as usize] + name_len;
                 let metadata = ends[ListArray::Metadata as usize] + metadata_len;
                 if names > list.name_total as usize || metadata > list.metadata_total as usize {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::grammar::Verdict;
+use super::sights::Sights;
 use super::splitter::Line;
 use crate::base::status::Status;
 
@@ -105,6 +106,8 @@ pub enum Event {
     TestEnded,
     /// Xen's version.
     Xen(String),
+    /// What else the guest found out about Xen.
+    Sights(Box<Sights>),
     /// A test's result can't get worse any more, unless the whole boot turns out to be faulty.
     TestSettled(Box<TestReport>),
     /// `Test result:` was seen.

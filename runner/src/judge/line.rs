@@ -74,7 +74,11 @@ impl Judge {
                 }
                 self.subtest_ktap = true;
             }
-            Token::Plan(Depth::Test, count) => self.plan(count),
+            Token::Plan(Depth::Test, count) => {
+                self.plan(count);
+                let sights = std::mem::take(&mut self.sights);
+                return (!sights.are_none()).then(|| Event::Sights(Box::new(sights)));
+            }
             Token::Plan(Depth::Case, count) => self.subtest_plan(count),
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
@@ -117,6 +121,7 @@ impl Judge {
     fn diagnostic(&mut self, text: &str) -> Option<Event> {
         if self.plan.is_none() {
             self.command_line.guest_diagnostic(text);
+            self.sights.guest_diagnostic(text);
         }
         if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()

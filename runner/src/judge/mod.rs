@@ -11,7 +11,8 @@
 //!
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
-//! with or without the time in front of it (`timestamp`), and `end` settles the boot.
+//! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out about
+//! Xen, and `end` settles the boot.
 
 mod command_line;
 mod end;
@@ -20,6 +21,7 @@ mod judgement;
 mod line;
 mod reason;
 mod running;
+mod sights;
 pub mod splitter;
 mod state;
 mod timestamp;
@@ -27,6 +29,7 @@ pub mod xen;
 
 pub use grammar::Verdict;
 pub use judgement::{CaseReport, Cause, End, Event, Judgement, PlannedTest, TestReport};
+pub use sights::{SeenChange, Sights};
 pub use state::{FLOOD_LIMIT, GUEST_FLOOD_LIMIT, Judge};
 pub use xen::Vitals;
 

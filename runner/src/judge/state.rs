@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::command_line::CommandLineCheck;
 use super::judgement::{CaseReport, PlannedTest, TestReport};
 use super::reason::Reason;
+use super::sights::Sights;
 use super::splitter::Splitter;
 use super::xen::{Vitals, XenWatch};
 use crate::base::status::Status;
@@ -75,6 +76,7 @@ pub struct Judge {
     pub(super) splitter: Splitter,
     pub(super) xen: XenWatch,
     pub(super) command_line: CommandLineCheck,
+    pub(super) sights: Sights,
     /// Bytes since the last result line,
     pub(super) bytes: u64,
     /// and those of them in lines of the guest's.
@@ -107,6 +109,7 @@ impl Judge {
             splitter: Splitter::default(),
             xen: XenWatch::new(),
             command_line: CommandLineCheck::default(),
+            sights: Sights::default(),
             bytes: 0,
             guest_bytes: 0,
             version: None,

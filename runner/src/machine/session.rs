@@ -323,6 +323,7 @@ impl<'s, 'l> Account<'s, 'l> {
                 self.tell(&RunEvent::GuestLine { boot, text });
             }
             Event::Xen(text) => self.version = Some(text.clone()),
+            Event::Sights(sights) => self.tell(&RunEvent::XenSeen { boot, sights }),
             Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
             Event::TestSettled(report) => {
                 let outcome = self.weigh(report.as_ref().clone(), self.version.as_deref());

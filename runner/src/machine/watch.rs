@@ -268,7 +268,7 @@ impl<'a> Watch<'a> {
                     );
                 }
                 Event::Final => self.begin(now, self.grace),
-                Event::Xen(_) | Event::TestSettled(_) => {}
+                Event::Xen(_) | Event::Sights(_) | Event::TestSettled(_) => {}
             }
             let at = (now - self.start).as_secs_f64();
             match event {

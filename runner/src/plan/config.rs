@@ -7,6 +7,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use livepatch::change::Change;
+use protocol::change::Statement;
+use protocol::cmdline::CHANGES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -16,7 +19,7 @@ use crate::base::pattern::Pattern;
 use crate::base::position::line_of;
 use crate::base::suggest;
 use crate::image::{Image, TestMeta};
-use crate::plan::spec::{MachineSpec, Settings, TestSettings};
+use crate::plan::spec::{MachineSpec, Settings, TestSettings, join};
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
@@ -78,6 +81,10 @@ struct HypervisorEntry {
     /// Further arguments for QEMU.
     #[serde(default)]
     qemu_args: Vec<String>,
+    /// Changes that this Xen has though its release has not (`+name`), or lacks though its release
+    /// has them (`-name`); docs/changes.md lists the names. What the guest sees must agree.
+    #[serde(default)]
+    changes: Vec<String>,
 }
 
 /// A `[test."GLOB"]` table. Tests whose settings differ in anything but `timeout-s` do not share a
@@ -382,14 +389,40 @@ fn hypervisor(
             ));
         }
     };
+    let stated = stated(&name, &entry.changes)?;
     let machine = Settings {
         xen_cmdline: entry.cmdline,
-        guest_cmdline: entry.guest_cmdline,
+        guest_cmdline: join([&entry.guest_cmdline, &stated]),
         vcpus: entry.vcpus,
         memory_mib: entry.memory_mib,
         qemu_args: entry.qemu_args,
     };
     Ok(Hypervisor { name, origin, symbols, toolstack, machine })
+}
+
+/// The guest's word for what is stated about the changes of a hypervisor, or what is wrong with it.
+fn stated(hypervisor: &str, changes: &[String]) -> std::result::Result<String, String> {
+    let mut names = Vec::new();
+    for word in changes {
+        let Some(Statement { name, .. }) = Statement::parse(word) else {
+            return Err(format!(
+                "hypervisor `{hypervisor}`: `{word}` in `changes` is neither `+NAME` nor `-NAME`"
+            ));
+        };
+        if Change::named(name).is_none() {
+            let known = Change::TABLE.iter().map(|entry| entry.name);
+            let hint = suggest::did_you_mean(name, known, "see docs/changes.md");
+            return Err(format!("hypervisor `{hypervisor}`: unknown change `{name}`; {hint}"));
+        }
+        if names.contains(&name) {
+            return Err(format!("hypervisor `{hypervisor}`: `changes` names `{name}` twice"));
+        }
+        names.push(name);
+    }
+    if changes.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!("{CHANGES}={}", changes.join(",")))
 }
 
 #[cfg(test)]

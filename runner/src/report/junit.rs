@@ -92,6 +92,7 @@ fn properties<'a>(
         let version = boots.iter().find_map(|boot| boot.version.clone());
         all.extend(version.map(|version| ("xen-version".to_owned(), version)));
         all.extend(boot.build_id.clone().map(|id| ("xen-build-id".to_owned(), id)));
+        all.extend(boot.notes.iter().map(|note| ("xen-note".to_owned(), note.clone())));
         all.push(("backend".into(), boot.backend.clone()));
         all.push(("boot-mode".into(), boot.mode.clone()));
     }

@@ -18,6 +18,9 @@ pub fn text(document: &Document) -> String {
     for boot in &document.boots {
         let version = boot.version.as_deref().unwrap_or("of unknown version");
         lines.note(0, &format!("boot {}: Xen {version}, {}", boot.number, boot.provenance));
+        for note in &boot.notes {
+            lines.note(0, &format!("boot {}: {note}", boot.number));
+        }
     }
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         lines.note(0, &format!("STALE {}: {}", expected.source, expected.reason));

@@ -7,7 +7,7 @@ use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
 use crate::base::status::Status;
-use crate::judge::{Cause, Verdict};
+use crate::judge::{Cause, SeenChange, Verdict};
 
 /// Name and version of the document's form.
 pub const SCHEMA: &str = "xtf-rs/1";
@@ -68,6 +68,19 @@ impl Document {
     /// The boot of that number.
     pub fn boot(&self, number: usize) -> Option<&Boot> {
         self.boots.iter().find(|boot| boot.number == number)
+    }
+
+    /// What is to be known about the Xens, each once: a Xen's name and the note.
+    pub fn notes(&self) -> Vec<(&str, &str)> {
+        let mut notes = Vec::new();
+        for boot in &self.boots {
+            for note in boot.notes.iter().map(|note| (boot.xen.as_str(), note.as_str())) {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        notes
     }
 
     /// The folder of a boot.
@@ -153,6 +166,12 @@ pub struct Boot {
     /// What ended it early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<Cause>,
+    /// Which changes to Xen the guest looked for, and whether this Xen has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<SeenChange>,
+    /// What else is to be known about this Xen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A test on a Xen in an environment.

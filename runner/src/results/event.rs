@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::metadata::Environment;
 
 use crate::base::exit::Exit;
-use crate::judge::{Cause, TestReport};
+use crate::judge::{Cause, Sights, TestReport};
 use crate::results::Unit;
 use crate::results::expect::Weighed;
 
@@ -94,6 +94,13 @@ pub enum RunEvent<'a> {
         boot: usize,
         /// Lines.
         text: &'a str,
+    },
+    /// The guest told what it found out about Xen.
+    XenSeen {
+        /// In which boot.
+        boot: usize,
+        /// What.
+        sights: &'a Sights,
     },
     /// A test begins.
     TestStarted {

@@ -95,8 +95,16 @@ impl Recorder {
                         boot_s: None,
                         elapsed_s: None,
                         ended_by: None,
+                        changes: Vec::new(),
+                        notes: Vec::new(),
                     },
                 );
+            }
+            RunEvent::XenSeen { boot, sights } => {
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.changes.clone_from(&sights.changes);
+                    boot.notes.clone_from(&sights.notes);
+                }
             }
             RunEvent::TestStarted { boot, .. } => {
                 let since = self.boot_started.get(boot).map_or(Duration::ZERO, Instant::elapsed);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use kernel::livepatch::Loaded;
-use kernel::xen::{point_release, release};
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ActionCmd, Call, Name, State, Upload};
 use livepatch::payload::wire::{SHN_ABS, SHT_PROGBITS, Shdr};
@@ -129,17 +129,7 @@ pub fn define(elf: &mut Elf, symbol: &str, value: u64) {
     sym.st_value = value;
 }
 
-/// Whether Xen looks at `.livepatch.xen_depends` before it loads anything, and tells a note that
-/// is not a build-id from a malformed one (8c81423038, 86d09d16dd).
+/// Whether Xen looks at `.livepatch.xen_depends` before it loads anything (fa49f4be41).
 pub fn checks_xen_depends_first(c: &Context) -> bool {
-    c.xen.release.has(release(4, 20), &[point_release(4, 18, 4), point_release(4, 19, 1)])
-}
-
-/// Skips the case before 4.14, where payloads are 64 bytes per function, need one at least, and
-/// have neither single hooks nor metadata, and nobody looks at `.livepatch.xen_depends`.
-pub fn since_4_14(c: &Context) -> Outcome {
-    if c.xen.release < release(4, 14) {
-        return Err(Stop::skip("not before 4.14"));
-    }
-    Ok(())
+    c.xen.has(Change::XenDependsFirst)
 }

@@ -5,7 +5,7 @@
 //! functions of the payload itself, whose code is known, and are never applied.
 
 use kernel::hypercall::version::{Text, text};
-use kernel::xen::{Release, point_release, release};
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::{Func, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_NOTE};
@@ -13,7 +13,7 @@ use livepatch::payload::{Chunk, Elf, Function, Old, Payload, Replacement, code};
 
 use super::claims::{
     EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, MARK, NAME, OTHER, accepted, base, each, file_accepted,
-    file_refused, file_shows, load, refused, since_4_14, works,
+    file_refused, file_shows, load, refused, works,
 };
 use crate::support;
 
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         file_refused(c, EINVAL, &elf.to_bytes())
     }),
     Case::new("func/expectation_is_not_looked_at_before_apply", |c| {
-        since_4_14(c)?;
+        c.needs(Change::Expectations)?;
         accepted(c, |e| e.funcs_mut()[0].expectation.head = 0xFF)
     }),
     // The function to replace.
@@ -86,8 +86,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("old/begin_of_a_name_is_enoent", |c| named(c, "xen_extra_versio", 16, ENOENT)),
     Case::new("old/old_size_0_comes_before_the_name", |c| named(c, "xtf_unknown", 0, EINVAL)),
     Case::new("old/small_old_size_comes_after_the_name", |c| {
-        let fixed = c.xen.release.has(release(4, 17), ENDBR_BACKPORTS);
-        named(c, "xtf_unknown", 4, if fixed { ENOENT } else { EINVAL })
+        let late = c.xen.has(Change::NameBeforeSize);
+        named(c, "xtf_unknown", 4, if late { ENOENT } else { EINVAL })
     }),
     Case::new("old/function_of_another_payload_is_found", |c| {
         let other = Payload::new(&support::target(c)?, "other")
@@ -115,18 +115,18 @@ pub(super) const CASES: &[Case] = &[
     Case::new("jump/old_size_max_is_accepted", |c| jump(c, code::ret(), u32::MAX, None)),
     Case::new("jump/old_size_9_behind_endbr_is_accepted", |c| jump(c, code::endbr64(), 9, None)),
     Case::new("jump/old_size_8_behind_endbr_is_einval", |c| {
-        since_endbr(c)?;
+        c.needs(Change::EndbrJump)?;
         jump(c, code::endbr64(), 8, Some(EINVAL))
     }),
     Case::new("jump/old_size_5_behind_endbr_is_einval", |c| {
-        since_endbr(c)?;
+        c.needs(Change::EndbrJump)?;
         jump(c, code::endbr64(), 5, Some(EINVAL))
     }),
     Case::new("jump/old_size_9_behind_poison_is_accepted", |c| {
         jump(c, ENDBR64_POISON.into(), 9, None)
     }),
     Case::new("jump/old_size_8_behind_poison_is_einval_since_4.17", |c| {
-        let errno = (c.xen.release >= release(4, 17)).then_some(EINVAL);
+        let errno = c.xen.has(Change::EndbrPoison).then_some(EINVAL);
         jump(c, ENDBR64_POISON.into(), 8, errno)
     }),
     Case::new("jump/old_size_5_behind_half_an_endbr_is_accepted", |c| {
@@ -170,18 +170,6 @@ pub(super) const CASES: &[Case] = &[
         file_accepted(c, &payload.to_bytes())
     }),
 ];
-
-/// Where Xen learned that a jump goes behind an ENDBR64, besides 4.17 (6974c75180); with that it
-/// looks the name up before it looks at the size (5142dc5c25).
-const ENDBR_BACKPORTS: &[Release] =
-    &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)];
-
-fn since_endbr(c: &Context) -> Outcome {
-    if !c.xen.release.has(release(4, 17), ENDBR_BACKPORTS) {
-        return Err(Stop::skip("this release lacks 6974c75180"));
-    }
-    Ok(())
-}
 
 /// The base payload is refused with the section stated to be of another size.
 fn size(c: &Context, choose: impl FnOnce(u64) -> u64) -> Outcome {

@@ -1,6 +1,7 @@
 //! `.livepatch.hooks.*`: `check_patching_sections` and `prepare_payload`. When and in which order
 //! hooks are called is not looked at here.
 
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::wire::{SHF_WRITE, SHT_NOTE};
@@ -8,7 +9,6 @@ use livepatch::payload::{Area, Elf, Function, Hook, HookBody, Payload, code};
 
 use super::claims::{
     EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, load,
-    since_4_14,
 };
 use crate::support::target;
 
@@ -26,9 +26,11 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("hooks/empty_is_einval", |c| {
+        c.needs(Change::HooksAlone)?;
         each(kinds(c).iter().copied(), |hook| sized(c, hook, 0))
     }),
     Case::new("hooks/empty_beside_a_function_is_einval", |c| {
+        c.needs(Change::HooksAlone)?;
         each(kinds(c).iter().copied(), |hook| {
             let mut elf = base(c)?.hook(hook, code::ret()).elf();
             elf.section_mut(hook.section()).shdr.sh_size = 0;
@@ -41,7 +43,8 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("hooks/two_of_a_single_kind_are_einval", |c| {
-        since_4_14(c)?;
+        c.needs(Change::PrePostHooks)?;
+        c.needs(Change::ActionHooks)?;
         each(SINGLE, |hook| each([16, 24, 8 << 10], |size| sized(c, hook, size)))
     }),
     Case::new("hooks/several_load_and_unload_ones_are_accepted", |c| {
@@ -53,14 +56,14 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("hooks/alone_are_enough_for_a_payload", |c| {
-        since_4_14(c)?;
+        c.needs(Change::HooksAlone)?;
         each(Hook::ALL, |hook| file_accepted(c, &only(c)?.hook(hook, code::ret()).to_bytes()))
     }),
     Case::new("hooks/none_and_no_function_is_einval", |c| {
         file_refused(c, EINVAL, &only(c)?.to_bytes())
     }),
     Case::new("hooks/null_alone_is_applied", |c| {
-        since_4_14(c)?;
+        c.needs(Change::HooksAlone)?;
         let loaded = load(c, NAME, &without_code(c)?.to_bytes())?;
         loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
         loaded.must_be(State::Applied, Answer::SUCCESS)?;
@@ -68,7 +71,8 @@ pub(super) const CASES: &[Case] = &[
         loaded.must_be(State::Checked, Answer::SUCCESS)
     }),
     Case::new("hooks/null_single_ones_are_not_called", |c| {
-        since_4_14(c)?;
+        c.needs(Change::PrePostHooks)?;
+        c.needs(Change::ActionHooks)?;
         each(SINGLE, |hook| {
             let payload = base(c)?.hook(hook, HookBody::Null);
             file_shows(c, MARK, &payload.to_bytes())
@@ -84,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("hooks/of_the_first_section_of_a_name_are_called", |c| {
-        since_4_14(c)?;
+        c.needs(Change::HooksAlone)?;
         // The second one would be too large.
         let mut elf = only(c)?.hook(Hook::PostApply, HookBody::Null).elf();
         let mut second = elf.section(Hook::PostApply.section()).clone();
@@ -105,7 +109,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// The kinds of hook that this release has.
 fn kinds(c: &Context) -> &'static [Hook] {
-    if since_4_14(c).is_ok() { &Hook::ALL } else { &MULTI }
+    let all = c.xen.has(Change::PrePostHooks) && c.xen.has(Change::ActionHooks);
+    if all { &Hook::ALL } else { &MULTI }
 }
 
 /// A payload of nothing but notes: what else it has is to be added.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use kernel::hypercall::physinfo;
 use kernel::livepatch::Livepatch;
+use kernel::xen::Change;
 use kernel::{Case, Context, Environment, Errno, Outcome, Stop, expect};
 use livepatch::abi::{Call, In, Name, Upload};
 use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, SHT_NOBITS, Sym};
@@ -93,7 +94,7 @@ fn kinds(c: &Context) -> Result<Vec<(Vec<u8>, Errno)>, Stop> {
         change(&mut elf);
         Ok((elf.to_bytes(), errno))
     };
-    [
+    let mut kinds = Vec::from([
         broken(EOPNOTSUPP, |e| e.ehdr.e_phnum = 1),
         broken(EINVAL, |e| e.section_mut(".symtab").shdr.sh_entsize = 0),
         broken(EOPNOTSUPP, |e| junk(e, |s| s.sh_flags = SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)),
@@ -105,13 +106,14 @@ fn kinds(c: &Context) -> Result<Vec<(Vec<u8>, Errno)>, Stop> {
         broken(EOPNOTSUPP, |e| e.rela_mut(".rela.livepatch.funcs")[0].set_kind(99)),
         broken(EOPNOTSUPP, |e| e.funcs_mut()[0].version = 0),
         broken(EINVAL, |e| e.note_mut(".livepatch.depends").descsz = 0),
-        broken(EEXIST, |e| {
+    ]);
+    if c.xen.has(Change::KnownSymbols) {
+        kinds.push(broken(EEXIST, |e| {
             let index = e.section_index(".rodata").expect("a section of the base payload");
             let sym = Sym { st_shndx: index as u16, st_value: 1, ..Sym::default() };
             e.symbols_mut().push(Symbol { name: "xen_changeset".into(), sym });
             e.relayout();
-        }),
-    ]
-    .into_iter()
-    .collect()
+        }));
+    }
+    kinds.into_iter().collect()
 }

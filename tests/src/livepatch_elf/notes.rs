@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Outcome, Stop};
 use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::{
@@ -16,7 +17,7 @@ use livepatch::payload::{Data, Elf, Function, Note, Payload, Section, Symbol, co
 
 use super::claims::{
     EEXIST, EINVAL, ENODATA, EOPNOTSUPP, MARK, OTHER, base, checks_xen_depends_first, each,
-    file_accepted, file_refused, file_shows, load, refused, since_4_14, works,
+    file_accepted, file_refused, file_shows, load, refused, works,
 };
 use crate::support;
 
@@ -147,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     // The Xen that it is made for.
     Case::new("xen_depends/other_id_is_einval", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let id = support::target(c)?.xen_build_id;
         let last = id.len() - 1;
         xen_depends(c, &[0x5A; 20])?;
@@ -161,7 +162,7 @@ pub(super) const CASES: &[Case] = &[
         Ok(())
     }),
     Case::new("xen_depends/relocated_to_the_right_id", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let file = relocated(c, false)?;
         if checks_xen_depends_first(c) {
             return file_refused(c, EINVAL, &file);
@@ -169,7 +170,7 @@ pub(super) const CASES: &[Case] = &[
         file_accepted(c, &file)
     }),
     Case::new("xen_depends/relocated_to_a_wrong_id", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let file = relocated(c, true)?;
         if checks_xen_depends_first(c) {
             return file_accepted(c, &file);
@@ -181,18 +182,18 @@ pub(super) const CASES: &[Case] = &[
     }),
 ];
 
-/// What is answered for a note that is no build-id: since 4.20 it is told from a malformed one,
+/// What is answered for a note that is no build-id: since 86d09d16dd it is told from a malformed one,
 /// except where `check_xen_buildid` looks.
 fn foreign_errno(c: &Context, section: &str) -> Errno {
-    if checks_xen_depends_first(c) && section != XEN_DEPENDS { ENODATA } else { EINVAL }
+    let told =
+        c.xen.has(Change::ForeignNotes) && !(section == XEN_DEPENDS && checks_xen_depends_first(c));
+    if told { ENODATA } else { EINVAL }
 }
 
 /// The claim holds for each of the three sections.
 fn all(c: &Context, claim: impl Fn(&'static str) -> Outcome) -> Outcome {
-    let sections: &[_] = match since_4_14(c) {
-        Ok(()) => &[ID, DEPENDS, XEN_DEPENDS],
-        Err(_) => &[ID, DEPENDS],
-    };
+    let all = [ID, DEPENDS, XEN_DEPENDS];
+    let sections = if c.xen.has(Change::XenDepends) { &all[..] } else { &all[..2] };
     each(sections.iter().copied(), claim)
 }
 

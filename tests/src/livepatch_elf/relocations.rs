@@ -4,7 +4,7 @@
 //! Most cases relocate a field of 16 bytes that Xen's extra version shows, against a symbol with
 //! an absolute value that reads as text: what Xen computes is thus seen byte by byte.
 
-use kernel::xen::{point_release, release};
+use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{
     R_X86_64_32, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32, Rela, SHF_ALLOC,
@@ -112,9 +112,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new("symbol/max_is_einval", |c| entry(c, |r| r.set_symbol(u32::MAX)).refused(c, EINVAL)),
     Case::new("symbol/in_a_section_that_is_not_loaded_is_einval", |c| {
-        if !c.xen.release.has(release(4, 17), NOT_LOADED_BACKPORTS) {
-            return Err(Stop::skip("this release lacks 9120b5737f"));
-        }
+        c.needs(Change::UnloadedSymbols)?;
         let mut elf = field(c, 0, R_X86_64_64, 0, 0)?;
         let strings = elf.section_index(".strtab").expect("every payload has it");
         elf.symbol_mut("value").st_shndx = strings as u16;
@@ -252,10 +250,6 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const DISTANCES: [u32; 2] = [R_X86_64_PC32, R_X86_64_PLT32];
-
-/// Where symbols of sections that are not loaded are refused besides 4.17 (9120b5737f).
-const NOT_LOADED_BACKPORTS: &[kernel::xen::Release] =
-    &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)];
 
 /// Appends a section with one relocation of the code, of a type that Xen refuses.
 fn push(elf: &mut Elf, change: impl FnOnce(&mut Shdr)) -> usize {

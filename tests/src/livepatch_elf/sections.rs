@@ -4,7 +4,7 @@
 
 use alloc::vec;
 
-use kernel::xen::{Release, point_release, release};
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, PAYLOAD_SIZE_MAX, State};
 use livepatch::payload::wire::{
@@ -17,11 +17,11 @@ use livepatch::payload::{
 
 use super::claims::{
     EINVAL, EOPNOTSUPP, MARK, NAME, base, each, file_accepted, file_refused, file_shows, junk,
-    load, refused, since_4_14, works,
+    load, refused, works,
 };
 use super::hooks::without_code;
 use super::probe::{self, NO, YES};
-use crate::support::{consults_tables_when_loaded, needs_fix_of_protection, target};
+use crate::support::{needs_if_protected, target};
 
 const LIMIT: u64 = PAYLOAD_SIZE_MAX as u64;
 
@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
         each([0, 1, 2, 4, 1 << 12, 1 << 63], |align| header_works(c, |s| s.sh_addralign = align))
     }),
     Case::new("sections/sh_addralign_other_is_eopnotsupp", |c| {
-        since_4_10(c)?;
+        c.needs(Change::SectionAlignment)?;
         each([3, 5, 6, 12, (1 << 63) + 1, u64::MAX], |align| {
             header(c, EOPNOTSUPP, |s| s.sh_addralign = align)
         })
@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("sections/sh_addr_unaligned_is_einval", |c| {
-        since_4_10(c)?;
+        c.needs(Change::SectionAlignment)?;
         each([(4, 8), (1, 2), (u64::MAX, 8), (4095, 4096)], |(at, align)| {
             header(c, EINVAL, |s| (s.sh_addr, s.sh_addralign) = (at, align))
         })
@@ -88,11 +88,11 @@ pub(super) const CASES: &[Case] = &[
         header(c, EINVAL, |s| (s.sh_offset, s.sh_addralign) = (u64::MAX, 3))
     }),
     Case::new("sections/alignment_comes_before_address", |c| {
-        since_4_10(c)?;
+        c.needs(Change::SectionAlignment)?;
         header(c, EOPNOTSUPP, |s| (s.sh_addr, s.sh_addralign) = (1, 3))
     }),
     Case::new("sections/nobits_of_2_mib_works", |c| {
-        needs_fix_of_protection(c, "7c81558208")?;
+        needs_if_protected(c, Change::LargeText)?;
         each(LOADED, |flags| nobits(c, flags, LIMIT).works(c))
     }),
     Case::new("sections/nobits_above_2_mib_is_einval", |c| {
@@ -142,7 +142,7 @@ pub(super) const CASES: &[Case] = &[
         works(c, |e| e.section_mut(".symtab").shdr.sh_info = u32::MAX)
     }),
     Case::new("sections/symtab_of_only_the_null_symbol_works", |c| {
-        since_4_14(c)?;
+        c.needs(Change::HooksAlone)?;
         file_accepted(c, &without_code(c)?.to_bytes())
     }),
     Case::new("sections/strtab_of_other_type_is_einval", |c| {
@@ -203,6 +203,7 @@ pub(super) const CASES: &[Case] = &[
         header(c, EOPNOTSUPP, |s| s.sh_flags = SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)
     }),
     Case::new("sections/loaded_write_and_exec_but_empty_is_eopnotsupp", |c| {
+        c.needs(Change::EmptySections)?;
         header(c, EOPNOTSUPP, |s| {
             (s.sh_flags, s.sh_size) = (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR, 0);
         })
@@ -242,13 +243,13 @@ pub(super) const CASES: &[Case] = &[
         written(c, "last code", NO)
     }),
     Case::new("load/code_can_be_run_before_it_is_applied", |c| {
-        since_4_14(c)?;
+        c.needs(Change::PrePostHooks)?;
         file_shows(c, MARK, &base(c)?.hook(Hook::PreApply, code::return_u32(0)).to_bytes())
     }),
     Case::new("load/all_is_protected_before_it_is_applied", |c| {
-        if !consults_tables_when_loaded(c.xen.release) {
-            return Err(Stop::skip("this release lacks a57b4074ab or d2daa40fb3"));
-        }
+        c.needs(Change::PrePostHooks)?;
+        c.needs(Change::LoadedRegions)?;
+        c.needs(Change::LoadedSymbols)?;
         each(["constant", "code"], |symbol| {
             let payload = base(c)?.text("code", code::ret()).rodata("constant", [1; 8]);
             let payload = probe::agrees_if_not_written(payload, Hook::PreApply, symbol);
@@ -258,13 +259,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("load/code_and_constants_can_be_patched", patched),
     Case::new("load/functions_alone_may_be_applied_again", |c| again(c, base(c)?, true)),
     Case::new("load/nothing_writable_may_be_applied_again", |c| {
-        since_4_10(c)?;
+        c.needs(Change::ReapplyReadOnly)?;
         again(c, hook_only(c)?.rodata("constant", [1; 8]), true)
     }),
     Case::new("load/empty_variables_may_be_applied_again", |c| {
-        if !c.xen.release.has(release(4, 17), EMPTY_BACKPORTS) {
-            return Err(Stop::skip("this release counts empty sections"));
-        }
+        c.needs(Change::EmptySections)?;
         again(c, base(c)?.data("nothing", []).bss("no zeroes", 0), true)
     }),
     Case::new("load/variables_may_not_be_applied_again", |c| {
@@ -341,7 +340,7 @@ fn name_at(c: &Context, before_end: u32) -> Tried {
 /// A payload to which no symbol matters, where the release takes one: what is wrong with its
 /// symbol table has no other consequence.
 fn symbolless(c: &Context) -> Result<Elf, Stop> {
-    if since_4_14(c).is_ok() { without_code(c) } else { Ok(base(c)?.elf()) }
+    if c.xen.has(Change::HooksAlone) { without_code(c) } else { Ok(base(c)?.elf()) }
 }
 
 /// It is refused for this change of its symbol table's header.
@@ -386,13 +385,6 @@ fn symbol_stride(elf: &mut Elf, bytes: usize) {
         .collect();
     section.shdr.sh_entsize = bytes as u64;
     elf.relayout();
-}
-
-fn since_4_10(c: &Context) -> Outcome {
-    if c.xen.release < release(4, 10) {
-        return Err(Stop::skip("alignment is looked at since 4.10"));
-    }
-    Ok(())
 }
 
 /// A payload that replaces the function behind Xen's extra version.
@@ -468,11 +460,10 @@ fn written(c: &Context, symbol: &str, answer: &str) -> Outcome {
 
 /// While it patches, Xen itself can write to a payload's code and constants.
 fn patched(c: &Context) -> Outcome {
-    needs_fix_of_protection(c, "a57b4074ab")?;
-    let xen = c.xen.release;
-    // What took the place of clearing CR0.WP (8676092a0f) left constants out until b083b1c393.
-    let left_out = xen.has(point_release(4, 17, 1), &[point_release(4, 16, 4)])
-        && !xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
+    needs_if_protected(c, Change::LoadedRegions)?;
+    // What took the place of clearing CR0.WP left constants out until ef969144a4.
+    let left_out = c.xen.has(Change::ProtectedPatching)
+        && !(c.xen.has(Change::PayloadConstants) && c.xen.has(Change::XenConstants));
     let areas = if left_out { &[Area::TEXT][..] } else { &[Area::TEXT, Area::RODATA] };
     for area in areas {
         // One NOP over the first character of the text, which is then no character at all.
@@ -486,13 +477,9 @@ fn patched(c: &Context) -> Outcome {
     Ok(())
 }
 
-/// Where empty writable sections stopped to count, besides 4.17 (0dc1f929e8).
-const EMPTY_BACKPORTS: &[Release] =
-    &[point_release(4, 14, 5), point_release(4, 15, 3), point_release(4, 16, 1)];
-
 /// A payload that has no `.livepatch.funcs`.
 fn hook_only(c: &Context) -> Result<Payload, Stop> {
-    since_4_14(c)?;
+    c.needs(Change::HooksAlone)?;
     Ok(Payload::new(&target(c)?, MARK).hook(Hook::PostApply, HookBody::Null))
 }
 

@@ -1,14 +1,12 @@
 //! Sections that change how the rest is linked, or what Xen does with it: `.bug_frames.*`,
 //! `.altinstructions`, `.alt_call_sites`, `.ex_table`, `.modinfo`; all in `prepare_payload`.
 
-use kernel::xen::{point_release, release};
+use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{R_X86_64_PC32, SHF_ALLOC, SHT_PROGBITS};
 use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, HookBody, Payload, Section};
 
-use super::claims::{
-    EINVAL, MARK, base, each, file_accepted, file_refused, file_shows, since_4_14,
-};
+use super::claims::{EINVAL, MARK, base, each, file_accepted, file_refused, file_shows};
 use super::probe::{self, YES};
 use crate::support::target;
 
@@ -29,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         each([8, 16, 80], |size| sized(c, ".ex_table", size, None))
     }),
     Case::new("ex_table/empty_is_accepted_since_4.10", |c| {
-        let errno = (c.xen.release < release(4, 10)).then_some(EINVAL);
+        let errno = (!c.xen.has(Change::EmptyExTable)).then_some(EINVAL);
         sized(c, ".ex_table", 0, errno)
     }),
     Case::new("ex_table/of_other_sizes_is_einval", |c| {
@@ -37,25 +35,25 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new("ex_table/is_sorted", sorted),
     Case::new("modinfo/of_text_is_accepted", |c| {
-        since_4_14(c)?;
+        c.needs(Change::Modinfo)?;
         each([&b"\0"[..], b"key=value\0", b"a=b\0c=d\0", b"\0\0\0", b"\xFF\x80\n\0"], |text| {
             modinfo(c, text, None)
         })
     }),
     Case::new("modinfo/without_nul_at_the_end_is_einval", |c| {
-        since_4_14(c)?;
+        c.needs(Change::Modinfo)?;
         each([&b"k"[..], b"key=value", b"key=value\0x", b"\0\xFF"], |text| {
             modinfo(c, text, Some(EINVAL))
         })
     }),
     Case::new("alt_call_sites/size_other_than_of_whole_sites_is_einval_since_4.21", |c| {
-        let errno = (c.xen.release >= release(4, 21)).then_some(EINVAL);
+        let errno = c.xen.has(Change::AlternativeCalls).then_some(EINVAL);
         each([1, 3, 5], |size| sized(c, ".alt_call_sites", size, errno))
     }),
     // Alternatives, whose replacement is put in place while the payload is uploaded.
     Case::new("alternatives/empty_are_accepted", |c| sized(c, ".altinstructions", 0, None)),
     Case::new("alternatives/size_other_than_of_whole_ones_is_einval", |c| {
-        each([1, 7, 13, 15, 27], |size| sized(c, ".altinstructions", size, Some(EINVAL)))?;
+        each([1, 7, 11, 13, 15, 27], |size| sized(c, ".altinstructions", size, Some(EINVAL)))?;
         // But for its last byte, the alternative is a correct one.
         let mut elf = Alternative::UNUSED.payload(c)?;
         elf.section_mut(".altinstructions").shdr.sh_size -= 1;
@@ -124,10 +122,12 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new("alternatives/without_any_code_are_einval", without_code),
     Case::new("alternatives/replacement_longer_by_the_padding_is_accepted", |c| {
+        c.needs(Change::AlternativePadding)?;
         let padded = Alternative { repl_len: 8, pad_len: 1, ..Alternative::UNUSED };
         file_accepted(c, &padded.payload(c)?.to_bytes())
     }),
     Case::new("alternatives/original_of_254_bytes_is_accepted", |c| {
+        c.needs(Change::AlternativePadding)?;
         let longest = Alternative { pad_len: 254 - 7, ..Alternative::UNUSED };
         file_accepted(c, &longest.payload(c)?.to_bytes())
     }),
@@ -211,20 +211,23 @@ impl Alternative {
     const UNUSED: Self = Self { cpuid: RESERVED, ..Self::USED };
 
     /// As it is in the section, for code and replacements with these labels.
-    fn chunk(&self, original: &str, replacement: &str) -> Chunk {
+    fn chunk(&self, c: &Context, original: &str, replacement: &str) -> Chunk {
         let [low, high] = self.cpuid.to_le_bytes();
-        let lengths = [self.orig_len, self.repl_len, self.pad_len];
+        let lengths = [self.orig_len, self.repl_len];
+        // Bytes that came with the padding (4008c71d7a).
+        let rest = [self.pad_len, 0];
+        let rest = if c.xen.has(Change::AlternativePadding) { &rest[..] } else { &[] };
         Chunk::new([0; 8])
             .reloc(0, R_X86_64_PC32, original, self.orig)
             .reloc(4, R_X86_64_PC32, replacement, self.repl)
             .then(Chunk::new([low, high]))
             .then(Chunk::new(lengths))
-            .then(Chunk::new([0]))
+            .then(Chunk::new(rest))
     }
 
     /// A payload with code, replacements, a constant, and this alternative for the labels.
     fn of(&self, c: &Context, original: &str, replacement: &str) -> Result<Elf, Stop> {
-        Ok(subject(c)?.section(ALT, "alternative", self.chunk(original, replacement)).elf())
+        Ok(subject(c)?.section(ALT, "alternative", self.chunk(c, original, replacement)).elf())
     }
 
     fn payload(&self, c: &Context) -> Result<Elf, Stop> {
@@ -250,9 +253,9 @@ fn subject(c: &Context) -> Result<Payload, Stop> {
         .rodata("constant", [0x90; ROOM as usize]))
 }
 
-/// What leads out of the payload's code or replacements is noticed since 4.18 (e74360e4ba).
+/// What leads out of the payload's code or replacements is noticed since e74360e4ba.
 fn outside(c: &Context, file: &[u8]) -> Outcome {
-    if c.xen.release.has(release(4, 18), &[point_release(4, 17, 4)]) {
+    if c.xen.has(Change::AlternativePlaces) {
         return file_refused(c, EINVAL, file);
     }
     file_accepted(c, file)
@@ -261,8 +264,8 @@ fn outside(c: &Context, file: &[u8]) -> Outcome {
 fn all_alternatives(c: &Context) -> Outcome {
     let beyond = Alternative { repl: -1, ..Alternative::UNUSED };
     let pair = |first: Alternative, second: Alternative| {
-        let both = first.chunk("original", "replacement");
-        both.then(second.chunk("original", "replacement"))
+        let both = first.chunk(c, "original", "replacement");
+        both.then(second.chunk(c, "original", "replacement"))
     };
     for both in [pair(Alternative::UNUSED, beyond), pair(beyond, Alternative::UNUSED)] {
         outside(c, &subject(c)?.section(ALT, "alternatives", both).to_bytes())?;
@@ -272,11 +275,11 @@ fn all_alternatives(c: &Context) -> Outcome {
 }
 
 fn without_code(c: &Context) -> Outcome {
-    since_4_14(c)?;
+    c.needs(Change::HooksAlone)?;
     let payload = Payload::new(&target(c)?, MARK)
         .hook(Hook::PostApply, HookBody::Null)
         .rodata("constant", [0x90; ROOM as usize])
         .section(REPLACEMENTS, "replacement", [0x90; ROOM as usize])
-        .section(ALT, "alternative", Alternative::UNUSED.chunk("constant", "replacement"));
+        .section(ALT, "alternative", Alternative::UNUSED.chunk(c, "constant", "replacement"));
     outside(c, &payload.to_bytes())
 }

@@ -4,6 +4,7 @@
 //! Until 4.17 (4.18.3, 4.19.0) `.livepatch.xen_depends` is compared late; since then it is looked
 //! at right after the ELF file itself.
 
+use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome};
 use livepatch::payload::wire::{
     R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, Sym,
@@ -12,7 +13,7 @@ use livepatch::payload::{Elf, Hook, Symbol, code};
 
 use super::claims::{
     EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, OTHER, base, checks_xen_depends_first,
-    file_refused, junk, load, refused, since_4_14,
+    file_refused, junk, load, refused,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -30,37 +31,37 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("stages/xen_depends_before_loading_since_4.20", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOPNOTSUPP };
         xen_depends_and(c, errno, write_and_exec)
     }),
     Case::new("stages/xen_depends_before_symbols_since_4.20", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { ENOENT };
         xen_depends_and(c, errno, symbol)
     }),
     Case::new("stages/xen_depends_before_relocations_since_4.20", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOVERFLOW };
         xen_depends_and(c, errno, relocation)
     }),
     Case::new("stages/xen_depends_before_functions_since_4.20", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOPNOTSUPP };
         xen_depends_and(c, errno, function)
     }),
     Case::new("stages/xen_depends_before_the_same_id_since_4.20", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EEXIST };
         let _other = load(c, OTHER, &base(c)?.to_bytes())?;
         xen_depends_and(c, errno, |_| {})
     }),
     Case::new("stages/xen_depends_before_new_names", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         xen_depends_and(c, EINVAL, new_name)
     }),
     Case::new("stages/missing_xen_depends_as_well", |c| {
-        since_4_14(c)?;
+        c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOPNOTSUPP };
         refused(c, errno, |e| {
             e.remove(".livepatch.xen_depends");
@@ -79,7 +80,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("stages/relocations_before_functions", |c| both(c, EOVERFLOW, function, relocation)),
     Case::new("stages/special_sections_before_functions", |c| both(c, EINVAL, function, depends)),
     Case::new("stages/empty_hooks_before_functions", |c| {
-        since_4_14(c)?;
+        c.needs(Change::HooksAlone)?;
         let mut elf = base(c)?.hook(Hook::PostApply, code::ret()).elf();
         function(&mut elf);
         elf.section_mut(Hook::PostApply.section()).shdr.sh_size = 0;

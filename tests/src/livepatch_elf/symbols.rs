@@ -4,6 +4,7 @@
 use alloc::format;
 use alloc::string::String;
 
+use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{
     SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHN_UNDEF, STB_GLOBAL,
@@ -13,9 +14,9 @@ use livepatch::payload::{Area, Elf, Function, Payload, Symbol, code};
 
 use super::claims::{
     EEXIST, EINVAL, ENOENT, EOPNOTSUPP, MARK, OTHER, accepted, base, each, file_accepted,
-    file_refused, file_shows, load, refused, since_4_14, works,
+    file_refused, file_shows, load, refused, works,
 };
-use crate::support::target;
+use crate::support::{static_of_xen, target};
 
 /// Section flag: equal contents may be merged.
 const SHF_MERGE: u64 = 0x10;
@@ -50,8 +51,9 @@ pub(super) const CASES: &[Case] = &[
         works(c, |e| add(e, "xen_minor_version", SHN_UNDEF))
     }),
     Case::new("symbols/undefined_static_of_xen_has_its_file_in_front", |c| {
-        since_4_14(c)?;
-        works(c, |e| add(e, "common/livepatch.c#payload_list", SHN_UNDEF))
+        let name = static_of_xen(c, "common/livepatch.c", "payload_list")?;
+        let name = name.ok_or_else(|| Stop::failure("Xen's list of payloads is not found"))?;
+        works(c, |e| add(e, &name, SHN_UNDEF))
     }),
     Case::new("symbols/undefined_unknown_is_enoent", |c| {
         refused(c, ENOENT, |e| add(e, UNKNOWN, SHN_UNDEF))
@@ -144,11 +146,13 @@ pub(super) const CASES: &[Case] = &[
         })
     }),
     Case::new("symbols/name_of_xen_in_a_loaded_section_is_eexist", |c| {
+        c.needs(Change::KnownSymbols)?;
         each([".text", ".rodata", ".livepatch.funcs", ".note.gnu.build-id"], |section| {
             refused(c, EEXIST, |e| add_to(e, XEN_FUNCTION, section))
         })
     }),
     Case::new("symbols/local_name_of_xen_is_eexist_as_well", |c| {
+        c.needs(Change::KnownSymbols)?;
         each([STB_LOCAL, STB_GLOBAL, STB_WEAK], |binding| {
             each([STT_NOTYPE, STT_OBJECT, STT_FUNC], |kind| {
                 refused(c, EEXIST, |e| {
@@ -166,6 +170,7 @@ pub(super) const CASES: &[Case] = &[
         works(c, |e| add(e, XEN_FUNCTION, SHN_ABS))
     }),
     Case::new("symbols/name_of_another_payload_is_eexist", |c| {
+        c.needs(Change::KnownSymbols)?;
         let _other = load(c, OTHER, &exporting(c, "xtf_text")?.to_bytes())?;
         refused(c, EEXIST, |e| add_to(e, "xtf_text", ".rodata"))
     }),
@@ -215,6 +220,7 @@ pub(super) const CASES: &[Case] = &[
         file_accepted(c, &with_local_and_id(c, &two, 0)?.to_bytes())
     }),
     Case::new("symbols/names_that_differ_behind_that_do_not", |c| {
+        c.needs(Change::KnownSymbols)?;
         let (one, two) = (long_name(KEPT, 'a'), long_name(KEPT, 'b'));
         let _other = load(c, OTHER, &with_local(c, &one, 0)?.to_bytes())?;
         file_refused(c, EEXIST, &with_local_and_id(c, &two, 0)?.to_bytes())
@@ -294,6 +300,7 @@ fn local(payload: Payload, name: &str, flags: u64) -> Result<Elf, Stop> {
 
 /// A local symbol that two payloads have is refused in the second one.
 fn twice(c: &Context, name: &str, flags: u64) -> Outcome {
+    c.needs(Change::KnownSymbols)?;
     let _other = load(c, OTHER, &with_local(c, name, flags)?.to_bytes())?;
     file_refused(c, EEXIST, &with_local_and_id(c, name, flags)?.to_bytes())
 }

@@ -3,17 +3,17 @@
 use alloc::vec::Vec;
 
 use kernel::hypercall::symbols;
-use kernel::xen::{point_release, release};
-use kernel::{Answer, Context, Deviation, Errno, Outcome, Stop, expect, expect_that};
-use livepatch::abi::{ActionCmd, Call, List, ListBuffers, NAME_SIZE_MAX, Name, State};
+use kernel::xen::Change;
+use kernel::{Answer, Context, Errno, Outcome, Stop, expect, expect_that};
+use livepatch::abi::{Action, ActionCmd, Call, List, ListBuffers, NAME_SIZE_MAX, Name, State};
 use livepatch::payload::wire::{R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHT_NOBITS};
 use livepatch::payload::{Area, Chunk, Function, Hook, HookBody, Payload, Replacement, code};
 
+use super::{judge, own};
 use crate::support::{
-    LOG, Log, apply, apply_nodeps, becomes, consults_tables_when_loaded, extra_version, load,
-    load_marker, marker, metadata, minds_endbr, needs_4_14, packed_version, payload,
-    protects_while_patching, reads, revert, settled, try_upload, version_is,
-    with_read_only_functions,
+    LOG, Log, apply, apply_nodeps, extra_version, load, load_marker, marker, metadata,
+    needs_if_protected, packed_version, payload, reads, revert, static_of_xen, try_upload,
+    version_is, with_read_only_functions,
 };
 
 /// 66d3f83db6: what cannot have changed may be applied again.
@@ -24,17 +24,16 @@ pub fn nothing_writable(context: &Context) -> Outcome {
     apply(&loaded)?;
     revert(&loaded)?;
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
-    let deviation = Deviation { id: "history-66d3f83db6", on: |xen| xen < release(4, 10) };
-    let rc = Answer(settled(&loaded)?.rc.into());
-    deviation.judge(context, rc, Answer::SUCCESS, Errno::EINVAL.into())
+    let rc = Answer(loaded.status()?.rc.into());
+    judge(context, Change::ReapplyReadOnly, rc, Answer::SUCCESS, Errno::EINVAL.into())
 }
 
 /// b274989b61: an action flag, for which older calls have no room.
 pub fn nodeps(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    own(context, Change::ActionFlags)?;
     let loaded = load(context, "above", &marker(context, "-above")?.depends("nobody"))?;
     apply_nodeps(context, &loaded).must_be(Answer::SUCCESS)?;
-    becomes(&loaded, State::Applied, Answer::SUCCESS)?;
+    loaded.must_be(State::Applied, Answer::SUCCESS)?;
     reads("-above")
 }
 
@@ -43,28 +42,26 @@ fn refusing(context: &Context, hook: Hook) -> Result<(Answer, Answer), Stop> {
     let refuse = code::return_u32((-i32::from(Errno::EIO.0)) as u32);
     let loaded = load(context, "hook", &marker(context, "-hook")?.hook(hook, refuse))?;
     let answer = loaded.action(ActionCmd::Apply);
-    Ok((answer, Answer(settled(&loaded)?.rc.into())))
+    Ok((answer, Answer(loaded.status()?.rc.into())))
 }
 
 /// 8313c864fa: a hook may say no beforehand.
 pub fn pre_hooks(context: &Context) -> Outcome {
-    let deviation = Deviation { id: "history-8313c864fa", on: |xen| xen < release(4, 14) };
     let no = Answer::from(Errno::EIO);
     let ignored = (Answer::SUCCESS, Answer::SUCCESS);
-    deviation.judge(context, refusing(context, Hook::PreApply)?, (no, no), ignored)
+    judge(context, Change::PrePostHooks, refusing(context, Hook::PreApply)?, (no, no), ignored)
 }
 
 /// ef87efee9d: or do all the work, and fail at it.
 pub fn action_hooks(context: &Context) -> Outcome {
-    let deviation = Deviation { id: "history-ef87efee9d", on: |xen| xen < release(4, 14) };
     let failed = (Answer::SUCCESS, Answer::from(Errno::EIO));
     let ignored = (Answer::SUCCESS, Answer::SUCCESS);
-    deviation.judge(context, refusing(context, Hook::Apply)?, failed, ignored)
+    judge(context, Change::ActionHooks, refusing(context, Hook::Apply)?, failed, ignored)
 }
 
 /// 8e24c88788: a field of functions, for which older ones have no room.
 pub fn expectations(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    own(context, Change::Expectations)?;
     let function = Function::named("xen_extra_version", code::return_str("-x"));
     let patch = payload(context, "x")?.function(function.expecting(&[0xff; 8]));
     let loaded = load(context, "x", &patch)?;
@@ -73,7 +70,7 @@ pub fn expectations(context: &Context) -> Outcome {
 
 /// 5083e0ff93: fields of LIST, for which older calls have no room.
 pub fn list_metadata(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    own(context, Change::ListMetadata)?;
     let _loaded = load(context, "meta", &marker(context, "-meta")?.metadata("key=value"))?;
     expect("metadata", metadata(context)?, Vec::from([Vec::from(*b"key=value\0")]))
 }
@@ -90,7 +87,6 @@ fn list(context: &Context, nr: u32, stated: u32) -> (Answer, Vec<u8>) {
 
 /// b145b4a39c: each name takes as much room as it is long.
 pub fn list_packs_names(context: &Context) -> Outcome {
-    let deviation = Deviation { id: "history-b145b4a39c", on: |xen| xen < release(4, 14) };
     let _a = load_marker(context, "-a")?;
     let _b = load_marker(context, "-b")?;
     // Xen stops short when it has something else to do, so it may take several attempts.
@@ -102,34 +98,34 @@ pub fn list_packs_names(context: &Context) -> Outcome {
     let second = |at: usize| names[at..].starts_with(b"-b\0");
     expect_that(names.starts_with(b"-a\0"), "the first name first")?;
     let place = [3, NAME_SIZE_MAX].into_iter().find(|&at| second(at));
-    deviation.judge(context, place, Some(3), Some(NAME_SIZE_MAX))
+    judge(context, Change::PackedNames, place, Some(3), Some(NAME_SIZE_MAX))
 }
 
 /// 4c3ce492ed: the sizes in the call are those of the caller's buffers.
 pub fn list_sizes(context: &Context) -> Outcome {
-    needs_4_14(context)?;
-    let deviation = Deviation { id: "history-4c3ce492ed", on: |xen| xen < release(4, 21) };
+    context.needs(Change::ListMetadata)?;
     let _a = load_marker(context, "-a")?;
     let (answer, _) = list(context, 1, 2);
-    deviation.judge(context, answer, Errno::ENOBUFS.into(), Answer(1))
+    judge(context, Change::BoundedList, answer, Errno::ENOBUFS.into(), Answer(1))
 }
 
 /// 005de45c88: on one CPU there is nothing to wait for.
 pub fn action_is_over(context: &Context) -> Outcome {
-    let deviation = Deviation {
-        id: "history-005de45c88",
-        on: |xen| !xen.has(release(4, 14), &[point_release(4, 13, 1)]),
-    };
     let loaded = load_marker(context, "-a")?;
-    loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
+    let livepatch = context.livepatch();
+    let action = Action::new(Name::new(loaded.name()), ActionCmd::Apply);
+    let call = Call::action(livepatch.version, action);
+    livepatch.perform_without_waiting(&call).answer.must_be(Answer::SUCCESS)?;
     let first = Answer(loaded.status()?.rc.into());
-    becomes(&loaded, State::Applied, Answer::SUCCESS)?;
-    deviation.judge(context, first, Answer::SUCCESS, Errno::EAGAIN.into())
+    livepatch.wait_for(Name::new(loaded.name()));
+    loaded.must_be(State::Applied, Answer::SUCCESS)?;
+    judge(context, Change::ActionAtOnce, first, Answer::SUCCESS, Errno::EAGAIN.into())
 }
 
 /// 0dd9268808: REPLACE that cannot revert one is an error, and that one stays applied.
 pub fn replace_rc(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
+    context.needs(Change::ReplaceRc)?;
     // xor eax, eax; xchg eax, [rip+veto]; test eax, eax; jnz 1f; jmp revert_payload; 1: ret
     let fail_once = |name: &str| {
         Chunk::new([0x31, 0xc0, 0x87, 0x05, 0, 0, 0, 0, 0x85, 0xc0, 0x75, 0x05, 0xe9, 0, 0, 0, 0])
@@ -141,18 +137,17 @@ pub fn replace_rc(context: &Context) -> Outcome {
         let veto = (-i32::from(Errno::ENOSPC.0)).to_le_bytes();
         marker(context, "-a").map(|p| p.data("veto", veto).hook(Hook::Revert, fail_once(name)))
     };
-    let mut payload = stubborn("revert_payload")?;
-    if try_upload(context, "a", &payload.to_bytes()) == Answer::from(Errno::ENOENT) {
-        payload = stubborn("common/livepatch.c#revert_payload")?;
-    }
-    if try_upload(context, "a", &payload.to_bytes()) == Answer::from(Errno::ENOENT) {
-        return Err(Stop::skip("the compiler left no revert_payload in this Xen"));
-    }
-    let a = load(context, "a", &payload)?;
+    const REVERT: &str = "revert_payload";
+    let name = match static_of_xen(context, "common/livepatch.c", REVERT)? {
+        Some(name) => name,
+        None if symbols::find(REVERT).is_ok() => REVERT.into(),
+        None => return Err(Stop::skip("the compiler left no revert_payload in this Xen")),
+    };
+    let a = load(context, "a", &stubborn(&name)?)?;
     let x = load_marker(context, "-x")?;
     apply(&a)?;
     x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
-    becomes(&x, State::Checked, Errno::EINVAL)?;
+    x.must_be(State::Checked, Errno::EINVAL)?;
     a.must_be(State::Applied, Errno::ENOSPC)?;
     reads("-a")?;
     revert(&a)
@@ -191,16 +186,24 @@ const JUMP: u32 = 0xe9;
 /// Of the longest NOP there is, as Xen writes it.
 const NOP: u32 = 0x66;
 
-const ENDBR_STAYS: Deviation = Deviation { id: "history-8a87b9a0fb", on: |xen| !minds_endbr(xen) };
-
-/// 8a87b9a0fb: or an indirect call to the function would be a fault.
+/// 6974c75180: or an indirect call to the function would be a fault.
 pub fn jump_leaves_endbr(context: &Context) -> Outcome {
-    ENDBR_STAYS.judge(context, first_byte(context, code::ret())?, ENDBR, JUMP)
+    judge(context, Change::EndbrJump, first_byte(context, code::ret())?, ENDBR, JUMP)
 }
 
 /// 8a87b9a0fb: see above.
 pub fn nop_leaves_endbr(context: &Context) -> Outcome {
-    ENDBR_STAYS.judge(context, first_byte(context, Replacement::Nop(12))?, ENDBR, NOP)
+    let first = first_byte(context, Replacement::Nop(12))?;
+    judge(context, Change::EndbrNop, first, ENDBR, NOP)
+}
+
+/// 8676092a0f: what that is good for shows only on a CPU with shadow stacks; the function that it
+/// added can be seen.
+pub fn permissions(context: &Context) -> Outcome {
+    let symbol = Chunk::address_of("relax_virtual_region_perms");
+    let patch = marker(context, "-relax")?.rodata("pointer", symbol);
+    let answer = try_upload(context, "relax", &patch.to_bytes());
+    judge(context, Change::ProtectedPatching, answer, Answer::SUCCESS, Errno::ENOENT.into())
 }
 
 /// 82182ad7b4: Xen wrote to the payload's functions, wherever they were.
@@ -220,10 +223,9 @@ pub fn read_only_functions(context: &Context) -> Outcome {
 /// before. The kind used here calls a function and goes on.
 pub fn bug_frames(context: &Context) -> Outcome {
     const RUN_FUNCTION: &str = ".bug_frames.0";
-    needs_4_14(context)?;
-    if !consults_tables_when_loaded(context.xen.release) {
-        return Err(Stop::skip("this release lacks a57b4074ab or d2daa40fb3"));
-    }
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::LoadedRegions)?;
+    context.needs(Change::LoadedSymbols)?;
     let mark = |digit| code::append_digit(LOG, digit);
     let log = Log::open(context)?;
     let frame = |bug: &str| {
@@ -231,10 +233,8 @@ pub fn bug_frames(context: &Context) -> Outcome {
         Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, bug, 0).reloc(4, R_X86_64_PC32, "handler", 4)
     };
     // UD2; since 4.22 UDB, which is one byte.
-    let invalid = || {
-        let udb = context.xen.release >= release(4, 22);
-        Chunk::new(if udb { &[0xd6][..] } else { &[0x0f, 0x0b] })
-    };
+    let invalid =
+        || Chunk::new(if context.xen.has(Change::Udb) { &[0xd6][..] } else { &[0x0f, 0x0b] });
     let hook = |name: &str| HookBody::Symbol(name.into());
     // The invalid instruction needs a label of its own, so each hook jumps to it.
     let patch = log
@@ -257,11 +257,7 @@ pub fn bug_frames(context: &Context) -> Outcome {
 
 /// 7c81558208: code of any size. Introduced by 8676092a0f.
 pub fn large_text(context: &Context) -> Outcome {
-    let xen = context.xen.release;
-    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 1)]);
-    if protects_while_patching(xen) && !has {
-        return Err(Stop::skip("this release lacks 7c81558208"));
-    }
+    needs_if_protected(context, Change::LargeText)?;
     let original = extra_version()?;
     let area = |name| Area { sh_type: SHT_NOBITS, ..Area::loaded(name, SHF_EXECINSTR, 16) };
     let large = marker(context, "-large")?
@@ -274,21 +270,11 @@ pub fn large_text(context: &Context) -> Outcome {
     reads(&original)
 }
 
-/// Has ef969144a4 and b083b1c393, or does not protect anything while it patches.
-fn patches_constants(context: &Context) -> Outcome {
-    let xen = context.xen.release;
-    let has = xen.has(release(4, 19), &[point_release(4, 17, 4), point_release(4, 18, 2)]);
-    if protects_while_patching(xen) && !has {
-        return Err(Stop::skip("this release lacks ef969144a4 or b083b1c393"));
-    }
-    Ok(())
-}
-
 /// b083b1c393: not only code. The table of names that is overwritten with NOPs for a moment is
 /// used when a pool of CPUs is described, which nobody does here.
 pub fn constants_of_xen(context: &Context) -> Outcome {
     const NAMES: &str = "common/sched/cpupool.c#sg_name";
-    patches_constants(context)?;
+    needs_if_protected(context, Change::XenConstants)?;
     if symbols::find(NAMES).is_err() {
         return Err(Stop::skip(format_args!("this Xen has no {NAMES}")));
     }
@@ -297,7 +283,8 @@ pub fn constants_of_xen(context: &Context) -> Outcome {
 
 /// ef969144a4: nor only Xen's.
 pub fn constants_of_a_payload(context: &Context) -> Outcome {
-    patches_constants(context)?;
+    needs_if_protected(context, Change::PayloadConstants)?;
+    needs_if_protected(context, Change::XenConstants)?;
     let below = payload(context, "below")?.rodata("xtf_constant", [0x11; 8]).export("xtf_constant");
     constant(context, below, "xtf_constant")
 }
@@ -322,10 +309,9 @@ fn constant(context: &Context, below: Payload, name: &str) -> Outcome {
 
 /// 62a72092a5: what was padding of every call became flags, of which this is one.
 pub fn op_flag_force(context: &Context) -> Outcome {
-    let deviation = Deviation { id: "history-62a72092a5", on: |xen| xen < release(4, 19) };
     let loaded = load_marker(context, "-a")?;
     let version = context.livepatch().version;
     let call = Call { flags: 1, ..Call::get(version, Name::new(loaded.name())) };
     let answer = context.livepatch().call(&call);
-    deviation.judge(context, answer, Answer::SUCCESS, Errno::EINVAL.into())
+    judge(context, Change::OpFlags, answer, Answer::SUCCESS, Errno::EINVAL.into())
 }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use kernel::xen::release;
+use kernel::xen::Change;
 use kernel::{Answer, Context, Outcome, Stop, expect};
 use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::R_X86_64_PC32;
@@ -11,8 +11,8 @@ use livepatch::payload::{Area, Chunk, Function, Hook, Payload, code};
 
 use super::function::DENIED;
 use crate::support::{
-    LOG, Log, apply, consults_tables_when_loaded, extra_version, load, metadata, needs_4_14,
-    packed_version, payload, reads, revert, target, unload, version_is,
+    LOG, Log, apply, extra_version, load, metadata, packed_version, payload, reads, revert,
+    static_of_xen, target, unload, version_is,
 };
 
 /// A payload whose function returns all of XENVER_version.
@@ -55,10 +55,10 @@ pub fn jumps_to_a_function_of_xen(context: &Context) -> Outcome {
 /// Xen keeps the length of its own build-id in a static variable.
 pub fn reads_a_static_of_xen(context: &Context) -> Outcome {
     let length = target(context)?.xen_build_id.len();
-    if context.xen.release >= release(4, 21) {
-        return Err(Stop::skip("no static of a known value whose name stayed the same"));
-    }
-    let code = code::return_u32_at("common/version.c#build_id_len");
+    let Some(name) = static_of_xen(context, "common/version.c", "build_id_len")? else {
+        return Err(Stop::skip("this Xen has no such variable, or it is not static"));
+    };
+    let code = code::return_u32_at(&name);
     returns(context, &returning(context, code)?, length as u32)
 }
 
@@ -199,7 +199,7 @@ pub fn alignment_is_kept(context: &Context) -> Outcome {
 }
 
 pub fn metadata_comes_back(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let patch = payload(context, "id")?
         .metadata("author=xtf")
         .metadata("empty=")
@@ -220,7 +220,7 @@ fn strings(metadata: Vec<Vec<u8>>) -> Vec<String> {
 }
 
 pub fn metadata_none_is_empty(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let _loaded = load(context, "plain", &library(context)?)?;
     expect("metadata", metadata(context)?, Vec::from([Vec::new()]))?;
     expect("its total size", context.livepatch().totals()?.metadata_total_size, 0)
@@ -228,7 +228,7 @@ pub fn metadata_none_is_empty(context: &Context) -> Outcome {
 
 /// Each payload's own, in the order of LIST, also after one in the middle went.
 pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ListMetadata)?;
     let with = |id: &str, text: &str| Ok(payload(context, id)?.metadata(text));
     let nothing = |payload: Payload| payload.hook(Hook::PostApply, code::ret());
     let first = load(context, "first", &nothing(with("1", "a=first")?))?;
@@ -250,7 +250,7 @@ pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
 fn is_write_protected(context: &Context, with_target: fn(Payload) -> Payload) -> Outcome {
     const FAULTED: u8 = 1;
     const WRITTEN: u8 = 2;
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let log = Log::open(context)?;
     let mark = |digit| code::append_digit(LOG, digit).then(code::return_u32(0));
     // An entry is where the fault is and where to go on, each counted from its own field.
@@ -261,7 +261,7 @@ fn is_write_protected(context: &Context, with_target: fn(Payload) -> Payload) ->
         .text("go_on", mark(FAULTED))
         .section(Area::loaded(".ex_table", 0, 4), "entry", entry)
         .hook(Hook::PreRevert, code::jump("write"));
-    let early = consults_tables_when_loaded(context.xen.release);
+    let early = context.xen.has(Change::LoadedRegions) && context.xen.has(Change::LoadedSymbols);
     if early {
         patch = patch.hook(Hook::PreApply, code::jump("write"));
     }

@@ -1,10 +1,11 @@
 //! Expectations: what must be at a function's address for it to be patched.
 
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect_that};
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::{Expectation, Function, Payload, code};
 
-use crate::support::{apply, load, needs_4_14, packed_version, payload, revert, version_is};
+use crate::support::{apply, load, packed_version, payload, revert, version_is};
 
 /// What the function `xtf_known` consists of: 32 known bytes that return 1.
 fn known() -> [u8; 32] {
@@ -14,7 +15,7 @@ fn known() -> [u8; 32] {
 
 /// A payload that brings `xtf_known`, which XENVER_version returns.
 fn below(context: &Context) -> Result<Payload, Stop> {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     Ok(payload(context, "below")?
         .text("xtf_known", known())
         .export("xtf_known")
@@ -151,7 +152,7 @@ pub fn every_function(context: &Context) -> Outcome {
 }
 
 fn two_known(context: &Context) -> Result<Payload, Stop> {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     Ok(payload(context, "below")?
         .text("xtf_known", known())
         .export("xtf_known")
@@ -189,7 +190,7 @@ pub fn sees_patches(context: &Context) -> Outcome {
 /// The beginning of a function that every build of Xen has: `mov eax, minor`, perhaps behind an
 /// ENDBR64.
 pub fn bytes_of_xen(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     let minor = u8::try_from(context.xen.release.minor).unwrap_or(u8::MAX);
     let mov = [0xb8, minor, 0, 0, 0];
     let endbr_mov = [&code::endbr64().bytes[..], &mov].concat();

@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 use kernel::hypercall::sched::sleep_until;
 use kernel::hypercall::symbols::{self, symbols};
 use kernel::hypercall::version::Text;
-use kernel::xen::release;
+use kernel::xen::Change;
 use kernel::{Answer, Context, Outcome, Stop, expect, expect_that};
 use livepatch::abi::State;
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Old, Payload, Replacement, code};
 
 use crate::support::{
-    self, apply, extra_version, load, minds_endbr, packed_version, payload, read_text, reads,
-    revert, unload, version_is,
+    self, apply, extra_version, load, packed_version, payload, read_text, reads, revert, unload,
+    version_is,
 };
 
 /// What `xen_deny` returns in every build.
@@ -226,13 +226,13 @@ const POISON_FIRST: u8 = 0x66;
 
 /// An ENDBR64 stays the first instruction.
 pub fn behind_an_endbr(context: &Context) -> Outcome {
-    let first = if minds_endbr(context.xen.release) { ENDBR_FIRST } else { JUMP };
+    let first = if context.xen.has(Change::EndbrJump) { ENDBR_FIRST } else { JUMP };
     jump_goes_behind(context, code::endbr64(), first)
 }
 
 /// So does what Xen makes of an ENDBR64 that nobody needs: a NOP of its length, known from 4.17.
 pub fn behind_a_poisoned_endbr(context: &Context) -> Outcome {
-    let first = if context.xen.release >= release(4, 17) { POISON_FIRST } else { JUMP };
+    let first = if context.xen.has(Change::EndbrPoison) { POISON_FIRST } else { JUMP };
     // nopw (%rcx): the one NOP of this length that no compiler emits.
     jump_goes_behind(context, Chunk::new([0x66, 0x0f, 0x1f, 0x01]), first)
 }

@@ -3,14 +3,13 @@
 //! Each hook appends a digit to [`Log`], so that a hook that did not run, ran twice or too early
 //! is seen in one number.
 
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Hook, HookBody, Payload, code};
 
-use crate::support::{
-    self, LOG, Log, becomes, extra_version, load, needs_4_14, payload, reads, revert, try_upload,
-};
+use crate::support::{self, LOG, Log, extra_version, load, payload, reads, revert, try_upload};
 
 /// A hook that leaves `digit` and agrees.
 fn mark(digit: u8) -> Chunk {
@@ -80,7 +79,7 @@ fn with_function(context: &Context) -> Result<Payload, Stop> {
 
 /// Xen since 4.14 does. A hook that does the patching itself then has none to do.
 fn without_function(context: &Context) -> Result<Payload, Stop> {
-    needs_4_14(context)?;
+    context.needs(Change::HooksAlone)?;
     payload(context, "id")
 }
 
@@ -133,7 +132,7 @@ fn leaves(context: &Context, log: &Log<'_>, payload: &Payload, digits: [u32; 2])
 }
 
 pub fn order_with_functions(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let original = extra_version()?;
     let log = Log::open(context)?;
     let payload = log
@@ -153,7 +152,8 @@ pub fn order_with_functions(context: &Context) -> Outcome {
 
 /// With them the load and unload hooks do not run: running those is part of what they replace.
 pub fn order_with_action_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let payload = log
         .payload("order")?
@@ -170,7 +170,7 @@ pub fn order_with_action_hooks(context: &Context) -> Outcome {
 
 /// Each hook leaves a 1 if it finds the function patched, else a 0.
 pub fn patching_lies_between(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     const JUMP: u8 = 0xe9;
     let look = || {
         // movzx ecx, byte ptr [rip+xtf_known]; xor eax, eax; cmp cl, JUMP; sete al
@@ -209,7 +209,8 @@ pub fn patching_lies_between(context: &Context) -> Outcome {
 
 /// A single hook that points nowhere is as good as none.
 pub fn null_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     let original = extra_version()?;
     let null = |payload: Payload, hook| payload.hook(hook, HookBody::Null);
     let singles = Hook::ALL.into_iter().filter(|hook| ![Hook::Load, Hook::Unload].contains(hook));
@@ -237,7 +238,7 @@ fn jumping(log: &Log<'_>, context: &Context, hook: Hook, names: &[&str]) -> Resu
 
 /// What a hook written in C is there for: something of its own, then what Xen would have done.
 pub fn apply_may_call_xens_own(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let names = ["apply_payload", "common/livepatch.c#apply_payload", "livepatch.c#apply_payload"];
     calls_xens_own(context, &log, &jumping(&log, context, Hook::Apply, &names)?, [2, 2])
@@ -245,7 +246,7 @@ pub fn apply_may_call_xens_own(context: &Context) -> Outcome {
 
 /// The same for the way back.
 pub fn revert_may_call_xens_own(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let names =
         ["revert_payload", "common/livepatch.c#revert_payload", "livepatch.c#revert_payload"];
@@ -270,7 +271,7 @@ fn calls_xens_own(
 
 /// The error is the answer and the rc, and nothing happens. It is asked again each time.
 pub fn pre_apply_error(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let original = extra_version()?;
     let log = Log::open(context)?;
     let payload = log
@@ -293,7 +294,7 @@ pub fn pre_apply_error(context: &Context) -> Outcome {
 
 /// The same for the way back.
 pub fn pre_revert_error(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let original = extra_version()?;
     let log = Log::open(context)?;
     let payload = log
@@ -316,28 +317,28 @@ pub fn pre_revert_error(context: &Context) -> Outcome {
 
 /// The call has succeeded by then.
 pub fn apply_error(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let original = extra_version()?;
     let log = Log::open(context)?;
     let payload =
         log.payload("fail")?.function(extra("-fail")).hook(Hook::Apply, refuse(1, Errno::ENOSPC));
     let loaded = load(context, "fail", &payload)?;
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
-    becomes(&loaded, State::Checked, Errno::ENOSPC)?;
+    loaded.must_be(State::Checked, Errno::ENOSPC)?;
     log.holds("log", 1)?;
     reads(&original)
 }
 
 /// The payload stays applied, and at the top.
 pub fn revert_error(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let payload =
         log.payload("fail")?.data("veto", veto(Errno::ENOSPC)).hook(Hook::Revert, refuse_once(1));
     let loaded = load(context, "fail", &payload)?;
     support::apply(&loaded)?;
     loaded.action(ActionCmd::Revert).must_be(Answer::SUCCESS)?;
-    becomes(&loaded, State::Applied, Errno::ENOSPC)?;
+    loaded.must_be(State::Applied, Errno::ENOSPC)?;
     log.holds("log", 1)?;
     loaded.action(ActionCmd::Unload).must_be(Errno::EINVAL)?;
     revert(&loaded)?;
@@ -345,7 +346,7 @@ pub fn revert_error(context: &Context) -> Outcome {
 }
 
 pub fn post_results(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let log = Log::open(context)?;
     let payload = log
         .payload("post")?
@@ -360,7 +361,8 @@ pub fn post_results(context: &Context) -> Outcome {
 }
 
 pub fn post_apply_after_failure(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let payload = log
         .payload("fail")?
@@ -369,12 +371,13 @@ pub fn post_apply_after_failure(context: &Context) -> Outcome {
         .hook(Hook::PostApply, mark(2));
     let loaded = load(context, "fail", &payload)?;
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
-    becomes(&loaded, State::Checked, Errno::EIO)?;
+    loaded.must_be(State::Checked, Errno::EIO)?;
     log.holds("log", 0x12)
 }
 
 pub fn post_revert_after_failure(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let payload = log
         .payload("fail")?
@@ -384,7 +387,7 @@ pub fn post_revert_after_failure(context: &Context) -> Outcome {
     let loaded = load(context, "fail", &payload)?;
     support::apply(&loaded)?;
     loaded.action(ActionCmd::Revert).must_be(Answer::SUCCESS)?;
-    becomes(&loaded, State::Applied, Errno::EIO)?;
+    loaded.must_be(State::Applied, Errno::EIO)?;
     log.holds("log", 0x12)?;
     revert(&loaded)?;
     log.holds("log after the second REVERT", 0x1212)
@@ -392,7 +395,8 @@ pub fn post_revert_after_failure(context: &Context) -> Outcome {
 
 /// The argument of a hook is Xen's `struct payload`, which begins with the state.
 pub fn gets_its_payload(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
+    context.needs(Change::ActionHooks)?;
     // mov eax, [rdi]; shl dword ptr [rip+log], 4; or dword ptr [rip+log], eax
     let state = || {
         Chunk::new([0x8b, 0x07])

@@ -1,13 +1,12 @@
 //! Functions replaced by nothing: NOPs over their first bytes.
 
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::ActionCmd;
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Payload, Replacement, code};
 
-use crate::support::{
-    apply, load, minds_endbr, needs_4_14, packed_version, payload, revert, try_upload, version_is,
-};
+use crate::support::{apply, load, packed_version, payload, revert, try_upload, version_is};
 
 /// The most that Xen can save of what it overwrites.
 const MOST: u32 = 31;
@@ -62,7 +61,7 @@ pub fn every_length(context: &Context) -> Outcome {
 
 /// `new_size` counts from the beginning of the function, of which the ENDBR64 stays.
 pub fn behind_an_endbr(context: &Context) -> Outcome {
-    if !minds_endbr(context.xen.release) {
+    if !context.xen.has(Change::EndbrNop) {
         return Err(Stop::skip("overwrites an ENDBR64: see livepatch-history"));
     }
     let below = load(context, "below", &steps(context, code::endbr64())?)?;
@@ -108,7 +107,7 @@ pub fn size_32(context: &Context) -> Outcome {
 /// Without its `mov eax, minor` Xen's own function returns whatever was in the register. The
 /// expectation makes sure that it begins so; the result just must not be right.
 pub fn a_function_of_xen(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     let original = packed_version();
     let minor = u8::try_from(context.xen.release.minor).unwrap_or(u8::MAX);
     let mov = [0xb8, minor, 0, 0, 0];

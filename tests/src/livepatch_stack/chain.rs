@@ -4,13 +4,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use kernel::livepatch::Loaded;
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::{Function, code};
 
 use crate::support::{
-    apply, apply_nodeps, becomes, extra_version, load, load_marker, marker, needs_4_14,
-    packed_version, payload, reads, revert, unload,
+    apply, apply_nodeps, extra_version, load, load_marker, marker, packed_version, payload, reads,
+    revert, unload,
 };
 
 /// Loads a marker that goes on top of another one.
@@ -111,12 +112,12 @@ pub fn ids_are_compared_whole(context: &Context) -> Outcome {
 }
 
 pub fn nodeps(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let original = extra_version()?;
     let [a, b, c] = three(context)?;
     for (loaded, extra) in [(&c, "-c"), (&a, "-a"), (&b, "-b")] {
         apply_nodeps(context, loaded).must_be(Answer::SUCCESS)?;
-        becomes(loaded, State::Applied, Answer::SUCCESS)?;
+        loaded.must_be(State::Applied, Answer::SUCCESS)?;
         reads(extra)?;
     }
     revert(&b)?;

@@ -1,12 +1,13 @@
 //! What may exist only once, and what payloads find of each other.
 
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect, expect_that};
 use livepatch::abi::State;
 use livepatch::payload::{Area, Function, Payload, code};
 
 use crate::support::{
-    apply, load, load_marker, marker, packed_version, payload, reads, revert, try_upload, unload,
-    version_is,
+    apply, load, load_marker, marker, packed_version, payload, reads, revert, static_of_xen,
+    try_upload, unload, version_is,
 };
 
 /// Refused with this errno, and nothing has changed.
@@ -60,6 +61,7 @@ fn exporting(context: &Context, id: &str, symbol: &str) -> Result<Payload, Stop>
 }
 
 pub fn symbol_of_a_payload(context: &Context) -> Outcome {
+    context.needs(Change::KnownSymbols)?;
     let first = load(context, "-a", &exporting(context, "-a", "xtf_shared")?)?;
     let second = exporting(context, "-b", "xtf_shared")?;
     not_loaded(context, "-b", &second, Errno::EEXIST)?;
@@ -71,7 +73,9 @@ pub fn symbol_of_a_payload(context: &Context) -> Outcome {
 
 /// Of code as well as of data.
 pub fn symbol_of_xen(context: &Context) -> Outcome {
-    for symbol in ["xen_deny", "common/livepatch.c#payload_list"] {
+    context.needs(Change::KnownSymbols)?;
+    let list = static_of_xen(context, "common/livepatch.c", "payload_list")?;
+    for symbol in ["xen_deny"].into_iter().chain(list.as_deref()) {
         not_loaded(context, "-a", &exporting(context, "-a", symbol)?, Errno::EEXIST)?;
     }
     Ok(())
@@ -100,6 +104,7 @@ pub fn replacements(context: &Context) -> Outcome {
 /// Names that assemblers make up (`.L...`) may occur twice where linkers merge what they name, and
 /// only there.
 pub fn made_up_symbols(context: &Context) -> Outcome {
+    context.needs(Change::KnownSymbols)?;
     const SHF_MERGE: u64 = 0x10;
     let exporting = |id: &str, flags: u64, symbol: &str| {
         let area = Area::loaded(".rodata.xtf", flags, 1);
@@ -121,6 +126,7 @@ pub fn made_up_symbols(context: &Context) -> Outcome {
 
 /// Neither the name nor the id nor the symbols of one that was refused are taken.
 pub fn refused_leaves_nothing(context: &Context) -> Outcome {
+    context.needs(Change::KnownSymbols)?;
     let first = load(context, "-a", &exporting(context, "-a", "xtf_one")?)?;
     // Refused for the second of its symbols, when the first one is in the table already.
     let both = exporting(context, "-b", "xtf_two")?.rodata("xtf_one", [0; 4]).export("xtf_one");

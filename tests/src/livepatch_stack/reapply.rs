@@ -1,21 +1,21 @@
 //! Which payloads may be applied again after a REVERT: those that cannot have changed themselves.
 
 use kernel::livepatch::Loaded;
-use kernel::xen::release;
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::{Hook, Payload, code};
 
 use crate::support::{
-    apply, becomes, extra_version, load, load_marker, marker, needs_4_14, payload, reads, replace,
-    revert, with_read_only_functions,
+    apply, extra_version, load, load_marker, marker, payload, reads, replace, revert,
+    with_read_only_functions,
 };
 
 /// Accepted, and refused in the rc.
 fn not_again(loaded: &Loaded<'_>) -> Outcome {
     let extra = extra_version()?;
     loaded.action(ActionCmd::Apply).must_be(Answer::SUCCESS)?;
-    becomes(loaded, State::Checked, Errno::EINVAL)?;
+    loaded.must_be(State::Checked, Errno::EINVAL)?;
     reads(&extra)
 }
 
@@ -69,7 +69,7 @@ pub fn data_alone(context: &Context) -> Outcome {
 
 pub fn nothing_writable(context: &Context) -> Outcome {
     // Before 4.10 there had to be exactly one writable section.
-    let again = context.xen.release >= release(4, 10);
+    let again = context.xen.has(Change::ReapplyReadOnly);
     let file = with_read_only_functions(context, &marker(context, "-r")?)?;
     let r = context.livepatch().load(b"-r\0", &file)?;
     apply(&r)?;
@@ -119,7 +119,7 @@ pub fn replace_does_not_ask(context: &Context) -> Outcome {
 /// A payload that is both in the wrong place and not to be applied again gets the rc, not the
 /// errno.
 pub fn refusal_beats_order(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let a = load_marker(context, "-a")?;
     let d = payload(context, "d")?.data("variable", [0; 4]).hook(Hook::PostRevert, code::ret());
     let d = load(context, "d", &d)?;

@@ -1,14 +1,15 @@
 //! REPLACE: everything off, one on.
 
 use kernel::livepatch::Loaded;
+use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, ActionCmd, State};
 use livepatch::payload::{Chunk, Expectation, Function, Hook, HookBody, Payload, code};
 
 use super::chain::{load_above, three};
 use crate::support::{
-    LOG, Log, action_with, apply, becomes, extra_version, load, load_marker, marker, needs_4_14,
-    needs_fix_of_protection, payload, reads, replace, revert, version_is,
+    LOG, Log, action_with, apply, extra_version, load, load_marker, marker, needs_if_protected,
+    payload, reads, replace, revert, version_is,
 };
 
 /// The hooks that Xen cannot take back half way, and so does not combine with REPLACE.
@@ -139,7 +140,7 @@ pub fn by_a_stacked_one(context: &Context) -> Outcome {
 }
 
 pub fn nodeps_does_not_help(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionFlags)?;
     let a = load_marker(context, "-a")?;
     let b = load_above(context, "-b", "-a")?;
     apply(&a)?;
@@ -149,7 +150,7 @@ pub fn nodeps_does_not_help(context: &Context) -> Outcome {
 }
 
 pub fn own_hook(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let a = load_marker(context, "-a")?;
     apply(&a)?;
     for hook in VETOING {
@@ -170,7 +171,7 @@ pub fn own_hook(context: &Context) -> Outcome {
 
 /// Wherever in the stack that one is.
 pub fn applied_ones_hook(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let x = load_marker(context, "-x")?;
     for hook in VETOING {
         let a = load(context, "-a", &marker(context, "-a")?.hook(hook, agree()))?;
@@ -191,7 +192,7 @@ pub fn applied_ones_hook(context: &Context) -> Outcome {
 }
 
 pub fn null_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let with_null = |id: &str| {
         let null = |payload: Payload, hook| payload.hook(hook, HookBody::Null);
         let payload = VETOING.into_iter().fold(marker(context, id)?, null);
@@ -207,7 +208,7 @@ pub fn null_hooks(context: &Context) -> Outcome {
 
 /// One that is loaded but not applied is not asked.
 pub fn hooks_of_others(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let hooked = |payload: Payload, hook| payload.hook(hook, agree());
     let other = VETOING.into_iter().fold(marker(context, "-o")?, hooked);
     let _other = load(context, "-o", &other)?;
@@ -219,7 +220,7 @@ pub fn hooks_of_others(context: &Context) -> Outcome {
 }
 
 pub fn depends_beats_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::PrePostHooks)?;
     let payload = marker(context, "-x")?.depends("-a").hook(Hook::PreApply, agree());
     let x = load(context, "-x", &payload)?;
     not_replaced(&x, Errno::EINVAL)
@@ -227,7 +228,7 @@ pub fn depends_beats_hooks(context: &Context) -> Outcome {
 
 /// Those that do the work itself are allowed on both sides.
 pub fn action_hooks(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
     let a = log.payload("a")?.hook(Hook::Revert, mark(1));
     let a = load(context, "a", &a)?;
@@ -243,21 +244,21 @@ pub fn action_hooks(context: &Context) -> Outcome {
 
 /// The others have gone by then.
 pub fn apply_hook_fails(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let original = extra_version()?;
     let refuse = code::return_u32((-i32::from(Errno::EIO.0)) as u32);
     let a = load_marker(context, "-a")?;
     let x = load(context, "-x", &marker(context, "-x")?.hook(Hook::Apply, refuse))?;
     apply(&a)?;
     x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
-    becomes(&x, State::Checked, Errno::EIO)?;
+    x.must_be(State::Checked, Errno::EIO)?;
     a.must_be(State::Checked, Answer::SUCCESS)?;
     reads(&original)
 }
 
 /// What is newer has gone, what is older stays; the one that would not go says why.
 pub fn failed_revert(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::ActionHooks)?;
     let a = load_marker(context, "-a")?;
     let stubborn = payload(context, "stubborn")?
         .depends("-a")
@@ -271,7 +272,7 @@ pub fn failed_revert(context: &Context) -> Outcome {
     apply(&c)?;
     reads("-c")?;
     x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
-    becomes(&x, State::Checked, Errno::EINVAL)?;
+    x.must_be(State::Checked, Errno::EINVAL)?;
     c.must_be(State::Checked, Answer::SUCCESS)?;
     stubborn.must_be(State::Applied, Errno::ENOSPC)?;
     a.must_be(State::Applied, Answer::SUCCESS)?;
@@ -285,7 +286,7 @@ pub fn failed_revert(context: &Context) -> Outcome {
 
 /// Known too late: everything has been reverted, and nothing comes instead.
 pub fn failed_expectation(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     let original = extra_version()?;
     let stack = three(context)?;
     let function = Function::named("xen_extra_version", code::return_str("-x"));
@@ -295,7 +296,7 @@ pub fn failed_expectation(context: &Context) -> Outcome {
     let x = load(context, "x", &wrong)?;
     stack.iter().try_for_each(apply)?;
     x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
-    becomes(&x, State::Checked, Errno::EINVAL)?;
+    x.must_be(State::Checked, Errno::EINVAL)?;
     for reverted in &stack {
         reverted.must_be(State::Checked, Answer::SUCCESS)?;
     }
@@ -304,7 +305,7 @@ pub fn failed_expectation(context: &Context) -> Outcome {
 
 /// What is wrong with the expectation itself is found just as late.
 pub fn malformed_expectation(context: &Context) -> Outcome {
-    needs_4_14(context)?;
+    context.needs(Change::Expectations)?;
     let original = extra_version()?;
     let ten_bytes = Expectation::of(&[0xff; 10]);
     let reserved = Expectation { head: Expectation::head(true, 5, 1), ..ten_bytes };
@@ -317,7 +318,7 @@ pub fn malformed_expectation(context: &Context) -> Outcome {
         let x = load(context, "x", &payload(context, "x")?.function(function))?;
         apply(&a)?;
         x.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
-        becomes(&x, State::Checked, errno)?;
+        x.must_be(State::Checked, errno)?;
         a.must_be(State::Checked, Answer::SUCCESS)?;
         reads(&original)?;
     }
@@ -327,8 +328,8 @@ pub fn malformed_expectation(context: &Context) -> Outcome {
 /// They are checked when everything has been reverted: APPLY on top of a patched function needs
 /// other bytes than REPLACE.
 pub fn expectations_see_the_original(context: &Context) -> Outcome {
-    needs_4_14(context)?;
-    needs_fix_of_protection(context, "a57b4074ab")?;
+    context.needs(Change::Expectations)?;
+    needs_if_protected(context, Change::LoadedRegions)?;
     let library = payload(context, "library")?
         .text("xtf_known", code::return_u32(1).then(code::nops(10)))
         .export("xtf_known")

@@ -54,6 +54,7 @@ impl<'c> Session<'c> {
         let target = support::target(context)?;
         let mut facts = Facts {
             release: context.xen.release,
+            changes: context.xen.findings.changes(),
             version: livepatch.version,
             revision: livepatch.revision,
             pv: !context.environment.is_hvm(),

@@ -10,6 +10,7 @@ use super::terms::{
     until_nul,
 };
 use crate::Errno;
+use crate::change::Change;
 use crate::model::rules::Rules;
 use crate::payload::Hook;
 use crate::payload::note::NT_GNU_BUILD_ID;
@@ -19,8 +20,8 @@ const NOTE_HEAD: u64 = 12;
 const JUMP: u32 = 5;
 const ENDBR_SIZE: u32 = 4;
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-/// What Xen overwrites an ENDBR64 with: `nopw (%rax)` with an operand size prefix.
-const ENDBR64_POISON: [u8; 4] = [0x66, 0x0f, 0x1f, 0x00];
+/// What Xen overwrites an ENDBR64 with: `nopw (%rcx)`.
+const ENDBR64_POISON: [u8; 4] = [0x66, 0x0f, 0x1f, 0x01];
 const NOP: u8 = 0x90;
 /// The most NOPs that Xen puts over a function.
 const NOPS_MAX: u32 = 31;
@@ -143,7 +144,7 @@ impl Contents<'_, '_> {
     /// All checks that come after the relocations, in their order.
     pub fn read(&self, xen_build_id: &[u8], neighbours: &dyn Neighbours) -> Result<Image> {
         self.check_special_sections()?;
-        if self.rules.v2 {
+        if self.rules.has(Change::HooksAlone) {
             self.check_patching_sections()?;
         }
         let mut risk = None;
@@ -167,7 +168,7 @@ impl Contents<'_, '_> {
         let build_id = self.note(b".note.gnu.build-id")?;
         check(!neighbours.has_build_id(build_id), Errno::EEXIST)?;
         let depends = self.note(b".livepatch.depends")?;
-        let late = self.rules.v2 && !self.rules.early_xen_depends;
+        let late = self.asks_late_for_xen();
         let xen_depends = if late { Some(self.note(b".livepatch.xen_depends")?) } else { None };
         self.refuse_unknown_sections()?;
         let metadata = self.metadata()?;
@@ -190,15 +191,19 @@ impl Contents<'_, '_> {
         self.elf.headers[section].sh_size
     }
 
+    /// Whether the payload's Xen is compared after everything else.
+    fn asks_late_for_xen(&self) -> bool {
+        self.rules.has(Change::XenDepends) && !self.rules.has(Change::XenDependsFirst)
+    }
+
     fn check_special_sections(&self) -> Result<()> {
-        let names: &[&[u8]] = match (self.rules.v2, self.rules.early_xen_depends) {
-            (false, _) => &[b".livepatch.funcs", b".livepatch.depends", b".note.gnu.build-id"],
-            (true, false) => {
-                &[b".livepatch.depends", b".livepatch.xen_depends", b".note.gnu.build-id"]
-            }
-            (true, true) => &[b".livepatch.depends", b".note.gnu.build-id"],
-        };
-        names.iter().try_for_each(|name| {
+        let wanted: [(&[u8], bool); 4] = [
+            (b".livepatch.funcs", !self.rules.has(Change::HooksAlone)),
+            (b".livepatch.depends", true),
+            (b".livepatch.xen_depends", self.asks_late_for_xen()),
+            (b".note.gnu.build-id", true),
+        ];
+        wanted.iter().filter(|(_, wanted)| *wanted).try_for_each(|(name, _)| {
             let found = self.elf.find(name);
             check(found.is_some_and(|index| self.size(index) != 0), Errno::EINVAL)
         })
@@ -229,12 +234,13 @@ impl Contents<'_, '_> {
         risk: &mut Option<Unforeseen>,
     ) -> Result<Vec<Resolved>> {
         let Some(section) = self.elf.find(b".livepatch.funcs") else { return Ok(Vec::new()) };
-        let version = if self.rules.v2 { FuncVersion::V2 } else { FuncVersion::V1 };
+        let second = self.rules.has(Change::FunctionVersion2);
+        let version = if second { FuncVersion::V2 } else { FuncVersion::V1 };
         let size = version.size() as u64;
         check(self.size(section).is_multiple_of(size), Errno::EINVAL)?;
         let start = self.place(section)?;
         let writable = self.elf.headers[section].sh_flags & SHF_WRITE != 0;
-        if !writable && !self.rules.read_only_functions {
+        if !writable && !self.rules.read_only_functions() {
             *risk = Some(Unforeseen::Effect("read-only functions"));
         }
         let mut functions = Vec::new();
@@ -272,7 +278,7 @@ impl Contents<'_, '_> {
         let resolved = lookup();
         let old = match resolved {
             Ok(old) => old,
-            Err(Refusal::Errno(errno)) if !self.rules.endbr_aware => {
+            Err(Refusal::Errno(errno)) if !self.rules.has(Change::NameBeforeSize) => {
                 self.check_size(new, new_size, old_size, false)?;
                 return Err(errno.into());
             }
@@ -284,13 +290,14 @@ impl Contents<'_, '_> {
             check_distance(old, new)?;
         }
         if version == FuncVersion::V2
-            && !self.rules.keeps_function_state
+            && !self.rules.has(Change::FunctionState)
             && rest[33 - 24..72 - 24].iter().any(|&byte| byte != 0)
         {
             *risk = Some(Unforeseen::Effect("a function's private fields"));
         }
         let function = self.judge(old, new, new_size, endbr, risk);
         let unmet = match version {
+            _ if !self.rules.has(Change::Expectations) => None,
             FuncVersion::V1 => None,
             FuncVersion::V2 => self.unmet(old, old_size, &rest[72 - 24..], risk),
         };
@@ -314,7 +321,7 @@ impl Contents<'_, '_> {
 
     /// Whether Xen finds an ENDBR64 at the function; it looks only if there is new code.
     fn begins_with_endbr(&self, old: Address, new: Address, old_size: u32) -> Result<bool> {
-        if !self.rules.endbr_aware {
+        if !self.rules.has(Change::EndbrJump) {
             return Ok(false);
         }
         match old {
@@ -322,7 +329,8 @@ impl Contents<'_, '_> {
                 let Some(bytes) = self.memory.bytes(offset, 4) else {
                     return unknown("the code at a function");
                 };
-                Ok(bytes == ENDBR64 || self.rules.endbr_poison && bytes == ENDBR64_POISON)
+                let poison = self.rules.has(Change::EndbrPoison) && bytes == ENDBR64_POISON;
+                Ok(bytes == ENDBR64 || poison)
             }
             Address { base: Base::Xen(_), offset: 0 } => match self.endbr {
                 Some(endbr) => Ok(endbr),
@@ -364,7 +372,7 @@ impl Contents<'_, '_> {
         let mut function = Function { target: None, returns: Returns::Other, unmet: None };
         match old {
             Address { base: Base::Own, offset } => {
-                if !self.rules.own_text_is_patchable {
+                if !self.rules.own_text_is_patchable() {
                     beyond();
                 }
                 if !self.is_idle(offset, overwritten) {
@@ -470,7 +478,12 @@ impl Contents<'_, '_> {
         for hook in Hook::ALL {
             let listed = matches!(hook, Hook::Load | Hook::Unload);
             let Some(section) = self.elf.find(hook.section().as_bytes()) else { continue };
-            if !self.rules.v2 && !listed {
+            let known = match hook {
+                Hook::Load | Hook::Unload => true,
+                Hook::Apply | Hook::Revert => self.rules.has(Change::ActionHooks),
+                _ => self.rules.has(Change::PrePostHooks),
+            };
+            if !known {
                 continue;
             }
             let size = self.size(section);
@@ -521,7 +534,9 @@ impl Contents<'_, '_> {
         let start = self.place(section)?;
         let id = parse_note(size, |at, len| self.memory.bytes(start + at, len));
         match id {
-            Err(Refusal::Errno(_)) if !self.rules.early_xen_depends => Err(Errno::EINVAL.into()),
+            Err(Refusal::Errno(_)) if !self.rules.has(Change::ForeignNotes) => {
+                Err(Errno::EINVAL.into())
+            }
             id => id,
         }
     }
@@ -545,7 +560,8 @@ impl Contents<'_, '_> {
     }
 
     fn metadata(&self) -> Result<&[u8]> {
-        let Some(section) = self.elf.find(b".modinfo").filter(|_| self.rules.v2) else {
+        let Some(section) = self.elf.find(b".modinfo").filter(|_| self.rules.has(Change::Modinfo))
+        else {
             return Ok(&[]);
         };
         let size = self.size(section);
@@ -583,6 +599,9 @@ impl Contents<'_, '_> {
             }
             let name = until_nul(symbol.name);
             let known = XenSymbol::find(&name).is_some() || neighbours.has_symbol(&name);
+            if known && !self.rules.has(Change::KnownSymbols) {
+                return unknown("a second symbol of a name");
+            }
             check(!known, Errno::EEXIST)?;
             new.push(name);
         }

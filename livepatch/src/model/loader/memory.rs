@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use super::sections::Sections;
 use super::terms::{Address, Base, Neighbours, Result, XenSymbol, check, number, unknown};
 use crate::Errno;
+use crate::change::Change;
 use crate::model::rules::Rules;
 use crate::payload::Rela;
 use crate::payload::wire::{
-    R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32, SHF_EXECINSTR, SHF_WRITE, SHN_ABS,
-    SHN_COMMON, SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, SHT_RELA,
+    R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE,
+    SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHN_UNDEF, SHT_NOBITS, SHT_REL, SHT_RELA,
 };
 use bytemuck::pod_read_unaligned;
 
@@ -128,12 +129,12 @@ impl<'f> Memory<'f> {
             };
             let executable = header.sh_flags & SHF_EXECINSTR != 0;
             pieces.push(Piece { start, size: header.sh_size, bytes, executable });
-            if header.sh_flags & SHF_WRITE != 0 && (header.sh_size > 0 || !rules.endbr_aware) {
+            if header.sh_flags & SHF_WRITE != 0 && header.sh_size > 0 {
                 writable.push(index);
             }
         }
         let safe_to_reapply = match writable[..] {
-            [] => true,
+            [] => rules.has(Change::ReapplyReadOnly),
             [only] => elf.name(only) == b".livepatch.funcs",
             _ => false,
         };
@@ -170,7 +171,7 @@ impl<'f> Memory<'f> {
                         Some(start) => {
                             Some(Address { base: Base::Own, offset: start.wrapping_add(value) })
                         }
-                        None if rules.endbr_aware => None,
+                        None if rules.has(Change::UnloadedSymbols) => None,
                         None => absolute,
                     }
                 }
@@ -196,7 +197,12 @@ impl<'f> Memory<'f> {
             if target == 0 {
                 return unknown("what a relocation changes");
             }
-            let Some(base) = self.places[target] else { continue };
+            let Some(base) = self.places[target] else {
+                if elf.headers[target].sh_flags & SHF_ALLOC != 0 {
+                    return unknown("a relocation of an empty section");
+                }
+                continue;
+            };
             check(header.sh_link as usize == elf.symtab, Errno::EINVAL)?;
             if header.sh_size == 0 {
                 continue;

@@ -11,6 +11,7 @@ mod sections;
 mod terms;
 
 use super::rules::Rules;
+use crate::change::Change;
 use contents::Contents;
 use memory::Memory;
 use sections::Sections;
@@ -28,8 +29,8 @@ pub(super) fn load(
     xen_build_id: &[u8],
     neighbours: &dyn Neighbours,
 ) -> Result<Image> {
-    let elf = Sections::read(file)?;
-    if rules.v2 && rules.early_xen_depends {
+    let elf = Sections::read(file, rules)?;
+    if rules.has(Change::XenDependsFirst) {
         contents::check_xen_early(&elf, xen_build_id)?;
     }
     let mut memory = Memory::new(&elf, rules)?;

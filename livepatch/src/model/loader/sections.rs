@@ -7,6 +7,8 @@ use bytemuck::pod_read_unaligned;
 use super::terms::{Result, check, unknown};
 use crate::Errno;
 use crate::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
+use crate::change::Change;
+use crate::model::rules::Rules;
 use crate::payload::wire::{
     EM_X86_64, ET_REL, SHF_ALLOC, SHF_WRITE, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_STRTAB, SHT_SYMTAB,
 };
@@ -28,6 +30,8 @@ pub struct Sections<'f> {
     pub symtab: usize,
     /// The symbols, of which Xen skips the first.
     pub symbols: Vec<Symbol<'f>>,
+    /// Whether Xen loads a section without contents.
+    loads_empty: bool,
 }
 
 /// A symbol and its name.
@@ -37,14 +41,14 @@ pub struct Symbol<'f> {
 }
 
 impl<'f> Sections<'f> {
-    pub fn read(file: &'f [u8]) -> Result<Self> {
+    pub fn read(file: &'f [u8], rules: &Rules) -> Result<Self> {
         let ehdr = header(file)?;
         let stride = usize::from(ehdr.e_shentsize);
         let at = |index: usize| ehdr.e_shoff as usize + index * stride;
         let headers: Vec<Shdr> = (0..usize::from(ehdr.e_shnum))
             .map(|index| pod_read_unaligned(&file[at(index)..at(index) + SHDR_SIZE]))
             .collect();
-        let symtab = sections(file, &headers)?;
+        let symtab = sections(file, &headers, rules)?;
         let strtab = headers[symtab].sh_link as usize;
         let strings = strings(file, &headers, strtab)?;
         let section_names = self::strings(file, &headers, ehdr.e_shstrndx.into())?;
@@ -53,7 +57,8 @@ impl<'f> Sections<'f> {
             names.push(string(section_names, header.sh_name)?);
         }
         let symbols = symbols(file, &headers[symtab], strings)?;
-        let sections = Self { file, headers, names, symtab, symbols };
+        let loads_empty = rules.has(Change::EmptySections);
+        let sections = Self { file, headers, names, symtab, symbols, loads_empty };
         let table = ehdr.e_shoff..ehdr.e_shoff + u64::from(ehdr.e_shnum) * stride as u64;
         sections.check_overlap((table.start, table.end))?;
         Ok(sections)
@@ -78,7 +83,8 @@ impl<'f> Sections<'f> {
 
     /// Whether Xen loads the section.
     pub fn is_loaded(&self, index: usize) -> bool {
-        self.headers[index].sh_flags & SHF_ALLOC != 0
+        let header = &self.headers[index];
+        header.sh_flags & SHF_ALLOC != 0 && (header.sh_size != 0 || self.loads_empty)
     }
 
     /// Xen writes values into the symbol table in the file; what it reads afterwards must not be
@@ -126,7 +132,7 @@ fn header(file: &[u8]) -> Result<Ehdr> {
 }
 
 /// `elf_resolve_sections`, up to the symbol table, whose index is returned.
-fn sections(file: &[u8], headers: &[Shdr]) -> Result<usize> {
+fn sections(file: &[u8], headers: &[Shdr], rules: &Rules) -> Result<usize> {
     let mut symtab = None;
     for (index, header) in headers.iter().enumerate().skip(1) {
         let Shdr { sh_offset: offset, sh_size: size, sh_addralign: align, .. } = *header;
@@ -139,8 +145,13 @@ fn sections(file: &[u8], headers: &[Shdr]) -> Result<usize> {
             };
             check(end <= len, Errno::EINVAL)?;
         }
-        check(align & align.wrapping_sub(1) == 0, Errno::EOPNOTSUPP)?;
-        check(align == 0 || header.sh_addr.is_multiple_of(align), Errno::EINVAL)?;
+        let aligned = align & align.wrapping_sub(1) == 0;
+        if rules.has(Change::SectionAlignment) {
+            check(aligned, Errno::EOPNOTSUPP)?;
+            check(align == 0 || header.sh_addr.is_multiple_of(align), Errno::EINVAL)?;
+        } else if !aligned && header.sh_flags & SHF_ALLOC != 0 {
+            return unknown("where a section is loaded");
+        }
         let zeroes = header.sh_type == SHT_NOBITS && header.sh_flags & (SHF_WRITE | SHF_ALLOC) != 0;
         check(!zeroes || size <= PAYLOAD_SIZE_MAX as u64, Errno::EINVAL)?;
         if header.sh_type == SHT_SYMTAB {

@@ -101,3 +101,25 @@ fn mistakes_are_placed_and_explained() {
         assert_eq!(error.exit(), crate::base::exit::Exit::Usage);
     }
 }
+
+#[test]
+fn what_is_stated_about_a_xen_goes_to_the_guest() {
+    let of = |changes: &str, cmdline: &str| {
+        parse(&format!(
+            "[hypervisor.x]\npath = 'p'\nguest-cmdline = '{cmdline}'\nchanges = {changes}"
+        ))
+        .map(|config| config.select(&["x".into()]).unwrap()[0].machine.guest_cmdline.clone())
+    };
+    assert_eq!(of("[]", "a=b").unwrap(), "a=b");
+    let stated = of("['+op-flags', '-known-symbols']", "a=b").unwrap();
+    assert_eq!(stated, "a=b changes=+op-flags,-known-symbols");
+    for (changes, complaint) in [
+        ("['+op-flag']", "unknown change `op-flag`; did you mean op-flags?"),
+        ("['-zzz']", "unknown change `zzz`; see docs/changes.md"),
+        ("['op-flags']", "`op-flags` in `changes` is neither `+NAME` nor `-NAME`"),
+        ("['+op-flags', '-op-flags']", "`changes` names `op-flags` twice"),
+    ] {
+        let error = of(changes, "").unwrap_err().to_string();
+        assert!(error.contains(complaint) && error.starts_with("x.toml:1: "), "{error}");
+    }
+}

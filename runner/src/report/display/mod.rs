@@ -192,7 +192,7 @@ impl<W: Write> Screen<W> {
                 );
                 self.print(&line);
             }
-            RunEvent::GuestLine { .. } => {}
+            RunEvent::GuestLine { .. } | RunEvent::XenSeen { .. } => {}
             RunEvent::Note { boot, text } => {
                 let lines = text.lines().map(|line| format!("{:13}{line}\n", ""));
                 let about = format!("{:>12} boot {boot}:\n", "Note");

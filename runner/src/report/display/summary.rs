@@ -32,6 +32,9 @@ pub(super) fn summary(document: &Document) -> String {
         text += &table;
         text.push('\n');
     }
+    for (xen, note) in document.notes() {
+        let _ = writeln!(text, "{YELLOW}{:>12}{YELLOW:#} Xen {xen}: {note}", "NOTE");
+    }
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         let _ = writeln!(
             text,

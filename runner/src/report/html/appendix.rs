@@ -54,6 +54,7 @@ impl Page<'_> {
                                 ", " (boot.provenance)
                             }
                             @if let Some(id) = &boot.build_id { dt { "Build-id" } dd { code { (id) } } }
+                            @for note in &boot.notes { dt { "Note" } dd { (note) } }
                             dt { "Machine" } dd { (boot.backend) ", " (boot.mode) }
                             @if let Some(s) = boot.boot_s {
                                 dt { "First test" } dd { "after " (time(s)) }

@@ -1,4 +1,4 @@
-//! Releases of Xen, as far as behaviour differs between them.
+//! Releases of Xen, as they name themselves.
 
 use core::fmt;
 
@@ -13,22 +13,15 @@ pub struct Release {
     pub point: u16,
 }
 
-/// The first release of a branch; shorthand for tests, which name many.
-pub const fn release(major: u16, minor: u16) -> Release {
-    Release { major, minor, point: 0 }
-}
-
-/// A point release.
-pub const fn point_release(major: u16, minor: u16, point: u16) -> Release {
-    Release { major, minor, point }
-}
-
 impl Release {
-    /// Whether a change is in: on master from `first` on, on older branches from a point release
-    /// in `backports` on.
-    pub fn has(self, first: Release, backports: &[Release]) -> bool {
-        let same_branch = |other: &Release| (self.major, self.minor) == (other.major, other.minor);
-        self >= first || backports.iter().any(|port| same_branch(port) && self >= *port)
+    /// Release 4.`minor`.`point`.
+    pub const fn four(minor: u16, point: u16) -> Self {
+        Self { major: 4, minor, point }
+    }
+
+    /// Whether both are point releases of one branch.
+    pub const fn shares_branch(self, other: Self) -> bool {
+        self.major == other.major && self.minor == other.minor
     }
 
     /// Reads the point release off Xen's extra version: `.7`, `.7+deb`, `-rc1`, `-unstable`.
