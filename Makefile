@@ -84,6 +84,7 @@ bench: build
 docs: build
 	$(RUNNER) list --markdown > docs/tests.md
 	UPDATE_EXPECT=1 cargo test -q -p xtf-runner the_schema_is_documented
+	$(RUNNER) generate changes > docs/changes.md
 	$(RUNNER) generate config > docs/config.md
 	$(RUNNER) generate cli > docs/cli.md
 	$(RUNNER) generate man target/man

@@ -60,7 +60,6 @@ pub fn with_metadata(target: &Target, number: u8) -> Vec<u8> {
 
 /// Every question that is an UPLOAD, in the order in which to ask.
 pub fn questions(target: &Target) -> Vec<Question> {
-    use Change::*;
     const ACCEPTED: UploadAnswer = Ok(());
     const EINVAL: UploadAnswer = Err(Errno::EINVAL);
     const ENOENT: UploadAnswer = Err(Errno::ENOENT);
@@ -68,7 +67,7 @@ pub fn questions(target: &Target) -> Vec<Question> {
 
     let mut questions = Vec::new();
     let mut ask = |change, file: Vec<u8>, present, absent| {
-        let given = (change == AlternativePlaces).then_some(AlternativePadding);
+        let given = (change == Change::AlternativePlaces).then_some(Change::AlternativePadding);
         questions.push(Question { change, file, present, absent, given });
     };
     let base = || correct(target, 0);
@@ -77,47 +76,62 @@ pub fn questions(target: &Target) -> Vec<Question> {
         |name, size: usize| add(Area::loaded(name, 0, 8), Chunk::new(alloc::vec![0; size]));
 
     let known = base().rodata("xen_changeset", [0; 8]).export("xen_changeset");
-    ask(KnownSymbols, known.to_bytes(), Err(Errno::EEXIST), ACCEPTED);
-    ask(EmptyExTable, zeroes(".ex_table", 0), ACCEPTED, EINVAL);
+    ask(Change::KnownSymbols, known.to_bytes(), Err(Errno::EEXIST), ACCEPTED);
+    ask(Change::EmptyExTable, zeroes(".ex_table", 0), ACCEPTED, EINVAL);
     let aligned_to_3 = changed(base().rodata("constant", [0; 8]), |elf| {
         elf.section_mut(".rodata").shdr.sh_addralign = 3;
     });
-    ask(SectionAlignment, aligned_to_3, EOPNOTSUPP, ACCEPTED);
-    ask(AlternativePadding, alternative(target, "original"), ACCEPTED, EINVAL);
+    ask(Change::SectionAlignment, aligned_to_3, EOPNOTSUPP, ACCEPTED);
+    ask(Change::AlternativePadding, alternative(target, "original"), ACCEPTED, EINVAL);
     // The second one is what the symbol table of an EFI binary has room for.
     for name in ["common/livepatch.c#payload_list", "common/livepat#payload_list"] {
-        ask(SymbolPaths, refers_to(target, name), ACCEPTED, ENOENT);
+        ask(Change::SymbolPaths, refers_to(target, name), ACCEPTED, ENOENT);
     }
-    ask(XenDepends, base().xen_depends(*b"another Xen").to_bytes(), EINVAL, ACCEPTED);
+    ask(Change::XenDepends, base().xen_depends(*b"another Xen").to_bytes(), EINVAL, ACCEPTED);
     // Twice as large as a single hook is.
-    ask(PrePostHooks, zeroes(Hook::PreApply.section(), 16), EINVAL, ACCEPTED);
-    ask(ActionHooks, zeroes(Hook::Apply.section(), 16), EINVAL, ACCEPTED);
+    ask(Change::PrePostHooks, zeroes(Hook::PreApply.section(), 16), EINVAL, ACCEPTED);
+    ask(Change::ActionHooks, zeroes(Hook::Apply.section(), 16), EINVAL, ACCEPTED);
     let hook_alone = Payload::new(target, *b"p0").hook(Hook::Load, code::ret());
-    ask(HooksAlone, hook_alone.to_bytes(), ACCEPTED, EINVAL);
-    ask(Modinfo, add(Area::loaded(".modinfo", 0, 1), Chunk::new(*b"a=b")), EINVAL, ACCEPTED);
+    ask(Change::HooksAlone, hook_alone.to_bytes(), ACCEPTED, EINVAL);
+    ask(
+        Change::Modinfo,
+        add(Area::loaded(".modinfo", 0, 1), Chunk::new(*b"a=b")),
+        EINVAL,
+        ACCEPTED,
+    );
     let nobody = Function::named("xtf_no_such_function", code::ret()).old_size(1);
     let nobody = Payload::new(target, *b"p0").function(nobody);
-    ask(NameBeforeSize, nobody.to_bytes(), ENOENT, EINVAL);
+    ask(Change::NameBeforeSize, nobody.to_bytes(), ENOENT, EINVAL);
     // nopw (%rcx)
-    ask(EndbrPoison, jump_in_8_bytes(target, [0x66, 0x0F, 0x1F, 0x01].into()), EINVAL, ACCEPTED);
-    ask(EndbrJump, jump_in_8_bytes(target, code::endbr64()), EINVAL, ACCEPTED);
+    ask(
+        Change::EndbrPoison,
+        jump_in_8_bytes(target, [0x66, 0x0F, 0x1F, 0x01].into()),
+        EINVAL,
+        ACCEPTED,
+    );
+    ask(Change::EndbrJump, jump_in_8_bytes(target, code::endbr64()), EINVAL, ACCEPTED);
     let empty = changed(base(), |elf| {
         let flags = SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR;
         unused(elf, |shdr| (shdr.sh_flags, shdr.sh_size) = (flags, 0));
     });
-    ask(EmptySections, empty, EOPNOTSUPP, ACCEPTED);
+    ask(Change::EmptySections, empty, EOPNOTSUPP, ACCEPTED);
     let comment = Area { sh_flags: 0, ..Area::loaded(".comment", 0, 1) };
     let comment = base().section(comment, "comment", *b"xtf");
     let comment = comment.rodata("pointer", Chunk::address_of("comment"));
-    ask(UnloadedSymbols, comment.to_bytes(), EINVAL, ACCEPTED);
-    ask(ProtectedPatching, refers_to(target, "relax_virtual_region_perms"), ACCEPTED, ENOENT);
-    ask(AlternativePlaces, alternative(target, "constant"), EINVAL, ACCEPTED);
+    ask(Change::UnloadedSymbols, comment.to_bytes(), EINVAL, ACCEPTED);
+    ask(
+        Change::ProtectedPatching,
+        refers_to(target, "relax_virtual_region_perms"),
+        ACCEPTED,
+        ENOENT,
+    );
+    ask(Change::AlternativePlaces, alternative(target, "constant"), EINVAL, ACCEPTED);
     let foreign = changed(base(), |elf| elf.note_mut(".note.gnu.build-id").kind = 1);
-    ask(ForeignNotes, foreign, Err(Errno::ENODATA), EINVAL);
+    ask(Change::ForeignNotes, foreign, Err(Errno::ENODATA), EINVAL);
     let area = Area::loaded(".wx", SHF_WRITE | SHF_EXECINSTR, 1);
     let two_faults = base().xen_depends(*b"another Xen").section(area, "wx", [0]);
-    ask(XenDependsFirst, two_faults.to_bytes(), EINVAL, EOPNOTSUPP);
-    ask(AlternativeCalls, zeroes(".alt_call_sites", 3), EINVAL, ACCEPTED);
+    ask(Change::XenDependsFirst, two_faults.to_bytes(), EINVAL, EOPNOTSUPP);
+    ask(Change::AlternativeCalls, zeroes(".alt_call_sites", 3), EINVAL, ACCEPTED);
     questions
 }
 

@@ -25,6 +25,8 @@ pub enum Generated {
         /// Folder; created if it is missing
         dir: PathBuf,
     },
+    /// Print docs/changes.md
+    Changes,
     /// Print docs/config.md
     Config,
     /// Print docs/cli.md

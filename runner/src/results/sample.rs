@@ -8,7 +8,7 @@ use super::{About, Recorder};
 use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::TestMeta;
-use crate::judge::{CaseReport, Cause, TestReport, Verdict};
+use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
 use protocol::metadata::Environment::{self, Pv64, Pvh64};
@@ -243,6 +243,24 @@ impl Teller {
             tests: &tests,
             facts: &facts,
         });
+        if environment == Pv64 {
+            let seen = |name: &str, commit: &str, present, surprising| SeenChange {
+                name: name.into(),
+                commit: Some(commit.into()),
+                present,
+                surprising,
+            };
+            let sights = Sights {
+                changes: vec![
+                    seen("xen-depends-first", "fa49f4be41", true, true),
+                    seen("bounded-list", "4c3ce492ed", false, false),
+                ],
+                notes: vec![format!(
+                    "{xen}.7 behaves as since fa49f4be41 (xen-depends-first): backported"
+                )],
+            };
+            self.recorder.event(&RunEvent::XenSeen { boot, sights: &sights });
+        }
         let version = format!("{xen}.7");
         let cause = reports.iter().find_map(|report| report.cause);
         for report in reports {

@@ -1,6 +1,7 @@
-//! `xtf-runner generate`: documentation that follows from the command line and the configuration's
-//! types, so that it cannot differ from them.
+//! `xtf-runner generate`: documentation that follows from the command line, the configuration's types
+//! and the table of changes, so that it cannot differ from them.
 
+mod changes;
 mod config;
 
 use std::fmt::Write;
@@ -30,6 +31,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Exit> {
                     .io("write to", dir)?;
             }
         }
+        Generated::Changes => write_out(&changes::markdown())?,
         Generated::Config => write_out(&config::markdown())?,
         Generated::Cli => write_out(&cli())?,
     }
