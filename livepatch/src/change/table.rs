@@ -54,8 +54,6 @@ const EARLY_CHECKS: &[Release] = &[at(18, 4), at(19, 1)];
 
 /// Why a change cannot be seen without applying a payload at every start.
 const APPLY: &str = "a payload that is applied";
-/// Why a change must not be looked for.
-const DEATH: &str = "a payload that a Xen without it does not survive";
 
 changes! {
     /// A new symbol with the name of one of Xen's, or of another payload's, is refused (EEXIST).
@@ -113,21 +111,21 @@ changes! {
     AlternativePlaces = "alternative-places", "e74360e4ba", since xen(18), &[at(17, 4)], Observed;
     /// What Xen notes about a function is kept outside of the payload, whose functions may be read-only.
     FunctionState = "function-state", "82182ad7b4", since xen(19), &[at(17, 3), at(18, 1)],
-        ByRelease(DEATH);
+        ByRelease(APPLY);
     /// A payload's code is known to Xen while it is loaded, not only while it is applied.
     LoadedRegions = "loaded-regions", "a57b4074ab", since xen(19), AFTER_SHADOW_STACKS,
-        ByRelease(DEATH);
+        ByRelease(APPLY);
     /// A payload's symbols and tables are found while it is loaded, not only while it is applied.
     LoadedSymbols = "loaded-symbols", "d2daa40fb3", since xen(19), AFTER_SHADOW_STACKS,
-        ByRelease(DEATH);
+        ByRelease(APPLY);
     /// Constants of a payload can be patched.
     PayloadConstants = "payload-constants", "ef969144a4", since xen(19), &[at(17, 4), at(18, 2)],
-        ByRelease(DEATH);
+        ByRelease(APPLY);
     /// Constants of Xen can be patched.
     XenConstants = "xen-constants", "b083b1c393", since xen(19), &[at(17, 4), at(18, 2)],
-        ByRelease(DEATH);
+        ByRelease(APPLY);
     /// A payload's code may span more than 2 MiB of addresses.
-    LargeText = "large-text", "7c81558208", since xen(19), AFTER_SHADOW_STACKS, ByRelease(DEATH);
+    LargeText = "large-text", "7c81558208", since xen(19), AFTER_SHADOW_STACKS, ByRelease(APPLY);
     /// The padding of every call is flags, of which FORCE is accepted.
     OpFlags = "op-flags", "62a72092a5", since xen(19), &[], Observed;
     /// A note that is no build-id is ENODATA, no longer EINVAL.

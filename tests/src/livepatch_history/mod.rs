@@ -15,7 +15,7 @@
 //!   wrong in the header only), c30021be30 (speed), a8dc4ec942 and 8c81423038 (tidying);
 //! - ca4cd36682 (EBUSY while a domain's memory events are in use) needs a second domain;
 //! - 92167e9430 (control-flow enforcement) needs a CPU that has it;
-//! - aa5a06d5d6, 2ff229643b, bd53b85156, bf570f5935: what a Xen without them does not survive.
+//! - aa5a06d5d6, 2ff229643b, bd53b85156, bf570f5935 are not looked for.
 #![forbid(unsafe_code)]
 
 use core::fmt;

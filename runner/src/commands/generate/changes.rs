@@ -14,8 +14,7 @@ its number does not tell of, and may lack others. The table lists each change th
 once. Tests and the model ask for a change by its name and for nothing else.
 
 As control domain, the guest looks once, at its start, which changes the Xen underneath has. What it
-sees counts. Where looking would take a payload that is applied, or one that a Xen without the change
-does not survive, the release decides.
+sees counts. Where looking would take a payload that is applied, the release decides.
 
 | The Xen | Result |
 |---|---|
