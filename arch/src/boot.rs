@@ -19,7 +19,8 @@ pub trait Platform: fmt::Debug + Sync {
     /// Takes the handlers of all traps away: the next one ends the domain.
     fn forget_traps(&self);
 
-    /// Lets the guest's kernel use I/O ports, or not, where it cannot always. A control domain's only.
+    /// Lets the guest's kernel use I/O ports, or not, where it cannot always. A control domain's
+    /// only.
     fn allow_ports(&self, allow: bool);
 
     /// Writes to a console that is there besides that of Xen or of a ring, if there is one.

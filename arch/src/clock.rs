@@ -6,7 +6,7 @@ use crate::shared_info;
 
 /// Nanoseconds since Xen booted; 0 until the shared page is mapped.
 ///
-/// The TSC is read with RDTSC: RDTSCP loops under the SVM that QEMU's TCG emulates.
+/// The TSC is read with RDTSC, which works in every environment.
 pub fn now_ns() -> u64 {
     let Some(time) = shared_info::time() else { return 0 };
     let delta = timestamp().wrapping_sub(time.tsc_timestamp);

@@ -2,7 +2,7 @@
 //!
 //! A dom0 owns Xen's console and writes to it by hypercall. For a domU that hypercall is silent
 //! on production builds of Xen, so its output goes into the ring that xenconsoled empties, and,
-//! without a PV kernel's lack of I/O privilege, to the debug port as well.
+//! in PVH and HVM, to the debug port as well.
 
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! Files that QEMU's user hands to the guest (docs/specs/fw_cfg.rst in QEMU's sources).
 //!
-//! Their contents are no part of a machine's saved state: a machine that goes on from one reads what
-//! its new QEMU was given.
+//! Their contents are no part of a machine's saved state: a machine that goes on from one reads
+//! what its new QEMU was given.
 
 use crate::boot::boot;
 use crate::port;

@@ -5,7 +5,8 @@ use crate::hypercall::{hypercall, nr};
 const VCPUOP_INITIALISE: u64 = 0;
 const VCPUOP_UP: u64 = 1;
 
-/// Tells Xen how a CPU begins: by the structure at `context`, whose form depends on the environment.
+/// Tells Xen how a CPU begins: by the structure at `context`, whose form depends on the
+/// environment.
 ///
 /// # Errors
 /// Xen's negative errno: ENOENT where the domain has no such vCPU, EEXIST where it is up already.

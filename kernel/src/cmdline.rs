@@ -19,7 +19,7 @@ use spin::Once;
 use crate::hypercall::sched;
 use crate::{clock, println};
 
-/// Between two looks at it.
+/// Between two looks at whether the parameters are there, in ns.
 const PAUSE_NS: u64 = 1_000_000;
 
 /// A stamp that is written into the image after it was linked.
@@ -30,7 +30,8 @@ impl Stamp {
     /// What an image that nobody stamped has.
     pub const EMPTY: Self = Self([0; CMDLINE_MAX]);
 
-    /// The text, up to the first NUL. Read as the file has them, not as the compiler saw them.
+    /// The text, up to the first NUL. The bytes are read as they are in the
+    /// file, which was changed after linking.
     pub fn text(&'static self) -> &'static str {
         let bytes: &'static [u8; CMDLINE_MAX] = core::hint::black_box(&self.0);
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -38,7 +39,7 @@ impl Stamp {
     }
 }
 
-/// The stamp's text, once the image has handed them over.
+/// The stamp's text, once the image has handed it over.
 static STAMPED: Once<&'static str> = Once::new();
 
 /// Says what is stamped into the image.
@@ -55,7 +56,8 @@ pub(crate) fn receive() -> Result<(), String> {
     let file = qemu
         .find(PARAMETERS_FILE)
         .ok_or_else(|| format!("{WAIT}={FW_CFG}, but QEMU has no file {PARAMETERS_FILE}"))?;
-    // Whoever saves this machine does it from this line on, at best while the CPU has nothing to do.
+    // Whoever saves this machine does it from this line on, at best while the CPU has nothing to
+    // do.
     println!("{WAITING}");
     let mut bytes = [0; CMDLINE_MAX];
     // The machine may be saved between any two bytes: only the first one, which is read from the

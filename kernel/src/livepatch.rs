@@ -104,8 +104,8 @@ impl Livepatch {
         self.perform(call).answer
     }
 
-    /// Performs a call, keeps the structure as it was and as Xen left it, and waits until an action is
-    /// over.
+    /// Performs a call, keeps the structure as it was and as Xen left it, and waits until an action
+    /// is over.
     ///
     /// # Panics
     /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
@@ -158,10 +158,10 @@ impl Livepatch {
         self.wait_for(action.name);
     }
 
-    /// Waits until no action on a payload is pending. One may be after the call has returned: before
-    /// 005de45c88 it always is, since then only with several CPUs.
+    /// Waits until no action on a payload is pending. Before 005de45c88 an action is always still
+    /// pending when its call returns, since then only with several CPUs.
     pub fn wait_for(&self, name: Name<'_>) {
-        /// Any is enough on one CPU; on many an action is over when its time is up.
+        /// One is enough on one CPU; on many an action is over when its time is up.
         const POLLS: u32 = 100_000;
         for _ in 0..POLLS {
             let reply = self.perform_in(&Call::get(self.version, name), |get| get());

@@ -35,7 +35,7 @@ pub enum Stop {
     Error(String),
     /// Xen broke the claim.
     Failure(String),
-    /// Xen broke the claim in a way that is known by this name and tolerated on this release.
+    /// Xen broke the claim in a way that is known by this name and tolerated on this Xen.
     Deviation(&'static str, String),
 }
 

@@ -1,6 +1,7 @@
 //! Which tests, and which of their cases, a list of names selects.
 //!
-//! The list is that of [`protocol::cmdline::TESTS`]. A test runs once, however many names speak of it.
+//! The list is that of [`protocol::cmdline::TESTS`]. A test runs once, however many names speak of
+//! it.
 
 use alloc::format;
 use alloc::string::String;

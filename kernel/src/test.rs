@@ -113,12 +113,12 @@ impl Context {
         Err(Stop::skip(format_args!("this Xen lacks {change}")))
     }
 
-    /// The verdict of a change's own case, which has seen whether Xen has it: passes if it has, is a
-    /// tolerated deviation if it is not expected to.
+    /// The verdict of a change's own case, which has seen whether Xen has it: passes if it has, is
+    /// a tolerated deviation if it is not expected to.
     ///
     /// # Errors
-    /// [`Stop::Failure`] if Xen lacks a change that it should have, here or as observed at the start,
-    /// and if it has one that is stated to be missing; [`Stop::Deviation`] if it is too old.
+    /// [`Stop::Failure`] if Xen lacks a change that it should have, here or as observed at the
+    /// start, and if it has one that is stated to be missing; [`Stop::Deviation`] if it is too old.
     pub fn judge_change(&self, change: Change, present: bool, how: fmt::Arguments<'_>) -> Outcome {
         let Xen { findings, release, .. } = &self.xen;
         let (expected, stated) = (findings.expects(change), findings.stated(change).is_some());
@@ -176,8 +176,8 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a Xen that has
-    /// it.
+    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a Xen that
+    /// has it.
     ///
     /// # Errors
     /// [`Stop::Deviation`], or [`Stop::Failure`] where neither holds.

@@ -66,8 +66,8 @@ impl Xen {
         }
     }
 
-    /// Whether it has a change to Xen: as observed at the start, else as stated on the command line,
-    /// else by its release.
+    /// Whether it has a change to Xen: as observed at the start, else as stated on the command
+    /// line, else by its release.
     pub fn has(&self, change: Change) -> bool {
         self.findings.has(change)
     }
@@ -123,9 +123,10 @@ fn is_known(version: SysctlVersion) -> bool {
 /// that had livepatching: a Xen outside is reported as unknown.
 const PROBED: core::ops::RangeInclusive<u32> = 0x08..=0x40;
 
-/// A wrong interface version is answered with EACCES, and nothing is done for a sub-op that does not
-/// exist: so stepping through the versions finds the right one. A security module (FLASK) denies with
-/// EACCES, too. Then another sysctl tells the version, unless that one is denied as well.
+/// A wrong interface version is answered with EACCES, and nothing is done for a sub-op that does
+/// not exist: so stepping through the versions finds the right one. A security module (FLASK)
+/// denies with EACCES, too. Then another sysctl tells the version, unless that one is denied as
+/// well.
 fn probe_livepatch() -> LivepatchSupport {
     let all = || {
         let others = PROBED.filter(|version| !SysctlVersion::KNOWN.contains(version));

@@ -2,8 +2,8 @@
 //!
 //! Xen runs at fixed virtual addresses, which its xen-syms tells, so a stock QEMU can count for a
 //! stock Xen: no part of either is built for it. `-plugin libxtf_plugin.so,map=FILE` is the whole
-//! interface; [`protocol::plugin`] describes the file. With `leave=now` it ends QEMU right after it found
-//! everything in order, so that a runner can tell in advance.
+//! interface; [`protocol::plugin`] describes the file. With `leave=now` it ends QEMU right after it
+//! found everything in order, so that a runner can tell in advance.
 //!
 //! With `mailbox=FILE` it also carries inputs from a fuzzer into a guest that calls for them, and
 //! the guest's answers back: see [`protocol::letterbox`] and [`protocol::mailbox`].
@@ -132,8 +132,8 @@ const GUESTS: Range<u64> = BASE..1 << 30;
 /// A guest executes its call.
 extern "C" fn called(_cpu: c_uint, place: *mut c_void) {
     if let Some(mailbox) = PLUGIN.get().and_then(|plugin| plugin.mailbox.as_ref()) {
-        // SAFETY: registered with a place from `post::letterbox`, for a guest that holds the pair of
-        // NOPs at one of our image's addresses.
+        // SAFETY: registered with a place from `post::letterbox`, for a guest that holds the pair
+        // of NOPs at one of our image's addresses.
         unsafe { post::called(mailbox, place.cast_const().cast()) };
     }
 }

@@ -44,9 +44,10 @@ pub fn map(path: &str) -> Result<&'static [AtomicU64], String> {
     if at.addr() == usize::MAX {
         return Err(fail(std::io::Error::last_os_error()));
     }
-    // SAFETY: `at` is the start of `size` readable and writable bytes, page-aligned, never unmapped.
-    // Other processes and generated code change them at any time, which atomics allow for. Nobody
-    // truncates the file: the runner creates it at its full length and only ever reads it after.
+    // SAFETY: `at` is the start of `size` readable and writable bytes, page-aligned, never
+    // unmapped. Other processes and generated code change them at any time, which atomics allow
+    // for. Nobody truncates the file: the runner creates it at its full length and only ever reads
+    // it after.
     Ok(unsafe { slice::from_raw_parts(at.cast(), size / size_of::<u64>()) })
 }
 

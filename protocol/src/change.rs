@@ -1,5 +1,5 @@
-//! What the guest tells of the changes to Xen that it looked for at its start, in diagnostics before
-//! its plan.
+//! What the guest tells of the changes to Xen that it looked for at its start, in diagnostics
+//! before its plan.
 
 use core::fmt;
 

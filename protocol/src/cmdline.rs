@@ -31,6 +31,6 @@ pub const WAIT: &str = "wait";
 /// Value of [`WAIT`]: further parameters from QEMU, in [`PARAMETERS_FILE`].
 pub const FW_CFG: &str = "fw_cfg";
 
-/// QEMU's name for the file with the last parameters: [`CMDLINE_MAX`] bytes, padded with NULs. Its first
-/// byte is NUL as long as there are none.
+/// QEMU's name for the file with the last parameters: [`CMDLINE_MAX`] bytes, padded with NULs. Its
+/// first byte is NUL as long as there are none.
 pub const PARAMETERS_FILE: &str = "opt/xtf/parameters";

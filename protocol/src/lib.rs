@@ -2,9 +2,9 @@
 //!
 //! These programs are built separately and talk through a console, an ELF file, a command line and
 //! shared memory. Every word, name, layout and limit that two of them have to know is defined here,
-//! once. The crate does nothing by itself: no I/O, no allocation. It is `no_std` and
-//! has no dependency, so that each of them can use it; only for host tools, with the feature `host`,
-//! names are also values of options and of documents.
+//! once. The crate does nothing by itself: no I/O, no allocation. It is `no_std` and has no
+//! dependency, so that each of them can use it; only for host tools, with the feature `host`, names
+//! are also values of options and of documents.
 //!
 //! | Module | Who tells whom |
 //! |---|---|

@@ -31,8 +31,8 @@ pub const LOST: u32 = 2;
 /// For so long a wait is a busy one: to be woken from sleep takes as long as a short program.
 const BUSY: Duration = Duration::from_micros(100);
 
-/// Waits for the end of `whose` turn, which may not have come when this returns. `elapsed` tells the
-/// time since the call.
+/// Waits for the end of `whose` turn, which may not have come when this returns. `elapsed` tells
+/// the time since the call.
 pub fn busy_wait(turn: &AtomicU32, whose: u32, elapsed: impl Fn() -> Duration) {
     while turn.load(Ordering::Acquire) == whose && elapsed() < BUSY {
         hint::spin_loop();

@@ -1,7 +1,9 @@
-//! The plugin's arguments, and the file that it shares with the runner: what to count, and the counts.
+//! The plugin's arguments, and the file that it shares with the runner: what to count, and the
+//! counts.
 //!
-//! QEMU passes arguments on as `KEY=VALUE`. The file is an array of 64-bit words in the machine's own order, mapped by both sides, so that the
-//! counts are there to the last instruction however QEMU ends:
+//! QEMU passes arguments on as `KEY=VALUE`. The file is an array of 64-bit words in the machine's
+//! own order, mapped by both sides, so that the counts are there to the last instruction however
+//! QEMU ends:
 //!
 //! | Words | Hold |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Tests that the runner or the fuzzer drives: what each tells the other besides a plain result.
 //!
-//! The runner knows these tests by name. Steps and calls are on the console before they are made, so
-//! that whoever reads it knows what the last one was.
+//! The runner knows these tests by name. Steps and calls are on the console before they are made,
+//! so that whoever reads it knows what the last one was.
 
 /// The test that performs the programs of `xtf-runner fuzz livepatch`.
 pub const FUZZ_EXECUTOR: &str = "fuzz-executor";
@@ -21,8 +21,8 @@ pub const ANSWERED: &str = "#= ";
 pub const REPRODUCER: &str = "#| ";
 /// Diagnostic: from the step above on the model predicts nothing; why follows.
 pub const UNPREDICTED: &str = "no prediction from here on: ";
-/// Diagnostic: a step whose outcome is not the model's; its number, a colon and the step follow. What
-/// differs is in the diagnostics after it.
+/// Diagnostic: a step whose outcome is not the model's; its number, a colon and the step follow.
+/// What differs is in the diagnostics after it.
 pub const DIVERGED_AT: &str = "step ";
 /// Diagnostic: a time that the guest measured; what it is of, and nanoseconds.
 pub const FIGURE: &str = "bench: ";
@@ -38,8 +38,8 @@ pub const EVERY: &str = "every";
 /// In the line of a call of [`HYPERCALL_FUZZ`]: `step=` and its number.
 pub const STEP: &str = "step";
 
-/// The most steps of a fuzzer's program; the guest performs no more, since a hang is to be told from
-/// a long program.
+/// The most steps of a fuzzer's program; the guest performs no more, since a hang is to be told
+/// from a long program.
 pub const STEPS_MAX: usize = 64;
 
 /// How a fuzzer's program went: the first word of the guest's [answer](crate::letterbox).

@@ -1,5 +1,5 @@
-//! Patterns for names: `*` stands for any text, `?` for one character, `[abc]` and `[a-c]` for one of
-//! those, `[!abc]` for one of all others. `[]]` is a closing bracket.
+//! Patterns for names: `*` stands for any text, `?` for one character, `[abc]` and `[a-c]` for one
+//! of those, `[!abc]` for one of all others. `[]]` is a closing bracket.
 //!
 //! Guest and runner use the same, so that the runner can tell what a pattern on the guest's command
 //! line selects. Names are ASCII; of any other text `?` and `[..]` mean one byte.

@@ -1,5 +1,5 @@
-//! `fuzz livepatch` under real Xen. Needs the image, the plugin, xtf-fuzz and QEMU, and a Xen in the
-//! cache. Release builds only: `make test-fuzz`.
+//! `fuzz livepatch` under real Xen. Needs the image, the plugin, xtf-fuzz and QEMU, and a Xen in
+//! the cache. Release builds only: `make test-fuzz`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

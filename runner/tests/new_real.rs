@@ -1,4 +1,5 @@
-//! What `new` makes, in a copy of the source tree: formatted, linted, built, and run under real Xen.
+//! What `new` makes, in a copy of the source tree: formatted, linted, built, and run under real
+//! Xen.
 //!
 //! Needs what `make build` needs, QEMU, and a Xen in the cache, so `make test` runs it.
 

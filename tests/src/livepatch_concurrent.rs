@@ -264,9 +264,8 @@ fn no_race(why: impl core::fmt::Display) -> Stop {
     Stop::error(format_args!("could not produce the race: {why}"))
 }
 
-/// An action is refused while one on another payload is pending, and its rc is left at EAGAIN,
-/// for ever: a client that polls until it changes never returns. Xen's documentation knows
-/// nothing of it.
+/// An action is refused while one on another payload is pending, and its rc stays EAGAIN until the
+/// next action on it. Xen's documentation does not mention it.
 const STUCK: Deviation = Deviation { id: "doc-6", on: |_| true };
 
 fn pending_on_another(context: &Context) -> Outcome {
@@ -374,7 +373,8 @@ enum Meanwhile {
 }
 
 /// The other CPU uploads and unloads, again and again. This CPU may have it rest, and may wait for
-/// its calls, so that each case sees what it is about, whatever the machine below does with the two.
+/// its calls, so that each case sees what it is about, whatever the machine below does with the
+/// two.
 #[derive(Default)]
 struct Churn {
     stop: AtomicBool,

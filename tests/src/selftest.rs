@@ -67,9 +67,9 @@ fn vector(caught: Result<(), Fault>, vector: u8) -> Outcome {
     }
 }
 
-/// Xen answers an intercepted MOV from CR2 from its own copy, which it did not keep up to date under
-/// SVM before 3e6bca616b. Nobody would see it, but QEMU 9.1 to 11.1 take a MOV
-/// from CR2 for one from CR0, which Xen does intercept.
+/// Xen answers an intercepted MOV from CR2 from its own copy, which it did not keep up to date
+/// under SVM before 3e6bca616b. It shows only where that MOV is intercepted, as under QEMU 9.1 to
+/// 11.1, which take it for one from CR0.
 const STALE_CR2: Deviation =
     Deviation { id: "svm-stale-cr2-3e6bca616b", on: |xen| !xen.has(Change::SvmCr2) };
 

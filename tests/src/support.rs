@@ -175,7 +175,7 @@ pub fn metadata(context: &Context) -> Result<Vec<Vec<u8>>, Stop> {
 /// The file of a payload whose functions are in a section that is not writable.
 ///
 /// # Errors
-/// A [`Stop::Skip`] on a Xen without 82182ad7b4.
+/// A [`Stop::Skip`] on a Xen with 8676092a0f, but without 82182ad7b4.
 pub fn with_read_only_functions(context: &Context, payload: &Payload) -> Result<Vec<u8>, Stop> {
     needs_if_protected(context, Change::FunctionState)?;
     let mut elf = payload.elf();
@@ -196,8 +196,8 @@ pub fn needs_if_protected(context: &Context, change: Change) -> Outcome {
 }
 
 /// By which name a payload finds a static symbol of Xen, in a source file such as
-/// `common/version.c`: with the whole path, with the file alone (before 81ecb38b83), or with as much
-/// of the path as the symbol table of an EFI binary has room for.
+/// `common/version.c`: with the whole path, with the file alone (before 81ecb38b83), or with as
+/// much of the path as the symbol table of an EFI binary has room for.
 ///
 /// # Errors
 /// As for [`target`].

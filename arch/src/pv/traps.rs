@@ -3,8 +3,8 @@
 use crate::hypercall::{hypercall, nr};
 use crate::trap::{TrapFrame, VECTORS, dispatch, trap_stubs};
 
-// Xen pushes rcx and r11 on top, which hold the interrupted values. Ring 3 returns through Xen, which
-// expects a word of flags below the frame: the error code's slot, zeroed.
+// Xen pushes rcx and r11 on top, which hold the interrupted values. Ring 3 returns through Xen,
+// which expects a word of flags below the frame: the error code's slot, zeroed.
 trap_stubs! {
     mode: "pv", dispatch: pv_dispatch,
     entry: ["    pop rcx", "    pop r11"],

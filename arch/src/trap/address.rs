@@ -1,10 +1,10 @@
 //! The address of a page fault, CR2, which is not believed unseen.
 //!
-//! QEMU 9.1 and later intercept a MOV from CR2 under emulated SVM where Xen intercepts reads of CR0,
-//! and a Xen without 3e6bca616b (4.22; 4.20.4, 4.21.2) answers from its own copy, which is stale.
-//! [`probe_fault_addresses`] finds out; where CR2 is wrong, the address of a fault is unknown, and
-//! nobody is told a wrong one. CR3, CR4 and CR8 take the same way through QEMU, so nothing in this
-//! crate reads them.
+//! QEMU 9.1 and later intercept a MOV from CR2 under emulated SVM where Xen intercepts reads of
+//! CR0, and a Xen without 3e6bca616b (4.22; 4.20.4, 4.21.2) answers from its own copy, which is
+//! stale. [`probe_fault_addresses`] finds out; where CR2 is wrong, the address of a fault is
+//! unknown, and nobody is told a wrong one. CR3, CR4 and CR8 take the same way through QEMU, so
+//! nothing in this crate reads them.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,8 +14,8 @@ use crate::boot::boot;
 /// Whether [`probe_fault_addresses`] saw the right addresses.
 static FAULT_ADDRESSES_HOLD: AtomicBool = AtomicBool::new(false);
 
-/// Finds out whether the address that comes with a page fault is the one that was accessed, from two
-/// reads of the unmapped page 0. Two, because a stale address may be right by chance once.
+/// Finds out whether the address that comes with a page fault is the one that was accessed, from
+/// two reads of the unmapped page 0. Two, because a stale address may be right by chance once.
 pub(crate) fn probe_fault_addresses() {
     FAULT_ADDRESSES_HOLD.store(true, Ordering::Relaxed);
     let hold = [0x123, 0xabc]

@@ -23,8 +23,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// In the first word `vector` in bits 0–7, bit 8 set (so that #DE differs from "no fault"), bit 9
-    /// where the address is known, `error` above 32; in the second the address.
+    /// In the first word `vector` in bits 0–7, bit 8 set (so that #DE differs from "no fault"), bit
+    /// 9 where the address is known, `error` above 32; in the second the address.
     pub(crate) fn encode(self) -> (u64, u64) {
         let known = u64::from(self.address.is_some());
         let what = u64::from(self.error) << 32 | known << 9 | 1 << 8 | u64::from(self.vector);

@@ -1,7 +1,7 @@
 //! What a trap finds, and the code that stores it.
 //!
-//! Each environment makes its entry stubs by [`trap_stubs!`]: what the CPU or Xen has pushed differs in
-//! the first instructions and the last ones, the frame between is the same.
+//! Each environment makes its entry stubs by [`trap_stubs!`]: what the CPU or Xen has pushed
+//! differs in the first instructions and the last ones, the frame between is the same.
 
 /// The registers that a trap found, as the entry code stores them.
 ///

@@ -1,5 +1,5 @@
-//! `XEN_SYSCTL_readconsole` (xen/include/public/sysctl.h): what Xen has said since it booted, the
-//! lines before it had a serial port among it.
+//! `XEN_SYSCTL_readconsole` (xen/include/public/sysctl.h): what Xen has said since it booted,
+//! including the lines from before it had a serial port.
 
 use alloc::string::String;
 use alloc::vec;

@@ -25,8 +25,8 @@ const _: () = assert!(
         && offset_of!(DebugKeys, count) == 16
 );
 
-/// Presses `keys`, one after the other. Key `h` has Xen list what each does. Xen does most of it later,
-/// when this domain blocks.
+/// Presses `keys`, one after the other. Key `h` has Xen list what each does. Xen does most of it
+/// later, when this domain blocks.
 ///
 /// EPERM for all but the control domain.
 pub fn press(running: SysctlVersion, keys: &[u8]) -> Answer {

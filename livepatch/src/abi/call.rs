@@ -127,7 +127,8 @@ pub struct Action<'a> {
     pub cmd: u32,
     /// Nanoseconds that the action may take; 0 means Xen's default of 30 ms.
     pub timeout: u32,
-    /// `LIVEPATCH_ACTION_APPLY_*`; not sent in [`Revision::V1`](super::Revision::V1), which has no such field.
+    /// `LIVEPATCH_ACTION_APPLY_*`; not sent in [`Revision::V1`](super::Revision::V1), which has no
+    /// such field.
     pub flags: u32,
     /// Must be 0; not sent in [`Revision::V1`](super::Revision::V1), which has no such field.
     pub pad: u32,

@@ -1,9 +1,9 @@
 //! How a guest finds out whether a Xen has a change: by calls that no release is harmed by, and
 //! that leave nothing behind.
 //!
-//! Most questions are an UPLOAD of a payload that is without a fault but for the one that the change
-//! is about. It is never applied, and taken out again if it gets in. They mean something only where
-//! a payload without any fault gets in ([`plain`]).
+//! Most questions are an UPLOAD of a payload that is without a fault but for the one that the
+//! change is about. It is never applied, and taken out again if it gets in. They mean something
+//! only where a payload without any fault gets in ([`plain`]).
 
 use alloc::vec::Vec;
 
@@ -165,8 +165,8 @@ fn jump_in_8_bytes(target: &Target, begin: Chunk) -> Vec<u8> {
     Payload::new(target, *b"p0").text("old", old).function(function).to_bytes()
 }
 
-/// A payload with an alternative, of 14 bytes, for 4 bytes at a label. It is for a CPU that does not
-/// exist, so that nothing is written.
+/// A payload with an alternative, of 14 bytes, for 4 bytes at a label. It is for a CPU that does
+/// not exist, so that nothing is written.
 fn alternative(target: &Target, original: &str) -> Vec<u8> {
     /// A reserved bit of CPUID leaf 1.
     const RESERVED: u8 = 10;

@@ -45,11 +45,11 @@ const fn at(minor: u16, point: u16) -> Release {
     Release::four(minor, point)
 }
 
-/// Of the series that made live patching fit for indirect-branch tracking.
+/// The series that made live patching fit for indirect-branch tracking.
 const WITH_ENDBR: &[Release] = &[at(14, 5), at(15, 3), at(16, 1)];
-/// Of the series that made it fit for shadow stacks, and of what that series had left out.
+/// The series that made live patching fit for shadow stacks, and its later fixes.
 const AFTER_SHADOW_STACKS: &[Release] = &[at(17, 4), at(18, 1)];
-/// Of the series that checks before it loads.
+/// The series that checks before it loads.
 const EARLY_CHECKS: &[Release] = &[at(18, 4), at(19, 1)];
 
 /// Why a change cannot be seen without applying a payload at every start.
@@ -140,5 +140,5 @@ changes! {
     Udb = "udb", "1f3dd605ea", since xen(22), &[], ByRelease(APPLY);
     /// Under SVM, Xen's copy of a guest's CR2 is up to date.
     SvmCr2 = "svm-cr2", "3e6bca616b", since xen(22), &[at(20, 4), at(21, 2)],
-        ByRelease("an emulator that intercepts reads of CR2");
+        ByRelease("a machine that intercepts MOV from CR2");
 }

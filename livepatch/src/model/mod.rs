@@ -1,10 +1,11 @@
 //! What Xen answers to a livepatch call, and what it holds afterwards.
 //!
 //! [`Model`] keeps the list of payloads as Xen does: their states and results, the stack of those
-//! that are applied, the version stamp. [`Model::step`] takes a [`Step`](crate::program::Step) of a program and returns
-//! a [`Prediction`] of the answer and of every byte that Xen writes; [`Prediction::check`]
-//! compares it with what really came. The rules are those of `xen/common/livepatch.c`, release by
-//! release; the suites' literal cases say the same in other words, and pin it.
+//! that are applied, the version stamp. [`Model::step`] takes a [`Step`](crate::program::Step) of a
+//! program and returns a [`Prediction`] of the answer and of every byte that Xen writes;
+//! [`Prediction::check`] compares it with what really came. The rules are those of
+//! `xen/common/livepatch.c`, release by release; the suites' literal cases say the same in other
+//! words, and pin it.
 //!
 //! One thing is not determined: LIST may stop after any entry when something else is waiting for
 //! the CPU. Every such answer is accepted, if all that goes with it is right.

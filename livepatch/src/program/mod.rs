@@ -44,8 +44,8 @@
 //! `op-flags=N` and `at=PLACE` (where the structure lies).
 //!
 //! The addresses have words of [`Source`] (Xen reads), [`Sink`] (Xen writes; also `tight:N`) and
-//! [`Placement`] (the structure): `ample`, `tight`, `read-only`, `unmapped`, `null`, `non-canonical`,
-//! `xen-range`.
+//! [`Placement`] (the structure): `ample`, `tight`, `read-only`, `unmapped`, `null`,
+//! `non-canonical`, `xen-range`.
 //!
 //! A payload is made of:
 //!

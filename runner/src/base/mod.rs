@@ -1,5 +1,5 @@
-//! What every room may use: the exit codes and the error type, processes, signals, patterns, hashes,
-//! numbers of things, names that are nearly right, and the two outputs of the program.
+//! What every room may use: the exit codes and the error type, processes, signals, patterns,
+//! hashes, numbers of things, names that are nearly right, and the two outputs of the program.
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 

@@ -1,7 +1,8 @@
 //! Child processes that cannot outlive the runner.
 //!
 //! The kernel kills a child when the thread that started it ends, whatever ends it, SIGKILL of the
-//! runner included (PR_SET_PDEATHSIG). So the thread that spawns a child has to be the one that waits for it.
+//! runner included (PR_SET_PDEATHSIG). So the thread that spawns a child has to be the one that
+//! waits for it.
 
 use std::ffi::OsStr;
 use std::fs;

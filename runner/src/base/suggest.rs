@@ -34,8 +34,8 @@ pub fn did_you_mean<'k>(
     }
 }
 
-/// serde's complaint about an unknown key, with the nearest of the keys that it lists instead of all
-/// of them.
+/// serde's complaint about an unknown key, with the nearest of the keys that it lists instead of
+/// all of them.
 pub fn for_key(message: &str) -> String {
     let near = || {
         let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);

@@ -1,7 +1,7 @@
 //! The command line: one file for each subcommand, and here what they share.
 //!
-//! This room holds arguments and their help, and nothing else. What an argument means is a type of the
-//! room that acts on it.
+//! This room holds arguments and their help, and nothing else. What an argument means is a type of
+//! the room that acts on it.
 
 mod bench;
 mod coverage;

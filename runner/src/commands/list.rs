@@ -36,7 +36,8 @@ pub fn list(args: &ListArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Every test without selectors, those that have to be named included: who lists wants to see names.
+/// Every test without selectors, those that have to be named included: who lists wants to see
+/// names.
 fn selected(args: &ListArgs, image: &Image) -> Result<Vec<Selected>> {
     let selectors = &args.selection.selectors;
     let environments =

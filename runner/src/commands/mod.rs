@@ -1,7 +1,7 @@
 //! The subcommands: one file or folder each, which says what the command does, in order.
 //!
-//! A command plans, gets a Xen, boots, and reports with what the other rooms offer. It may print, and
-//! read what its arguments name. Nothing below this room knows a command.
+//! A command plans, gets a Xen, boots, and reports with what the other rooms offer. It may print,
+//! and read what its arguments name. Nothing below this room knows a command.
 
 pub(crate) mod bench;
 pub(crate) mod coverage;

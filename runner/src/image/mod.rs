@@ -1,5 +1,5 @@
-//! The test image, as a file: its tests' metadata, read from the ELF without booting it; its command
-//! line and input, stamped in; and a copy without debug information.
+//! The test image, as a file: its tests' metadata, read from the ELF without booting it; its
+//! command line and input, stamped in; and a copy without debug information.
 //!
 //! This room reads and makes ELF files. It runs nothing.
 

@@ -116,7 +116,7 @@ impl Judge {
         format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
     }
 
-    /// Settles an early end; see the module's page for who is to blame.
+    /// Settles an early end; the documentation of `judge` tells who is to blame.
     fn blame(&mut self, status: Status, cause: Cause, reason: Reason, now: Duration) {
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };

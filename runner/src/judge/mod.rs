@@ -11,8 +11,8 @@
 //!
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
-//! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out about
-//! Xen, and `end` settles the boot.
+//! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out
+//! about Xen, and `end` settles the boot.
 
 mod command_line;
 mod end;

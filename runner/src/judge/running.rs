@@ -193,7 +193,8 @@ impl Judge {
         self.close(running, status, reasons, diagnostics, now);
     }
 
-    /// Turns a running test into its report. Its cases and the reasons can only make `status` worse.
+    /// Turns a running test into its report. Its cases and the reasons can only make `status`
+    /// worse.
     pub(super) fn close(
         &mut self,
         running: Running,

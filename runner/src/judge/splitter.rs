@@ -3,9 +3,9 @@
 //! Bytes come in any cut and in any state: half lines, CR LF, NULs, terminal escapes, broken UTF-8,
 //! lines without an end. Nothing here may grow without bound or refuse its input.
 //!
-//! A line of Xen's may begin in the middle of another: Xen prints what a guest says in pieces of 127
-//! bytes (`guest_console_write` in xen/drivers/char/console.c), and another CPU may speak between two
-//! of them. The guest's line goes on behind that.
+//! A line of Xen's may begin in the middle of another: Xen prints what a guest says in pieces of
+//! 127 bytes (`guest_console_write` in xen/drivers/char/console.c), and another CPU may speak
+//! between two of them. The guest's line goes on behind that.
 
 use super::timestamp;
 use super::xen::PREFIX;
@@ -55,8 +55,8 @@ impl Splitter {
         }
     }
 
-    /// The end of the stream, which may be in the middle of a line. Returns the half of a guest's line
-    /// whose rest never came because Xen spoke.
+    /// The end of the stream, which may be in the middle of a line. Returns the half of a guest's
+    /// line whose rest never came because Xen spoke.
     pub fn finish(&mut self, mut sink: impl FnMut(Line)) -> Option<Line> {
         if !self.partial.is_empty() {
             self.line(&mut sink);

@@ -10,13 +10,14 @@ use super::splitter::Splitter;
 use super::xen::{Vitals, XenWatch};
 use crate::base::status::Status;
 
-/// A boot that prints more bytes than this without a result line has no end, and would fill the disk.
+/// A boot that prints more bytes than this without a result line has no end, and would fill the
+/// disk.
 ///
 /// It is far beyond the longest case: a debug build of Xen says 8 MiB about a few thousand refused
 /// payloads. An emulated UART seldom gets so far before the test's time is up.
 pub const FLOOD_LIMIT: u64 = 64 << 20;
-/// The guest itself never has so many bytes to say without a result line. A boot that has said so much
-/// when its time is up, whoever said it, did not hang.
+/// The guest itself never has so many bytes to say without a result line. A boot that has said so
+/// much when its time is up, whoever said it, did not hang.
 pub const GUEST_FLOOD_LIMIT: u64 = 2 << 20;
 /// Violations of the protocol kept for each test.
 pub(super) const MAX_VIOLATIONS: usize = 8;

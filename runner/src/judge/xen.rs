@@ -29,8 +29,8 @@ const DYING: &[&str] = &[
     "Domain 0 halted",
 ];
 
-/// A dying Xen that says the same so often in a row will not say anything else: each attempt to tell
-/// of a fault runs into the next one.
+/// A dying Xen that says the same so often in a row will not say anything else: each attempt to
+/// tell of a fault runs into the next one.
 const REPEATS: usize = 8;
 
 /// The last line that Xen prints before it waits (`panic` in xen/drivers/char/console.c,

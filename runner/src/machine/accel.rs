@@ -1,8 +1,8 @@
 //! Where KVM really boots Xen.
 //!
-//! A machine may offer a /dev/kvm on which Xen dies (an instruction that the host's KVM does not
-//! emulate, no nested virtualisation for a PVH dom0). So `--accel auto` tries, once for each host
-//! kernel, QEMU and Xen, and remembers the answer in the cache.
+//! A machine may offer a /dev/kvm on which Xen does not boot (an instruction that the host's KVM
+//! does not emulate, no nested virtualisation for a PVH dom0). So `--accel auto` tries, once for
+//! each host kernel, QEMU and Xen, and remembers the answer in the cache.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};

@@ -19,8 +19,8 @@ pub use crate::machine::watch::Limits;
 use crate::machine::watch::{Ended, Watch, never_enough};
 
 impl<'a> Limits<'a> {
-    /// For a boot that goes on to its end, with nobody looking on: `boot` from power on to the first
-    /// test and between two tests, and `test` for each of them.
+    /// For a boot that goes on to its end, with nobody looking on: `boot` from power on to the
+    /// first test and between two tests, and `test` for each of them.
     pub fn new(boot: Duration, test: &'a dyn Fn(&str) -> Duration) -> Limits<'a> {
         Limits { boot, test, enough: &never_enough, debug: Debug::No }
     }

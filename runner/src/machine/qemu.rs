@@ -136,8 +136,8 @@ impl Qemu {
         self.with_guest(boot, &self.guest_cmdline(boot))
     }
 
-    /// The command for all boots that differ from `boot` in the guest's command line only, which is in
-    /// [`PARAMETERS_FILE`].
+    /// The command for all boots that differ from `boot` in the guest's command line only, which is
+    /// in [`PARAMETERS_FILE`].
     pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
         let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"));
         let file = format!("name={},file={PARAMETERS_FILE}", cmdline::PARAMETERS_FILE);
@@ -168,14 +168,14 @@ impl Qemu {
         if kvm {
             add(&["-cpu", "host"]);
         } else if pvh {
-            // SVM, for the PVH dom0; Xen's idle loop dies on the emulated MWAIT.
+            // A model with SVM, for the PVH dom0, and without MONITOR, so that Xen idles by HLT.
             add(&["-cpu", "EPYC,-monitor"]);
         }
         if self.is_fast(boot) {
             // Time advances with instructions and skips idle waits. An instruction takes 2^shift
             // ns: larger shifts hardly boot faster, and under emulated SVM, where a hypercall is
-            // long, they leave Xen with a timer pending whenever it looks, so that LIST never
-            // gets beyond its first entry.
+            // long, they leave Xen with a timer pending whenever it looks, so that LIST
+            // returns one entry at a time.
             add(&["-icount", "shift=6,sleep=off", "-rtc", "clock=vm"]);
         }
 
@@ -202,8 +202,8 @@ impl Qemu {
     }
 }
 
-/// What QEMU says of its version must not be older than [`OLDEST`]; who says it in an unknown way is
-/// given the benefit of the doubt.
+/// What QEMU says of its version must not be older than [`OLDEST`]; who says it in an unknown way
+/// is given the benefit of the doubt.
 fn check_version(text: &str) -> Result<()> {
     let (major, minor) = OLDEST;
     match version(text) {

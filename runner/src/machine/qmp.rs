@@ -1,9 +1,9 @@
 //! QEMU's machine protocol (QMP), over a socket in a boot's folder.
 //!
 //! QMP is meant for programs, and QEMU keeps it stable. The words of QEMU's monitor are for people
-//! and change: QEMU 11 says that a save is `completed` in other words than QEMU 10. This is a client
-//! of our own because typed ones carry the schema of one release of QEMU, and the runner works with
-//! all of them.
+//! and change: QEMU 11 says that a save is `completed` in other words than QEMU 10. This is a
+//! client of our own because typed ones carry the schema of one release of QEMU, and the runner
+//! works with all of them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// The socket's name in the boot's folder. It is relative, hence short enough for a socket's address
-/// wherever the folder is.
+/// The socket's name in the boot's folder. It is relative, hence short enough for a socket's
+/// address wherever the folder is.
 const SOCKET: &str = "qmp.sock";
 /// A QEMU that says nothing for so long, on a machine as busy as may be, never will.
 const PATIENCE: Duration = Duration::from_secs(60);

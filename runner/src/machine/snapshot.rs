@@ -281,8 +281,8 @@ fn from(mut waiting: Invocation, state: &Path) -> Invocation {
     waiting
 }
 
-/// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the state
-/// to its file, within `patience`.
+/// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the
+/// state to its file, within `patience`.
 fn save(dir: &Path, patience: Duration) -> io::Result<()> {
     let mut qmp = Qmp::connect(dir)?;
     let deadline = Instant::now() + patience;
@@ -290,8 +290,8 @@ fn save(dir: &Path, patience: Duration) -> io::Result<()> {
         thread::sleep(BREATH);
         if Instant::now() < deadline { Ok(()) } else { Err(io::Error::other(why.to_owned())) }
     };
-    // A guest that waits leaves the CPU alone every other moment. QEMU takes no CPU back that was
-    // saved while it ran a guest of Xen's on emulated hardware.
+    // A guest that waits leaves the CPU alone every other moment. The CPU is saved while it
+    // rests: only then is what QEMU saves of it complete.
     loop {
         qmp.execute("stop", json!({}))?;
         if qmp.is_halted()? {

@@ -105,7 +105,8 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// The image at the path, or the one that is found, on the Xen `on`, with the QEMU at `qemu` or the configured one.
+    /// The image at the path, or the one that is found, on the Xen `on`, with the QEMU at `qemu` or
+    /// the configured one.
     pub fn of(on: ChosenXen, image: Option<&Path>, qemu: Option<&Path>) -> Result<Testbed> {
         let image = image::find(image, &on.config.workspace)?;
         on.config.check_tests(&image)?;

@@ -50,8 +50,8 @@ impl Trial<'_> {
         Ok(Tried { provenance, result })
     }
 
-    /// The same with `carrier` and a guest that is given no tests; returns whether the guest came to
-    /// its last line, or why it did not.
+    /// The same with `carrier` and a guest that is given no tests; returns whether the guest came
+    /// to its last line, or why it did not.
     pub fn idle(
         &self,
         dir: PathBuf,

@@ -312,8 +312,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// How long it is from `now` to the stop: what the process has waited for a CPU meanwhile is given
-    /// back to it.
+    /// How long it is from `now` to the stop: what the process has waited for a CPU meanwhile is
+    /// given back to it.
     fn left(&self, until: Mark, now: Instant) -> Duration {
         let left = until.at.saturating_duration_since(now);
         if !left.is_zero() {

@@ -60,7 +60,8 @@ struct HypervisorEntry {
     debian: Option<DebianPackage>,
     /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
     path: Option<PathBuf>,
-    /// Where `mutate` finds the xen-syms: for a package, the package with its symbols; for a path,
+    /// Where `coverage`, `fuzz`, `mutate` and `run` find the xen-syms: for a package, the package
+    /// with its symbols; for a path,
     /// a path. If that file has line tables, addresses in a panic of this Xen are shown with file
     /// and line.
     symbols: Option<String>,

@@ -1,6 +1,7 @@
 //! What is to be run: the configuration, the selection, and the boots that they take.
 //!
-//! This room reads the configuration file. What it makes is data: it gets no Xen and starts nothing.
+//! This room reads the configuration file. What it makes is data: it gets no Xen and starts
+//! nothing.
 
 pub mod config;
 pub mod partition;
@@ -15,8 +16,8 @@ use crate::plan::partition::Partition;
 use crate::plan::spec::MachineSpec;
 use protocol::metadata::Environment;
 
-/// One start of the machine. It is planned for a [`Hypervisor`], of which nothing more is known than
-/// the configuration says. Once that Xen is obtained, the same boot is [on](Boot::on) it.
+/// One start of the machine. It is planned for a [`Hypervisor`], of which nothing more is known
+/// than the configuration says. Once that Xen is obtained, the same boot is [on](Boot::on) it.
 #[derive(Clone, Debug)]
 pub struct Boot<'a, X> {
     /// The Xen.

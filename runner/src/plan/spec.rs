@@ -1,8 +1,9 @@
 //! The machine of a boot, as far as the configuration and the tests decide it.
 //!
-//! Settings come in layers: what the test itself asks for, its Xen's `[hypervisor.NAME]`, then every
-//! `[test."GLOB"]` that matches the test, in the file's order. Command lines and QEMU arguments add
-//! up; of the numbers the last one counts. Tests share a boot only if their machines are the same.
+//! Settings come in layers: what the test itself asks for, its Xen's `[hypervisor.NAME]`, then
+//! every `[test."GLOB"]` that matches the test, in the file's order. Command lines and QEMU
+//! arguments add up; of the numbers the last one counts. Tests share a boot only if their machines
+//! are the same.
 
 use std::num::{NonZeroU32, NonZeroU64};
 

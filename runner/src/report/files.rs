@@ -1,8 +1,8 @@
 //! The files that the user asked for.
 //!
 //! The report files exist from before the first step of the run and say that they are partial until
-//! it has ended, so that nobody takes the remains of a killed run, or of an earlier one, for complete
-//! results. Each is replaced in one step.
+//! it has ended, so that nobody takes the remains of a killed run, or of an earlier one, for
+//! complete results. Each is replaced in one step.
 
 use std::fs;
 use std::io::Write;

@@ -17,8 +17,8 @@ pub const SCHEMA: &str = "xtf-rs/1";
 pub struct Document {
     /// Always `xtf-rs/1`.
     pub schema: String,
-    /// Whether everything that was selected was run to its end. A partial document does not tell
-    /// what is missing.
+    /// Whether everything that was selected was run to its end. What is
+    /// missing is in `not_run`.
     pub complete: bool,
     /// Why it is not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -381,7 +381,7 @@ pub struct Known {
     /// Where more is to be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Who says so: a file and a line, or the test's declaration.
+    /// Who says so: a file and a line.
     pub source: String,
 }
 
@@ -406,7 +406,7 @@ pub enum KnownVerdict {
 /// A known outcome, and how often it applied.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 pub struct AppliedExpectation {
-    /// Who says so: a file and a line, or the test's declaration.
+    /// Who says so: a file and a line.
     pub source: String,
     /// The Xens that it is about.
     pub xen: String,

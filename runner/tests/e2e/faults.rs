@@ -24,8 +24,8 @@ fn a_qemu_too_old_is_refused() {
     assert_eq!(run("3.1.0").code, 0);
 }
 
-/// Wherever QEMU dies: what was reported before stays, the test at hand is an ERROR that names QEMU,
-/// the rest is booted again, and the exit code speaks of the tool, not of Xen.
+/// Wherever QEMU dies: what was reported before stays, the test at hand is an ERROR that names
+/// QEMU, the rest is booted again, and the exit code speaks of the tool, not of Xen.
 #[test]
 fn qemu_may_die_at_any_moment() {
     let log = good();

@@ -1,7 +1,8 @@
 //! # bad-dom0-crash
 //!
 //! Ends with `SHUTDOWN_crash` (xen/include/public/sched.h). Without a control domain Xen ends, too
-//! (`hwdom_shutdown` in xen/common/shutdown.c). Expected verdict: CRASH, quoting what Xen says of it.
+//! (`hwdom_shutdown` in xen/common/shutdown.c). Expected verdict: CRASH, quoting what Xen says of
+//! it.
 
 use kernel::hypercall::sched::{Reason, shutdown};
 use kernel::{Case, Need, Test};

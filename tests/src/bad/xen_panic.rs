@@ -1,8 +1,8 @@
 //! # bad-xen-panic
 //!
-//! Has Xen send itself an NMI, by the debug key `N`. A Xen with the option `nmi=fatal` panics then, as
-//! docs/misc/xen-command-line says; xtf-runner.toml gives it to this test. Expected verdict: CRASH,
-//! quoting Xen's panic.
+//! Has Xen send itself an NMI, by the debug key `N`. A Xen with the option `nmi=fatal` panics then,
+//! as docs/misc/xen-command-line says; xtf-runner.toml gives it to this test. Expected verdict:
+//! CRASH, quoting Xen's panic.
 
 use kernel::hypercall::{debug_keys, sched};
 use kernel::{Case, Context, Need, Outcome, Stop, Test, clock};

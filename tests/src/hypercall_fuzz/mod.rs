@@ -7,9 +7,8 @@
 //!
 //! The same seed makes the same calls in the same kind of domain. Words of the command line:
 //! `seed=`, `steps=` how many, `from=` the first that is made (those before are only counted),
-//! `every=` how many are made for each that is on the console before: 1, since that takes longer than
-//! the call.
-//! What is never made is listed, with the reason, in `LEFT_OUT` and on the console.
+//! `every=` how many are made for each that is on the console before: 1, since that takes longer
+//! than the call. What is never made is listed, with the reason, in `LEFT_OUT` and on the console.
 #![forbid(unsafe_code)]
 
 mod calls;

@@ -107,7 +107,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("hooks/load_ones_find_their_zeroes", |c| shown(c, Area::BSS)),
 ];
 
-/// The kinds of hook that this release has.
+/// The kinds of hook that this Xen has.
 fn kinds(c: &Context) -> &'static [Hook] {
     let all = c.xen.has(Change::PrePostHooks) && c.xen.has(Change::ActionHooks);
     if all { &Hook::ALL } else { &MULTI }

@@ -182,8 +182,8 @@ pub(super) const CASES: &[Case] = &[
     }),
 ];
 
-/// What is answered for a note that is no build-id: since 86d09d16dd it is told from a malformed one,
-/// except where `check_xen_buildid` looks.
+/// What is answered for a note that is no build-id: since 86d09d16dd it is told from a malformed
+/// one, except where `check_xen_buildid` looks.
 fn foreign_errno(c: &Context, section: &str) -> Errno {
     let told =
         c.xen.has(Change::ForeignNotes) && !(section == XEN_DEPENDS && checks_xen_depends_first(c));

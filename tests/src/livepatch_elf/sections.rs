@@ -337,7 +337,7 @@ fn name_at(c: &Context, before_end: u32) -> Tried {
     }))
 }
 
-/// A payload to which no symbol matters, where the release takes one: what is wrong with its
+/// A payload to which no symbol matters, where this Xen takes one: what is wrong with its
 /// symbol table has no other consequence.
 fn symbolless(c: &Context) -> Result<Elf, Stop> {
     if c.xen.has(Change::HooksAlone) { without_code(c) } else { Ok(base(c)?.elf()) }

@@ -1,8 +1,8 @@
 //! Which of two faults Xen finds first: the order of stages in `load_payload_data`, and of the
 //! parts of `prepare_payload`.
 //!
-//! Until 4.17 (4.18.3, 4.19.0) `.livepatch.xen_depends` is compared late; since then it is looked
-//! at right after the ELF file itself.
+//! Before fa49f4be41 `.livepatch.xen_depends` is compared late; since then right after the ELF file
+//! itself.
 
 use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome};

@@ -1,10 +1,10 @@
 //! # livepatch-history
 //!
-//! What was once wrong with live patching, or once missing, and was changed: a case per change
-//! that a guest can see, named after what it changed. A Xen whose release has the change must show it,
-//! and one that is stated to have it; a lack is a failure here and nowhere else. On a Xen that is too
-//! old the case is a tolerated deviation that carries the commit in its name. A valid payload that a
-//! release does not survive is skipped there, with the commit that it lacks.
+//! What was once wrong with live patching, or once missing, and was changed: a case per change that
+//! a guest can see, named after what it changed. A Xen whose release has the change must show it,
+//! and one that is stated to have it; a lack is a failure here and nowhere else. On a Xen that is
+//! too old the case is a tolerated deviation that carries the commit in its name. A valid payload
+//! that a release does not survive is skipped there, with the commit that it lacks.
 //!
 //! The first release with each change, and the point releases that got it too, are in the table of
 //! changes (docs/changes.md). Where it is in Xen today: xen/common/livepatch.c,
@@ -76,7 +76,8 @@ pub const TEST: Test = Test {
     ..Test::DEFAULT
 };
 
-/// Goes on only on a Xen with the change that the case is about, and that it can't be tried without.
+/// Goes on only on a Xen with the change that the case is about, and that it can't be tried
+/// without.
 fn own(context: &Context, change: Change) -> Outcome {
     if context.xen.has(change) {
         return Ok(());

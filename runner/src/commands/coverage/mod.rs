@@ -1,8 +1,8 @@
 //! `xtf-runner coverage`: what a run executes of chosen functions of Xen.
 //!
-//! Neither Xen nor QEMU is built for it: the [`plugin`](crate::machine::plugin) lets a stock QEMU count, and
-//! the xen-syms of a stock Xen says where. What the counts mean is in [`model`]; [`text`], [`json`],
-//! [`html`] and [`lcov`] show it.
+//! Neither Xen nor QEMU is built for it: the [`plugin`](crate::machine::plugin) lets a stock QEMU
+//! count, and the xen-syms of a stock Xen says where. What the counts mean is in [`model`];
+//! [`text`], [`json`], [`html`] and [`lcov`] show it.
 
 mod html;
 mod json;

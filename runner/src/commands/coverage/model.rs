@@ -12,9 +12,9 @@ use crate::xen::symbols::{Build, XenFunction, XenSyms};
 /// How much of something was executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Of it, this many
+    /// How many were executed.
     pub hit: usize,
-    /// of so many.
+    /// How many there are.
     pub of: usize,
 }
 

@@ -167,7 +167,7 @@ vcpus=2
 memory=128
 kernel="/proc/self/cwd/tests/a-test/test-pv64-a-test"
 
-# The image powers off. A reboot is a triple fault, and would go on for ever.
+# The image powers off. Only a triple fault reboots, and a restart would repeat it.
 on_poweroff="destroy"
 on_reboot="destroy"
 on_watchdog="destroy"
@@ -181,7 +181,7 @@ vcpus=2
 memory=128
 kernel="/proc/self/cwd/tests/a-test/test-pvh64-a-test"
 
-# The image powers off. A reboot is a triple fault, and would go on for ever.
+# The image powers off. Only a triple fault reboots, and a restart would repeat it.
 on_poweroff="destroy"
 on_reboot="destroy"
 on_watchdog="destroy"
@@ -199,7 +199,7 @@ firmware_override="/proc/self/cwd/tests/a-test/test-hvm64-a-test"
 vga="none"
 vnc=0
 
-# The image powers off. A reboot is a triple fault, and would go on for ever.
+# The image powers off. Only a triple fault reboots, and a restart would repeat it.
 on_poweroff="destroy"
 on_reboot="destroy"
 on_watchdog="destroy"

@@ -62,8 +62,8 @@ fn start() -> Result<Exit> {
 /// How much Xen says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
-    /// As fast as can be: next to nothing, since words on the console take longer than all the rest. In a panic not
-    /// even the registers.
+    /// As fast as can be: next to nothing, since words on the console take longer than all the
+    /// rest. In a panic not even the registers.
     Few,
     /// All it has to say.
     All,
@@ -121,7 +121,8 @@ impl Target {
         let boot = Boot { xen, environment: self.args.env, machine, tests: vec![selected] };
         let mut qemu = self.rig.qemu.clone();
         if words == Words::Few {
-            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.
+            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes
+            // another.
             qemu.xen_cmdline = "loglvl=none guest_loglvl=none sched=null".into();
             // Counting instructions for the sake of a clock costs a third of the speed.
             qemu.mode = BootMode::Plain;

@@ -1,5 +1,5 @@
-//! `xtf-runner generate`: documentation that follows from the command line, the configuration's types
-//! and the table of changes, so that it cannot differ from them.
+//! `xtf-runner generate`: documentation that follows from the command line, the configuration's
+//! types and the table of changes, so that it cannot differ from them.
 
 mod changes;
 mod config;

@@ -247,7 +247,8 @@ impl Experience {
         killers.insert(0, (boot, test.to_owned()));
     }
 
-    /// `boots` with their indices: environments as they come, and in each the likeliest killers first.
+    /// `boots` with their indices: environments as they come, and in each the likeliest killers
+    /// first.
     fn order<'a>(&self, boots: &[Boot<'a>], function: u64) -> Vec<(usize, Boot<'a>)> {
         let killers = self.killers.lock().unwrap_or_else(PoisonError::into_inner);
         let killers = killers.get(&function).map(Vec::as_slice).unwrap_or_default();

@@ -116,7 +116,7 @@ pub fn summary(
 fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
-    let mut text = row("XenFunction", ["sites", "killed", "survived"].map(String::from));
+    let mut text = row("Function", ["sites", "killed", "survived"].map(String::from));
     let mut sums = [0; 3];
     for function in functions {
         let all = sites.iter().filter(|site| site.function == function).count();

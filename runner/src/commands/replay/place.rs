@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn outside_of_xen_the_caller_is_the_place() {
-        let place = of("RIP:    e008:[<0000000000000007>] 0000000000000007\n\
-                        Xen call trace:\n   [<0000000000000007>] R 0000000000000007\n\
+        let place = of("RIP:    e008:[<ffff82d040e01000>] ffff82d040e01000\n\
+                        Xen call trace:\n   [<ffff82d040e01000>] R ffff82d040e01000\n\
                         \u{20}  [<ffff82d04021c1ba>] S common/livepatch.c#apply_payload+0x12a/0x200\n");
         assert_eq!(place.name(), "apply_payload+0x12a.call");
     }
@@ -119,7 +119,7 @@ mod tests {
     fn else_it_is_what_xen_said() {
         let place = of("Panic on CPU 0:\nFATAL TRAP: vector = 6 (invalid opcode)\n");
         assert_eq!(place.name(), "FATAL-TRAP-vector-invalid-opcode");
-        let place = of("RIP:    e008:[<0000000000000007>] 0000000000000007\nno trace\n");
+        let place = of("RIP:    e008:[<ffff82d040e01000>] ffff82d040e01000\nno trace\n");
         assert_eq!(place.function(), "FATAL TRAP vector invalid opcode");
     }
 }

@@ -1,5 +1,5 @@
-//! The backend that the user chose: the few questions in which a run with the image as dom0 and one in
-//! domains of xl differ.
+//! The backend that the user chose: the few questions in which a run with the image as dom0 and one
+//! in domains of xl differ.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `xtf-runner run`: plans, obtains, boots, judges and reports.
 //!
-//! [`options`] refuses what makes no sense together. A [`Plan`] is all that is known before a Xen is
-//! obtained. What the backends do differently is in [`backend`].
+//! [`options`] refuses what makes no sense together. A [`Plan`] is all that is known before a Xen
+//! is obtained. What the backends do differently is in [`backend`].
 
 mod backend;
 mod options;

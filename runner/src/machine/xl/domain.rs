@@ -38,7 +38,7 @@ impl Domain {
         } else if !cmdline.is_empty() {
             text += &format!("cmdline={}\n", quoted(cmdline));
         }
-        text += "\n# The image powers off. A reboot is a triple fault, and would go on for ever.\n";
+        text += "\n# The image powers off. Only a triple fault reboots, and a restart would repeat it.\n";
         for event in ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"] {
             text += &format!("{event}=\"destroy\"\n");
         }

@@ -1,7 +1,7 @@
 //! Domains that the real xl creates.
 //!
-//! A script, the agent, runs a domain on the Xen host ([`host_shell`]): this host, one that ssh reaches,
-//! or a Linux [`dom0`] that the runner boots under QEMU and reaches by ssh as well.
+//! A script, the agent, runs a domain on the Xen host ([`host_shell`]): this host, one that ssh
+//! reaches, or a Linux [`dom0`] that the runner boots under QEMU and reaches by ssh as well.
 
 mod capabilities;
 pub mod dom0;

@@ -125,8 +125,8 @@ fn lock<W>(screen: &Mutex<Screen<W>>) -> MutexGuard<'_, Screen<W>> {
 }
 
 impl<W: Write> Screen<W> {
-    /// What can't be shown must not stop the tests: the logs still fill. A reader who went away does
-    /// not want to know; a full disk is told in the end.
+    /// What can't be shown must not stop the tests: the logs still fill. A reader who went away
+    /// does not want to know; a full disk is told in the end.
     fn print(&mut self, text: &str) {
         let Screen { out, progress, error, .. } = self;
         let shown = progress.suspend(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()));

@@ -1,8 +1,8 @@
 //! `--html`: one self-contained page.
 //!
 //! A matrix of tests by Xen and environment leads to a section for each test: how each of its runs
-//! went, with the evidence, and its cases side by side. All of it is there without script; the script
-//! only filters. The text that it shows comes from guests: it is escaped where it is put in.
+//! went, with the evidence, and its cases side by side. All of it is there without script; the
+//! script only filters. The text that it shows comes from guests: it is escaped where it is put in.
 
 mod appendix;
 mod header;

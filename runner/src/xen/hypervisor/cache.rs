@@ -1,9 +1,10 @@
 //! The cache of unpacked hypervisors.
 //!
 //! An entry is a folder that appears whole, by one rename, so that an interrupted download leaves
-//! nothing that looks finished, and that never changes. A lock on a file for each entry makes a second runner wait for the
-//! first; the kernel drops the lock of a runner that dies. What is in the cache is checked against
-//! its recorded hash before each use, so that one who may only read can still use it.
+//! nothing that looks finished, and that never changes. A lock on a file for each entry makes a
+//! second runner wait for the first; the kernel drops the lock of a runner that dies. What is in
+//! the cache is checked against its recorded hash before each use, so that one who may only read
+//! can still use it.
 
 use std::env;
 use std::fs::{self, File, TryLockError};

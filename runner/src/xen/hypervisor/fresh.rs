@@ -269,8 +269,9 @@ fn entry_name(key: &str, packages: &[Package]) -> String {
     }
 }
 
-/// Does `work` with the lists of `suite`, whose lock is held, and fetches them where the last ones no
-/// longer count or are of no use: the archive may have moved on. A `brief` attempt gives up soon.
+/// Does `work` with the lists of `suite`, whose lock is held, and fetches them where the last ones
+/// no longer count or are of no use: the archive may have moved on. A `brief` attempt gives up
+/// soon.
 fn with_lists<T>(
     suite: &str,
     cache: &Cache,

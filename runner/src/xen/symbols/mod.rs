@@ -1,7 +1,8 @@
 //! The functions of a Xen, by name and by source file, and their instructions.
 //!
 //! [`Build`] is a Xen together with the xen-syms of the same build, and gives the functions that
-//! the user chose; [`code`] takes them apart. `mutate` and `coverage` begin here.
+//! the user chose; [`code`] takes them apart. `coverage`, `fuzz` and `mutate` begin
+//! here.
 
 pub mod code;
 mod files;

@@ -17,8 +17,8 @@ use crate::results::expect::{Expectations, Subject};
 const STILLBORN: usize = 3;
 /// How many calls before the last one are tried first when a finding comes again.
 const BEFORE: [u64; 2] = [0, 9];
-/// A line on the console takes longer than a call: there is one for so many. Which call it was comes
-/// out when they are made again, one by one.
+/// A line on the console takes longer than a call: there is one for so many. Which call it was
+/// comes out when they are made again, one by one.
 const EVERY: u64 = 32;
 
 /// See the module.

@@ -1,4 +1,5 @@
-//! `fuzz hypercall`: one domain after the other makes random hypercalls, each from a seed of its own.
+//! `fuzz hypercall`: one domain after the other makes random hypercalls, each from a seed of its
+//! own.
 //!
 //! The guest's half is the test `hypercall-fuzz`. A domain that dies is only counted. A Xen that
 //! dies or no longer answers, a privileged call that succeeds, or memory that changed is a finding,

@@ -73,7 +73,7 @@ pub fn invocation(qemu: &Qemu, xen_cmdline: &String, key: &str, port: u16) -> In
     add(&["-no-user-config", "-nodefaults", "-display", "none", "-monitor", "none"]);
     add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
     add(&["-accel", if kvm { "kvm" } else { "tcg" }, "-m", "1024", "-smp", "1"]);
-    // Linux as a PV dom0 dies of the emulated SMAP, Xen's idle loop of the emulated MWAIT.
+    // The model on which Linux and Xen boot; they do without the two features.
     add(&["-cpu", if kvm { "host" } else { "EPYC,-smap,-monitor" }]);
     let net = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22");
     add(&["-netdev", &net, "-device", "e1000,netdev=net,romfile="]);
