@@ -1,7 +1,7 @@
 //! Which of two faults Xen finds first: the order of stages in `load_payload_data`, and of the
 //! parts of `prepare_payload`.
 //!
-//! Until 4.17 (4.18.3, 4.19.0) `.livepatch.xen_depends` is compared late; since then it is looked
+//! Before fa49f4be41 `.livepatch.xen_depends` is compared late; since then it is looked
 //! at right after the ELF file itself.
 
 use kernel::xen::Change;
@@ -30,27 +30,27 @@ pub(super) const CASES: &[Case] = &[
             e.section_mut(".symtab").shdr.sh_entsize = 0;
         })
     }),
-    Case::new("stages/xen_depends_before_loading_since_4.20", |c| {
+    Case::new("stages/xen_depends_before_loading_since_fa49f4be41", |c| {
         c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOPNOTSUPP };
         xen_depends_and(c, errno, write_and_exec)
     }),
-    Case::new("stages/xen_depends_before_symbols_since_4.20", |c| {
+    Case::new("stages/xen_depends_before_symbols_since_fa49f4be41", |c| {
         c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { ENOENT };
         xen_depends_and(c, errno, symbol)
     }),
-    Case::new("stages/xen_depends_before_relocations_since_4.20", |c| {
+    Case::new("stages/xen_depends_before_relocations_since_fa49f4be41", |c| {
         c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOVERFLOW };
         xen_depends_and(c, errno, relocation)
     }),
-    Case::new("stages/xen_depends_before_functions_since_4.20", |c| {
+    Case::new("stages/xen_depends_before_functions_since_fa49f4be41", |c| {
         c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EOPNOTSUPP };
         xen_depends_and(c, errno, function)
     }),
-    Case::new("stages/xen_depends_before_the_same_id_since_4.20", |c| {
+    Case::new("stages/xen_depends_before_the_same_id_since_fa49f4be41", |c| {
         c.needs(Change::XenDepends)?;
         let errno = if checks_xen_depends_first(c) { EINVAL } else { EEXIST };
         let _other = load(c, OTHER, &base(c)?.to_bytes())?;

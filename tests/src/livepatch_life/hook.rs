@@ -72,12 +72,12 @@ fn while_reverting(context: &Context, payload: Payload, hook: Hook) -> Outcome {
     Ok(())
 }
 
-/// Xen before 4.14 takes no payload without a function.
+/// Xen before 76b3d4098a takes no payload without a function.
 fn with_function(context: &Context) -> Result<Payload, Stop> {
     Ok(payload(context, "id")?.function(extra("-hook")))
 }
 
-/// Xen since 4.14 does. A hook that does the patching itself then has none to do.
+/// Xen since then does. A hook that does the patching itself then has none to do.
 fn without_function(context: &Context) -> Result<Payload, Stop> {
     context.needs(Change::HooksAlone)?;
     payload(context, "id")
