@@ -4,10 +4,11 @@
 //! is livepatch-state's.
 //!
 //! Where the checks are: `livepatch_action` (xen/common/livepatch.c). Flags and their padding
-//! exist since 4.14; of the flags only bit 0 means anything, to APPLY, and nobody refuses the
+//! exist since b274989b61; of the flags only bit 0 means anything, to APPLY, and nobody refuses the
 //! others.
 #![forbid(unsafe_code)]
 
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect};
 use livepatch::abi::{
     ACTION_APPLY, ACTION_REPLACE, ACTION_REVERT, ACTION_UNLOAD, Action, ActionCmd, Call, Name,
@@ -34,10 +35,10 @@ pub const TEST: Test = Test {
         }),
         Case::new("cmd/unknown_on_checked_is_eopnotsupp", |c| unknown_on(c, State::Checked)),
         Case::new("cmd/unknown_on_applied_is_eopnotsupp", |c| unknown_on(c, State::Applied)),
-        Case::new("pad/each_bit_is_einval_since_4.14", |c| {
+        Case::new("pad/each_bit_is_einval_since_b274989b61", |c| {
             (0..32).try_for_each(|bit| padded(c, 1 << bit))
         }),
-        Case::new("pad/all_bits_is_einval_since_4.14", |c| padded(c, u32::MAX)),
+        Case::new("pad/all_bits_is_einval_since_b274989b61", |c| padded(c, u32::MAX)),
         Case::new("pad/is_einval_on_loaded_too", pad_on_loaded),
         Case::new("flags/any_on_missing_is_enoent", |c| {
             (0..32).try_for_each(|bit| {
@@ -96,17 +97,8 @@ fn unknown_on(context: &Context, state: State) -> Outcome {
     loaded.must_be(state, Answer::SUCCESS)
 }
 
-/// Releases whose ACTION has neither flags nor padding cannot be told of either.
-fn needs_flags(context: &Context) -> Result<(), Stop> {
-    if context.livepatch().revision.has_metadata_and_flags() {
-        Ok(())
-    } else {
-        Err(Stop::skip("ACTION has no flags before 4.14"))
-    }
-}
-
 fn padded(context: &Context, pad: u32) -> Outcome {
-    needs_flags(context)?;
+    context.needs(Change::ActionFlags)?;
     KNOWN
         .into_iter()
         .chain(UNKNOWN)
@@ -114,7 +106,7 @@ fn padded(context: &Context, pad: u32) -> Outcome {
 }
 
 fn pad_on_loaded(context: &Context) -> Outcome {
-    needs_flags(context)?;
+    context.needs(Change::ActionFlags)?;
     let payload = support::marker(context, "-action")?.to_bytes();
     let loaded = context.livepatch().load(NAME, &payload)?;
     for cmd in KNOWN {
@@ -125,7 +117,7 @@ fn pad_on_loaded(context: &Context) -> Outcome {
 }
 
 fn unknown_flags_are_accepted(context: &Context) -> Outcome {
-    needs_flags(context)?;
+    context.needs(Change::ActionFlags)?;
     let payload = support::marker(context, "-action")?.to_bytes();
     let loaded = context.livepatch().load(NAME, &payload)?;
     for flags in (1..32).map(|bit| 1 << bit).chain([u32::MAX - 1]) {

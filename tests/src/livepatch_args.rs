@@ -49,7 +49,7 @@ pub const TEST: Test = Test {
         Case::new("sub_op/max_is_eopnotsupp", |c| unknown(c, u32::MAX)),
         // Padding before 62a72092a5; flags since, of which bit 0 (FORCE) is known.
         Case::new("flags/each_bit_above_0_is_einval", each_flag),
-        Case::new("flags/force_is_padding_until_4.18", |c| force(c, OP_FLAG_FORCE)),
+        Case::new("flags/force_is_padding_before_62a72092a5", |c| force(c, OP_FLAG_FORCE)),
         Case::new("flags/with_force_the_others_do_not_matter", |c| force(c, u32::MAX)),
         Case::new("flags/all_but_force_is_einval", |c| {
             flagged(c, u32::MAX - OP_FLAG_FORCE, Errno::EINVAL)

@@ -4,13 +4,14 @@
 //!
 //! Where it is: `livepatch_list` (xen/common/livepatch.c). Names and metadata are packed back to
 //! back from the start of their buffers since 4.14 (in slots of 128 bytes before); entries go to
-//! element 0 onwards, whatever idx is; since 4.21 the two total sizes are limits as well.
+//! element 0 onwards, whatever idx is; since 4c3ce492ed the two total sizes are limits as well.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
 
 use kernel::buffer::{FILL, Guarded, ReadOnly, Unmapped, non_canonical_output, xen_range_output};
 use kernel::livepatch::{Livepatch, Loaded};
+use kernel::xen::Change;
 use kernel::{Answer, Case, Context, Errno, Need, Outcome, Stop, Test, expect, expect_that};
 use livepatch::abi::{
     ActionCmd, Call, LIST_NR_MAX, List, ListBuffers, ListReply, LivepatchStatus, NAME_SIZE_MAX,
@@ -90,10 +91,10 @@ pub const TEST: Test = Test {
             bad_everywhere(c, 1, refused)
         }),
         Case::new("buffer/metadata_null_will_do_without_metadata", metadata_null),
-        Case::new("sizes/name_total_is_a_limit_since_4.21", |c| {
+        Case::new("sizes/name_total_is_a_limit_since_4c3ce492ed", |c| {
             size_limit(c, |list| list.name_total_size -= 1)
         }),
-        Case::new("sizes/metadata_total_is_a_limit_since_4.21", |c| {
+        Case::new("sizes/metadata_total_is_a_limit_since_4c3ce492ed", |c| {
             size_limit(c, |list| list.metadata_total_size -= 1)
         }),
         Case::new("sizes/exact_totals_suffice", exact_totals),
@@ -554,7 +555,7 @@ fn size_limit(context: &Context, shrink: fn(&mut List<'_>)) -> Outcome {
         shrink(&mut request);
         Ok((once(context, request), ()))
     })?;
-    let bounded = context.livepatch().revision.list_is_bounded();
+    let bounded = context.xen.has(Change::BoundedList);
     let answer = if bounded { Errno::ENOBUFS.into() } else { Answer(3) };
     listed.answer.must_be(answer)
 }

@@ -125,7 +125,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("jump/old_size_9_behind_poison_is_accepted", |c| {
         jump(c, ENDBR64_POISON.into(), 9, None)
     }),
-    Case::new("jump/old_size_8_behind_poison_is_einval_since_4.17", |c| {
+    Case::new("jump/old_size_8_behind_poison_is_einval_since_89a24719b6", |c| {
         let errno = c.xen.has(Change::EndbrPoison).then_some(EINVAL);
         jump(c, ENDBR64_POISON.into(), 8, errno)
     }),

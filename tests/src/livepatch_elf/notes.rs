@@ -2,7 +2,7 @@
 //! `.livepatch.xen_depends`.
 //!
 //! `check_special_sections` and `prepare_payload` want all three, `xen_build_id_check`
-//! (xen/common/version.c) reads them. Since 4.20 (4.18.4, 4.19.1) `check_xen_buildid` looks at
+//! (xen/common/version.c) reads them. Since fa49f4be41 `check_xen_buildid` looks at
 //! the third before anything is loaded.
 
 use alloc::vec::Vec;

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("ex_table/of_whole_entries_is_accepted", |c| {
         each([8, 16, 80], |size| sized(c, ".ex_table", size, None))
     }),
-    Case::new("ex_table/empty_is_accepted_since_4.10", |c| {
+    Case::new("ex_table/empty_is_accepted_since_7597fabca7", |c| {
         let errno = (!c.xen.has(Change::EmptyExTable)).then_some(EINVAL);
         sized(c, ".ex_table", 0, errno)
     }),
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
             modinfo(c, text, Some(EINVAL))
         })
     }),
-    Case::new("alt_call_sites/size_other_than_of_whole_sites_is_einval_since_4.21", |c| {
+    Case::new("alt_call_sites/size_other_than_of_whole_sites_is_einval_since_d2fd5f0fcd", |c| {
         let errno = c.xen.has(Change::AlternativeCalls).then_some(EINVAL);
         each([1, 3, 5], |size| sized(c, ".alt_call_sites", size, errno))
     }),

@@ -232,7 +232,7 @@ pub fn bug_frames(context: &Context) -> Outcome {
         // Both places are stated from the beginning of the frame.
         Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, bug, 0).reloc(4, R_X86_64_PC32, "handler", 4)
     };
-    // UD2; since 4.22 UDB, which is one byte.
+    // UD2; since 1f3dd605ea UDB, which is one byte.
     let invalid =
         || Chunk::new(if context.xen.has(Change::Udb) { &[0xd6][..] } else { &[0x0f, 0x0b] });
     let hook = |name: &str| HookBody::Symbol(name.into());

@@ -230,7 +230,7 @@ pub fn behind_an_endbr(context: &Context) -> Outcome {
     jump_goes_behind(context, code::endbr64(), first)
 }
 
-/// So does what Xen makes of an ENDBR64 that nobody needs: a NOP of its length, known from 4.17.
+/// So does what Xen makes of an ENDBR64 that nobody needs: a NOP of its length (89a24719b6).
 pub fn behind_a_poisoned_endbr(context: &Context) -> Outcome {
     let first = if context.xen.has(Change::EndbrPoison) { POISON_FIRST } else { JUMP };
     // nopw (%rcx): the one NOP of this length that no compiler emits.

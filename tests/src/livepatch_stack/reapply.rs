@@ -68,7 +68,7 @@ pub fn data_alone(context: &Context) -> Outcome {
 }
 
 pub fn nothing_writable(context: &Context) -> Outcome {
-    // Before 4.10 there had to be exactly one writable section.
+    // Before 66d3f83db6 there had to be exactly one writable section.
     let again = context.xen.has(Change::ReapplyReadOnly);
     let file = with_read_only_functions(context, &marker(context, "-r")?)?;
     let r = context.livepatch().load(b"-r\0", &file)?;
