@@ -158,7 +158,7 @@ fn payload<'p>(program: &'p mut Program, rng: &mut Rng) -> Option<&'p mut Payloa
 
 /// Gives `payload` something of `other`, or changes a defect.
 fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng) {
-    match rng.below(16) {
+    match rng.below(17) {
         0 => payload.functions.clone_from(&other.functions),
         1 => payload.hooks.clone_from(&other.hooks),
         2 => payload.data = other.data,
@@ -167,6 +167,7 @@ fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng)
         5 => payload.export = other.export,
         6 => payload.import = other.import,
         7 => payload.depends = other.depends,
+        16 => payload.tables.clone_from(&other.tables),
         8 => payload.defects.clear(),
         9 if !payload.defects.is_empty() => {
             let at = rng.below(payload.defects.len() as u32) as usize;
