@@ -112,7 +112,7 @@ impl<'t> Xen<'t> {
             }
             ProgramOutcome::Diverged(_) => {
                 self.findings.learned.lived(&seen, &reach);
-                self.findings.examine(program, seen, &reach);
+                self.findings.examine(program, seen, &reach, false);
             }
             ProgramOutcome::Died(_) | ProgramOutcome::Hung => {
                 if let Some(name) = known {
@@ -121,7 +121,7 @@ impl<'t> Xen<'t> {
                 if advice == Advice::Try {
                     self.findings.learned.died_as_expected(&seen);
                 } else {
-                    self.findings.examine(program, seen, &reach);
+                    self.findings.examine(program, seen, &reach, true);
                 }
             }
         }

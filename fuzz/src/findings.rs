@@ -24,6 +24,8 @@ use crate::second::{Done, Failure, Second, Small};
 const NAME_MAX: usize = 200;
 /// How often lessons are exchanged with others, and written down.
 const EXCHANGE: Duration = Duration::from_secs(5);
+/// The place of deaths that nobody had the time to look into.
+const UNEXAMINED: &str = "not looked into";
 /// As many programs that fail in a way that is known are made small, to learn from them, too.
 const SHRUNK_EACH: usize = 2;
 
@@ -164,15 +166,20 @@ impl<'t> Findings<'t> {
         (seen, advice)
     }
 
-    /// `program` has failed after it had executed `reach`: has it tried again.
-    pub fn examine(&mut self, program: &Program, seen: Seen, reach: &Reach) {
+    /// `program` has failed after it had executed `reach`, and `died` if Xen did not survive it: has it
+    /// tried again.
+    pub fn examine(&mut self, program: &Program, seen: Seen, reach: &Reach, died: bool) {
         let number = self.learned.suspect(&seen, reach);
         if self.second.confirm(number, program) {
             let (program, reach) = (program.clone(), reach.clone());
             self.suspects.insert(number, Suspect { program, seen, reach, name: None });
-        } else {
+            return;
+        }
+        self.unexamined += 1;
+        if !died {
             self.learned.acquit(number);
-            self.unexamined += 1;
+        } else if !self.learned.explains(number, UNEXAMINED, &seen, reach) {
+            self.learned.learn(number, UNEXAMINED, &seen, reach);
         }
     }
 

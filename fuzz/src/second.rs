@@ -108,7 +108,8 @@ impl Second {
             let _ = rustix::process::nice(PATIENCE);
             let blocks = target.blocks.len();
             let fresh = Fresh { spares: Spares::new(&target, Verbosity::Full), taken, blocks };
-            for job in todo {
+            let mut waiting = Vec::new();
+            while let Some(job) = next_job(&todo, &mut waiting) {
                 if report.send(perform(job, &fresh)).is_err() {
                     return;
                 }
@@ -161,6 +162,18 @@ impl Second {
             return Some(done);
         }
     }
+}
+
+/// Of the jobs, those in `waiting` among them, the first that confirms something, else the first: it
+/// takes one boot to know where Xen died, and that may explain what else there is to do. `None` when
+/// nobody has any for us.
+fn next_job(todo: &Receiver<Job>, waiting: &mut Vec<Job>) -> Option<Job> {
+    if waiting.is_empty() {
+        waiting.push(todo.recv().ok()?);
+    }
+    waiting.extend(todo.try_iter());
+    let short = waiting.iter().position(|job| matches!(job, Job::Confirm(..)));
+    Some(waiting.remove(short.unwrap_or(0)))
 }
 
 /// Fresh boots, with all that Xen has to say; counted.
@@ -220,4 +233,27 @@ fn shrink(program: Program, failure: &Failure, fresh: &Fresh) -> Result<Small> {
         Ok(same)
     })?;
     Ok(Small { program, reach, survived })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_one_boot_goes_first() {
+        let (jobs, todo) = channel();
+        let mut waiting = Vec::new();
+        let mut next = || match next_job(&todo, &mut waiting) {
+            Some(Job::Confirm(number, _) | Job::Shrink(number, ..)) => Some(number),
+            None => None,
+        };
+        let program = Program::default;
+        jobs.send(Job::Shrink(1, program(), Failure::Hung)).unwrap();
+        jobs.send(Job::Shrink(2, program(), Failure::Hung)).unwrap();
+        jobs.send(Job::Confirm(3, program())).unwrap();
+        assert_eq!((next(), next()), (Some(3), Some(1)));
+        jobs.send(Job::Confirm(4, program())).unwrap();
+        drop(jobs);
+        assert_eq!((next(), next(), next()), (Some(4), Some(2), None));
+    }
 }

@@ -311,6 +311,8 @@ impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Variation {
 
 #[cfg(test)]
 mod tests {
+    use livepatch::program::parse;
+
     use super::*;
 
     #[test]
@@ -326,6 +328,7 @@ mod tests {
                 changes.change(&mut program, &other, &mut rng);
                 program.steps.truncate(STEPS_MAX);
                 assert_eq!(decode(&encode(&program), STEPS_MAX), program);
+                assert_eq!(parse(&program.to_string()).unwrap(), program);
                 different += usize::from(before != program);
             }
             assert!(different > 1000, "{target:?}: {different}");

@@ -92,7 +92,7 @@ impl<'a> Words<'a, '_> {
 }
 
 /// Words that are items of a list.
-const MAY_REPEAT: [&str; 6] = ["func", "hook", "set", "byte", "remove", "truncate"];
+const MAY_REPEAT: [&str; 7] = ["func", "hook", "table", "set", "byte", "remove", "truncate"];
 
 fn step(verb: Piece<'_>, rest: &[Piece<'_>]) -> Result<Step> {
     let mut words = Words { verb, rest };

@@ -17,7 +17,7 @@ use crate::machine::qemu::{Invocation, WORDS_FILE};
 use crate::machine::snapshot;
 
 /// From power on to where the guest waits, and from there into the file.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Debug)]
