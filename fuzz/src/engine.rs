@@ -273,10 +273,11 @@ where
         args.seconds.is_some_and(|seconds| start.elapsed().as_secs() >= seconds)
             || stop.requested().is_some()
     };
-    for input in begin(task, seed)? {
+    for (name, input) in begin(task, seed)? {
         if over() {
             break;
         }
+        xen.known = name;
         fuzzer.evaluate_input(&mut state, &mut xen, manager, &input).map_err(engine)?;
         tell(&xen, &mut state, manager, &mut told).map_err(engine)?;
     }
@@ -309,8 +310,8 @@ fn lessons(task: &Task<'_>) -> Result<Option<LessonFile>> {
     Ok(Some(LessonFile::of(dir, &build_id(&task.target))))
 }
 
-/// The programs in --corpus, and those that are made up.
-fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
+/// The programs in --corpus, by name, and those that are made up.
+fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<(Option<String>, BytesInput)>> {
     let mut programs = Vec::new();
     if let Some(dir) = &task.args.corpus {
         for entry in fs::read_dir(dir).io("read", dir)? {
@@ -319,16 +320,19 @@ fn begin(task: &Task<'_>, seed: u64) -> Result<Vec<BytesInput>> {
                 let text = fs::read_to_string(&path).io("read", &path)?;
                 let program = parse(&text)
                     .map_err(|why| Error::Data(format!("{}: {why}", path.display())))?;
-                programs.push(program);
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+                programs.push((name, program));
             }
         }
     }
+    programs.sort_by(|(a, _), (b, _)| a.cmp(b));
     let steps = task.args.steps.into();
     programs.extend(
         (0..INITIAL_PROGRAMS)
-            .map(|n| vary::initial_program(task.programs, seed.wrapping_add(n), steps)),
+            .map(|n| (None, vary::initial_program(task.programs, seed.wrapping_add(n), steps))),
     );
-    Ok(programs.iter().map(|program| BytesInput::new(encode(program))).collect())
+    let inputs = programs.into_iter();
+    Ok(inputs.map(|(name, program)| (name, BytesInput::new(encode(&program)))).collect())
 }
 
 /// Tells the others, and whoever looks on.

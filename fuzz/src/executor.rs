@@ -12,11 +12,11 @@ use libafl_bolts::tuples::{RefIndexable, tuple_list, tuple_list_type};
 use livepatch::program::{Program, decode};
 use protocol::programs::STEPS_MAX;
 use xtf_runner::base::exit::Result;
-use xtf_runner::commands::fuzz::{Target, Words};
+use xtf_runner::commands::fuzz::{Target, Verbosity};
 
 use crate::findings::Findings;
 use crate::instance::{Instance, ProgramOutcome, Spares};
-use crate::learn::{Advice, LessonFile, Seen};
+use crate::learn::{Advice, LessonFile, Reach};
 
 /// Time for a program. Thousands of them take a second, but the machine may be busy.
 const TIME: Duration = Duration::from_secs(3);
@@ -50,6 +50,8 @@ pub struct Xen<'t> {
     pub waited: Duration,
     /// Programs that were left out, because of what was learned.
     pub left_out: u64,
+    /// The name of the corpus's program that comes next, if one does.
+    pub known: Option<String>,
     report: Box<dyn FnMut(&str) + 't>,
 }
 
@@ -64,7 +66,7 @@ impl<'t> Xen<'t> {
         lessons: Option<LessonFile>,
         seed: u64,
     ) -> Result<Self> {
-        let spares = Spares::new(target, Words::Few);
+        let spares = Spares::new(target, Verbosity::Low);
         let machine = spares.take()?;
         Ok(Xen {
             machine,
@@ -76,13 +78,15 @@ impl<'t> Xen<'t> {
             calls: 0,
             waited: Duration::ZERO,
             left_out: 0,
+            known: None,
             report,
         })
     }
 
     fn perform(&mut self, program: &Program, input: &[u8]) -> Result<ExitKind> {
         self.findings.attend(&mut self.report)?;
-        let (seen, advice) = self.findings.consider(program);
+        let known = self.known.take();
+        let (seen, advice) = self.findings.consider(program, known.as_deref());
         let map: &mut [u8] = self.observers.0.as_mut();
         if advice == Advice::Skip {
             map.fill(0);
@@ -95,11 +99,38 @@ impl<'t> Xen<'t> {
         for (covered, count) in self.covered.iter_mut().zip(map.iter()) {
             *covered |= *count > 0;
         }
-        if matches!(outcome, ProgramOutcome::Done | ProgramOutcome::Unable) {
-            self.findings.learned.lived(&seen);
-            return Ok(ExitKind::Ok);
+        let reach = Reach::of(map);
+        match outcome {
+            ProgramOutcome::Done | ProgramOutcome::Unable => {
+                self.findings.learned.lived(&seen, &reach);
+                return Ok(ExitKind::Ok);
+            }
+            ProgramOutcome::Dirty => {
+                self.findings.learned.lived(&seen, &reach);
+                // What it reached counts, but nothing is to be bred from it.
+                self.observers.0.as_mut().fill(0);
+            }
+            ProgramOutcome::Diverged(_) => {
+                self.findings.learned.lived(&seen, &reach);
+                self.findings.examine(program, seen, &reach, false);
+            }
+            ProgramOutcome::Died(_) | ProgramOutcome::Hung => {
+                if let Some(name) = known {
+                    self.findings.learned.known_died(&name);
+                }
+                if advice == Advice::Try {
+                    self.findings.learned.died_as_expected(&seen);
+                } else {
+                    self.findings.examine(program, seen, &reach, true);
+                }
+            }
         }
-        self.failed(program, seen, advice, &outcome)
+        self.replace_machine()?;
+        Ok(match outcome {
+            ProgramOutcome::Dirty => ExitKind::Ok,
+            ProgramOutcome::Hung => ExitKind::Timeout,
+            _ => ExitKind::Crash,
+        })
     }
 
     /// Looks into what is still open until `stop` says no more, and stores what was found below
@@ -109,30 +140,12 @@ impl<'t> Xen<'t> {
     }
 
     /// The machine is of no more use.
-    fn failed(
-        &mut self,
-        program: &Program,
-        seen: Seen,
-        advice: Advice,
-        outcome: &ProgramOutcome,
-    ) -> Result<ExitKind> {
-        if *outcome == ProgramOutcome::Dirty {
-            // What it reached counts, but nothing is to be bred from it.
-            self.observers.0.as_mut().fill(0);
-            self.findings.learned.lived(&seen);
-        } else {
-            let died = !matches!(outcome, ProgramOutcome::Diverged(_));
-            self.findings.examine(program, seen, advice, died);
-        }
+    fn replace_machine(&mut self) -> Result<()> {
         let start = Instant::now();
         self.machine = self.spares.take()?;
         self.machines += 1;
         self.waited += start.elapsed();
-        Ok(match outcome {
-            ProgramOutcome::Dirty => ExitKind::Ok,
-            ProgramOutcome::Hung => ExitKind::Timeout,
-            _ => ExitKind::Crash,
-        })
+        Ok(())
     }
 }
 

@@ -17,15 +17,17 @@ use xtf_runner::base::hash::hex;
 use xtf_runner::commands::fuzz::{Known, Place, Status, Target};
 
 use crate::features;
-use crate::learn::{Advice, Learned, LessonFile, Seen};
-use crate::second::{Done, Failure, Second};
+use crate::learn::{Advice, Learned, LessonFile, Reach, Seen};
+use crate::second::{Done, Failure, Second, Small};
 
 /// The longest name of a file, without its ending.
 const NAME_MAX: usize = 200;
 /// How often lessons are exchanged with others, and written down.
 const EXCHANGE: Duration = Duration::from_secs(5);
+/// The place of deaths that nobody had the time to look into.
+const UNEXAMINED: &str = "not looked into";
 /// As many programs that fail in a way that is known are made small, to learn from them, too.
-const SHRUNK_EACH: usize = 3;
+const SHRUNK_EACH: usize = 2;
 
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
@@ -97,6 +99,8 @@ fn describe(failure: &Failure) -> (String, String) {
 struct Suspect {
     program: Program,
     seen: Seen,
+    /// What it executed before it failed.
+    reach: Reach,
     /// The finding that it turned out to be.
     name: Option<String>,
 }
@@ -121,12 +125,15 @@ pub struct Findings<'t> {
 impl<'t> Findings<'t> {
     /// None yet; what is learned is kept in `file`.
     pub fn new(target: &'t Arc<Target>, file: Option<LessonFile>, seed: u64) -> Result<Self> {
-        let id = target.build.symbols.build_id.clone();
+        let symbols = &target.build.symbols;
+        let id = symbols.build_id.clone();
+        let block = |&address: &u64| symbols.describe(address).unwrap_or_default();
+        let blocks = target.blocks.iter().map(block).collect();
         let mut findings = Findings {
             target,
             payloads: livepatch::payload::Target::new(Revision::V2, id),
             second: Second::new(target),
-            learned: Learned::new(seed),
+            learned: Learned::new(seed, blocks),
             file,
             exchanged: Instant::now(),
             suspects: BTreeMap::new(),
@@ -148,29 +155,31 @@ impl<'t> Findings<'t> {
         self.found.values()
     }
 
-    /// A program before it is performed: what is in it, and what to do with it.
-    pub fn consider(&mut self, program: &Program) -> (Seen, Advice) {
+    /// A program before it is performed: what is in it, and what to do with it. One of the corpus has
+    /// a name.
+    pub fn consider(&mut self, program: &Program, known: Option<&str>) -> (Seen, Advice) {
         let seen = self.learned.see(&features::scopes(program, &self.payloads));
-        let advice = self.learned.advise(&seen);
+        let advice = match known {
+            Some(name) => self.learned.advise_on_known(name),
+            None => self.learned.advise(&seen),
+        };
         (seen, advice)
     }
 
-    /// `program` has failed, and `died` if Xen did not survive it: has it tried again.
-    pub fn examine(&mut self, program: &Program, seen: Seen, advice: Advice, died: bool) {
-        if died && advice == Advice::Try {
-            self.learned.died_as_expected(&seen);
+    /// `program` has failed after it had executed `reach`, and `died` if Xen did not survive it: has it
+    /// tried again.
+    pub fn examine(&mut self, program: &Program, seen: Seen, reach: &Reach, died: bool) {
+        let number = self.learned.suspect(&seen, reach);
+        if self.second.confirm(number, program) {
+            let (program, reach) = (program.clone(), reach.clone());
+            self.suspects.insert(number, Suspect { program, seen, reach, name: None });
             return;
         }
-        let number = self.learned.suspect(&seen);
+        self.unexamined += 1;
         if !died {
-            self.learned.lived(&seen);
-        }
-        if self.second.confirm(number, program) {
-            let program = program.clone();
-            self.suspects.insert(number, Suspect { program, seen, name: None });
-        } else {
             self.learned.acquit(number);
-            self.unexamined += 1;
+        } else if !self.learned.explains(number, UNEXAMINED, &seen, reach) {
+            self.learned.learn(number, UNEXAMINED, &seen, reach);
         }
     }
 
@@ -201,18 +210,25 @@ impl<'t> Findings<'t> {
             Done::Confirmed(number, Some((failure, version))) => {
                 self.confirmed(number, failure, version, report);
             }
-            Done::Small(number, program) => {
-                let Some(suspect) = self.suspects.remove(&number) else { return };
-                let seen = self.learned.see(&features::scopes(&program, &self.payloads));
-                let name = suspect.name.unwrap_or_default();
-                let Some(finding) = self.found.get_mut(&name) else { return };
-                if finding.failure.place().is_some() {
-                    self.learned.learn(number, &name, &seen);
-                }
-                if !finding.small {
-                    (finding.program, finding.small) = (program, true);
-                }
-            }
+            Done::Small(number, small) => self.made_small(number, small),
+        }
+    }
+
+    fn made_small(&mut self, number: u64, small: Small) {
+        let Small { program, reach, survived } = small;
+        for (program, reach) in survived {
+            let seen = self.learned.see(&features::scopes(&program, &self.payloads));
+            self.learned.lived(&seen, &reach);
+        }
+        let Some(suspect) = self.suspects.remove(&number) else { return };
+        let seen = self.learned.see(&features::scopes(&program, &self.payloads));
+        let name = suspect.name.unwrap_or_default();
+        let Some(finding) = self.found.get_mut(&name) else { return };
+        if finding.failure.place().is_some() {
+            self.learned.learn(number, &name, &seen, &reach.unwrap_or(suspect.reach));
+        }
+        if !finding.small {
+            (finding.program, finding.small) = (program, true);
         }
     }
 
@@ -226,7 +242,7 @@ impl<'t> Findings<'t> {
         let Some(suspect) = self.suspects.get_mut(&number) else { return };
         let (name, how) = describe(&failure);
         let died = failure.place().is_some();
-        let explained = died && self.learned.explains(number, &name, &suspect.seen);
+        let explained = died && self.learned.explains(number, &name, &suspect.seen, &suspect.reach);
         let program = suspect.program.clone();
         suspect.name = Some(name.clone());
         let finding = match self.found.entry(name.clone()) {
@@ -263,7 +279,7 @@ impl<'t> Findings<'t> {
             self.second.shrink(number, &suspect.program, &finding.failure);
         } else {
             if !explained && died {
-                self.learned.learn(number, &finding.name, &suspect.seen);
+                self.learned.learn(number, &finding.name, &suspect.seen, &suspect.reach);
             }
             self.learned.acquit(number);
             self.suspects.remove(&number);
@@ -289,7 +305,7 @@ impl<'t> Findings<'t> {
                 self.found.get(name).is_some_and(|finding| finding.failure.place().is_some())
             };
             if let Some(name) = suspect.name.filter(died) {
-                self.learned.learn(number, &name, &suspect.seen);
+                self.learned.learn(number, &name, &suspect.seen, &suspect.reach);
             }
         }
         let dir = dir.join(build_id(self.target));
@@ -304,9 +320,9 @@ impl<'t> Findings<'t> {
             if !finding.small && !stop() {
                 self.second.shrink(0, &finding.program, &finding.failure);
                 if let Some(done) = self.second.next(stop)
-                    && let Done::Small(_, program) = done?
+                    && let Done::Small(_, small) = done?
                 {
-                    (finding.program, finding.small) = (program, true);
+                    (finding.program, finding.small) = (small.program, true);
                     write(finding, self.target)?;
                 }
             }
@@ -329,7 +345,7 @@ fn write(finding: &Finding, target: &Target) -> Result<()> {
         build_id(target)
     );
     if let Some(place) = finding.failure.place() {
-        let _ = writeln!(text, "# place: {}", place.function());
+        text += &place.line();
     }
     if let Some(known) = &finding.expected {
         let _ = writeln!(text, "# expected by {}: {}", known.source, known.reason);

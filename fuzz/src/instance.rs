@@ -13,7 +13,7 @@ use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
 use xtf_runner::base::process::ChildGuard;
-use xtf_runner::commands::fuzz::{MAILBOX, MAP, Target, Vitals, Words, XenWatch};
+use xtf_runner::commands::fuzz::{MAILBOX, MAP, Saved, Target, Verbosity, Vitals, XenWatch};
 use xtf_runner::judge::splitter::{Speaker, Splitter};
 
 use crate::shared::{Counts, Mailbox};
@@ -46,16 +46,30 @@ pub enum ProgramOutcome {
     Hung,
 }
 
-/// Machines that are ready before they are needed.
+/// Machines that are ready before they are needed. They go on from one that was saved, where QEMU can
+/// save it.
 pub struct Spares(Receiver<Result<Instance>>);
 
 impl Spares {
     /// Boots one after the other, as they are taken.
-    pub fn new(target: &Arc<Target>, words: Words) -> Spares {
+    pub fn new(target: &Arc<Target>, verbosity: Verbosity) -> Spares {
         // A machine dies with the thread that booted it, so this one never ends.
         let (sender, spares) = sync_channel(0);
         let target = Arc::clone(target);
-        thread::spawn(move || while sender.send(Instance::boot(&target, words)).is_ok() {});
+        thread::spawn(move || {
+            // Where that fails, a boot may still do.
+            let mut saved = target.save(verbosity).ok();
+            loop {
+                let mut machine = Instance::boot(&target, verbosity, saved.as_ref());
+                // What is saved is of use only if somebody can go on from there.
+                if machine.is_err() && saved.take().is_some() {
+                    machine = Instance::boot(&target, verbosity, None);
+                }
+                if sender.send(machine).is_err() {
+                    return;
+                }
+            }
+        });
         Spares(spares)
     }
 
@@ -98,13 +112,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Boots, up to the guest's first call.
-    pub fn boot(target: &Target, words: Words) -> Result<Instance> {
+    /// Boots, or goes on from what was `saved`, up to the guest's first call.
+    pub fn boot(target: &Target, verbosity: Verbosity, saved: Option<&Saved>) -> Result<Instance> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for a machine".into(),
             source,
         })?;
-        let invocation = target.prepare(dir.path(), words)?;
+        let invocation = target.prepare(dir.path(), verbosity, saved)?;
         let mailbox = Mailbox::create(&dir.path().join(MAILBOX))?;
         let counts = Counts::open(&dir.path().join(MAP))?;
         let mut command = Command::new(&invocation.program);
@@ -124,7 +138,8 @@ impl Instance {
             over: false,
         }));
         let listener = Arc::clone(&said);
-        thread::spawn(move || listen(console, &listener));
+        let before = saved.map(|saved| saved.console.clone()).unwrap_or_default();
+        thread::spawn(move || listen(&before, console, &listener));
         let machine = Instance { _qemu: qemu, mailbox, counts, said, _dir: dir };
 
         match machine.watch(BOOT_TIME) {
@@ -254,10 +269,11 @@ fn divergence(guest: &[String]) -> Vec<String> {
     }
 }
 
-/// Takes down what comes from `console` until its end.
-fn listen(mut console: ChildStdout, said: &Mutex<Said>) {
+/// Takes down what was said `before`, and what comes from `console` until its end.
+fn listen(before: &[u8], console: ChildStdout, said: &Mutex<Said>) {
     let mut splitter = Splitter::default();
     let mut buffer = vec![0; 64 * 1024];
+    let mut console = before.chain(console);
     loop {
         let count = console.read(&mut buffer).unwrap_or(0);
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);

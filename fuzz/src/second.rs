@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use livepatch::program::{Program, encode, minimize};
 use xtf_runner::base::exit::{Error, Result};
-use xtf_runner::commands::fuzz::{Place, Target, Words};
+use xtf_runner::commands::fuzz::{Place, Target, Verbosity};
 
 use crate::instance::{Death, Instance, ProgramOutcome, Spares};
+use crate::learn::Reach;
 
 /// Time for a program on a fresh boot; nobody else waits.
 const TIME: Duration = Duration::from_secs(20);
 /// How often somebody who waits looks whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
 /// Boots that making a program small may take.
-const BOOTS: usize = 12;
+const BOOTS: usize = 8;
+/// So much less urgent it is than the fuzzing, in the terms of nice(2).
+const PATIENCE: i32 = 5;
 /// As many jobs wait at most.
 const JOBS_MAX: usize = 12;
 
@@ -48,7 +51,7 @@ impl Failure {
     pub fn place(&self) -> Option<Place> {
         match self {
             Failure::Died(death) => Some(Place::of(&death.words, &death.headline)),
-            Failure::Hung => Some(Place::Said("hang".into())),
+            Failure::Hung => Some(Place::hang()),
             Failure::Diverged(_) => None,
         }
     }
@@ -72,7 +75,16 @@ pub enum Done {
     /// How the program failed on a fresh boot, if it did, and what Xen calls itself.
     Confirmed(u64, Option<(Failure, Option<String>)>),
     /// The smallest program that still fails like that.
-    Small(u64, Program),
+    Small(u64, Small),
+}
+
+/// What came of making a program small.
+pub struct Small {
+    pub program: Program,
+    /// What it executed before it failed; not known if nothing smaller did.
+    pub reach: Option<Reach>,
+    /// Programs that Xen has survived meanwhile, and what they executed.
+    pub survived: Vec<(Program, Reach)>,
 }
 
 /// See the module.
@@ -91,8 +103,13 @@ impl Second {
         let machines = Arc::new(AtomicUsize::new(0));
         let (target, taken) = (Arc::clone(target), Arc::clone(&machines));
         thread::spawn(move || {
-            let fresh = Fresh { spares: Spares::new(&target, Words::All), taken };
-            for job in todo {
+            // A host may not allow it; then it is as urgent. Threads and machines that are started
+            // from here inherit it.
+            let _ = rustix::process::nice(PATIENCE);
+            let blocks = target.blocks.len();
+            let fresh = Fresh { spares: Spares::new(&target, Verbosity::Full), taken, blocks };
+            let mut waiting = Vec::new();
+            while let Some(job) = next_job(&todo, &mut waiting) {
                 if report.send(perform(job, &fresh)).is_err() {
                     return;
                 }
@@ -147,10 +164,24 @@ impl Second {
     }
 }
 
+/// Of the jobs, those in `waiting` among them, the first that confirms something, else the first: it
+/// takes one boot to know where Xen died, and that may explain what else there is to do. `None` when
+/// nobody has any for us.
+fn next_job(todo: &Receiver<Job>, waiting: &mut Vec<Job>) -> Option<Job> {
+    if waiting.is_empty() {
+        waiting.push(todo.recv().ok()?);
+    }
+    waiting.extend(todo.try_iter());
+    let short = waiting.iter().position(|job| matches!(job, Job::Confirm(..)));
+    Some(waiting.remove(short.unwrap_or(0)))
+}
+
 /// Fresh boots, with all that Xen has to say; counted.
 struct Fresh {
     spares: Spares,
     taken: Arc<AtomicUsize>,
+    /// How many are counted.
+    blocks: usize,
 }
 
 impl Fresh {
@@ -174,11 +205,13 @@ fn perform(job: Job, fresh: &Fresh) -> Result<Done> {
 }
 
 /// The smallest program that fails like that.
-fn shrink(program: Program, failure: &Failure, fresh: &Fresh) -> Result<Program> {
+fn shrink(program: Program, failure: &Failure, fresh: &Fresh) -> Result<Small> {
     // A machine that has survived one attempt is good for the next.
     let mut machine = None;
     let mut boots = 0;
-    minimize(program, &mut |candidate| {
+    let mut counts = vec![0; fresh.blocks];
+    let (mut reach, mut survived) = (None, Vec::new());
+    let program = minimize(program, &mut |candidate| {
         let mut ready = match machine.take() {
             Some(ready) => ready,
             None if boots == BOOTS => return Ok(false),
@@ -188,9 +221,39 @@ fn shrink(program: Program, failure: &Failure, fresh: &Fresh) -> Result<Program>
             }
         };
         let outcome = ready.perform(&encode(candidate), TIME);
+        ready.counts(&mut counts);
         if outcome == ProgramOutcome::Done {
+            survived.push((candidate.clone(), Reach::of(&counts)));
             machine = Some(ready);
         }
-        Ok(Failure::of(outcome).is_some_and(|other| other.is_like(failure)))
-    })
+        let same = Failure::of(outcome).is_some_and(|other| other.is_like(failure));
+        if same {
+            reach = Some(Reach::of(&counts));
+        }
+        Ok(same)
+    })?;
+    Ok(Small { program, reach, survived })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_one_boot_goes_first() {
+        let (jobs, todo) = channel();
+        let mut waiting = Vec::new();
+        let mut next = || match next_job(&todo, &mut waiting) {
+            Some(Job::Confirm(number, _) | Job::Shrink(number, ..)) => Some(number),
+            None => None,
+        };
+        let program = Program::default;
+        jobs.send(Job::Shrink(1, program(), Failure::Hung)).unwrap();
+        jobs.send(Job::Shrink(2, program(), Failure::Hung)).unwrap();
+        jobs.send(Job::Confirm(3, program())).unwrap();
+        assert_eq!((next(), next()), (Some(3), Some(1)));
+        jobs.send(Job::Confirm(4, program())).unwrap();
+        drop(jobs);
+        assert_eq!((next(), next(), next()), (Some(4), Some(2), None));
+    }
 }

@@ -158,7 +158,7 @@ fn payload<'p>(program: &'p mut Program, rng: &mut Rng) -> Option<&'p mut Payloa
 
 /// Gives `payload` something of `other`, or changes a defect.
 fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng) {
-    match rng.below(16) {
+    match rng.below(17) {
         0 => payload.functions.clone_from(&other.functions),
         1 => payload.hooks.clone_from(&other.hooks),
         2 => payload.data = other.data,
@@ -167,6 +167,7 @@ fn change_payload(payload: &mut PayloadSpec, other: &PayloadSpec, rng: &mut Rng)
         5 => payload.export = other.export,
         6 => payload.import = other.import,
         7 => payload.depends = other.depends,
+        16 => payload.tables.clone_from(&other.tables),
         8 => payload.defects.clear(),
         9 if !payload.defects.is_empty() => {
             let at = rng.below(payload.defects.len() as u32) as usize;
@@ -310,6 +311,8 @@ impl<S: HasRand + HasCorpus<BytesInput>> Mutator<BytesInput, S> for Variation {
 
 #[cfg(test)]
 mod tests {
+    use livepatch::program::parse;
+
     use super::*;
 
     #[test]
@@ -325,6 +328,7 @@ mod tests {
                 changes.change(&mut program, &other, &mut rng);
                 program.steps.truncate(STEPS_MAX);
                 assert_eq!(decode(&encode(&program), STEPS_MAX), program);
+                assert_eq!(parse(&program.to_string()).unwrap(), program);
                 different += usize::from(before != program);
             }
             assert!(different > 1000, "{target:?}: {different}");

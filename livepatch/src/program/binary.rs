@@ -12,7 +12,8 @@ use super::op::{
 };
 use super::spec::{
     Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
-    IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec,
+    IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec, Table,
+    TableSpec,
 };
 use super::words::Word;
 use super::{Program, STANDARD_NAMES};
@@ -148,7 +149,7 @@ macro_rules! coded_words {
 }
 
 coded_words!(Source, Placement, FunctionTarget, ExpectSpec, Hook, SymbolSpec, SectionName);
-coded_words!(EhdrField, ShdrField, FuncField, SymField, RelaField, NoteField);
+coded_words!(EhdrField, ShdrField, FuncField, SymField, RelaField, NoteField, Table);
 
 /// Implements [`Coded`] for integers: what does not fit is cut.
 macro_rules! coded_numbers {
@@ -537,6 +538,17 @@ impl Coded for HookSpec {
     }
 }
 
+impl Coded for TableSpec {
+    fn read(input: &mut Input<'_>) -> Self {
+        Self { table: input.word(), size: input.byte() }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.table.put(out);
+        out.push(self.size);
+    }
+}
+
 /// In the byte of a payload's parts, each bit set if the part follows.
 #[derive(Clone, Copy)]
 enum Part {
@@ -547,6 +559,7 @@ enum Part {
     Depends = 1 << 4,
     XenDepends = 1 << 5,
     Faults = 1 << 6,
+    Tables = 1 << 7,
 }
 
 impl Coded for PayloadSpec {
@@ -570,6 +583,16 @@ impl Coded for PayloadSpec {
             spec.export = Option::read(input);
             spec.import = Option::read(input);
         }
+        if has(Part::Tables) {
+            spec.tables = input.list(Self::TABLES_MAX);
+            let mut before = Vec::new();
+            // A section that is there twice means the first one to some, the last one to others.
+            spec.tables.retain(|table: &TableSpec| {
+                let new = !before.contains(&table.table);
+                before.push(table.table);
+                new
+            });
+        }
         if has(Part::Depends) {
             spec.depends = IdSpec::read(input);
         }
@@ -592,6 +615,7 @@ impl Coded for PayloadSpec {
             (Part::Depends, self.depends != IdSpec::Xen),
             (Part::XenDepends, self.xen_depends != IdSpec::Xen),
             (Part::Faults, !self.defects.is_empty()),
+            (Part::Tables, !self.tables.is_empty()),
         ];
         let present = parts.iter().filter(|(_, there)| *there);
         let parts = present.fold(0, |bits, (part, _)| bits | *part as u8);
@@ -612,6 +636,9 @@ impl Coded for PayloadSpec {
         if has(Part::Symbols) {
             self.export.put(out);
             self.import.put(out);
+        }
+        if has(Part::Tables) {
+            put_list(out, &self.tables);
         }
         if has(Part::Depends) {
             self.depends.put(out);

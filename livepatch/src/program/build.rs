@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use super::spec::{
     Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, IdSpec,
-    NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField,
+    NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, Table, TableSpec,
 };
 use super::words::Word;
+use crate::payload::wire::{R_X86_64_PC32, SHF_EXECINSTR};
 use crate::payload::{
     Area, Chunk, Data, Ehdr, Elf, Expectation, Func, Function, HookBody, Note, Old, Payload, Rela,
     Replacement, Shdr, Sym, Target, code,
@@ -16,6 +17,18 @@ use crate::payload::{
 
 /// NOPs of a function of the payload's own.
 const OWN_NOPS: usize = 32;
+/// The label of the code that tables are about,
+const LISTED: &str = "listed";
+/// and its NOPs.
+const LISTED_NOPS: usize = 32;
+/// The label of what alternatives put in its place.
+const REPLACEMENT: &str = "replacement";
+/// Bytes of an instruction with an alternative.
+const REPLACED: u8 = 5;
+/// A feature that Xen requires: long mode.
+const LONG_MODE: u16 = 2 * 32 + 29;
+/// A feature that no CPU has: a reserved bit of CPUID leaf 1.
+const RESERVED: u16 = 10;
 
 impl FunctionTarget {
     /// The name under which Xen is asked for the function.
@@ -132,6 +145,17 @@ impl PayloadSpec {
             text.push(0);
             payload = payload.section(Area::loaded(".modinfo", 0, 1), "metadata", text);
         }
+        if !self.tables.is_empty() {
+            payload = payload.text(LISTED, code::nops(LISTED_NOPS).then(code::ret()));
+        }
+        for table in &self.tables {
+            if table.table == Table::Alternatives {
+                let area = Area::loaded(".altinstr_replacement", SHF_EXECINSTR, 1);
+                payload = payload.section(area, REPLACEMENT, code::nops(LISTED_NOPS));
+            }
+            let area = Area::loaded(table.table.word(), 0, 1);
+            payload = payload.section(area, table.table.word(), table.chunk());
+        }
         payload
     }
 
@@ -154,6 +178,34 @@ impl PayloadSpec {
         let function = Function { expectation, ..function.old_size(spec.old_size) };
         debug_assert!(!own || matches!(function.old, Old::Symbol(_)));
         function
+    }
+}
+
+impl TableSpec {
+    fn chunk(self) -> Chunk {
+        let size = usize::from(self.size);
+        let entry = self.table.entry();
+        let mut chunk = Chunk::default();
+        for index in 0..size / entry {
+            // Of the first few instructions, over and over.
+            let at = (index % 8) as i64;
+            let address = |offset| Chunk::new([0; 4]).reloc(0, R_X86_64_PC32, LISTED, offset);
+            let known = chunk.bytes.len();
+            chunk = chunk.then(address(at));
+            chunk = match self.table {
+                Table::Exceptions => chunk.then(address(at + 1)),
+                Table::Alternatives => {
+                    let feature = if index % 2 == 0 { LONG_MODE } else { RESERVED };
+                    let [low, high] = feature.to_le_bytes();
+                    let new = Chunk::new([0; 4]).reloc(0, R_X86_64_PC32, REPLACEMENT, 0);
+                    chunk.then(new).then(Chunk::new([low, high, REPLACED, REPLACED, 0, 0]))
+                }
+                _ => chunk,
+            };
+            chunk.bytes.resize(known + entry, 0);
+        }
+        chunk.bytes.resize(size, 0);
+        chunk
     }
 }
 

@@ -8,7 +8,7 @@ use super::op::{
 use super::rng::Rng;
 use super::spec::{
     Defect, ExpectSpec, FunctionSpec, FunctionTarget, HookDoes, HookSpec, IdSpec, PayloadSpec,
-    SymbolSpec,
+    SymbolSpec, Table, TableSpec,
 };
 use super::words::Word;
 use super::{Program, STANDARD_NAMES};
@@ -382,11 +382,28 @@ impl Generator {
             let letters = (0..size).map(|_| b'a' + self.rng.below(26) as u8);
             payload.metadata = Some(letters.collect());
         }
+        // The model does not follow what they change.
+        if self.mix.wild && self.rng.one_in(8) {
+            self.tables(payload);
+        }
         if self.rng.one_in(10) {
             payload.export = Some(self.symbol());
         }
         if self.rng.one_in(10) {
             payload.import = Some(self.symbol());
+        }
+    }
+
+    fn tables(&mut self, payload: &mut PayloadSpec) {
+        for _ in 0..=self.rng.below(2) {
+            let table: Table = self.word();
+            let entries = self.rng.below(4) as usize;
+            // Mostly whole entries.
+            let more = if self.rng.one_in(4) { self.rng.below(8) as usize } else { 0 };
+            let size = (entries * table.entry() + more) as u8;
+            if !payload.tables.iter().any(|other| other.table == table) {
+                payload.tables.push(TableSpec { table, size });
+            }
         }
     }
 

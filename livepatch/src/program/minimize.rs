@@ -201,6 +201,11 @@ fn simpler_uploads(upload: &UploadArg, offer: &mut dyn FnMut(UploadArg)) {
     payload(&|spec| spec.metadata = spec.metadata.as_ref().map(|_| Vec::new()));
     payload(&|spec| spec.export = None);
     payload(&|spec| spec.import = None);
+    for index in (0..spec.tables.len()).rev() {
+        payload(&|spec| {
+            spec.tables.remove(index);
+        });
+    }
     payload(&|spec| spec.depends = IdSpec::Xen);
     payload(&|spec| spec.xen_depends = IdSpec::Xen);
 }

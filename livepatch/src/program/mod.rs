@@ -56,6 +56,7 @@
 //! | `data=N` `bss=N` | bytes of variables |
 //! | `meta="text"` | metadata, to which a NUL is added |
 //! | `export=SYM` `import=SYM` | a global symbol that it has, or needs ([`SymbolSpec`]) |
+//! | `table=NAME:N` | a table of N bytes of instructions of its own ([`Table`]) |
 //! | `depends=ID` `xen-depends=ID` | `xen`, `nobody`, or the id of a payload |
 //! | `set=ehdr.FIELD:N` | a field of the ELF header ([`EhdrField`]) |
 //! | `set=SECTION.FIELD:N` | of a section's header ([`ShdrField`]) or of a note ([`NoteField`], as `note-FIELD`) |
@@ -85,7 +86,8 @@ pub use op::{
 pub use rng::Rng;
 pub use spec::{
     Defect, EhdrField, ExpectSpec, FuncField, FunctionSpec, FunctionTarget, HookDoes, HookSpec,
-    IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec,
+    IdSpec, NoteField, PayloadSpec, RelaField, SectionName, ShdrField, SymField, SymbolSpec, Table,
+    TableSpec,
 };
 pub use text::{ParseError, parse};
 pub use words::Word;

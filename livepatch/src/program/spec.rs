@@ -24,6 +24,8 @@ pub struct PayloadSpec {
     pub export: Option<SymbolSpec>,
     /// A symbol that it refers to.
     pub import: Option<SymbolSpec>,
+    /// Tables of instructions, at most [`PayloadSpec::TABLES_MAX`], each once.
+    pub tables: Vec<TableSpec>,
     /// Whose build-id is in `.livepatch.depends`.
     pub depends: IdSpec,
     /// Whose build-id is in `.livepatch.xen_depends`.
@@ -40,6 +42,8 @@ impl PayloadSpec {
     pub const FUNCTIONS_MAX: usize = 3;
     /// The most hooks.
     pub const HOOKS_MAX: usize = 4;
+    /// The most tables.
+    pub const TABLES_MAX: usize = 3;
     /// The most defects.
     pub const DEFECTS_MAX: usize = 7;
     /// The most bytes of variables that begin as zero.
@@ -56,6 +60,7 @@ impl PayloadSpec {
             metadata: None,
             export: None,
             import: None,
+            tables: Vec::new(),
             depends: IdSpec::Xen,
             xen_depends: IdSpec::Xen,
             defects: Vec::new(),
@@ -159,6 +164,46 @@ impl Word for Hook {
         ("revert", Self::Revert),
         ("postrevert", Self::PostRevert),
     ];
+}
+
+words! {
+    /// A section with a table of a payload's own instructions.
+    Table {
+        /// Frames of `run_in_exception_handler`.
+        BugFrames0 = ".bug_frames.0",
+        /// Frames of WARN.
+        BugFrames1 = ".bug_frames.1",
+        /// Frames of BUG.
+        BugFrames2 = ".bug_frames.2",
+        /// Frames of ASSERT.
+        BugFrames3 = ".bug_frames.3",
+        /// Instructions that may fault, and where to go on.
+        Exceptions = ".ex_table",
+        /// Instructions with a replacement for some CPUs.
+        Alternatives = ".altinstructions",
+        /// Calls through pointers that become direct ones (4.21+).
+        Calls = ".alt_call_sites",
+    }
+}
+
+impl Table {
+    /// Bytes of an entry, since Xen 4.11.
+    pub const fn entry(self) -> usize {
+        match self {
+            Self::Alternatives => 14,
+            Self::Calls => 4,
+            _ => 8,
+        }
+    }
+}
+
+/// A table: correct entries, and what is left of its bytes as zeroes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableSpec {
+    /// Which one.
+    pub table: Table,
+    /// Its bytes.
+    pub size: u8,
 }
 
 /// A build-id.

@@ -36,7 +36,7 @@ use crate::machine::trial::Trial;
 /// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
 const FOLDER: &str = "snapshot";
 /// The file with the machine's state.
-const STATE: &str = "state";
+pub(crate) const STATE: &str = "state";
 /// The same while it is written: who finds [`STATE`] finds all of it.
 const UNFINISHED: &str = "state.unfinished";
 /// Bytes a second, more than any disk takes: the machine is saved as fast as possible.
@@ -169,9 +169,7 @@ impl<'a> FromSnapshot<'a> {
         dir: &Path,
         trial: &Trial<'_>,
     ) -> Result<io::Result<()>> {
-        waiting.args.extend(qmp::args());
-        // The machine stands still while it is saved, and shall run when it goes on.
-        waiting.args.extend(["-global", "migration.store-global-state=off"].map(String::from));
+        waiting.args.extend(saving());
         let told = Told { invocation: waiting, cmdline: String::new(), before: &[], again: None };
         let patience = trial.limits.boot;
         let saved = OnceCell::new();
@@ -274,8 +272,15 @@ fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Key {
     (boot.xen.name().to_owned(), dom0.qemu.waiting(boot).args)
 }
 
+/// QEMU's further arguments for a machine that is to be saved.
+pub(crate) fn saving() -> impl Iterator<Item = String> {
+    // It stands still while it is saved, and shall run when it goes on.
+    let running = ["-global", "migration.store-global-state=off"].map(String::from);
+    qmp::args().into_iter().chain(running)
+}
+
 /// `waiting`, which begins with the machine in `state`.
-fn from(mut waiting: Invocation, state: &Path) -> Invocation {
+pub(crate) fn from(mut waiting: Invocation, state: &Path) -> Invocation {
     let state = quote_path(state);
     waiting.args.extend(["-incoming".into(), format!("exec:cat < {state}")]);
     waiting
@@ -283,7 +288,7 @@ fn from(mut waiting: Invocation, state: &Path) -> Invocation {
 
 /// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the
 /// state to its file, within `patience`.
-fn save(dir: &Path, patience: Duration) -> io::Result<()> {
+pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
     let mut qmp = Qmp::connect(dir)?;
     let deadline = Instant::now() + patience;
     let in_time = |why: &str| {

@@ -8,6 +8,7 @@ use super::super::op::{
 };
 use super::super::spec::{
     Defect, EhdrField, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec, SectionName,
+    TableSpec,
 };
 use super::super::{Program, Word};
 use super::ACTIONS;
@@ -91,7 +92,7 @@ impl<'a> Words<'a, '_> {
 }
 
 /// Words that are items of a list.
-const MAY_REPEAT: [&str; 6] = ["func", "hook", "set", "byte", "remove", "truncate"];
+const MAY_REPEAT: [&str; 7] = ["func", "hook", "table", "set", "byte", "remove", "truncate"];
 
 fn step(verb: Piece<'_>, rest: &[Piece<'_>]) -> Result<Step> {
     let mut words = Words { verb, rest };
@@ -183,6 +184,14 @@ fn payload_option(spec: &mut PayloadSpec, key: &str, value: Piece<'_>) -> Result
         "meta" => spec.metadata = Some(value.quoted(usize::from(u8::MAX))?),
         "export" => spec.export = Some(value.word()?),
         "import" => spec.import = Some(value.word()?),
+        "table" => {
+            limited(spec.tables.len(), PayloadSpec::TABLES_MAX)?;
+            let table = table(value)?;
+            if spec.tables.iter().any(|other| other.table == table.table) {
+                return Err(value.error(format!("{} is there already", table.table.word())));
+            }
+            spec.tables.push(table);
+        }
         "depends" => spec.depends = id_spec(value)?,
         "xen-depends" => spec.xen_depends = id_spec(value)?,
         "set" | "byte" | "remove" | "truncate" => {
@@ -197,6 +206,13 @@ fn payload_option(spec: &mut PayloadSpec, key: &str, value: Piece<'_>) -> Result
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+fn table(value: Piece<'_>) -> Result<TableSpec> {
+    match value.split(':') {
+        Some((table, size)) => Ok(TableSpec { table: table.word()?, size: size.integer()? }),
+        None => Err(value.error("this is table=NAME:N, with N bytes")),
+    }
 }
 
 fn id_spec(value: Piece<'_>) -> Result<IdSpec> {

@@ -7,7 +7,7 @@ use super::super::op::{
     UploadArg,
 };
 use super::super::spec::{
-    Defect, ExpectSpec, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec,
+    Defect, ExpectSpec, FunctionSpec, HookDoes, HookSpec, IdSpec, PayloadSpec, TableSpec,
 };
 use super::super::{Program, Word};
 use super::ACTIONS;
@@ -178,6 +178,9 @@ impl Display for PayloadSpec {
         }
         if let Some(symbol) = self.import {
             write!(f, " import={}", symbol.word())?;
+        }
+        for TableSpec { table, size } in &self.tables {
+            write!(f, " table={}:{size}", table.word())?;
         }
         if self.depends != IdSpec::Xen {
             write!(f, " depends={}", self.depends)?;

@@ -2,6 +2,7 @@
 //! coverage.
 
 mod hypercall;
+mod saved;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -17,7 +18,7 @@ use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
 use crate::machine::logs;
 use crate::machine::plugin::Plugin;
-use crate::machine::qemu::{BootMode, Invocation};
+use crate::machine::qemu::{BootMode, Invocation, Qemu};
 use crate::machine::testbed::Testbed;
 use crate::plan::select::Selected;
 use crate::results::expect::{Expectations, Subject};
@@ -30,6 +31,7 @@ pub use crate::commands::replay::Place;
 pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
 pub use crate::results::Known;
+pub use saved::Saved;
 
 /// Name of the fuzzer's program.
 const PROGRAM: &str = "xtf-fuzz";
@@ -61,12 +63,12 @@ fn start() -> Result<Exit> {
 
 /// How much Xen says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
-    /// As fast as can be: next to nothing, since words on the console take longer than all the
-    /// rest. In a panic not even the registers.
-    Few,
+pub enum Verbosity {
+    /// Next to nothing, not even the registers in a panic: words on the console take longer than
+    /// all the rest.
+    Low,
     /// All it has to say.
-    All,
+    Full,
 }
 
 /// What is fuzzed, ready to boot.
@@ -112,28 +114,56 @@ impl Target {
     }
 
     /// Fills the folder `dir` with what a boot needs, but for the mailbox; returns the command that
-    /// boots in it.
-    pub fn prepare(&self, dir: &Path, words: Words) -> Result<Invocation> {
+    /// boots in it, or goes on from what was saved.
+    pub fn prepare(
+        &self,
+        dir: &Path,
+        verbosity: Verbosity,
+        saved: Option<&Saved>,
+    ) -> Result<Invocation> {
         logs::link(dir, Some(&self.build.ready.elf), &self.rig.image.path)?;
-        let selected = &Selected::whole(&self.rig.image, FUZZ_EXECUTOR)?;
-        let xen = &self.rig.on.with(self.build.ready.clone());
-        let machine = self.rig.on.config.machine(&self.rig.on.xen, &selected.test);
-        let boot = Boot { xen, environment: self.args.env, machine, tests: vec![selected] };
-        let mut qemu = self.rig.qemu.clone();
-        if words == Words::Few {
-            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes
-            // another.
-            qemu.xen_cmdline = "loglvl=none guest_loglvl=none sched=null".into();
-            // Counting instructions for the sake of a clock costs a third of the speed.
-            qemu.mode = BootMode::Plain;
-        }
-        let mut invocation = qemu.invocation(&boot);
+        let mut invocation = self.with_boot(verbosity, |qemu, boot| match saved {
+            Some(saved) => saved.go_on(qemu.waiting(boot), dir, &qemu.guest_cmdline(boot)),
+            None => Ok(qemu.invocation(boot)),
+        })??;
         let mut more = self.plugin.prepare(dir, &self.blocks)?;
         if let Some(plugin) = more.last_mut() {
             *plugin += &format!(",{}={MAILBOX}", options::MAILBOX);
         }
         invocation.args.extend(more);
         Ok(invocation)
+    }
+
+    /// Boots a machine, and saves it for others to go on from.
+    pub fn save(&self, verbosity: Verbosity) -> Result<Saved> {
+        let dir = tempfile::tempdir().map_err(|source| Error::Io {
+            what: "cannot create a folder for a machine".into(),
+            source,
+        })?;
+        let dir = dir.path();
+        logs::link(dir, Some(&self.build.ready.elf), &self.rig.image.path)?;
+        let waiting = self.with_boot(verbosity, Qemu::waiting)?;
+        Saved::make(waiting, dir)
+    }
+
+    /// What `what` makes of the boot, and of a QEMU that is set up for it.
+    fn with_boot<R>(
+        &self,
+        verbosity: Verbosity,
+        what: impl FnOnce(&Qemu, &Boot<'_>) -> R,
+    ) -> Result<R> {
+        let selected = &Selected::whole(&self.rig.image, FUZZ_EXECUTOR)?;
+        let xen = &self.rig.on.with(self.build.ready.clone());
+        let machine = self.rig.on.config.machine(&self.rig.on.xen, &selected.test);
+        let boot = Boot { xen, environment: self.args.env, machine, tests: vec![selected] };
+        let mut qemu = self.rig.qemu.clone();
+        if verbosity == Verbosity::Low {
+            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.
+            qemu.xen_cmdline = "loglvl=none guest_loglvl=none sched=null".into();
+            // Counting instructions for the sake of a clock costs a third of the speed.
+            qemu.mode = BootMode::Plain;
+        }
+        Ok(what(&qemu, &boot))
     }
 }
 

@@ -12,7 +12,6 @@ mod place;
 mod table;
 mod verdict;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,14 +39,22 @@ fn extract(text: &str) -> String {
     if lines.is_empty() { text.to_owned() } else { lines.join("\n") }
 }
 
+/// A program in a file, and what the file says of it.
+struct Finding {
+    program: Program,
+    /// The function in which Xen once died of it.
+    place: Option<String>,
+}
+
 /// Reads a program.
-fn read(path: &Path) -> Result<Program> {
-    let text = extract(&fs::read_to_string(path).io("read", path)?);
-    let program = parse(&text).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
+fn read(path: &Path) -> Result<Finding> {
+    let text = fs::read_to_string(path).io("read", path)?;
+    let program =
+        parse(&extract(&text)).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
     if program.steps.is_empty() {
         return Err(Error::EmptySelection(format!("{}: the program is empty", path.display())));
     }
-    Ok(program)
+    Ok(Finding { program, place: Place::told_in(&text).map(str::to_owned) })
 }
 
 /// Runs `replay`.
@@ -55,7 +62,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     if args.json || args.xen.len() > 1 || args.program.file.is_dir() {
         return table::replay(args);
     }
-    let program = read(&args.program.file)?;
+    let Finding { program, .. } = read(&args.program.file)?;
     let machine = match args.xen.as_slice() {
         [xen] if xen == EVERY => return table::replay(args),
         _ => Replayer::one(args)?,
@@ -80,7 +87,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
 
 /// Runs `minimize`.
 pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
-    let program = read(&args.program.file)?;
+    let Finding { program, .. } = read(&args.program.file)?;
     let machine = Replayer::of(&args.program, testbed(chosen(&args.bed.on)?, &args.bed)?)?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
@@ -104,7 +111,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
     let mut text = format!("# {}\n", last.verdict.summary());
     if let Verdict::Crash { at, .. } = &last.verdict {
-        let _ = writeln!(text, "# place: {}", at.function());
+        text += &at.line();
     }
     text += &smallest.to_string();
     fs::write(&path, text).io("write", &path)?;

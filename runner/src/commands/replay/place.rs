@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+/// What stands in front of a finding's place in its file.
+const PLACE: &str = "# place: ";
 /// The longest text that stands for a place.
 const TEXT_MAX: usize = 80;
 
@@ -36,6 +38,21 @@ impl Place {
             }
             None => Place::Said(without_numbers(headline)),
         }
+    }
+
+    /// The place of a hang.
+    pub fn hang() -> Place {
+        Place::Said("hang".into())
+    }
+
+    /// The line that tells it in a finding's file.
+    pub fn line(&self) -> String {
+        format!("{PLACE}{}\n", self.function())
+    }
+
+    /// What a finding's file says of it.
+    pub(super) fn told_in(text: &str) -> Option<&str> {
+        text.lines().find_map(|line| line.strip_prefix(PLACE))
     }
 
     /// The function, which is the same in another build; else what was said.
@@ -105,6 +122,13 @@ mod tests {
         assert_eq!(place, Place::In("prepare_payload".into(), 0x5ad));
         assert_eq!(place.name(), "prepare_payload+0x5ad");
         assert_eq!(place.function(), "prepare_payload");
+    }
+
+    #[test]
+    fn a_finding_s_file_tells_the_place() {
+        let text = format!("# how\n{}look\n", Place::In("f".into(), 0x17).line());
+        assert_eq!(Place::told_in(&text), Some("f"));
+        assert_eq!(Place::told_in("# how\nlook\n"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{fmt, fs};
 use serde::Serialize;
 
 use super::verdict::{Replayed, Verdict};
-use super::{Replayer, read};
+use super::{Finding, Place, Replayer, read};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::cli::ReplayArgs;
@@ -16,10 +16,6 @@ use crate::cli::ReplayArgs;
 const SCHEMA: &str = "xtf-rs/replay/1";
 /// How the names of programs end.
 const ENDINGS: [&str; 2] = ["txt", "xtf"];
-/// What stands in front of a finding's place.
-const PLACE: &str = "# place: ";
-/// The place of a hang.
-const HANG: &str = "hang";
 
 /// What became of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,14 +48,14 @@ impl fmt::Display for Outcome {
 impl Outcome {
     /// Of a replay of what once died in the function `place`.
     fn of(replayed: &Replayed, place: Option<&str>) -> Outcome {
-        let died_in = match &replayed.verdict {
+        let at = match &replayed.verdict {
             Verdict::Agreement => return Outcome::Agrees,
             Verdict::Divergence { .. } => return Outcome::Diverges,
             Verdict::Error(_) => return Outcome::NotReplayed,
-            Verdict::Crash { at, .. } => at.function(),
-            Verdict::Hang => HANG,
+            Verdict::Crash { at, .. } => at,
+            Verdict::Hang => &Place::hang(),
         };
-        if place == Some(died_in) { Outcome::StillDies } else { Outcome::DiesElsewhere }
+        if place == Some(at.function()) { Outcome::StillDies } else { Outcome::DiesElsewhere }
     }
 }
 
@@ -101,14 +97,14 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
         return Err(Error::EmptySelection(what));
     }
     // All of them are read before anything boots.
-    let programs = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+    let findings = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
     let mut table = Table { schema: SCHEMA, findings: Vec::new() };
-    for file in &files {
-        let text = fs::read_to_string(file).io("read", file)?;
-        let place = text.lines().find_map(|line| line.strip_prefix(PLACE)).map(str::to_owned);
+    let mut programs = Vec::new();
+    for (file, Finding { program, place }) in files.iter().zip(findings) {
         let name = file.strip_prefix(start).unwrap_or(file);
         let finding = if name == Path::new("") { file } else { name }.to_owned();
         table.findings.push(Row { finding, place, replays: Vec::new() });
+        programs.push(program);
     }
     for machine in Replayer::each(args)? {
         let machine = machine?;
@@ -178,7 +174,6 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::commands::replay::Place;
 
     fn replayed(verdict: Verdict) -> Replayed {
         Replayed { verdict, begun: 1, answers: Vec::new(), lost: None }
@@ -187,7 +182,7 @@ mod tests {
     #[test]
     fn the_place_tells_the_same_death_from_another() {
         let crash = replayed(Verdict::Crash {
-            place: "FATAL PAGE FAULT in common/x.c#f".into(),
+            reason: "FATAL PAGE FAULT".into(),
             at: Place::In("f".into(), 0x17),
             words: Vec::new(),
         });
@@ -195,7 +190,7 @@ mod tests {
         assert_eq!(Outcome::of(&crash, Some("g")), Outcome::DiesElsewhere);
         assert_eq!(Outcome::of(&crash, None), Outcome::DiesElsewhere);
         let hang = replayed(Verdict::Hang);
-        assert_eq!(Outcome::of(&hang, Some(HANG)), Outcome::StillDies);
+        assert_eq!(Outcome::of(&hang, Some("hang")), Outcome::StillDies);
         assert_eq!(Outcome::of(&hang, Some("f")), Outcome::DiesElsewhere);
         let agreement = replayed(Verdict::Agreement);
         assert_eq!(Outcome::of(&agreement, Some("f")), Outcome::Agrees);

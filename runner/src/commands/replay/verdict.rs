@@ -29,9 +29,9 @@ pub enum Verdict {
     },
     /// Xen died.
     Crash {
-        /// Where, in Xen's own words.
-        place: String,
-        /// The same, to be compared.
+        /// Why, in its own words.
+        reason: String,
+        /// Where.
         at: Place,
         /// The words.
         words: Vec<String>,
@@ -48,7 +48,7 @@ impl Verdict {
         match self {
             Self::Agreement => "agreement".into(),
             Self::Divergence { what, how } => format!("divergence {} {how}", numberless(what)),
-            Self::Crash { place, .. } => format!("crash {place}"),
+            Self::Crash { reason, at, .. } => format!("crash {reason} {}", at.function()),
             Self::Hang => "hang".into(),
             Self::Error(_) => "error".into(),
         }
@@ -69,7 +69,8 @@ impl Verdict {
         match self {
             Self::Agreement => "agreement".into(),
             Self::Divergence { what, how } => format!("divergence: {what}: {how}"),
-            Self::Crash { place, .. } => format!("crash: {place}"),
+            Self::Crash { reason, at: Place::Said(_), .. } => format!("crash: {reason}"),
+            Self::Crash { reason, at, .. } => format!("crash: {reason} {at}"),
             Self::Hang => "hang".into(),
             Self::Error(why) => format!("error: {why}"),
         }
@@ -177,10 +178,10 @@ impl Observer {
                     words.iter().map(|line| xen::words(line).into()).collect();
                 words.retain(|word| word.contains(char::is_alphanumeric));
                 words.dedup();
-                let place = place(&words);
-                let at = Place::of(&words, &place);
+                let reason = reason(&words);
+                let at = Place::of(&words, &reason);
                 let words = words.into_iter().take(QUOTED).collect();
-                Verdict::Crash { place, at, words }
+                Verdict::Crash { reason, at, words }
             }
             (Status::Timeout, _) => Verdict::Hang,
             (Status::Failure, Some((what, how))) => {
@@ -199,25 +200,15 @@ impl Observer {
     }
 }
 
-/// Where Xen died: the function, or the assertion, or at least the reason.
-fn place(words: &[String]) -> String {
-    let function = words.iter().find_map(|line| {
-        let (_, rest) = line.split_once("RIP:")?;
-        let symbol = rest.split_whitespace().find(|word| word.contains('+'))?;
-        Some(symbol.split_once('+').map_or(symbol, |(name, _)| name).to_owned())
-    });
+/// Why Xen died: the assertion, or what it said when it panicked.
+fn reason(words: &[String]) -> String {
     let reason = words.iter().enumerate().find_map(|(at, line)| {
         if line.contains("DOUBLE FAULT") || line.starts_with("Assertion ") || line.contains("BUG") {
             return Some(line.trim_matches(|c: char| !c.is_alphanumeric()).to_owned());
         }
         line.starts_with("Panic on CPU").then(|| words.get(at + 1).cloned()).flatten()
     });
-    match (reason, function) {
-        (Some(reason), Some(function)) => format!("{reason} in {function}"),
-        (Some(reason), None) => reason,
-        (None, Some(function)) => function,
-        (None, None) => "without a message".into(),
-    }
+    reason.unwrap_or_else(|| "without a message".into())
 }
 
 #[cfg(test)]
@@ -225,16 +216,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_reason_and_a_function() {
+    fn a_crash_has_a_reason_and_a_place() {
         let words = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let panic = "----[ Xen-4.17.7  x86_64  debug=n ]----\n\
-            RIP:    e008:[<ffff82d04021cd7d>] common/livepatch.c#prepare_payload+0x5ad/0x8f0\n\
-            Panic on CPU 0:\n\
-            FATAL PAGE FAULT\n\
-            [error_code=0000]";
-        assert_eq!(place(&words(panic)), "FATAL PAGE FAULT in common/livepatch.c#prepare_payload");
-        assert_eq!(place(&words("*** DOUBLE FAULT ***")), "DOUBLE FAULT");
-        assert_eq!(place(&[]), "without a message");
+        let panic = words(
+            "----[ Xen-4.17.7  x86_64  debug=n ]----\n\
+             RIP:    e008:[<ffff82d04021cd7d>] common/livepatch.c#prepare_payload+0x5ad/0x8f0\n\
+             Panic on CPU 0:\n\
+             FATAL PAGE FAULT\n\
+             [error_code=0000]",
+        );
+        let crash = |words: &[String]| {
+            let reason = reason(words);
+            let at = Place::of(words, &reason);
+            Verdict::Crash { reason, at, words: Vec::new() }
+        };
+        assert_eq!(crash(&panic).summary(), "crash: FATAL PAGE FAULT in prepare_payload+0x5ad");
+        assert_eq!(crash(&panic).kind(), "crash FATAL PAGE FAULT prepare_payload");
+        let double = crash(&words("*** DOUBLE FAULT ***"));
+        assert_eq!(double.summary(), "crash: DOUBLE FAULT");
+        assert_eq!(crash(&[]).summary(), "crash: without a message");
     }
 
     #[test]

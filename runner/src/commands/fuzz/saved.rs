@@ -1,0 +1,74 @@
+//! A machine that was saved where its guest waits for its command line: a boot that goes on from there
+//! takes a fraction of the time.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
+
+use protocol::cmdline::CMDLINE_MAX;
+use protocol::console::WAITING;
+
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::process::ChildGuard;
+use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
+use crate::machine::snapshot;
+
+/// From power on to where the guest waits, and from there into the file.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Saved {
+    /// Its name is gone, so that nothing is left of it in the end.
+    state: File,
+    /// What the console said until then.
+    pub console: Vec<u8>,
+}
+
+impl Saved {
+    /// Boots `waiting` in `dir`, which holds what it refers to and is not needed any more afterwards.
+    ///
+    /// # Errors
+    /// QEMU does not start, or cannot save its machine.
+    pub(super) fn make(mut waiting: Invocation, dir: &Path) -> Result<Saved> {
+        tell(dir, "")?;
+        waiting.args.extend(snapshot::saving());
+        let mut command = Command::new(&waiting.program);
+        command.args(&waiting.args).current_dir(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let failed = |e: io::Error| Error::Tool(format!("cannot save a machine: {e}"));
+        let mut qemu = ChildGuard::spawn(&mut command).map_err(failed)?;
+        let mut console = Vec::new();
+        let mut buffer = [0; 4096];
+        let out = qemu.child().stdout.as_mut();
+        let out = out.ok_or_else(|| failed(io::Error::other("QEMU has no console")))?;
+        while !String::from_utf8_lossy(&console).contains(WAITING) {
+            match out.read(&mut buffer).map_err(failed)? {
+                0 => return Err(failed(io::Error::other("the guest does not wait for its words"))),
+                count => console.extend(&buffer[..count]),
+            }
+        }
+        snapshot::save(dir, PATIENCE).map_err(failed)?;
+        out.read_to_end(&mut console).map_err(failed)?;
+        let state = dir.join(snapshot::STATE);
+        Ok(Saved { state: File::open(&state).io("open", &state)?, console })
+    }
+
+    /// `waiting`, going on from here, in the folder `dir`; the guest gets these `words`.
+    pub(super) fn go_on(&self, waiting: Invocation, dir: &Path, words: &str) -> Result<Invocation> {
+        tell(dir, words)?;
+        let state = format!("/proc/{}/fd/{}", process::id(), self.state.as_raw_fd());
+        Ok(snapshot::from(waiting, Path::new(&state)))
+    }
+}
+
+/// Fills the file from which the guest in `dir` gets its words.
+fn tell(dir: &Path, words: &str) -> Result<()> {
+    let mut bytes = words.as_bytes().to_vec();
+    bytes.resize(CMDLINE_MAX, 0);
+    let path = dir.join(PARAMETERS_FILE);
+    fs::write(&path, bytes).io("write", &path)
+}
