@@ -44,8 +44,12 @@ const SUREST: u64 = 6;
 const REST: u64 = 5000;
 /// A lesson may leave out one in so many of the survivors, as far as they did not come as far,
 const SHARE: usize = 100;
-/// or this many.
+/// or this many, for each program that ended Xen
 const LEFT_OUT: usize = 8;
+/// up to so many of these.
+const COSTLY: u64 = 5;
+/// For each further program that ended Xen, so many of those that came as far may have survived.
+const GRACE: u64 = 4;
 /// Different places in which a feature has to end Xen to be a lesson by itself,
 const PLACES: usize = 2;
 /// by so many programs,
@@ -235,8 +239,7 @@ impl Learned {
                 lived < DEADLY * 2 * died.max(lesson.deaths())
             });
         }
-        // What ended Xen more often than not is worth to be left out.
-        if lesson.lived < lesson.deaths() {
+        if lesson.lived <= grace(lesson.deaths()) {
             return true;
         }
         let lesson = &self.lessons[index];
@@ -365,15 +368,16 @@ impl Learned {
     }
 
     /// Those features of `shared` without which programs that come as far as `reach` survive, as far
-    /// as the survivors show: fewer than `killers` of those that came as far have them all, and few
-    /// of the others. `None` if that is not even so of all of `shared`.
+    /// as the survivors show: hardly any of those that came as far have them all, and few of the
+    /// others. `killers` have ended Xen. `None` if that is not even so of all of `shared`.
     fn telling(&self, shared: &Ids, reach: &Reach, killers: u64, belief: Belief) -> Option<Ids> {
         let near = self.evidence.near(&self.evidence.telling(reach));
         let everybody = self.evidence.everybody();
-        let bearable = LEFT_OUT.max(self.evidence.len() / SHARE);
+        let bearable =
+            LEFT_OUT.max(self.evidence.len() / SHARE) * killers.clamp(1, COSTLY) as usize;
         let fits = |features: &[Id]| {
             !features.is_empty()
-                && (self.evidence.count(features, &near) as u64) < killers
+                && self.evidence.count(features, &near) as u64 <= grace(killers)
                 && self.evidence.count(features, &everybody) <= bearable
         };
         if !fits(shared) {
@@ -409,6 +413,34 @@ impl Learned {
                 self.lessons[index].features = features;
             }
         }
+        while self.unite() {}
+    }
+
+    /// Makes one lesson of two about the same place, if what their programs had in common explains
+    /// all of them.
+    fn unite(&mut self) -> bool {
+        for first in 0..self.lessons.len() {
+            for second in first + 1..self.lessons.len() {
+                let (a, b) = (&self.lessons[first], &self.lessons[second]);
+                if a.place != b.place || a.place == ANYWHERE {
+                    continue;
+                }
+                let (shared, reach) = (common(&a.shared, &b.shared), a.reach.common(&b.reach));
+                let killers = a.killers + b.killers;
+                let told = self.telling(&shared, &reach, killers, Belief::Likely);
+                let Some(features) = told else { continue };
+                let b = self.lessons.remove(second);
+                let a = &mut self.lessons[first];
+                let old = std::mem::replace(&mut a.features, features);
+                (a.shared, a.reach, a.killers) = (shared, reach, killers);
+                (a.met, a.tried, a.died) = (a.met + b.met, a.tried + b.tried, a.died + b.died);
+                let outdated = [old, b.features].into_iter().filter(|old| *old != a.features);
+                let outdated: Vec<_> = outdated.map(|old| (b.place.clone(), old)).collect();
+                self.wrong.extend(outdated);
+                return true;
+            }
+        }
+        false
     }
 
     /// Reads what others, or an earlier run, have written into `file`, and writes down all of it.
@@ -468,4 +500,9 @@ impl Learned {
         };
         Entries { ended: self.ended.clone(), lesson: self.lessons.iter().map(entry).collect() }
     }
+}
+
+/// How many of those that came as far may survive what has ended Xen so often.
+fn grace(deaths: u64) -> u64 {
+    GRACE * deaths.saturating_sub(1)
 }

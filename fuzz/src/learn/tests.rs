@@ -132,12 +132,12 @@ fn a_wrong_lesson_is_narrowed() {
     let before = run.learned.advise(&seen);
     assert_eq!(before, Advice::Skip);
     run.learned.lived(&seen, &Reach::default());
-    // Two have died, one has not.
-    assert_eq!(run.learned.advise(&seen), Advice::Skip);
-    run.learned.lived(&seen, &Reach::default());
-    // Only what one of them had besides could be it, and they had nothing in common.
-    assert_eq!(run.lessons(), []);
+    // What the one that has died had besides.
+    assert_eq!(run.lessons(), [("ball".into(), vec!["hot"])]);
     assert_eq!(run.learned.advise(&seen), Advice::Perform);
+    let seen = run.learned.see(&[scope("red round hot")]);
+    run.learned.lived(&seen, &Reach::default());
+    assert_eq!(run.lessons(), []);
 
     let mut run = Run::new();
     run.perform("white flat", None);
@@ -201,6 +201,46 @@ fn a_damaged_file_is_named() {
     assert!(error.contains("learned-00ff.toml") && error.contains("--forget"), "{error}");
 }
 
+#[test]
+fn a_lesson_of_several_deaths_takes_some_survivors() {
+    let mut learned = Learned::new(1, Vec::new());
+    let plain = learned.see(&[scope("plain")]);
+    learned.lived(&plain, &Reach::default());
+    // Two that ended Xen before anybody knew why.
+    let killers = ["red round", "red square"].map(|words| learned.see(&[scope(words)]));
+    for killer in &killers {
+        let suspect = learned.suspect(killer, &Reach::default());
+        learned.learn(suspect, "ball", killer, &Reach::default());
+    }
+    let other = learned.see(&[scope("red flat")]);
+    for _ in 0..grace(2) {
+        learned.lived(&other, &Reach::default());
+        assert_eq!(learned.advise(&killers[0]), Advice::Skip);
+    }
+    learned.lived(&other, &Reach::default());
+    assert_eq!(learned.lessons[0].lived, 0, "begun anew");
+}
+
+#[test]
+fn lessons_with_a_common_cause_become_one() {
+    let mut learned = Learned::new(1, Vec::new());
+    for words in ["plain", "flat", "round", "square"] {
+        let seen = learned.see(&[scope(words)]);
+        learned.lived(&seen, &Reach::default());
+    }
+    for (words, place) in [("red flat a", "ball"), ("red round b", "ball"), ("red flat c", "sky")] {
+        let killer = learned.see(&[scope(words)]);
+        let shared = killer.0[0].clone();
+        learned.lessons.push(Lesson::new(place, shared.clone(), shared, Reach::default()));
+    }
+    learned.survived = ENOUGH;
+    learned.refine();
+    let red = learned.id("red");
+    assert_eq!(learned.count(), 2);
+    assert_eq!((&learned.lessons[0].features, learned.lessons[0].killers), (&vec![red], 2));
+    assert!(!learned.wrong.is_empty(), "what was known before may come back");
+}
+
 /// Blocks of a hypervisor that refuses what is cold before it comes to the deadly block 2.
 fn reach(words: &str) -> Reach {
     let far = if words.contains("cold") { 2 } else { 3 };
@@ -212,6 +252,7 @@ fn what_xen_refuses_before_the_deadly_code_says_nothing() {
     let mut learned = Learned::new(1, ["a", "b", "c"].map(String::from).to_vec());
     for words in ["white flat", "red flat cold", "red round cold", "white round"] {
         let seen = learned.see(&[scope(words)]);
+        learned.advise(&seen);
         learned.lived(&seen, &reach(words));
     }
     let words = "red flat hot";
