@@ -95,7 +95,7 @@ fn bad_guests_are_told_from_good_ones_in_every_environment() {
     let tests = ["example", "bad-error", "bad-failure", "bad-panic", "bad-triple-fault"];
     let run = Run::of(&[&ON_4_17[..], &tests].concat());
     run.ends(6).says("✗ wrong: expected EINVAL, got ENOENT").says("! unable");
-    run.says("PANIC tests/src/bad/panic.rs:").says("in case triple_faults").says("| (XEN) ");
+    run.says("PANIC tests/src/bad/panic.rs:").says("† triple_faults: ").says("| (XEN) ");
     for environment in ["pv64 ", "pvh64", "hvm64"] {
         run.says(&format!("4.17 {environment} example (2 cases)"));
     }
@@ -113,7 +113,7 @@ fn what_needs_privileges_is_skipped_with_the_reason() {
 #[ignore = "boots real Xen"]
 fn a_domain_that_hangs_is_destroyed_and_the_next_one_runs() {
     let run = Run::of(&[&ON_4_17[..], &["--env", "pvh64", "bad-hang", "example"]].concat());
-    run.ends(7).says("no result within").says("in case spins_for_ever");
+    run.ends(7).says("no result within").says("† spins_for_ever: ");
     run.says("1 passed, 1 failed, 0 skipped");
 }
 

@@ -78,11 +78,11 @@ fn runs(args: &ListArgs, config: &Config, image: &Image) -> Result<String> {
     let boots = plan::boots(&tests, &xens, environments, &how);
     let mut runs = Vec::new();
     for (boot, number) in boots.iter().zip(1..) {
-        runs.extend(boot.tests.iter().map(|Selected { test, .. }| Run {
+        runs.extend(boot.tests.iter().map(|selected| Run {
             xen: &boot.xen.name,
             environment: boot.environment.name(),
-            test: &test.name,
-            cases: test.cases.len(),
+            test: selected.name(),
+            cases: selected.test.cases.len(),
             boot: number,
         }));
     }

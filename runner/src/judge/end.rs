@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::judgement::{Cause, End, Event, Judgement, TestReport};
+use super::grammar::Verdict;
+use super::judgement::{CaseReport, Cause, End, EndedIn, Event, Judgement, TestReport};
 use super::reason::Reason;
 use super::state::{GUEST_FLOOD_LIMIT, Judge, Running};
 use super::xen::Vitals;
@@ -15,7 +16,13 @@ impl Judge {
             reasons: vec![why.to_owned()],
             ..TestReport::new(test.name, Status::Skip)
         });
-        Judgement { settled: settled.collect(), ended_by: None, version: None, rerun: Vec::new() }
+        Judgement {
+            settled: settled.collect(),
+            ended_by: None,
+            ended_in: None,
+            version: None,
+            rerun: Vec::new(),
+        }
     }
 
     /// Closes the books at `now`, knowing why the console ended.
@@ -31,8 +38,9 @@ impl Judge {
         half.into_iter().for_each(|line| events(Event::Line(line)));
         let cause = self.cause_of_death(&end);
         let ended_by = cause.as_ref().map(|(_, cause, _)| *cause);
+        let mut ended_in = None;
         if let Some((status, cause, reason)) = cause {
-            self.blame(status, cause, reason, now);
+            ended_in = self.blame(status, cause, reason, now);
         } else {
             match (&end, self.running.take()) {
                 (End::Interrupted, _) | (End::Enough, None) => {}
@@ -59,7 +67,7 @@ impl Judge {
             .map(|(test, _)| test.name.clone())
             .collect();
         let settled = self.reports.into_iter().flatten().collect();
-        Judgement { settled, ended_by, version: self.version, rerun }
+        Judgement { settled, ended_by, ended_in, version: self.version, rerun }
     }
 
     /// Why the boot did not come to its regular end, if it did not.
@@ -116,8 +124,15 @@ impl Judge {
         format!("console flood: {} MiB without a result; {what}", self.bytes >> 20)
     }
 
-    /// Settles an early end; the documentation of `judge` tells who is to blame.
-    fn blame(&mut self, status: Status, cause: Cause, reason: Reason, now: Duration) {
+    /// Settles an early end; the documentation of `judge` tells who is to blame. Returns the
+    /// case that was under way.
+    fn blame(
+        &mut self,
+        status: Status,
+        cause: Cause,
+        reason: Reason,
+        now: Duration,
+    ) -> Option<EndedIn> {
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
         let diagnostics = std::mem::take(&mut self.diagnostics);
@@ -129,11 +144,24 @@ impl Judge {
             }
             running.slot.map(|slot| (slot, running))
         });
-        let slots: Vec<usize> = if let Some((slot, running)) = running {
-            let at_case = self.expected[slot].cases.get(running.cases.len()).cloned();
-            let report = self.close(running, status, vec![reason], diagnostics, now);
-            if let Some(report) = report {
-                report.at_case = at_case;
+        let mut ended_in = None;
+        let slots: Vec<usize> = if let Some((slot, mut running)) = running {
+            let planned = &self.expected[slot];
+            let under_way = planned.cases.get(running.cases.len());
+            match under_way.filter(|name| running.cases.iter().all(|case| case.name != **name)) {
+                Some(case) => {
+                    ended_in = Some(EndedIn { test: planned.name.clone(), case: case.clone() });
+                    running.cases.push(CaseReport {
+                        name: case.clone(),
+                        verdict: Verdict::of_end(status, reason.to_string()),
+                        diagnostics,
+                        elapsed: now.saturating_sub(running.last_case),
+                    });
+                    self.close(running, status, Vec::new(), Vec::new(), now);
+                }
+                None => {
+                    self.close(running, status, vec![reason], diagnostics, now);
+                }
             }
             vec![slot]
         } else if let Some(slot) = self.last_reported {
@@ -160,6 +188,7 @@ impl Judge {
                 report.cause = Some(cause);
             }
         }
+        ended_in
     }
 
     /// The checks of a boot that came to its regular end.

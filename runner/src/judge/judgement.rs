@@ -18,12 +18,12 @@ pub struct PlannedTest {
     pub cases: Vec<String>,
 }
 
-/// A case's line.
+/// A case's line, or a case that the boot ended in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseReport {
-    /// Name, as printed.
+    /// Name, as printed, or as the image has it.
     pub name: String,
-    /// What the guest said of it.
+    /// What the guest said of it, or what ended the boot.
     pub verdict: Verdict,
     /// The diagnostics before it.
     pub diagnostics: Vec<String>,
@@ -49,19 +49,36 @@ pub enum Cause {
     Qemu,
 }
 
-/// All about one test in one boot.
+/// A boot that went on with a test behind the case in which the boot before had ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WentOn {
+    /// Its number.
+    pub boot: usize,
+    /// That case.
+    pub behind: String,
+    /// As in the test's report, of this boot.
+    pub diagnostics: Vec<String>,
+    /// As in the test's report, of this boot.
+    pub backtrace: Vec<u64>,
+    /// As in the test's report, of this boot.
+    pub xen_words: Vec<String>,
+}
+
+/// All about one test in one boot, and in those that went on with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestReport {
     /// Its name.
     pub name: String,
     /// The judge's status, not necessarily the guest's.
     pub status: Status,
-    /// The cases that were reported.
+    /// The cases that were reported, and those in which a boot ended.
     pub cases: Vec<CaseReport>,
+    /// The cases that were selected and of which nothing is known, unless all were skipped.
+    pub not_run: Vec<String>,
     /// Why the status is what it is, where the cases don't say it.
     pub reasons: Vec<String>,
-    /// The case that was under way when the boot ended.
-    pub at_case: Option<String>,
+    /// The boots that went on with it.
+    pub went_on: Vec<WentOn>,
     /// Diagnostics that belong to no case; a panic's registers among them.
     pub diagnostics: Vec<String>,
     /// Code addresses in the image, innermost first.
@@ -72,7 +89,7 @@ pub struct TestReport {
     pub began: bool,
     /// What ended the boot early, if this test is blamed for it.
     pub cause: Option<Cause>,
-    /// From its subtest line to its result.
+    /// From its subtest line to its result, in all its boots.
     pub elapsed: Duration,
 }
 
@@ -83,8 +100,9 @@ impl TestReport {
             name: name.into(),
             status,
             cases: Vec::new(),
+            not_run: Vec::new(),
             reasons: Vec::new(),
-            at_case: None,
+            went_on: Vec::new(),
             diagnostics: Vec::new(),
             backtrace: Vec::new(),
             xen_words: Vec::new(),
@@ -92,6 +110,55 @@ impl TestReport {
             cause: None,
             elapsed: Duration::ZERO,
         }
+    }
+
+    /// All reasons: its own, and those of the cases that ended a boot or could not be decided.
+    pub fn told(&self) -> Vec<String> {
+        let bad = self.cases.iter().filter(|case| case.verdict.status().is_bad());
+        let cases = bad.filter_map(|case| case.verdict.why());
+        self.reasons.iter().map(String::as_str).chain(cases).map(str::to_owned).collect()
+    }
+
+    /// Takes in what the boot `number` reported of the cases `behind` the one that had ended the
+    /// boot before.
+    pub fn go_on(&mut self, number: usize, behind: &str, rest: TestReport) {
+        let TestReport { status, cases, reasons, cause, elapsed, .. } = rest;
+        // It was begun, and only becomes worse.
+        self.status = self.status.max(status);
+        self.not_run.retain(|name| cases.iter().all(|case| case.name != *name));
+        self.cases.extend(cases);
+        self.reasons.extend(reasons);
+        // What a tool did is no claim about Xen, whatever Xen did before.
+        if self.cause.is_none() || cause == Some(Cause::Qemu) {
+            self.cause = cause;
+        }
+        self.elapsed += elapsed;
+        self.went_on.push(WentOn {
+            boot: number,
+            behind: behind.to_owned(),
+            diagnostics: rest.diagnostics,
+            backtrace: rest.backtrace,
+            xen_words: rest.xen_words,
+        });
+    }
+
+    /// What was seen of the end of the boot that ended in `case`, if one did: the guest's last
+    /// lines, and Xen's.
+    pub fn last_words(&self, case: &CaseReport) -> impl Iterator<Item = &str> {
+        let ends = self.went_on.iter().map(|further| further.behind.as_str());
+        let last = self.cases.last().map(|case| case.name.as_str());
+        let boot = ends.chain(last).position(|name| name == case.name);
+        let seen = boot.and_then(|boot| self.seen().nth(boot));
+        seen.into_iter().flat_map(|(guest, _, xen)| guest.iter().chain(xen)).map(String::as_str)
+    }
+
+    /// What was seen in each of its boots: the guest's diagnostics, its backtrace, and Xen's words.
+    pub fn seen(&self) -> impl Iterator<Item = (&[String], &[u64], &[String])> {
+        let first = (&self.diagnostics[..], &self.backtrace[..], &self.xen_words[..]);
+        let further = self.went_on.iter().map(|further| {
+            (&further.diagnostics[..], &further.backtrace[..], &further.xen_words[..])
+        });
+        std::iter::once(first).chain(further)
     }
 }
 
@@ -134,13 +201,24 @@ pub enum End {
     Enough,
 }
 
+/// The case that was under way when a boot ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedIn {
+    /// Its test.
+    pub test: String,
+    /// Its name.
+    pub case: String,
+}
+
 /// The outcome of a boot.
 #[derive(Debug)]
 pub struct Judgement {
     /// Tests that are settled.
     pub settled: Vec<TestReport>,
-    /// What ended the boot early, if anything did.
+    /// What ended the boot early, if anything did,
     pub ended_by: Option<Cause>,
+    /// and in which case, if it was in one.
+    pub ended_in: Option<EndedIn>,
     /// The version of Xen, such as 4.17.7, as the guest found it.
     pub version: Option<String>,
     /// Names of tests that deserve another boot.

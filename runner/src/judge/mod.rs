@@ -7,7 +7,8 @@
 //!
 //! When a boot ends early, the judge blames one test, so that booting the rest again makes
 //! progress: the test that was running; else the last one that reported; else, if the plan was
-//! printed, the first expected one; else all of them.
+//! printed, the first expected one; else all of them. In the test that was running, the end of the
+//! boot is the verdict on the case that was under way; those behind it are not run.
 //!
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
@@ -28,7 +29,9 @@ mod timestamp;
 pub mod xen;
 
 pub use grammar::Verdict;
-pub use judgement::{CaseReport, Cause, End, Event, Judgement, PlannedTest, TestReport};
+pub use judgement::{
+    CaseReport, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, WentOn,
+};
 pub use sights::{SeenChange, Sights};
 pub use state::{FLOOD_LIMIT, GUEST_FLOOD_LIMIT, Judge};
 pub use xen::Vitals;

@@ -214,7 +214,13 @@ impl Judge {
             status = status.max(Status::Error);
         }
         self.last_reported = Some(slot);
+        let unknown = |name: &&String| running.cases.iter().all(|case| case.name != **name);
+        let not_run = match status {
+            Status::Skip => Vec::new(),
+            _ => self.expected[slot].cases.iter().filter(unknown).cloned().collect(),
+        };
         Some(self.reports[slot].insert(TestReport {
+            not_run,
             cases: running.cases,
             reasons: reasons.iter().map(Reason::to_string).collect(),
             diagnostics,

@@ -201,7 +201,7 @@ fn conclude(
         on_event(event);
     }
     for report in &judgement.settled {
-        let reasons = report.reasons.join("; ");
+        let reasons = report.told().join("; ");
         logs.decision(&format!("{} {}: {reasons}", report.status, report.name))?;
     }
     if !judgement.rerun.is_empty() {

@@ -244,6 +244,8 @@ impl Invocation {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::image::TestMeta;
     use crate::plan::config::Hypervisor;
@@ -272,7 +274,8 @@ mod tests {
             xen_cmdline: "b".into(),
         };
         let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
-        let boot = Boot { xen, environment, machine, tests: tests.iter().collect() };
+        let boot =
+            Boot { xen, environment, machine, tests: tests.iter().map(Cow::Borrowed).collect() };
         qemu.invocation(&boot).shell()
     }
 

@@ -1,8 +1,10 @@
 //! Runs the boots of a plan, several at a time.
 //!
 //! Each worker is a thread that starts its own QEMUs, which die with it. Tests that a boot did not
-//! reach go back into the queue.
+//! reach go back into the queue. So does a test in whose case the boot ended, for the cases behind
+//! that one: what the boots of a test say is one report.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -17,18 +19,25 @@ use crate::base::source_lines;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::splitter::{Line, Speaker};
-use crate::judge::{Event, Judgement, TestReport};
+use crate::judge::{Cause, EndedIn, Event, Judgement, TestReport, Verdict};
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{self, BootResult, Limits};
 use crate::machine::debug::Debug;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
-use crate::results::Unit;
+use crate::plan::select::{MAX_TEST_LIST, Selected};
 use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
+use crate::results::{Evidence, Unit};
 use crate::xen::hypervisor::{self, XenUnderTest};
+
+/// So many boots go on with a test, for each attempt: who wants to know the deaths one by one gets
+/// them, and a Xen that dies of everything does not cost a boot for each of hundreds of cases.
+const MAX_FURTHER: usize = 10;
+/// After so many cases without a result in time, no boot goes on: each took the test's whole time.
+const MAX_TIMEOUTS: usize = 3;
 
 /// As many boots at a time as there are CPUs for them.
 pub fn cpus() -> NonZeroUsize {
@@ -67,19 +76,87 @@ struct Job<'a> {
     /// Where the plan has the boot's first test,
     first: usize,
     /// and all that the plan has from there on.
-    planned: Vec<&'a str>,
+    planned: Vec<String>,
+    /// Its only test, if it goes on with one.
+    begun: Option<Begun<'a>>,
+}
+
+/// A test that another boot began.
+struct Begun<'a> {
+    /// As it was selected.
+    whole: Cow<'a, Selected>,
+    /// The number of that boot.
+    boot: usize,
+    /// The case behind which it goes on.
+    behind: String,
+    /// What Xen calls itself, if it came to that.
+    version: Option<String>,
+    /// What is known of it so far.
+    report: TestReport,
+}
+
+/// How a test goes on.
+struct Rest {
+    /// The case that ended the boot.
+    behind: String,
+    /// Those behind it.
+    selected: Selected,
+    /// What Xen calls itself, if it came to that.
+    version: Option<String>,
+    /// What is known of the test so far.
+    report: TestReport,
 }
 
 impl<'a> Job<'a> {
-    /// A boot for those of its tests that are `names`.
+    /// A boot for those of its tests that are `names`, each as a whole.
     fn again(&self, number: usize, names: &[String], attempt: usize) -> Job<'a> {
-        Job {
-            number,
-            attempt,
-            boot: self.boot.again_for(names),
-            first: self.first,
-            planned: self.planned.clone(),
-        }
+        let tests = match &self.begun {
+            Some(begun) => std::slice::from_ref(&begun.whole),
+            None => &self.boot.tests,
+        };
+        let wanted = |test: &&Cow<'a, Selected>| names.iter().any(|name| name == test.name());
+        let tests = tests.iter().filter(wanted).cloned().collect();
+        self.with(number, tests, attempt, None)
+    }
+
+    /// A boot that goes on with one of its tests.
+    fn further(&self, number: usize, rest: Rest) -> Option<Job<'a>> {
+        let (whole, boot) = match &self.begun {
+            Some(begun) => (begun.whole.clone(), begun.boot),
+            None => (self.selected(&rest.report.name)?.clone(), self.number),
+        };
+        let Rest { behind, selected, version, report } = rest;
+        let begun = Begun { whole, boot, behind, version, report };
+        Some(self.with(number, vec![Cow::Owned(selected)], self.attempt, Some(begun)))
+    }
+
+    fn with(
+        &self,
+        number: usize,
+        tests: Vec<Cow<'a, Selected>>,
+        attempt: usize,
+        begun: Option<Begun<'a>>,
+    ) -> Job<'a> {
+        let (first, planned) = (self.first, self.planned.clone());
+        Job { number, attempt, boot: self.boot.again_for(tests), first, planned, begun }
+    }
+
+    /// The test `name` as this boot is to run it.
+    fn selected(&self, name: &str) -> Option<&Cow<'a, Selected>> {
+        self.boot.tests.iter().find(|selected| selected.name() == name)
+    }
+
+    /// The number of the boot in which its tests began.
+    fn began_in(&self) -> usize {
+        self.begun.as_ref().map_or(self.number, |begun| begun.boot)
+    }
+
+    /// All that is known of a test, with what this boot's `report` says.
+    fn whole(&self, report: &TestReport) -> TestReport {
+        let Some(begun) = &self.begun else { return report.clone() };
+        let mut whole = begun.report.clone();
+        whole.go_on(self.number, &begun.behind, report.clone());
+        whole
     }
 
     fn index_of(&self, test: &str) -> usize {
@@ -119,8 +196,9 @@ impl Session<'_> {
         let next_number = AtomicUsize::new(boots.len() + 1);
         let mut first = 0;
         let jobs = (1..).zip(boots).map(|(number, boot)| {
-            let planned: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
-            let job = Job { number, attempt: 1, first, planned, boot };
+            let planned: Vec<String> =
+                boot.tests.iter().map(|test| test.name().to_owned()).collect();
+            let job = Job { number, attempt: 1, first, planned, boot, begun: None };
             first += job.planned.len();
             (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
         });
@@ -186,7 +264,7 @@ impl Session<'_> {
         let boot = &job.boot;
         let mut logs = self.logs_of(job)?;
         let time_of = |name: &str| {
-            let found = boot.tests.iter().find(|selected| selected.name() == name);
+            let found = job.selected(name);
             found.map_or(self.boot_timeout, |selected| (self.test_time)(&selected.test))
         };
         let limits = Limits { debug: self.debug, ..Limits::new(self.boot_timeout, &time_of) };
@@ -218,15 +296,21 @@ impl Session<'_> {
             }
         };
         let ended = account.end(&judgement, elapsed, &mut findings);
+        let number = || next_number.fetch_add(1, Ordering::Relaxed);
         let enqueue = |names: &[String], attempt| {
             if !names.is_empty() {
-                let number = next_number.fetch_add(1, Ordering::Relaxed);
-                piece.push(job.again(number, names, attempt));
+                piece.push(job.again(number(), names, attempt));
             }
         };
         // What is pushed last runs first: nothing is tried again before all was tried once.
         enqueue(&ended.again, job.attempt + 1);
         enqueue(&judgement.rerun, job.attempt);
+        if let Some(rest) = ended.rest {
+            let (number, behind) = (number(), rest.behind.clone());
+            logs.decision(&format!("boot {number} goes on behind {behind}"))?;
+            logs.flush()?;
+            job.further(number, rest).into_iter().for_each(|further| piece.push(further));
+        }
         if let Some(failure) = tool_failure {
             findings.tool_failed = true;
             if failure.at_start {
@@ -270,13 +354,16 @@ struct Account<'s, 'l> {
 struct Ended {
     /// Tests that failed and are tried again.
     again: Vec<String>,
+    /// The test in which it ended, unless that is done with.
+    rest: Option<Rest>,
     /// Whether any test in it counts against the run.
     bad: bool,
 }
 
 impl<'s, 'l> Account<'s, 'l> {
     fn new(session: &'s Session<'s>, job: &'s Job<'s>, shared: &'s Shared<'l>) -> Self {
-        Account { session, job, shared, xen: job.boot.xen, version: None, reports: Vec::new() }
+        let version = job.begun.as_ref().and_then(|begun| begun.version.clone());
+        Account { session, job, shared, xen: job.boot.xen, version, reports: Vec::new() }
     }
 
     fn tell(&self, event: &RunEvent<'_>) {
@@ -318,6 +405,7 @@ impl<'s, 'l> Account<'s, 'l> {
     /// Something happened on the console.
     fn event(&mut self, event: &Event) {
         let boot = self.job.number;
+        let began = self.job.began_in();
         match event {
             Event::Line(Line { speaker: Speaker::Guest, text }) => {
                 self.tell(&RunEvent::GuestLine { boot, text });
@@ -326,9 +414,11 @@ impl<'s, 'l> Account<'s, 'l> {
             Event::Sights(sights) => self.tell(&RunEvent::XenSeen { boot, sights }),
             Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
             Event::TestSettled(report) => {
-                let outcome = self.weigh(report.as_ref().clone(), self.version.as_deref());
-                self.reports.push(report.as_ref().clone());
-                self.tell(&RunEvent::TestSettled { boot, outcome: &outcome });
+                let report = self.job.whole(report);
+                let outcome = self.weigh(report.clone());
+                let outcome = SettledTest { amended: self.job.begun.is_some(), ..outcome };
+                self.reports.push(report);
+                self.tell(&RunEvent::TestSettled { boot: began, outcome: &outcome });
             }
             Event::Line(_) | Event::TestEnded | Event::Final => {}
         }
@@ -338,19 +428,29 @@ impl<'s, 'l> Account<'s, 'l> {
     fn end(&self, judgement: &Judgement, elapsed: Duration, findings: &mut Findings<'_>) -> Ended {
         let boot = self.job.number;
         let version = judgement.version.as_deref();
-        let mut ended = Ended { again: Vec::new(), bad: false };
+        let began = self.job.began_in();
+        let mut ended = Ended { again: Vec::new(), rest: None, bad: false };
         for report in &judgement.settled {
+            let report = self.job.whole(report);
             let before = self.reports.iter().find(|other| other.name == report.name);
-            let known = before == Some(report);
-            let amended = before.is_some() && !known;
-            let outcome = SettledTest { amended, ..self.weigh(report.clone(), version) };
+            let known = before == Some(&report);
+            let amended = self.job.begun.is_some() || (before.is_some() && !known);
+            let mut outcome = SettledTest { amended, ..self.weigh(report.clone()) };
+            let in_it = judgement.ended_in.as_ref().filter(|place| place.test == report.name);
+            let rest = in_it.and_then(|place| self.rest(place, judgement.ended_by, &report));
+            let rest = rest.transpose().unwrap_or_else(|why| {
+                outcome.weighed.reasons.push(why);
+                None
+            });
+            match rest {
+                Some(rest) => ended.rest = Some(rest),
+                None if outcome.again => ended.again.push(report.name),
+                None => {}
+            }
             findings.statuses.insert(outcome.index, outcome.weighed.status);
             ended.bad |= outcome.weighed.status.is_bad();
-            if outcome.again {
-                ended.again.push(outcome.report.name.clone());
-            }
             if !known {
-                findings.listener.event(&RunEvent::TestSettled { boot, outcome: &outcome });
+                findings.listener.event(&RunEvent::TestSettled { boot: began, outcome: &outcome });
             }
         }
         let ended_by = judgement.ended_by;
@@ -358,11 +458,40 @@ impl<'s, 'l> Account<'s, 'l> {
         ended
     }
 
+    /// How a test goes on that the boot ended in, as far as its whole `report` goes; an error is why
+    /// it does not.
+    fn rest(
+        &self,
+        place: &EndedIn,
+        cause: Option<Cause>,
+        report: &TestReport,
+    ) -> Option<std::result::Result<Rest, String>> {
+        // A tool that fails and a console that overflows do so again; who debugs has seen enough.
+        let by_case = matches!(cause, Some(Cause::Xen | Cause::Guest | Cause::Reset | Cause::Time));
+        if !by_case || self.session.debug != Debug::No {
+            return None;
+        }
+        let selected = self.job.selected(&place.test)?.behind(&place.case)?;
+        let in_time = |verdict: &Verdict| !matches!(verdict, Verdict::Timeout(_));
+        let timeouts = report.cases.iter().filter(|case| !in_time(&case.verdict)).count();
+        Some(if report.went_on.len() >= MAX_FURTHER {
+            Err(format!("the rest is not run: {} boots ended early", report.went_on.len() + 1))
+        } else if timeouts >= MAX_TIMEOUTS {
+            Err(format!("the rest is not run: {timeouts} cases had no result in time"))
+        } else if selected.selector.len() > MAX_TEST_LIST {
+            Err("the rest is not run: its selection exceeds the guest's command line".into())
+        } else {
+            let (behind, version) = (place.case.clone(), self.version.clone());
+            Ok(Rest { behind, selected, version, report: report.clone() })
+        })
+    }
+
     /// The `report` of a test with all that belongs to it.
-    fn weigh(&self, report: TestReport, version: Option<&str>) -> SettledTest {
+    fn weigh(&self, report: TestReport) -> SettledTest {
         let Session { policy, image, .. } = self.session;
         let environment = self.job.boot.environment;
         let attempt = self.job.attempt;
+        let version = self.version.as_deref();
         let subject = Subject { xen: self.xen.name(), version, environment };
         let mut weighed = policy.expectations.weigh(&report, subject);
         let again = weighed.status.is_bad() && attempt <= policy.retries;
@@ -370,17 +499,19 @@ impl<'s, 'l> Account<'s, 'l> {
         if flaky && policy.flaky_fails {
             weighed.fails(format!("flaky: passed only at attempt {attempt}"));
         }
-        let xen_words = match &self.xen.symbols {
-            Some(syms) if !report.xen_words.is_empty() => {
-                source_lines::of_xen(&report.xen_words, syms)
-            }
-            _ => report.xen_words.clone(),
+        let placed = |words: &[String]| match &self.xen.symbols {
+            Some(syms) if !words.is_empty() => source_lines::of_xen(words, syms),
+            _ => words.to_vec(),
         };
+        let evidence = report.seen().map(|(diagnostics, backtrace, xen_words)| Evidence {
+            diagnostics: diagnostics.to_vec(),
+            backtrace: source_lines::describe(&image.path, backtrace),
+            xen_words: placed(xen_words),
+        });
         SettledTest {
             xen: self.xen.name().to_owned(),
             environment,
-            frames: source_lines::describe(&image.path, &report.backtrace),
-            xen_words,
+            evidence: evidence.collect(),
             index: self.job.index_of(&report.name),
             report,
             weighed,

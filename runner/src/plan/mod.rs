@@ -8,6 +8,8 @@ pub mod partition;
 pub mod select;
 pub mod spec;
 
+use std::borrow::Cow;
+
 use self::select::{MAX_TEST_LIST, Request, Selected, Wanted};
 use crate::base::exit::Result;
 use crate::image::{Image, Role, TestMeta};
@@ -26,8 +28,8 @@ pub struct Boot<'a, X> {
     pub environment: Environment,
     /// On what.
     pub machine: MachineSpec,
-    /// What to run, in the image's order.
-    pub tests: Vec<&'a Selected>,
+    /// What to run, in the image's order; its own where it goes on with a test.
+    pub tests: Vec<Cow<'a, Selected>>,
 }
 
 /// Whether tests may share a boot.
@@ -46,11 +48,10 @@ impl<'a, X> Boot<'a, X> {
         Boot { xen, environment: *environment, machine: machine.clone(), tests: tests.clone() }
     }
 
-    /// The same machine again for some of the tests.
-    pub fn again_for(&self, names: &[String]) -> Boot<'a, X> {
-        let mut boot = self.on(self.xen);
-        boot.tests.retain(|test| names.iter().any(|name| name == test.name()));
-        boot
+    /// The same machine again for these tests.
+    pub fn again_for(&self, tests: Vec<Cow<'a, Selected>>) -> Boot<'a, X> {
+        let Boot { xen, environment, machine, .. } = self;
+        Boot { xen, environment: *environment, machine: machine.clone(), tests }
     }
 }
 
@@ -130,9 +131,9 @@ pub fn boots<'a>(
                     how.sharing == Sharing::Allowed && takes(boot, selected, &machine)
                 });
                 match shared {
-                    Some(boot) => boot.tests.push(selected),
+                    Some(boot) => boot.tests.push(Cow::Borrowed(selected)),
                     None => {
-                        let tests = vec![selected];
+                        let tests = vec![Cow::Borrowed(selected)];
                         boots.push(Boot { xen, environment, machine, tests });
                     }
                 }
@@ -162,7 +163,7 @@ mod tests {
         TestMeta::named(name)
     }
 
-    fn names(tests: &[&Selected]) -> String {
+    fn names(tests: &[Cow<'_, Selected>]) -> String {
         tests.iter().map(|test| test.name()).collect::<Vec<_>>().join(" ")
     }
 

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use protocol::cmdline::BEHIND;
 use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
@@ -46,6 +47,18 @@ impl Selected {
     /// The test's name.
     pub fn name(&self) -> &str {
         &self.test.name
+    }
+
+    /// The cases of it that come behind `case`, if there are any.
+    pub fn behind(&self, case: &str) -> Option<Selected> {
+        let place = self.test.cases.iter().position(|other| other == case)?;
+        let cases = self.test.cases.get(place + 1..).filter(|rest| !rest.is_empty())?.to_vec();
+        // The last such word alone counts.
+        let behind = format!("{}/{BEHIND}", self.name());
+        let kept = self.selector.split(',').filter(|word| !word.starts_with(&behind));
+        let last = format!("{behind}{case}");
+        let selector = kept.chain([last.as_str()]).collect::<Vec<_>>().join(",");
+        Some(Selected { test: TestMeta { cases, ..self.test.clone() }, selector })
     }
 }
 

@@ -1,8 +1,8 @@
 //! `--junit`: for CI systems.
 //!
 //! A suite is a Xen in an environment; a class in it is a test, with a test case for each case and
-//! one, called like the test, for the test as a whole. That one has what the cases don't tell: a
-//! crash, a lone reason, the logs. Names only depend on what was selected, so that a CI system can
+//! one, called like the test, for the test as a whole. That one has what the cases don't tell: what
+//! was seen of a crash, a lone reason, the logs. Names only depend on what was selected, so that a CI system can
 //! follow each from run to run. What is tolerated is `skipped` with a type that says so, because
 //! JUnit has no other way to show a result that does not fail.
 
@@ -41,12 +41,12 @@ pub fn text(document: &Document) -> Result<String> {
             let class = format!("{name}/{}", test.unit.test);
             suite.add_test_case(of_test(document, test, &class));
             suite.add_test_cases(test.last.cases.iter().map(|case| of_case(case, &class)));
+            suite.add_test_cases(test.last.not_run.iter().map(|name| not_run(name, &class)));
         }
         for unit in &document.not_run {
             if (unit.xen.as_str(), unit.environment) == (xen, environment) {
                 let class = format!("{name}/{}", unit.test);
-                let status = failed(NonSuccessKind::Error, "not run", "it has no result");
-                suite.add_test_case(with_class(&unit.test, &class, status));
+                suite.add_test_case(not_run(&unit.test, &class));
             }
         }
         report.add_test_suite(suite);
@@ -83,7 +83,8 @@ fn properties<'a>(
         ("image-sha256".to_owned(), run.image_sha256.clone()),
         ("complete".to_owned(), document.complete.to_string()),
     ];
-    let mut numbers: Vec<usize> = tests.map(|test| test.last.boot).collect();
+    let numbers = tests.flat_map(|test| test.last.boots());
+    let mut numbers: Vec<usize> = numbers.collect();
     numbers.sort_unstable();
     numbers.dedup();
     let boots: Vec<_> = numbers.iter().filter_map(|&number| document.boot(number)).collect();
@@ -106,6 +107,10 @@ fn with_class(name: &str, class: &str, status: TestCaseStatus) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.set_classname(class);
     case
+}
+
+fn not_run(name: &str, class: &str) -> TestCase {
+    with_class(name, class, failed(NonSuccessKind::Error, "not run", "it has no result"))
 }
 
 fn failed(kind: NonSuccessKind, word: &str, message: &str) -> TestCaseStatus {
@@ -137,6 +142,9 @@ fn of_case(case: &Case, class: &str) -> TestCase {
         (VerdictKind::Deviation, _) => skipped("deviation", &said),
         (VerdictKind::Error, _) => failed(NonSuccessKind::Error, "ERROR", &said),
         (VerdictKind::Failure, _) => failed(NonSuccessKind::Failure, "FAILURE", &said),
+        (VerdictKind::Crash | VerdictKind::Timeout, _) => {
+            failed(NonSuccessKind::Error, case.verdict.name(), &said)
+        }
     };
     let mut junit = with_class(&case.name, class, status);
     junit.set_time(time(case.elapsed_s));
@@ -180,9 +188,9 @@ fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
         junit.add_property(Property::new("slow", "true"));
     }
     let mut out = String::new();
-    for attempt in test.earlier.iter().chain([last]) {
-        if let Some(dir) = document.logs_of(attempt.boot) {
-            let _ = writeln!(out, "{}", logs(&dir, attempt.boot));
+    for number in test.earlier.iter().chain([last]).flat_map(Attempt::boots) {
+        if let Some(dir) = document.logs_of(number) {
+            let _ = writeln!(out, "{}", logs(&dir, number));
         }
     }
     junit.set_system_out(out);
@@ -220,17 +228,20 @@ fn rerun(attempt: &Attempt) -> TestRerun {
 fn headline(attempt: &Attempt) -> String {
     let bad = attempt.cases.iter().filter(|case| case.status().is_bad());
     let mut all: Vec<String> = attempt.reasons.clone();
-    all.extend(attempt.at_case.iter().map(|case| format!("in case {case}")));
     all.extend(bad.map(|case| format!("{}: {}", case.name, case.said())));
     all.join("; ")
 }
 
 /// What was seen of it.
 fn evidence(attempt: &Attempt) -> String {
-    let frames = attempt.backtrace.iter().map(|frame| format!("at {frame}"));
-    let words = attempt.xen_words.iter().cloned();
-    let lines = attempt.diagnostics.iter().map(|line| format!("# {line}"));
-    lines.chain(frames).chain(words).collect::<Vec<_>>().join("\n")
+    let mut all = Vec::new();
+    for (_, seen, how) in attempt.story() {
+        all.extend(seen.diagnostics.iter().map(|line| format!("# {line}")));
+        all.extend(seen.backtrace.iter().map(|frame| format!("at {frame}")));
+        all.extend(seen.xen_words.iter().cloned());
+        all.extend(how);
+    }
+    all.join("\n")
 }
 
 fn time(seconds: f64) -> Duration {
@@ -261,14 +272,16 @@ mod tests {
         let cases = document.case_counts();
         let whole = document.tests.iter().filter(|test| test.last.status.is_bad());
         let lone = whole.filter(|test| !test.last.is_told_by_cases()).count();
-        assert_eq!(report.failures + report.errors, cases.failed + cases.errors + lone);
+        let bad = cases.failed + cases.errors + cases.ended + cases.not_run;
+        assert_eq!(report.failures + report.errors, bad + lone);
         assert_eq!(report.tests, document.tests.len() + cases_of(&document));
         let flaky = text(&document).unwrap().matches("<flakyFailure").count();
         assert_eq!(flaky, 1);
     }
 
     fn cases_of(document: &Document) -> usize {
-        document.tests.iter().map(|test| test.last.cases.len()).sum()
+        let all = |test: &Test| test.last.cases.len() + test.last.not_run.len();
+        document.tests.iter().map(all).sum()
     }
 
     #[test]

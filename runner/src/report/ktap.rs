@@ -86,14 +86,20 @@ impl ResultLine {
         ResultLine { ok: false, directive: directive.map(|directive| (directive, why)) }
     }
 
+    /// Of what was not run.
+    fn missing() -> ResultLine {
+        ResultLine::not_ok(Some("ERROR"), "it has no result".into())
+    }
+
     fn of_status(status: Status, why: String) -> ResultLine {
         match status {
             Status::Success => ResultLine::ok(),
             Status::Skip => ResultLine { ok: true, directive: Some(("SKIP", why)) },
             Status::Failure => ResultLine::not_ok(None, why),
             Status::Timeout => ResultLine::not_ok(Some("TIMEOUT"), why),
-            // KTAP has no word for a crash; why says it.
-            Status::Error | Status::Crash => ResultLine::not_ok(Some("ERROR"), why),
+            Status::Error => ResultLine::not_ok(Some("ERROR"), why),
+            // KTAP has no word for it.
+            Status::Crash => ResultLine::not_ok(Some("ERROR"), format!("CRASH: {why}")),
         }
     }
 }
@@ -118,8 +124,7 @@ fn of_column(
         of_test(document, test, index + 1, lines);
     }
     for (index, unit) in missing.iter().enumerate() {
-        let outcome = ResultLine::not_ok(Some("ERROR"), "it has no result".into());
-        lines.result(1, tests.len() + index + 1, &unit.test, &outcome);
+        lines.result(1, tests.len() + index + 1, &unit.test, &ResultLine::missing());
     }
     let status = Status::of_parts(tests.iter().map(|test| test.last.status));
     let status = match (status, missing.is_empty()) {
@@ -132,20 +137,19 @@ fn of_column(
 
 fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
     let last = &test.last;
-    // The case that was under way when the boot ended has a line of its own.
-    let plan = last.cases.len() + usize::from(last.at_case.is_some());
+    let plan = last.cases.len() + last.not_run.len();
     if plan > 0 {
         lines.begin(2, &test.unit.test, plan);
         for (index, case) in last.cases.iter().enumerate() {
             of_case(case, index + 1, lines);
         }
-        if let Some(name) = &last.at_case {
-            lines.result(2, plan, name, &whole(last));
+        for (index, name) in last.not_run.iter().enumerate() {
+            lines.result(2, last.cases.len() + index + 1, name, &ResultLine::missing());
         }
     }
     for attempt in &test.earlier {
-        let reasons = attempt.reasons.join("; ");
-        lines.note(1, &format!("FLAKY: boot {} was a {}: {reasons}", attempt.boot, attempt.status));
+        let why = why(attempt);
+        lines.note(1, &format!("FLAKY: boot {} was a {}: {why}", attempt.boot, attempt.status));
     }
     if last.slow {
         lines.note(1, &format!("SLOW: {:.3} s", last.elapsed_s));
@@ -155,17 +159,12 @@ fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
         for line in &last.reasons {
             lines.note(1, line);
         }
-        for line in &last.diagnostics {
-            lines.note(1, line);
-        }
-        for frame in &last.backtrace {
-            lines.note(1, &format!("at {frame}"));
-        }
-        for line in &last.xen_words {
-            lines.note(1, line);
-        }
-        if let Some(dir) = document.logs_of(last.boot) {
-            lines.note(1, &format!("logs: {}", dir.display()));
+        for (number, seen, how) in last.story() {
+            let frames = seen.backtrace.iter().map(|frame| format!("at {frame}"));
+            let logs = document.logs_of(number).map(|dir| format!("logs: {}", dir.display()));
+            let said = seen.diagnostics.iter().cloned().chain(frames);
+            let all = said.chain(seen.xen_words.iter().cloned()).chain(logs).chain(how);
+            all.for_each(|line| lines.note(1, &line));
         }
     }
     lines.result(1, number, &test.unit.test, &whole(last));
@@ -185,14 +184,16 @@ fn whole(attempt: &Attempt) -> ResultLine {
             let why = format!("{}: {}", known.expected, known.told());
             ResultLine::not_ok(Some("XFAIL"), why)
         }
-        _ => {
-            let reasons = match attempt.reasons.as_slice() {
-                [] => "a case could not do its work".into(),
-                reasons => reasons.join("; "),
-            };
-            let crash = if attempt.status == Status::Crash { "CRASH: " } else { "" };
-            ResultLine::of_status(attempt.status, format!("{crash}{reasons}"))
-        }
+        _ => ResultLine::of_status(attempt.status, why(attempt)),
+    }
+}
+
+/// Why it went wrong: in its own words, or in those of the worst of its cases.
+fn why(attempt: &Attempt) -> String {
+    let worst = || attempt.cases.iter().find(|case| case.status() == attempt.status);
+    match (attempt.reasons.as_slice(), worst()) {
+        ([], Some(case)) => format!("{}: {}", case.name, case.said()),
+        (reasons, _) => reasons.join("; "),
     }
 }
 

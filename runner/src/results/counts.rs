@@ -1,6 +1,6 @@
 //! How many tests and cases of a document went which way.
 
-use super::document::{Case, Document, VerdictKind};
+use super::document::{Attempt, Document, VerdictKind};
 use crate::base::status::Status;
 
 /// How many of each kind there are.
@@ -21,6 +21,8 @@ pub struct CaseCounts {
     pub passed: usize,
     /// It does not.
     pub failed: usize,
+    /// Xen or the guest died of it, or nothing came in time.
+    pub ended: usize,
     /// It could not be decided.
     pub errors: usize,
     /// It was not tried.
@@ -29,23 +31,33 @@ pub struct CaseCounts {
     pub deviations: usize,
     /// Bad, but expected.
     pub known: usize,
+    /// Selected, and without a result.
+    pub not_run: usize,
 }
 
 impl CaseCounts {
-    /// Counts `cases`.
-    pub fn of<'a>(cases: impl IntoIterator<Item = &'a Case>) -> CaseCounts {
+    /// Counts the cases of `attempts`.
+    pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> CaseCounts {
         let mut counts = CaseCounts::default();
-        for case in cases {
-            *match case.verdict {
-                _ if case.is_tolerated() => &mut counts.known,
-                VerdictKind::Success => &mut counts.passed,
-                VerdictKind::Skip => &mut counts.skipped,
-                VerdictKind::Deviation => &mut counts.deviations,
-                VerdictKind::Error => &mut counts.errors,
-                VerdictKind::Failure => &mut counts.failed,
-            } += 1;
+        for attempt in attempts {
+            counts.add(attempt);
         }
         counts
+    }
+
+    fn add(&mut self, attempt: &Attempt) {
+        self.not_run += attempt.not_run.len();
+        for case in &attempt.cases {
+            *match case.verdict {
+                _ if case.is_tolerated() => &mut self.known,
+                VerdictKind::Success => &mut self.passed,
+                VerdictKind::Skip => &mut self.skipped,
+                VerdictKind::Deviation => &mut self.deviations,
+                VerdictKind::Error => &mut self.errors,
+                VerdictKind::Failure => &mut self.failed,
+                VerdictKind::Crash | VerdictKind::Timeout => &mut self.ended,
+            } += 1;
+        }
     }
 }
 
@@ -64,6 +76,6 @@ impl Document {
 
     /// How the cases of each test's last attempt count.
     pub fn case_counts(&self) -> CaseCounts {
-        CaseCounts::of(self.tests.iter().flat_map(|test| &test.last.cases))
+        CaseCounts::of(self.tests.iter().map(|test| &test.last))
     }
 }

@@ -17,8 +17,8 @@ pub const SCHEMA: &str = "xtf-rs/1";
 pub struct Document {
     /// Always `xtf-rs/1`.
     pub schema: String,
-    /// Whether everything that was selected was run to its end. What is
-    /// missing is in `not_run`.
+    /// Whether every test that was selected has a result. Tests without
+    /// one are in `not_run`, cases without a result are in `not_run` of their test.
     pub complete: bool,
     /// Why it is not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,31 +231,9 @@ impl Test {
     }
 }
 
-/// A test in one boot.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
-pub struct Attempt {
-    /// The boot's number.
-    pub boot: usize,
-    /// How it counts: what was expected and tolerated counts as a success.
-    pub status: Status,
-    /// What is known of its outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known: Option<Known>,
-    /// Why the status is what it is, as far as the cases don't say it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
-    /// What ended the boot early, if this test is blamed for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
-    /// The case that was under way when the boot ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_case: Option<String>,
-    /// Seconds from its beginning to its result.
-    pub elapsed_s: f64,
-    /// Whether that was long.
-    pub slow: bool,
-    /// The cases that were reported.
-    pub cases: Vec<Case>,
+/// What was seen of the end of a boot, or of a test.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Evidence {
     /// Other diagnostics of the guest, such as a panic's registers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<String>,
@@ -267,7 +245,73 @@ pub struct Attempt {
     pub xen_words: Vec<String>,
 }
 
+/// A boot that went on with a test.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct WentOn {
+    /// The boot's number.
+    pub boot: usize,
+    /// The case in which the boot before had ended: this one ran those behind it.
+    pub behind: String,
+    /// What was seen in this boot.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+}
+
+impl WentOn {
+    /// In words.
+    pub fn told(&self) -> String {
+        format!("went on in boot {} behind {}", self.boot, self.behind)
+    }
+}
+
+/// A test in one boot, and in those that went on with it behind a case that had ended the boot.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Attempt {
+    /// The number of the boot in which it began.
+    pub boot: usize,
+    /// The boots that went on with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went_on: Vec<WentOn>,
+    /// How it counts: what was expected and tolerated counts as a success.
+    pub status: Status,
+    /// What is known of its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+    /// Why the status is what it is, as far as the cases don't say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What ended the boot early, if this test is blamed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Seconds from its beginning to its result, in all its boots.
+    pub elapsed_s: f64,
+    /// Whether that was long.
+    pub slow: bool,
+    /// The cases that were reported, and those in which a boot ended.
+    pub cases: Vec<Case>,
+    /// Names of the cases that were selected and have no result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_run: Vec<String>,
+    /// What was seen in the boot in which it began.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+}
+
 impl Attempt {
+    /// The numbers of its boots.
+    pub fn boots(&self) -> impl Iterator<Item = usize> {
+        self.story().map(|(number, ..)| number)
+    }
+
+    /// Its boots, each with what was seen in it, and how the test went on after it, if it did.
+    pub fn story(&self) -> impl Iterator<Item = (usize, &Evidence, Option<String>)> {
+        let first = (self.boot, &self.evidence);
+        let further = self.went_on.iter().map(|further| (further.boot, &further.evidence));
+        let how = self.went_on.iter().map(|further| Some(further.told())).chain([None]);
+        let boots = std::iter::once(first).chain(further).zip(how);
+        boots.map(|((number, seen), how)| (number, seen, how))
+    }
+
     /// Whether the status is what the cases amount to, so that they alone explain it.
     pub fn is_told_by_cases(&self) -> bool {
         let cases = Status::of_parts(self.cases.iter().map(Case::status));
@@ -282,7 +326,7 @@ pub struct Case {
     pub name: String,
     /// What came of it.
     pub verdict: VerdictKind,
-    /// Why it was skipped, could not be decided, or is a tolerated deviation.
+    /// Why it was skipped, could not be decided, or is a tolerated deviation; what ended the boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What is known of its outcome.
@@ -332,6 +376,10 @@ pub enum VerdictKind {
     Error,
     /// It does not hold.
     Failure,
+    /// Xen or the guest died while it ran.
+    Crash,
+    /// It had no result in time.
+    Timeout,
 }
 
 impl VerdictKind {
@@ -342,6 +390,8 @@ impl VerdictKind {
             VerdictKind::Skip => Status::Skip,
             VerdictKind::Error => Status::Error,
             VerdictKind::Failure => Status::Failure,
+            VerdictKind::Crash => Status::Crash,
+            VerdictKind::Timeout => Status::Timeout,
         }
     }
 
@@ -353,19 +403,24 @@ impl VerdictKind {
             VerdictKind::Deviation => "DEVIATION",
             VerdictKind::Error => "ERROR",
             VerdictKind::Failure => "FAILURE",
+            VerdictKind::Crash => "CRASH",
+            VerdictKind::Timeout => "TIMEOUT",
         }
     }
 }
 
 impl From<&Verdict> for (VerdictKind, Option<String>) {
     fn from(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Success => (VerdictKind::Success, None),
-            Verdict::Skip(why) => (VerdictKind::Skip, Some(why.clone())),
-            Verdict::Error(why) => (VerdictKind::Error, Some(why.clone())),
-            Verdict::Failure => (VerdictKind::Failure, None),
-            Verdict::Deviation(why) => (VerdictKind::Deviation, Some(why.clone())),
-        }
+        let kind = match verdict {
+            Verdict::Success => VerdictKind::Success,
+            Verdict::Skip(_) => VerdictKind::Skip,
+            Verdict::Error(_) => VerdictKind::Error,
+            Verdict::Failure => VerdictKind::Failure,
+            Verdict::Deviation(_) => VerdictKind::Deviation,
+            Verdict::Crash(_) => VerdictKind::Crash,
+            Verdict::Timeout(_) => VerdictKind::Timeout,
+        };
+        (kind, verdict.why().map(str::to_owned))
     }
 }
 

@@ -9,8 +9,8 @@ use protocol::metadata::Environment;
 
 use crate::base::exit::Exit;
 use crate::judge::{Cause, Sights, TestReport};
-use crate::results::Unit;
 use crate::results::expect::Weighed;
+use crate::results::{Evidence, Unit};
 
 /// One test on one Xen in one environment, settled.
 #[derive(Clone, Debug)]
@@ -25,15 +25,14 @@ pub struct SettledTest {
     pub weighed: Weighed,
     /// It passed, and had failed before.
     pub flaky: bool,
-    /// The guest's backtrace in words.
-    pub frames: Vec<String>,
-    /// Xen's last words, with places in its source where they can be told.
-    pub xen_words: Vec<String>,
+    /// What was seen in the boot in which it began, and in each that went on with it, with the places
+    /// in the source where they can be told.
+    pub evidence: Vec<Evidence>,
     /// From 1 on.
     pub attempt: usize,
     /// It failed, and is booted again.
     pub again: bool,
-    /// It was told of before, and the end of its boot made it worse.
+    /// It was told of before: the end of its boot made it worse, or another boot went on with it.
     pub amended: bool,
     /// Where the plan has it: boots end in any order, but final results are sorted by this.
     pub index: usize,
@@ -109,10 +108,11 @@ pub enum RunEvent<'a> {
         /// Its name.
         test: &'a str,
     },
-    /// A test is settled: when the next one begins, or at the end of its boot. In the rare case
-    /// that the end of a boot casts doubt on what it said before, the same test comes once more.
+    /// A test is settled: when the next one begins, or at the end of its boot. It comes once more,
+    /// as a whole, for each boot that goes on with it, and in the rare case that the end of a boot
+    /// casts doubt on what it said before.
     TestSettled {
-        /// In which boot.
+        /// In which boot it began.
         boot: usize,
         /// What came of it.
         outcome: &'a SettledTest,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::document::{
-    Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, VerdictKind, seconds,
+    Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, VerdictKind, WentOn, seconds,
 };
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
@@ -139,11 +139,13 @@ impl Recorder {
 
     fn settled(&mut self, boot: usize, outcome: &SettledTest) {
         let attempt = attempt_of(boot, outcome, self.about.run.slow_s);
-        if outcome.flaky {
-            self.flaky.insert(outcome.index);
-        }
+        match outcome.flaky {
+            true => self.flaky.insert(outcome.index),
+            false => self.flaky.remove(&outcome.index),
+        };
         let attempts = self.attempts.entry(outcome.index).or_default();
-        // What a boot says in the end of a test replaces what it said before.
+        // What a boot says in the end of a test replaces what it said before, and so does what came
+        // of those that went on with it.
         match attempts.iter_mut().find(|other| other.boot == boot) {
             Some(other) => *other = attempt,
             None => attempts.push(attempt),
@@ -214,19 +216,25 @@ pub fn attempt_of(boot: usize, outcome: &SettledTest, slow_s: f64) -> Attempt {
             slow: case.elapsed.as_secs_f64() >= slow_s,
         }
     });
+    let mut seen = outcome.evidence.iter().cloned();
+    let evidence = seen.next().unwrap_or_default();
+    let went_on = report.went_on.iter().zip(seen).map(|(further, evidence)| WentOn {
+        boot: further.boot,
+        behind: further.behind.clone(),
+        evidence,
+    });
     Attempt {
         boot,
+        went_on: went_on.collect(),
         status: weighed.status,
         known: weighed.known.clone(),
         reasons: report.reasons.iter().chain(&weighed.reasons).cloned().collect(),
         cause: report.cause,
-        at_case: report.at_case.clone(),
         elapsed_s: seconds(report.elapsed),
         slow: report.elapsed.as_secs_f64() >= slow_s,
         cases: cases.collect(),
-        diagnostics: report.diagnostics.clone(),
-        backtrace: outcome.frames.clone(),
-        xen_words: outcome.xen_words.clone(),
+        not_run: report.not_run.clone(),
+        evidence,
     }
 }
 

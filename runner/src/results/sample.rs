@@ -9,6 +9,7 @@ use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
+use crate::results::Evidence;
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
 use protocol::metadata::Environment::{self, Pv64, Pvh64};
@@ -53,7 +54,7 @@ pub fn tests() -> Vec<TestMeta> {
         test("elf", &["sections/none", "sections/some", "hooks"]),
         test("stack", &["depth/1", "depth/2"]),
         test("crash", &["dies"]),
-        test("trap", &["faults", "after"]),
+        test("trap", &["faults", "after", "later", "last"]),
         test("priv", &["x"]),
         test("soak", &["long", "longer"]),
         test("tool", &["x"]),
@@ -80,12 +81,11 @@ fn report(name: &str, cases: Vec<CaseReport>) -> TestReport {
     }
 }
 
-/// The end of a boot that `report` is to blame for.
-fn ended(mut report: TestReport, status: Status, cause: Cause, at: &str, why: &str) -> TestReport {
-    report.status = status;
+/// The end of a boot in a case of `report`, by its verdict.
+fn ended(mut report: TestReport, cause: Cause, at: &str, verdict: Verdict) -> TestReport {
+    report.status = report.status.max(verdict.status());
     report.cause = Some(cause);
-    report.at_case = Some(at.into());
-    report.reasons.push(why.into());
+    report.cases.push(case(at, verdict, &[], 0));
     report
 }
 
@@ -129,8 +129,8 @@ fn crash(dies: bool) -> TestReport {
     if !dies {
         return report("crash", vec![case("dies", Verdict::Success, &[], 3)]);
     }
-    let why = "Xen panicked: FATAL PAGE FAULT";
-    let mut report = ended(report("crash", Vec::new()), Status::Crash, Cause::Xen, "dies", why);
+    let why = Verdict::Crash("Xen panicked: FATAL PAGE FAULT".into());
+    let mut report = ended(report("crash", Vec::new()), Cause::Xen, "dies", why);
     report.xen_words = lines(
         "(XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----\n\
          (XEN) RIP:    e008:[<ffff82d04020d0b4>] livepatch_op+0x1a4/0x1810\n\
@@ -140,12 +140,24 @@ fn crash(dies: bool) -> TestReport {
 }
 
 fn trap() -> TestReport {
-    let why = "the guest died: TRAP unexpected trap #PF at 0x101000";
+    let why = Verdict::Crash("the guest died: TRAP unexpected trap #PF at 0x101000".into());
     let before = vec![case("faults", Verdict::Failure, &["expected ENOENT, got EINVAL"], 3)];
-    let mut report = ended(report("trap", before), Status::Crash, Cause::Guest, "after", why);
+    let mut report = ended(report("trap", before), Cause::Guest, "after", why);
     report.diagnostics = lines("TRAP unexpected trap #PF at 0x101000\nrax 0x0 rbx 0x1\ncr2 0x0");
     report.backtrace = vec![0x101000, 0x102000];
+    report.not_run = vec!["later".into(), "last".into()];
     report
+}
+
+/// What two more boots say of the rest of [`trap`]: another death, and nothing.
+fn more_of_trap() -> [TestReport; 2] {
+    let why = Verdict::Crash("Xen panicked: Assertion 'x' failed at y.c:3".into());
+    let mut second = ended(report("trap", Vec::new()), Cause::Xen, "later", why);
+    second.xen_words = lines("(XEN) Assertion 'x' failed at y.c:3\n(XEN) Panic on CPU 0:");
+    let why = "before the first test began: Xen panicked: out of memory";
+    let nothing =
+        TestReport { reasons: vec![why.into()], ..TestReport::new("trap", Status::Crash) };
+    [second, nothing]
 }
 
 fn skipped() -> TestReport {
@@ -156,13 +168,13 @@ fn skipped() -> TestReport {
 
 fn soak() -> TestReport {
     let before = vec![case("long", Verdict::Success, &[], 20_000)];
-    let why = "no result within 30 s";
-    ended(report("soak", before), Status::Timeout, Cause::Time, "longer", why)
+    let why = Verdict::Timeout("no result within 30 s".into());
+    ended(report("soak", before), Cause::Time, "longer", why)
 }
 
 fn tool() -> TestReport {
     let why = "QEMU died: was killed by signal 11: qemu: internal trouble";
-    ended(report("tool", Vec::new()), Status::Error, Cause::Qemu, "x", why)
+    ended(report("tool", Vec::new()), Cause::Qemu, "x", Verdict::Error(why.into()))
 }
 
 /// What the run is about.
@@ -222,6 +234,17 @@ impl Teller {
         attempt: usize,
         reports: Vec<TestReport>,
     ) {
+        self.boot_of(self.boots + 1, (xen, environment), attempt, reports);
+    }
+
+    /// A boot for tests that began in the boot `began`.
+    fn boot_of(
+        &mut self,
+        began: usize,
+        (xen, environment): (&str, Environment),
+        attempt: usize,
+        reports: Vec<TestReport>,
+    ) {
         self.boots += 1;
         let boot = self.boots;
         let tests: Vec<&str> = reports.iter().map(|report| report.name.as_str()).collect();
@@ -270,24 +293,26 @@ impl Teller {
                 (unit.xen.as_str(), unit.environment, &unit.test)
                     == (xen, environment, &report.name)
             });
-            let frames = report
-                .backtrace
-                .iter()
-                .map(|address| format!("{address:#x} tests::trap::faults at tests/src/trap.rs:12"));
+            let frame =
+                |address: &u64| format!("{address:#x} tests::trap::faults at tests/src/trap.rs:12");
+            let evidence = report.seen().map(|(diagnostics, backtrace, xen_words)| Evidence {
+                diagnostics: diagnostics.to_vec(),
+                backtrace: backtrace.iter().map(frame).collect(),
+                xen_words: xen_words.to_vec(),
+            });
             let outcome = SettledTest {
                 xen: xen.into(),
                 environment,
                 flaky: attempt > 1 && !weighed.status.is_bad(),
-                frames: frames.collect(),
-                xen_words: report.xen_words.clone(),
+                evidence: evidence.collect(),
                 report,
                 weighed,
                 attempt,
                 again: false,
-                amended: false,
+                amended: began != boot,
                 index: index.unwrap(),
             };
-            self.recorder.event(&RunEvent::TestSettled { boot, outcome: &outcome });
+            self.recorder.event(&RunEvent::TestSettled { boot: began, outcome: &outcome });
         }
         self.recorder.event(&RunEvent::BootEnded {
             boot,
@@ -310,7 +335,13 @@ pub fn whole() -> Document {
     let mut teller = Teller::new();
     let first = vec![list(), elf(false), stack(true), crash(true)];
     teller.boot("4.17", Pv64, 1, first);
-    teller.boot("4.17", Pv64, 1, vec![trap()]);
+    let mut trapped = trap();
+    teller.boot("4.17", Pv64, 1, vec![trapped.clone()]);
+    for more in more_of_trap() {
+        let behind = trapped.cases.last().unwrap().name.clone();
+        trapped.go_on(teller.boots + 1, &behind, more);
+        teller.boot_of(2, ("4.17", Pv64), 1, vec![trapped.clone()]);
+    }
     teller.boot("4.17", Pv64, 1, vec![skipped(), soak()]);
     teller.boot("4.17", Pv64, 1, vec![tool()]);
     let good = || report("trap", vec![case("faults", Verdict::Success, &[], 3)]);

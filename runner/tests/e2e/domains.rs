@@ -130,7 +130,7 @@ fn a_hang_is_a_timeout_and_the_domain_is_destroyed() {
     let out = host.run("hang", &["example", "args"]);
     assert_eq!(out.code, 7, "{out:?}");
     assert!(out.stdout.contains("no result within 1 s"), "{out:?}");
-    assert!(out.stdout.contains("in case list/a"), "{out:?}");
+    assert!(out.stdout.contains("† list/a: no result within 1 s"), "{out:?}");
     assert!(host.log("xl.log").contains("agent: stopping xtf-"), "{out:?}");
     host.nothing_is_left();
 }

@@ -24,12 +24,15 @@ fn json_tells_all() {
     assert_eq!((&json["schema"], &json["complete"]), (&"xtf-rs/1".into(), &true.into()));
     assert_eq!(json["run"]["exit_code"], 6);
     assert!(json["run"]["qemu"].as_str().unwrap().ends_with("(fake)"));
-    assert_eq!(json["boots"].as_array().unwrap().len(), 2);
+    assert_eq!(json["boots"].as_array().unwrap().len(), 3);
     assert_eq!(json["boots"][0]["ended_by"], "xen");
     assert_eq!(json["boots"][0]["version"], "4.17.7");
     let args = test_of(&json, "args");
     assert_eq!((&args["status"], &args["cause"]), (&"CRASH".into(), &"xen".into()));
-    assert_eq!(args["at_case"], "list/b");
+    assert_eq!(
+        (&args["cases"][1]["name"], &args["cases"][1]["verdict"]),
+        (&"list/b".into(), &"CRASH".into())
+    );
     assert!(args["xen_words"][0].as_str().unwrap().starts_with("(XEN) ----[ Xen-4.17.7"));
     let example = test_of(&json, "example");
     assert_eq!(example["cases"][1]["verdict"], "SKIP");

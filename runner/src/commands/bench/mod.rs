@@ -6,6 +6,7 @@
 mod figures;
 mod stopwatch;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -202,7 +203,12 @@ impl Bench<'_> {
     /// A boot of the default machine.
     fn small_boot<'t>(&'t self, environment: Environment, tests: &'t [Selected]) -> Boot<'t> {
         let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
-        Boot { xen: self.xen, environment, machine, tests: tests.iter().collect() }
+        Boot {
+            xen: self.xen,
+            environment,
+            machine,
+            tests: tests.iter().map(Cow::Borrowed).collect(),
+        }
     }
 
     /// A boot of `image` for `tests`.

@@ -196,14 +196,15 @@ fn of_cases(unit: &Unit, old: &Attempt, new: &Attempt, times: Times, changes: &m
     for case in &old.cases {
         let new_state = find(new, &case.name);
         // A test that ended early or was skipped has already been told of.
-        if new_state.is_none() && !all_ran(new) {
+        if new_state.is_none() && (!all_ran(new) || new.not_run.contains(&case.name)) {
             continue;
         }
         let old_state = Some(State::of_case(case));
         changes.extend(change(unit, Some(&case.name), old_state, new_state, times));
     }
     for case in &new.cases {
-        if find(old, &case.name).is_none() && all_ran(old) {
+        let missed = !all_ran(old) || old.not_run.contains(&case.name);
+        if find(old, &case.name).is_none() && !missed {
             let new_state = Some(State::of_case(case));
             changes.extend(change(unit, Some(&case.name), None, new_state, times));
         }
@@ -239,11 +240,9 @@ impl State {
             None if test.flaky => "FLAKY".into(),
             None => last.status.to_string(),
         };
-        let mut why = last.reasons.clone();
-        why.extend(last.at_case.iter().map(|case| format!("in case {case}")));
         State {
             word,
-            why: why.join("; "),
+            why: last.reasons.join("; "),
             elapsed_s: last.elapsed_s,
             status: last.status,
             tolerated: known.is_some_and(|known| known.verdict == KnownVerdict::Known),
@@ -344,7 +343,7 @@ mod tests {
         elf.cases[2].name = "hooks/renamed".into();
         test_of(&mut new, "4.17", "list").last.cases[2].why = Some("doc-17: otherwise".into());
         test_of(&mut new, "4.17", "tool").last.status = Status::Success;
-        test_of(&mut new, "4.17", "trap").last.at_case = Some("before".into());
+        test_of(&mut new, "4.17", "trap").last.cases[1].why = Some("the guest died".into());
         test_of(&mut new, "4.20", "list").last.cases[2].elapsed_s *= 2.5;
         test_of(&mut new, "4.20", "trap").flaky = true;
         new.tests.retain(|test| test.unit.test != "soak" || test.unit.xen == "4.17");
@@ -370,10 +369,10 @@ mod tests {
 
             changed
                 4.17 pv64  list list/later: DEVIATION, doc-17: otherwise; was: doc-16: expected EINVAL, got success
-                4.17 pv64  trap: CRASH, the guest died: TRAP unexpected trap #PF at 0x101000; in case before; was: the guest died: TRAP unexpected trap #PF at 0x101000; in case after
+                4.17 pv64  trap after: CRASH, the guest died; was: the guest died: TRAP unexpected trap #PF at 0x101000
 
             fixed
-                4.17 pv64  tool: ERROR (QEMU died: was killed by signal 11: qemu: internal trouble; in case x) -> SUCCESS
+                4.17 pv64  tool: ERROR -> SUCCESS
 
             appeared
                 4.17 pv64  elf hooks/renamed: SUCCESS

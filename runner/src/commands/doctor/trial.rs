@@ -56,7 +56,7 @@ pub fn boots(args: &DoctorArgs, config: Config) -> Result<Shown> {
         _ => Err(Error::Tool(format!(
             "Xen {name} does not run {PROBE} as pvh64: {} {}",
             report.status,
-            report.reasons.join("; ")
+            report.told().join("; ")
         ))),
     });
     Ok(Shown { snapshot, cr2 })

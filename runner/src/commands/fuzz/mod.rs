@@ -4,6 +4,7 @@
 mod hypercall;
 mod saved;
 
+use std::borrow::Cow;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -155,7 +156,8 @@ impl Target {
         let selected = &Selected::whole(&self.rig.image, FUZZ_EXECUTOR)?;
         let xen = &self.rig.on.with(self.build.ready.clone());
         let machine = self.rig.on.config.machine(&self.rig.on.xen, &selected.test);
-        let boot = Boot { xen, environment: self.args.env, machine, tests: vec![selected] };
+        let boot =
+            Boot { xen, environment: self.args.env, machine, tests: vec![Cow::Borrowed(selected)] };
         let mut qemu = self.rig.qemu.clone();
         if verbosity == Verbosity::Low {
             // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.

@@ -215,16 +215,14 @@ fn killer(environment: Environment, report: &TestReport) -> Killer {
     let bad = report.cases.iter().find(|case| case.verdict.status().is_bad());
     let mut reasons = Vec::new();
     if let Some(case) = bad {
-        if let Verdict::Error(why) = &case.verdict {
-            reasons.push(why.clone());
-        }
+        reasons.extend(case.verdict.why().map(str::to_owned));
         reasons.extend(case.diagnostics.iter().cloned());
     }
     reasons.extend(report.reasons.iter().cloned());
     Killer {
         environment,
         test: report.name.clone(),
-        case: bad.map(|case| case.name.clone()).or_else(|| report.at_case.clone()),
+        case: bad.map(|case| case.name.clone()),
         status: report.status,
         reason: reasons.join("; "),
     }
@@ -272,6 +270,7 @@ impl Experience {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::ops::Range;
 
     use super::*;
@@ -311,8 +310,7 @@ mod tests {
             weighed: Expectations::default().weigh(&before, subject),
             report: before,
             flaky: false,
-            frames: Vec::new(),
-            xen_words: Vec::new(),
+            evidence: Vec::new(),
             attempt: 1,
             again: false,
             amended: false,
@@ -345,7 +343,7 @@ mod tests {
             xen: &xen,
             environment,
             machine: machine(),
-            tests: tests[range].iter().collect(),
+            tests: tests[range].iter().map(Cow::Borrowed).collect(),
         };
         let boots = [
             boot(Environment::Pv64, 0..1),

@@ -8,11 +8,23 @@ fn xen_panics_in_a_test() {
     let got = judge_as("PV 64bit", three(), log, End::XenDied);
     let args = report(&got, "args");
     assert_eq!(args.status, Status::Crash);
-    assert_eq!(args.reasons, ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
-    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    let why = "Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)";
+    assert_eq!((ended_in(&got), args.told()), ("list/b", vec![why.into()]));
+    assert!(args.reasons.is_empty(), "the case says it: {args:?}");
+    let [_, case] = &args.cases[..] else { panic!("{:?}", args.cases) };
+    assert_eq!((case.name.as_str(), &case.verdict), ("list/b", &Verdict::Crash(why.into())));
+    assert_eq!(case.diagnostics, ["step: upload"]);
+    assert_eq!(args.not_run, ["get/c"]);
+    assert!(args.last_words(case).any(|line| line.contains("RIP:")));
+    assert_eq!(args.last_words(&args.cases[0]).count(), 0);
     assert!(args.xen_words[0].contains("----[ Xen-4.17"), "{:?}", args.xen_words);
     assert_eq!(report(&got, "example").status, Status::Success);
     assert_eq!(got.rerun, ["needy"]);
+}
+
+/// The case in which a boot ended.
+fn ended_in(judgement: &Judgement) -> &str {
+    judgement.ended_in.as_ref().map_or("", |place| &place.case)
 }
 
 /// Xen's lines with this behind `(XEN) `.
@@ -32,7 +44,7 @@ fn the_time_in_front_of_xens_words_loses_nothing() {
         let console = stamped(log, stamp);
         let got = judge_as("PV 64bit", three(), console.as_bytes(), End::XenDied);
         let args = report(&got, "args");
-        assert_eq!(args.reasons, ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
+        assert_eq!(args.told(), ["Xen panicked: FATAL TRAP: vector = 6 (invalid opcode)"]);
         let dump = format!("(XEN) {stamp}----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----");
         assert_eq!(args.xen_words[0], dump);
     }
@@ -67,7 +79,7 @@ fn another_cpu_between_a_panic_and_its_reason() {
         "  # the guest speaks\n",
     ] {
         let args = last_lines(&format!("{panic}{between}(XEN) IO-APIC: lost\n"));
-        assert_eq!(args.reasons, ["Xen panicked: IO-APIC: lost"], "{between}");
+        assert_eq!(args.told(), ["Xen panicked: IO-APIC: lost"], "{between}");
     }
 }
 
@@ -75,7 +87,7 @@ fn another_cpu_between_a_panic_and_its_reason() {
 fn what_is_cut_off_is_said_to_be() {
     let rip = "(XEN) RIP:    e008:[<ffff82d04020d0b4>] livepatch_op+0x1a4/0x1810\n";
     let rax = "(XEN) rax: 0000000000000000   rbx: 0000000000000000   rcx: 0000000000000000\n";
-    let reason = |lines: &str| last_lines(lines).reasons.join("; ");
+    let reason = |lines: &str| last_lines(lines).told().join("; ");
     let place = "livepatch_op+0x1a4/0x1810";
     for last in ["", "(XEN)", "(XEN) cr", "(XEN)    ffff82d0", "(XEN) Xen call tr", "(XEN)    [<ff"]
     {
@@ -104,8 +116,8 @@ fn a_guest_that_xen_interrupts_is_no_violation() {
     // What never became a line is not judged.
     let args = last_lines("  ok 2 lis(XEN) Panic on CPU 0:\n(XEN) FATAL PAGE FAULT\n");
     assert_eq!(
-        (args.reasons.join("; "), args.cases.len()),
-        ("Xen panicked: FATAL PAGE FAULT".into(), 1)
+        (args.told().join("; "), args.cases.len()),
+        ("Xen panicked: FATAL PAGE FAULT".into(), 2)
     );
 }
 
@@ -142,11 +154,8 @@ fn the_guest_panics_in_a_test() {
     let got = judge_as("PVH 64bit", three(), log, End::Exited);
     let args = report(&got, "args");
     assert_eq!(args.status, Status::Error);
-    assert_eq!(
-        args.reasons,
-        ["the guest stopped: PANIC tests/src/args.rs:12: index out of bounds"]
-    );
-    assert_eq!(args.at_case.as_deref(), Some("list/b"));
+    let why = "the guest stopped: PANIC tests/src/args.rs:12: index out of bounds";
+    assert_eq!((ended_in(&got), &args.cases[1].verdict), ("list/b", &Verdict::Error(why.into())));
     assert_eq!(args.backtrace, [0x101234, 0x105678]);
     assert_eq!(args.diagnostics.len(), 2);
     assert_eq!(got.rerun, ["needy"]);
@@ -158,7 +167,7 @@ fn a_final_line_in_the_middle_of_a_test() {
         GOOD.split("  not ok 2 list/b").next().unwrap().to_owned() + "Test result: ERROR\n";
     let got = judge(&console);
     assert_eq!(report(&got, "args").status, Status::Error);
-    assert!(report(&got, "args").reasons[0].contains("before the test ended"));
+    assert!(report(&got, "args").told()[0].contains("before the test ended"));
     assert_eq!(got.rerun, ["needy"]);
 }
 
@@ -210,7 +219,8 @@ fn a_tool_that_dies_is_not_a_crash_of_xen() {
     let half = GOOD.split("  ok 1 list/a").next().unwrap();
     let got = judge_as("PV 64bit", three(), half.as_bytes(), End::ToolDied("QEMU died".into()));
     assert_eq!(report(&got, "args").status, Status::Error);
-    assert_eq!(report(&got, "args").reasons, ["QEMU died"]);
+    assert_eq!(report(&got, "args").told(), ["QEMU died"]);
+    assert_eq!(report(&got, "args").not_run, ["list/b", "get/c"]);
     assert_eq!(got.rerun, ["needy"]);
 }
 
@@ -240,6 +250,39 @@ fn floods_are_noticed_and_bounded() {
     );
 }
 
+/// A test of which two boots ended, and what a third one says of its rest.
+#[test]
+fn what_further_boots_say_is_added() {
+    let log = include_bytes!("../../../tests/fixtures/xen-panic.log");
+    let mut whole = report(&judge_as("PV 64bit", three(), log, End::XenDied), "args").clone();
+    let rest = |cases: &[&str], body: &str, end: End| {
+        let head = GOOD.split("  KTAP").next().unwrap().replace("1..3", "1..1");
+        let count = cases.len();
+        let console = format!("{head}  KTAP version 1\n  # Subtest: args\n  1..{count}\n{body}");
+        let got = judge_as("PV 64bit", expected(&[("args", cases)]), console.as_bytes(), end);
+        report(&got, "args").clone()
+    };
+    whole.not_run.push("get/d".into());
+    let trap = "# TRAP here\n# backtrace: 0x10\n";
+    whole.go_on(4, "list/b", rest(&["get/c", "get/d"], trap, End::Exited));
+    assert_eq!(whole.not_run, ["get/d"]);
+    let good = "  ok 1 get/d\nok 1 args\nTest result: SUCCESS\n";
+    whole.go_on(5, "get/c", rest(&["get/d"], good, End::Exited));
+
+    let words = |case: &str| {
+        let case = whole.cases.iter().find(|other| other.name == case).unwrap();
+        whole.last_words(case).collect::<Vec<_>>().join("\n")
+    };
+    let names: Vec<&str> = whole.cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["list/a", "list/b", "get/c", "get/d"]);
+    assert_eq!((whole.status, whole.cause), (Status::Crash, Some(Cause::Xen)));
+    assert!(whole.not_run.is_empty() && whole.reasons.is_empty(), "{whole:?}");
+    assert!(words("list/b").contains("RIP:") && !words("list/b").contains("TRAP here"));
+    assert_eq!(words("get/c"), "TRAP here");
+    assert_eq!((whole.went_on[0].boot, whole.went_on[0].backtrace.clone()), (4, vec![0x10]));
+    assert_eq!((whole.went_on[1].boot, whole.went_on[1].behind.as_str()), (5, "get/c"));
+}
+
 /// The beginning of a boot, up to the first case of `example`.
 fn until_a_case() -> Judge {
     let mut judge = Judge::new("PV 64bit", three());
@@ -261,7 +304,7 @@ fn what_xen_says_at_length_is_no_flood() {
     let first = &got.settled[0];
     assert_eq!((first.status, first.cause), (Status::Crash, Some(Cause::Flood)));
     let reason = "console flood: 6 MiB without a result; no result within 9 s";
-    assert!(first.reasons.iter().any(|why| why.contains(reason)), "{:?}", first.reasons);
+    assert!(first.told().iter().any(|why| why.contains(reason)), "{:?}", first.told());
 }
 
 #[test]

@@ -58,9 +58,10 @@ fn judged(console: &[u8]) -> String {
     let judgement = judge.finish(End::Exited, Duration::ZERO, |_| {});
     let [report] = &judgement.settled[..] else { panic!("one test is to blame: {judgement:?}") };
     let mut text = format!("status: {}, ended by {:?}\n", report.status, judgement.ended_by);
-    let case = report.at_case.as_deref().unwrap_or("none");
-    text += &format!("test: {}, {} cases, then {case}\n", report.name, report.cases.len());
-    report.reasons.iter().for_each(|why| text += &format!("reason: {why}\n"));
+    let case = judgement.ended_in.as_ref().map_or("none", |place| &place.case);
+    let before = report.cases.len() - usize::from(judgement.ended_in.is_some());
+    text += &format!("test: {}, {before} cases, then {case}\n", report.name);
+    report.told().iter().for_each(|why| text += &format!("reason: {why}\n"));
     text += &signs;
     text += "quotation:\n";
     report.xen_words.iter().for_each(|line| text += &format!("    {line}\n"));

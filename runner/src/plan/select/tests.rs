@@ -209,3 +209,20 @@ fn a_line_too_long_for_a_guest_is_refused() {
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().contains("the selectors for cases of long take"), "{error}");
 }
+
+#[test]
+fn a_test_goes_on_behind_a_case() {
+    let cases = ["a/1", "a/2", "b"].map(String::from).to_vec();
+    let whole = Selected::from(TestMeta { cases, ..TestMeta::named("t") });
+    let rest = whole.behind("a/1").unwrap();
+    assert_eq!(
+        (rest.selector.as_str(), &rest.test.cases[..]),
+        ("t,t/>a/1", &whole.test.cases[1..])
+    );
+    let last = rest.behind("a/2").unwrap();
+    assert_eq!(
+        (last.selector.as_str(), &last.test.cases[..]),
+        ("t,t/>a/2", &whole.test.cases[2..])
+    );
+    assert!(last.behind("b").is_none() && whole.behind("gone").is_none());
+}

@@ -29,7 +29,9 @@ pub(super) fn headline(outcome: &SettledTest, attempt: &Attempt) -> String {
     let (env, name) = (environment.name(), &report.name);
     let mut line = format!("{style}{word:>12}{style:#} [{seconds:>7.3}s] {xen} {env:<5} {name}");
     line += &remark(attempt);
-    if outcome.amended {
+    if let Some(last) = attempt.went_on.last().filter(|_| outcome.amended) {
+        let _ = write!(line, ", {}", last.told());
+    } else if outcome.amended {
         line += ", changed: the boot ended in a way that makes all its results doubtful";
     }
     line.push('\n');
@@ -70,10 +72,22 @@ fn colon(text: &str) -> &'static str {
     if text.is_empty() { "" } else { ": " }
 }
 
+/// What has no result, in a line.
+pub(super) fn not_run(attempt: &Attempt) -> Option<String> {
+    const NAMED: usize = 3;
+    let names = &attempt.not_run;
+    let more = if names.len() > NAMED { ", ..." } else { "" };
+    let named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| format!("not run: {} ({named}{more})", count(names.len(), "case")))
+}
+
 /// The lines right below a test: what is wrong, and what was tolerated.
 pub(super) fn brief(attempt: &Attempt) -> String {
     let mut text = String::new();
-    for case in &attempt.cases {
+    // Those before have been shown when the boot before had ended.
+    let behind = attempt.went_on.last().map(|further| &further.behind);
+    let shown = attempt.cases.iter().position(|case| Some(&case.name) == behind);
+    for case in attempt.cases.iter().skip(shown.map_or(0, |last| last + 1)) {
         let (name, said) = (&case.name, case.said());
         let colon = colon(&said);
         let slow =
@@ -98,12 +112,15 @@ pub(super) fn brief(attempt: &Attempt) -> String {
             }
             (VerdictKind::Failure, _) => writeln!(text, "{INDENT}✗ {name}{colon}{said}{slow}"),
             (VerdictKind::Error, _) => writeln!(text, "{INDENT}! {name}{colon}{said}{slow}"),
+            (VerdictKind::Crash | VerdictKind::Timeout, _) => {
+                writeln!(text, "{INDENT}† {name}{colon}{said}{slow}")
+            }
         };
     }
+    if let Some(line) = not_run(attempt) {
+        let _ = writeln!(text, "{INDENT}{line}");
+    }
     if attempt.status.is_bad() {
-        if let Some(case) = &attempt.at_case {
-            let _ = writeln!(text, "{INDENT}in case {case}");
-        }
         for reason in &attempt.reasons {
             let _ = writeln!(text, "{INDENT}{reason}");
         }

@@ -7,7 +7,7 @@ mod lines;
 mod style;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -44,8 +44,10 @@ struct Screen<W> {
     progress: MultiProgress,
     total: Option<ProgressBar>,
     planned: usize,
-    settled: usize,
-    failed: usize,
+    /// Tests with a result, by their index in the plan,
+    settled: BTreeSet<usize>,
+    /// and those of them that failed.
+    failed: BTreeSet<usize>,
     /// By boot.
     under_way: BTreeMap<usize, UnderWay>,
     /// Why something could not be shown.
@@ -76,8 +78,8 @@ impl<W: Write + Send> Display<W> {
             progress: MultiProgress::with_draw_target(target),
             total: None,
             planned: 0,
-            settled: 0,
-            failed: 0,
+            settled: BTreeSet::new(),
+            failed: BTreeSet::new(),
             under_way: BTreeMap::new(),
             error: None,
         };
@@ -203,8 +205,10 @@ impl<W: Write> Screen<W> {
                 let attempt = attempt_of(*boot, outcome, self.slow.as_secs_f64());
                 self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
                 if !outcome.again {
-                    self.settled += usize::from(!outcome.amended);
-                    self.failed += usize::from(attempt.status.is_bad());
+                    self.settled.insert(outcome.index);
+                    if attempt.status.is_bad() {
+                        self.failed.insert(outcome.index);
+                    }
                 }
                 self.count();
             }
@@ -246,11 +250,11 @@ impl<W: Write> Screen<W> {
 
     fn count(&self) {
         let Some(total) = &self.total else { return };
-        total.set_position(self.settled as u64);
+        total.set_position(self.settled.len() as u64);
         let mut text = format!("{} running", count(self.under_way.len(), "boot"));
-        if self.failed > 0 {
+        if !self.failed.is_empty() {
             let red = AnsiColor::Red.on_default().bold();
-            let _ = write!(text, ", {red}{} failed{red:#}", self.failed);
+            let _ = write!(text, ", {red}{} failed{red:#}", self.failed.len());
         }
         total.set_message(text);
     }

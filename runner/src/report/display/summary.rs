@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::lines::not_run;
 use super::style::{BOLD, INDENT, YELLOW, count};
 use crate::report::matrix;
-use crate::results::{Attempt, Document, Test};
+use crate::results::{Attempt, Document, Evidence, Test};
 
 /// Of a long quotation of Xen, this many lines from each end.
 const QUOTE_ENDS: usize = 16;
@@ -77,16 +78,12 @@ fn failures(document: &Document) -> String {
     text
 }
 
-/// What failed in a test: a line with a reason for each case, or for the test.
+/// What failed in a test: a line with a reason for each case, and for the test; what has no result.
 fn failed_cases(attempt: &Attempt) -> Vec<String> {
     let cases = attempt.cases.iter().filter(|case| case.status().is_bad());
     let mut lines: Vec<String> = cases.map(|case| reason(&case.name, &case.said())).collect();
-    let why = attempt.reasons.first().map_or("", String::as_str);
-    match &attempt.at_case {
-        Some(case) => lines.push(reason(case, why)),
-        None if !why.is_empty() => lines.push(shortened(why)),
-        None => {}
-    }
+    lines.extend(attempt.reasons.first().map(|why| shortened(why)));
+    lines.extend(not_run(attempt));
     lines
 }
 
@@ -115,9 +112,9 @@ fn sums(document: &Document) -> String {
         format!("{} skipped", cases.skipped),
         count(cases.deviations, "deviation"),
     ];
-    if cases.known > 0 {
-        parts.push(format!("{} known", cases.known));
-    }
+    let rare =
+        [(cases.ended, "crashed or timed out"), (cases.known, "known"), (cases.not_run, "not run")];
+    parts.extend(rare.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     let _ = writeln!(
         text,
         "{BOLD}{:>12}{BOLD:#} [{:>7.3}s] {}, {}; cases: {}",
@@ -179,7 +176,6 @@ fn evidence(document: &Document, test: &Test) -> String {
         .iter()
         .filter(|case| case.status().is_bad())
         .map(|case| case.name.as_str())
-        .chain(attempt.at_case.as_deref())
         .collect();
     if !bad.is_empty() {
         let _ = writeln!(text, "{INDENT}cases: {}", bad.join(", "));
@@ -187,24 +183,37 @@ fn evidence(document: &Document, test: &Test) -> String {
     for reason in &attempt.reasons {
         let _ = writeln!(text, "{INDENT}{reason}");
     }
-    for line in &attempt.diagnostics {
+    for (_, seen, how) in attempt.story() {
+        text += &quotation(seen);
+        how.into_iter().for_each(|line| text += &format!("{INDENT}{line}\n"));
+    }
+    if let Some(line) = not_run(attempt) {
+        let _ = writeln!(text, "{INDENT}{line}");
+    }
+    for number in test.earlier.iter().chain([attempt]).flat_map(Attempt::boots) {
+        if let Some(dir) = document.logs_of(number) {
+            let _ = writeln!(text, "{INDENT}logs: {}", dir.display());
+        }
+    }
+    text
+}
+
+/// What was seen in a boot.
+fn quotation(seen: &Evidence) -> String {
+    let mut text = String::new();
+    for line in &seen.diagnostics {
         let _ = writeln!(text, "{INDENT}# {line}");
     }
-    for frame in &attempt.backtrace {
+    for frame in &seen.backtrace {
         let _ = writeln!(text, "{INDENT}at {frame}");
     }
-    let words = &attempt.xen_words;
+    let words = &seen.xen_words;
     let hidden = words.len().saturating_sub(2 * QUOTE_ENDS);
     for (index, line) in words.iter().enumerate() {
         if hidden == 0 || index < QUOTE_ENDS || index >= QUOTE_ENDS + hidden {
             let _ = writeln!(text, "{INDENT}| {line}");
         } else if index == QUOTE_ENDS {
             let _ = writeln!(text, "{INDENT}| ... {hidden} more lines in xen.log");
-        }
-    }
-    for attempt in test.earlier.iter().chain([attempt]) {
-        if let Some(dir) = document.logs_of(attempt.boot) {
-            let _ = writeln!(text, "{INDENT}logs: {}", dir.display());
         }
     }
     text
@@ -230,9 +239,12 @@ mod tests {
         let (_, end) = end.split_once('\n').unwrap();
         expect![[r#"
             16 passed (1 flaky, 3 known, 1 news, 5 slow), 5 failed, 3 skipped
-                   CRASH [  0.008s] 4.17 pv64  trap
+                   CRASH [  0.013s] 4.17 pv64  trap
                          faults: expected ENOENT, got EINVAL
                          after: the guest died: TRAP unexpected trap #PF at 0x101000
+                         later: Xen panicked: Assertion 'x' failed at y.c:3
+                         before the first test began: Xen panicked: out of memory
+                         not run: 1 case (last)
                  TIMEOUT [ 20.005s] 4.17 pv64  soak
                          longer: no result within 30 s
                    ERROR [  0.005s] 4.17 pv64  tool

@@ -135,6 +135,8 @@ fn sums(document: &Document) -> Markup {
         (cases.passed, "passed", "pass"),
         (cases.failed, "failed", "bad"),
         (cases.errors, "in error", "error"),
+        (cases.ended, "crashed or timed out", "crash"),
+        (cases.not_run, "not run", "bad"),
         (cases.skipped, "skipped", "skip"),
         (cases.deviations, "deviations", "deviation"),
         (cases.known, "known", "known"),

@@ -50,6 +50,8 @@ pub(super) fn sign(case: &Case) -> (&'static str, &'static str, &'static str) {
         (VerdictKind::Deviation, _) => ("~", "deviation", "tolerated"),
         (VerdictKind::Error, _) => ("!", "error", "error"),
         (VerdictKind::Failure, _) => ("✗", "bad", "failed"),
+        (VerdictKind::Crash, _) => ("†", "crash", "crashed"),
+        (VerdictKind::Timeout, _) => ("†", "crash", "timed out"),
     }
 }
 

@@ -38,7 +38,7 @@ impl Page<'_> {
             };
         };
         let look = Look::of(test);
-        let counts = CaseCounts::of(&test.last.cases);
+        let counts = CaseCounts::of([&test.last]);
         let tolerated = counts.deviations + counts.known;
         let about = format!("{} {} {row}: {}", column.0, column.1.name(), look.word);
         html! {

@@ -71,10 +71,10 @@ impl Page<'_> {
         }
     }
 
-    /// Whether the case was under way when the boot ended.
-    pub(super) fn ended_in(&self, row: &str, column: Column<'_>, case: &str) -> bool {
+    /// Whether the case was selected and has no result.
+    pub(super) fn lacks(&self, row: &str, column: Column<'_>, case: &str) -> bool {
         let test = self.tests.get(&(row, column));
-        test.is_some_and(|test| test.last.at_case.as_deref() == Some(case))
+        test.is_some_and(|test| test.last.not_run.iter().any(|name| name == case))
     }
 
     /// A case wherever it ran.

@@ -58,7 +58,7 @@ impl Page<'_> {
     /// How a test went on one Xen in one environment.
     fn run(&self, test: &Test) -> Markup {
         let last = &test.last;
-        let counts = CaseCounts::of(&last.cases);
+        let counts = CaseCounts::of([last]);
         let unit = &test.unit;
         let evident = last.status.is_bad() || test.is_known() || test.is_news() || test.flaky;
         html! {
@@ -71,6 +71,7 @@ impl Page<'_> {
                         @let tolerated = counts.deviations + counts.known;
                         @if tolerated > 0 { ", " (tolerated) " tolerated" }
                         @if counts.skipped > 0 { ", " (counts.skipped) " skipped" }
+                        @if counts.not_run > 0 { ", " (counts.not_run) " not run" }
                         @if last.slow { ", " span.long { "slow" } }
                     }
                     span.time { (time(last.elapsed_s)) }
@@ -100,12 +101,14 @@ impl Page<'_> {
         }
     }
 
-    /// A boot and its logs.
+    /// Its boots and their logs.
     fn links(&self, attempt: &Attempt) -> Markup {
         html! {
-            span.links {
-                a href={ "#boot-" (attempt.boot) } { "boot " (attempt.boot) }
-                @if let Some(boot) = self.document.boot(attempt.boot) { (self.logs(boot)) }
+            @for number in attempt.boots() {
+                span.links {
+                    a href={ "#boot-" (number) } { "boot " (number) }
+                    @if let Some(boot) = self.document.boot(number) { (self.logs(boot)) }
+                }
             }
         }
     }
@@ -115,7 +118,7 @@ impl Page<'_> {
         let mut names: Vec<&str> = Vec::new();
         for test in runs {
             let reported = test.last.cases.iter().map(|case| case.name.as_str());
-            for name in reported.chain(test.last.at_case.as_deref()) {
+            for name in reported.chain(test.last.not_run.iter().map(String::as_str)) {
                 if !names.contains(&name) {
                     names.push(name);
                 }
@@ -141,8 +144,8 @@ impl Page<'_> {
                                     td.first[self.is_first(index)] {
                                         @if let Some((_, case)) = case {
                                             (verdict(case))
-                                        } @else if self.ended_in(row, *column, name) {
-                                            span.sign.crash title="the boot ended here" { "†" }
+                                        } @else if self.lacks(row, *column, name) {
+                                            span.sign.missing title="not run" { "?" }
                                         }
                                     }
                                 }
@@ -210,18 +213,20 @@ fn evidence(attempt: &Attempt) -> Markup {
     html! {
         @if let Some(known) = &attempt.known { p.reason { (told(known)) } }
         @for reason in &attempt.reasons { p.reason { (reason) } }
-        @if let Some(case) = &attempt.at_case { p.reason { "in case " code { (case) } } }
         @for case in attempt.cases.iter().filter(|case| case.status().is_bad()) {
             p.reason { (mark(case)) " " code { (case.name) } " " (case.said()) }
         }
-        @if !attempt.xen_words.is_empty() {
-            figure { figcaption { "Xen's last lines" } pre.xen { (attempt.xen_words.join("\n")) } }
-        }
-        @if !attempt.diagnostics.is_empty() {
-            figure { figcaption { "The guest" } pre { (attempt.diagnostics.join("\n")) } }
-        }
-        @if !attempt.backtrace.is_empty() {
-            figure { figcaption { "Backtrace" } pre { (attempt.backtrace.join("\n")) } }
+        @for (_, seen, how) in attempt.story() {
+            @if !seen.xen_words.is_empty() {
+                figure { figcaption { "Xen's last lines" } pre.xen { (seen.xen_words.join("\n")) } }
+            }
+            @if !seen.diagnostics.is_empty() {
+                figure { figcaption { "The guest" } pre { (seen.diagnostics.join("\n")) } }
+            }
+            @if !seen.backtrace.is_empty() {
+                figure { figcaption { "Backtrace" } pre { (seen.backtrace.join("\n")) } }
+            }
+            @if let Some(how) = how { p.reason { (how) } }
         }
     }
 }

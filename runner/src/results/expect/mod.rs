@@ -208,7 +208,7 @@ impl Expectations {
 
         let mut cases = vec![None; report.cases.len()];
         for entry in &of_cases {
-            entry.weigh_cases(&report.cases, &mut cases);
+            entry.weigh_cases(report, &mut cases);
         }
         let mut weighed =
             Weighed { status: report.status, reasons: Vec::new(), known: None, cases };
@@ -216,40 +216,28 @@ impl Expectations {
         if report.status.is_bad() && (!report.began || report.cause == Some(Cause::Qemu)) {
             return weighed;
         }
-        let remaining = |except: Option<Status>| {
-            let cases = report.cases.iter().zip(&weighed.cases);
-            let open = cases.map(|(case, known)| match case.verdict.status() {
-                status if Some(status) == except => Status::Success,
-                _ if is_known(known) => Status::Success,
-                status => status,
-            });
-            Status::of_parts(open).unwrap_or(Status::Success)
-        };
-        let by_cases = report.cause.is_none() && report.reasons.is_empty();
+        let by_cases = report.reasons.is_empty();
         if report.status.is_bad() {
-            let at_case = |entry: &&&Expectation| {
-                let case = report.at_case.as_ref();
-                report.cause.is_some()
-                    && case.is_some_and(|case| {
-                        entry.case.as_ref().is_some_and(|pattern| pattern.matches(case))
-                    })
-            };
-            let mut candidates = of_cases.iter().filter(at_case).chain(&of_test);
-            let met = candidates.find(|entry| {
+            let met = of_test.iter().find(|entry| {
                 let told = entry.status != Status::Failure || by_cases;
                 entry.status == report.status && told && entry.is_like(evidence(report))
             });
             if let Some(entry) = met {
-                weighed.status = remaining(Some(entry.status));
                 weighed.known = Some(entry.known(KnownVerdict::Known));
                 // What is said of the whole test holds for each such case in it.
                 for (case, known) in report.cases.iter().zip(&mut weighed.cases) {
-                    if case.verdict.status() == entry.status {
+                    if entry.covers(report, case) {
                         known.get_or_insert_with(|| entry.known(KnownVerdict::Known));
                     }
                 }
-            } else if by_cases && weighed.cases.iter().any(is_known) {
-                weighed.status = remaining(None);
+            }
+            if met.is_some() || (by_cases && weighed.cases.iter().any(is_known)) {
+                let cases = report.cases.iter().zip(&weighed.cases);
+                let open = cases.map(|(case, known)| match known {
+                    known if is_known(known) => Status::Success,
+                    _ => case.verdict.status(),
+                });
+                weighed.status = Status::of_parts(open).unwrap_or(Status::Success);
             }
         } else if report.status == Status::Success
             && let Some(entry) = of_test.first()
@@ -344,7 +332,15 @@ fn is_known(known: &Option<Known>) -> bool {
 /// The lines that tell one death from another.
 fn evidence(report: &TestReport) -> impl Iterator<Item = &str> {
     let lines = report.reasons.iter().chain(&report.xen_words).chain(&report.diagnostics);
-    lines.map(String::as_str)
+    let cases = report.cases.iter().filter(|case| case.verdict.status().is_bad());
+    lines.map(String::as_str).chain(cases.flat_map(|case| evidence_of(report, case)))
+}
+
+/// The lines that tell one verdict on a case from another.
+fn evidence_of<'r>(report: &'r TestReport, case: &'r CaseReport) -> impl Iterator<Item = &'r str> {
+    let said = case.diagnostics.iter().map(String::as_str).chain(case.verdict.why());
+    let last_words = report.cause.map(|_| report.last_words(case));
+    said.chain(last_words.into_iter().flatten())
 }
 
 impl Known {
@@ -401,19 +397,27 @@ impl Expectation {
         }
     }
 
+    /// Whether `case` of `report` is as expected of the whole test.
+    fn covers(&self, report: &TestReport, case: &CaseReport) -> bool {
+        // Of failures, what is expected is told by the test's own words.
+        let like = || self.status == Status::Failure || self.is_like(evidence_of(report, case));
+        case.verdict.status() == self.status && like()
+    }
+
     /// Several cases may be meant: only where none of them is as expected, their success is news.
-    fn weigh_cases(&self, cases: &[CaseReport], known: &mut [Option<Known>]) {
+    fn weigh_cases(&self, report: &TestReport, known: &mut [Option<Known>]) {
         let Some(pattern) = &self.case else { return };
+        let cases = &report.cases;
         let mine = || (0..cases.len()).filter(|&index| pattern.matches(&cases[index].name));
         let mut met = false;
         for index in mine() {
             let case = &cases[index];
-            let lines = case.diagnostics.iter().map(String::as_str);
-            let why = match &case.verdict {
-                Verdict::Error(why) => Some(why.as_str()),
-                _ => None,
-            };
-            if case.verdict.status() == self.status && self.is_like(lines.chain(why)) {
+            // The last case may be the one in which QEMU died.
+            if report.cause == Some(Cause::Qemu) && index + 1 == cases.len() {
+                continue;
+            }
+            let like = self.is_like(evidence_of(report, case));
+            if case.verdict.status() == self.status && like {
                 known[index] = Some(self.known(KnownVerdict::Known));
                 met = true;
             }

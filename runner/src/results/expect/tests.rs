@@ -37,10 +37,43 @@ fn report(status: Status, cases: &[(&str, Verdict)]) -> TestReport {
 fn crash() -> TestReport {
     TestReport {
         cause: Some(Cause::Xen),
-        at_case: Some("b".into()),
-        reasons: vec!["Xen panicked: FATAL PAGE FAULT".into()],
         xen_words: vec!["(XEN) RIP: livepatch_op+0x1".into()],
-        ..report(Status::Crash, &[("a", Verdict::Success)])
+        ..report(Status::Crash, &[("a", Verdict::Success), ("b", dead("FATAL PAGE FAULT"))])
+    }
+}
+
+fn dead(why: &str) -> Verdict {
+    Verdict::Crash(format!("Xen panicked: {why}"))
+}
+
+/// Each death is excused by what is known of it, not by what is known of another one.
+#[test]
+fn deaths_are_excused_one_by_one() {
+    let mut two = crash();
+    let second = TestReport {
+        cause: Some(Cause::Xen),
+        xen_words: vec!["(XEN) RIP: list+0x7".into()],
+        ..report(Status::Crash, &[("c", dead("FATAL PAGE FAULT")), ("d", Verdict::Success)])
+    };
+    let third = second.cases[1].clone();
+    two.go_on(2, "b", TestReport { cases: second.cases[..1].to_vec(), ..second });
+    two.go_on(3, "c", TestReport { cases: vec![third], ..report(Status::Success, &[]) });
+    let weighed = |text: &str| {
+        let weighed = entry(text).weigh(&two, ON_4_17);
+        let known: Vec<bool> = weighed.cases.iter().map(is_known).collect();
+        (weighed.status, known)
+    };
+    let one = (Status::Crash, vec![false, true, false, false]);
+    let both = (Status::Success, vec![false, true, true, false]);
+    for (text, want) in [
+        ("test = 't/b'\nstatus = 'CRASH'", &one),
+        ("test = 't/*'\nstatus = 'CRASH'\npanic = '*livepatch_op+*'", &one),
+        ("test = 't'\nstatus = 'CRASH'\npanic = '*livepatch_op+*'", &one),
+        ("test = 't/[bc]'\nstatus = 'CRASH'", &both),
+        ("test = 't'\nstatus = 'CRASH'", &both),
+        ("test = 't'\nstatus = 'CRASH'\npanic = '*PAGE FAULT*'", &both),
+    ] {
+        assert_eq!(weighed(text), *want, "{text}");
     }
 }
 
@@ -72,10 +105,12 @@ fn a_xen_is_meant_by_name_version_or_branch() {
 #[test]
 fn a_crash_is_excused_by_its_like_alone() {
     let known = (Status::Success, Some(KnownVerdict::Known));
+    // What is said of the case alone is shown there.
+    let of_case = (Status::Success, None);
     for (text, want) in [
         ("test = 't'\nstatus = 'CRASH'", known),
-        ("test = 't/b'\nstatus = 'CRASH'", known),
-        ("test = '*/?'\nstatus = 'CRASH'", known),
+        ("test = 't/b'\nstatus = 'CRASH'", of_case),
+        ("test = '*/?'\nstatus = 'CRASH'", of_case),
         ("test = 't/c'\nstatus = 'CRASH'", (Status::Crash, None)),
         ("test = 'u'\nstatus = 'CRASH'", (Status::Crash, None)),
         ("test = 't'\nstatus = 'TIMEOUT'", (Status::Crash, None)),
@@ -93,8 +128,11 @@ fn what_has_another_cause_is_not_excused() {
     let unbegun = TestReport { began: false, ..crash() };
     assert_eq!(weigh(&one, &unbegun), (Status::Crash, None));
 
-    let tool = TestReport { cause: Some(Cause::Qemu), status: Status::Error, ..crash() };
+    let died = [("a", Verdict::Success), ("b", Verdict::Error("QEMU died".into()))];
+    let tool = TestReport { cause: Some(Cause::Qemu), ..report(Status::Error, &died) };
     assert_eq!(weigh(&entry("test = 't'\nstatus = 'ERROR'"), &tool), (Status::Error, None));
+    let weighed = entry("test = 't/b'\nstatus = 'ERROR'").weigh(&tool, ON_4_17);
+    assert_eq!((weighed.status, &weighed.cases[1]), (Status::Error, &None));
 
     // A case that failed before the crash is not part of it.
     let mut two = crash();

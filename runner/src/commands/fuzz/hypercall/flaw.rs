@@ -20,16 +20,18 @@ impl Flaw {
         let failed = report.cases.iter().find(|case| case.verdict.status() == Status::Failure);
         let (status, what, how) = match (host, failed) {
             (Host::Gone, _) => {
-                let how = report.reasons.first().map_or("Xen died", String::as_str);
+                let how = report.told().into_iter().next().unwrap_or("Xen died".into());
                 // Where it was is another place in each build.
-                (Status::Crash, how.split(" at ").next().unwrap_or(how).to_owned(), how)
+                (Status::Crash, how.split(" at ").next().unwrap_or(&how).to_owned(), how)
             }
-            (Host::Silent, _) => (Status::Timeout, "hang".into(), "the host no longer answers"),
+            (Host::Silent, _) => {
+                (Status::Timeout, "hang".into(), "the host no longer answers".into())
+            }
             (Host::Alive, Some(case)) => {
                 let how = case.diagnostics.last().map_or("a claim is broken", String::as_str);
                 let call = how.split_once("step ").and_then(|(_, rest)| rest.split(": ").nth(1));
                 let what = call.map_or("memory".into(), |call| format!("grants-{call}"));
-                (Status::Failure, what, how)
+                (Status::Failure, what, how.to_owned())
             }
             (Host::Alive, None) => return None,
         };
@@ -57,8 +59,8 @@ mod tests {
     use super::*;
     use crate::judge::{CaseReport, Verdict};
 
-    /// A report of the test: why it did not end, and what was said with its case.
-    fn report(reason: Option<&str>, verdict: Verdict, said: &str) -> TestReport {
+    /// A report of the test: the verdict on its case, and what was said with it.
+    fn report(verdict: Verdict, said: &str) -> TestReport {
         let case = CaseReport {
             name: "xen_lives_on_and_grants_nothing".into(),
             verdict,
@@ -66,8 +68,7 @@ mod tests {
             elapsed: Duration::ZERO,
         };
         TestReport {
-            cases: if reason.is_none() { vec![case] } else { Vec::new() },
-            reasons: reason.map(str::to_owned).into_iter().collect(),
+            cases: vec![case],
             xen_words: vec!["(XEN) words".into()],
             began: true,
             ..TestReport::new(HYPERCALL_FUZZ, Status::Crash)
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_the_host_decides() {
-        let died = report(Some("Xen panicked: FATAL PAGE FAULT at f+0x1"), Verdict::Success, "");
+        let died = report(Verdict::Crash("Xen panicked: FATAL PAGE FAULT at f+0x1".into()), "");
         assert_eq!(
             flaw(&died, Host::Gone),
             Some((
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_broken_claim_is_named_by_the_call_or_by_what_changed() {
         let said = "# step 264: some_op: answers success, not an error";
-        let granted = report(None, Verdict::Failure, said);
+        let granted = report(Verdict::Failure, said);
         assert_eq!(
             flaw(&granted, Host::Alive),
             Some((
@@ -109,10 +110,10 @@ mod tests {
                 "step 264: some_op: answers success, not an error".into()
             ))
         );
-        let changed = report(None, Verdict::Failure, "expected: memory as it was");
+        let changed = report(Verdict::Failure, "expected: memory as it was");
         let (status, name, _) = flaw(&changed, Host::Alive).unwrap();
         assert_eq!((status, name.as_str()), (Status::Failure, "hypercall-memory"));
-        let well = report(None, Verdict::Success, "");
+        let well = report(Verdict::Success, "");
         assert_eq!(flaw(&well, Host::Alive), None);
     }
 }

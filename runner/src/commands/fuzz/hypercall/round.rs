@@ -1,5 +1,6 @@
 //! One domain, and what came of its calls.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
@@ -87,7 +88,8 @@ impl Rounds<'_> {
         let Calls { environment, seed, .. } = calls;
         let mut machine = self.config.machine(&self.xen.hypervisor, &self.test.test);
         machine.guest_cmdline = join([&machine.guest_cmdline, &calls.words()]);
-        let boot = Boot { xen: self.xen, environment, machine, tests: vec![self.test] };
+        let boot =
+            Boot { xen: self.xen, environment, machine, tests: vec![Cow::Borrowed(self.test)] };
         let time = self.config.test_time(&self.test.test);
         let boot_time = Duration::from_secs(self.config.qemu.boot_timeout_s);
         let of_test = |_: &str| time;
@@ -115,7 +117,7 @@ impl Rounds<'_> {
                 )));
             }
             Some(report) => Flaw::of(report, self.host())
-                .map_or_else(|| Went::Died(report.reasons.join("; ")), Went::Wrong),
+                .map_or_else(|| Went::Died(report.told().join("; ")), Went::Wrong),
             None => Went::Died("stopped".into()),
         };
         if !matches!(went, Went::Wrong(_)) && last.is_some() {
