@@ -6,6 +6,7 @@ pub mod config;
 pub mod partition;
 pub mod select;
 pub mod spec;
+pub mod xens;
 
 use self::select::{MAX_TEST_LIST, Request, Selected, Wanted};
 use crate::base::exit::Result;

@@ -1,7 +1,8 @@
 //! `xtf-runner generate`: documentation that follows from the command line and the configuration's
-//! types, so that it cannot differ from them.
+//! types, so that it cannot differ from them, and the page of what was measured.
 
 mod config;
+mod releases;
 
 use std::fmt::Write;
 use std::fs;
@@ -32,6 +33,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Exit> {
         }
         Generated::Config => write_out(&config::markdown())?,
         Generated::Cli => write_out(&cli())?,
+        Generated::Releases { results } => write_out(&releases::of_files(results)?)?,
     }
     Ok(Exit::Success)
 }

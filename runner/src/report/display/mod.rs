@@ -7,7 +7,7 @@ mod lines;
 mod style;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -23,7 +23,7 @@ use crate::results::{Document, attempt_of};
 use lines::{brief, headline};
 pub use style::count;
 use style::{BOLD, CYAN, YELLOW};
-use summary::summary;
+use summary::{Skipped, summary};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,6 +46,8 @@ struct Screen<W> {
     planned: usize,
     settled: usize,
     failed: usize,
+    /// Why tests were skipped, as far as it was shown.
+    skipped: BTreeSet<Skipped>,
     /// By boot.
     under_way: BTreeMap<usize, UnderWay>,
     /// Why something could not be shown.
@@ -78,6 +80,7 @@ impl<W: Write + Send> Display<W> {
             planned: 0,
             settled: 0,
             failed: 0,
+            skipped: BTreeSet::new(),
             under_way: BTreeMap::new(),
             error: None,
         };
@@ -201,7 +204,11 @@ impl<W: Write> Screen<W> {
             RunEvent::BootEnded { boot, .. } => self.boot_ended(*boot),
             RunEvent::TestSettled { boot, outcome } => {
                 let attempt = attempt_of(*boot, outcome, self.slow.as_secs_f64());
-                self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
+                // What all tests are skipped for is said once, and summed up in the end.
+                let skipped = summary::skipped(&outcome.xen, outcome.environment, &attempt);
+                if skipped.is_none_or(|reason| self.skipped.insert(reason)) {
+                    self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
+                }
                 if !outcome.again {
                     self.settled += usize::from(!outcome.amended);
                     self.failed += usize::from(attempt.status.is_bad());
