@@ -31,4 +31,10 @@ pub enum Generated {
     Config,
     /// Print docs/cli.md
     Cli,
+    /// Print docs/releases.md: what was measured on which Xen, and nothing else
+    Releases {
+        /// Results of `run --json`; of several runs of a test the last one counts
+        #[arg(required = true, value_name = "RESULTS.json")]
+        results: Vec<PathBuf>,
+    },
 }

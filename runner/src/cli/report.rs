@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 /// Reports, and what counts as a success.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Results")]
 pub struct ReportArgs {
     /// Write the results as JSON (docs/results.md); `-` is standard output

@@ -15,7 +15,7 @@ use crate::plan::partition::Partition;
 use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
@@ -27,6 +27,11 @@ pub struct RunArgs {
 
     /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
     /// repeatable
+    ///
+    /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them. Further
+    /// paths may follow, as in `--xen DIR/*`. What a Xen from a path is called is the part of the
+    /// path that tells it from others. A xen-syms beside it is used where the configuration would
+    /// name one.
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
 

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::plan::select::Wanted;
 
 /// The selectors of a selection.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Selection {
     /// Test, TEST/CASE, environment, category, or XTF's test-ENV-NAME; `*` matches any text, `?`
     /// one character, `[..]` one of those in it; `!` in front excludes [default: the suite]

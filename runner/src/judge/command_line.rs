@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::xen;
 
 /// How Xen's own line begins.
-const XEN_SHOWS: &str = "Command line: ";
+const XEN_SHOWS: &str = "Command line:";
 /// Complaints kept.
 const MAX_REASONS: usize = 8;
 
@@ -36,26 +36,45 @@ impl CommandLineCheck {
         }
     }
 
-    /// Takes a diagnostic of the guest's, from before its plan.
-    pub fn guest_diagnostic(&mut self, text: &str) {
-        if let Some(line) = text.strip_prefix(XEN_COMMAND_LINE) {
+    /// Takes a diagnostic of the guest's, from before its plan; returns what is to be known about this
+    /// Xen, though it is nobody's fault here.
+    pub fn guest_diagnostic(&mut self, text: &str) -> Option<String> {
+        if let Some(line) = text.strip_prefix(XEN_COMMAND_LINE.trim_end()) {
             self.shows(line);
-        } else if let Some(complaint) = text.strip_prefix(XEN_REFUSES)
-            && self.demanded.is_some()
-        {
-            self.complain(format!("Xen refuses an option of its command line: {complaint}"));
         }
+        let complaint = text.strip_prefix(XEN_REFUSES)?;
+        if !is_about(complaint, self.demanded.as_deref()?) {
+            return Some(format!(
+                "Xen refuses an option that it was built with (CONFIG_CMDLINE): {complaint}"
+            ));
+        }
+        self.complain(format!("Xen refuses an option of its command line: {complaint}"));
+        None
+    }
+
+    /// What it means that nothing at all came from a Xen that was told where its console is.
+    pub fn silence(&self) -> Option<&'static str> {
+        self.demanded.is_some().then_some(
+            "not a word came from Xen: it has no console on the serial port, because it was built \
+             with CONFIG_CMDLINE_OVERRIDE=y and so ignores `console=com1`, or for want of a driver; \
+             or it died before it had one",
+        )
     }
 
     fn shows(&mut self, line: &str) {
         let Some(demanded) = &self.demanded else { return };
         self.shown = true;
-        if !line.split_whitespace().eq(demanded.split_whitespace()) {
-            let line = line.trim();
-            self.complain(format!(
-                "Xen's command line is `{line}`, but `{demanded}` was requested"
-            ));
+        if line.split_whitespace().eq(demanded.split_whitespace()) {
+            return;
         }
+        let line = line.trim();
+        let why = match line {
+            "" => " (a Xen with CONFIG_CMDLINE_OVERRIDE=y ignores what is requested)",
+            _ => "",
+        };
+        self.complain(format!(
+            "Xen's command line is `{line}`, but `{demanded}` was requested{why}"
+        ));
     }
 
     /// The boot came to its regular end.
@@ -78,4 +97,18 @@ impl CommandLineCheck {
             self.reasons.push(reason);
         }
     }
+}
+
+/// Whether a `complaint` of Xen's is about an option in `line`: `parameter "NAME" unknown!`, or
+/// `parameter "NAME" has invalid value "VALUE", rc=-22!`. What was built in has the same complaints.
+fn is_about(complaint: &str, line: &str) -> bool {
+    let mut quoted = complaint.split('"').skip(1).step_by(2);
+    let Some(name) = quoted.next() else { return true };
+    let value = quoted.next();
+    line.split_whitespace().any(|word| {
+        let (own_name, own_value) = word.split_once('=').unwrap_or((word, ""));
+        // Xen may call the value of `no-NAME` "no".
+        let same = |value| own_value == value || own_name.starts_with("no-");
+        own_name == name && value.is_none_or(same)
+    })
 }

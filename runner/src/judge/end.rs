@@ -95,8 +95,10 @@ impl Judge {
             let why = format!("the guest died: {line}");
             return Some((Status::Crash, Cause::Guest, Reason::Told(why)));
         }
+        let silence = self.command_line.silence().filter(|_| self.bytes == 0);
         let (status, cause, why) = match end {
-            End::Exited => match xen() {
+            End::Exited => match xen().or(silence.map(str::to_owned)) {
+                Some(words) if silence.is_some() => (Status::Error, Cause::Reset, words),
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
                     let words = "the machine was reset without a message from Xen (a triple fault, \
@@ -106,7 +108,8 @@ impl Judge {
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
             End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
-                (Status::Timeout, Cause::Time, what.clone())
+                let silence = silence.map(|words| format!("; {words}")).unwrap_or_default();
+                (Status::Timeout, Cause::Time, format!("{what}{silence}"))
             }
             End::TimedOut(what) => (Status::Crash, Cause::Flood, self.flood(what)),
             End::Flooded => {

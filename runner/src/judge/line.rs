@@ -120,8 +120,10 @@ impl Judge {
 
     fn diagnostic(&mut self, text: &str) -> Option<Event> {
         if self.plan.is_none() {
-            self.command_line.guest_diagnostic(text);
             self.sights.guest_diagnostic(text);
+            if let Some(note) = self.command_line.guest_diagnostic(text) {
+                self.sights.note(note);
+            }
         }
         if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()

@@ -13,11 +13,12 @@
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
 //! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out
-//! about Xen, and `end` settles the boot.
+//! about Xen, and `end` settles the boot. `inability` knows the ends that say what a Xen cannot do.
 
 mod command_line;
 mod end;
 mod grammar;
+mod inability;
 mod judgement;
 mod line;
 mod reason;

@@ -34,9 +34,7 @@ impl Sights {
     /// Takes a diagnostic from before the plan.
     pub fn guest_diagnostic(&mut self, text: &str) {
         if let Some(note) = text.strip_prefix(NOTE) {
-            if self.notes.len() < MAX {
-                self.notes.push(note.to_owned());
-            }
+            self.note(note.to_owned());
         } else if let Some(words) = text.strip_prefix(CHANGES) {
             let seen = |word| {
                 let Sight { name, present, surprising } = Sight::parse(word)?;
@@ -45,6 +43,13 @@ impl Sights {
             };
             let room = MAX.saturating_sub(self.changes.len());
             self.changes.extend(words.split_whitespace().filter_map(seen).take(room));
+        }
+    }
+
+    /// Takes a sentence that belongs into every report.
+    pub fn note(&mut self, note: String) {
+        if self.notes.len() < MAX {
+            self.notes.push(note);
         }
     }
 

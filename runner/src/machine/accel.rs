@@ -94,7 +94,7 @@ impl KvmProbe<'_> {
             let booted = |place| {
                 let same =
                     |boot: &Boot<'_>| (boot.xen.name(), boot.environment) == (xen.name(), place);
-                boots.iter().any(same)
+                boots.iter().any(same) && xen.abilities.lacks(place).is_none()
             };
             for environment in Environment::DOM0.into_iter().filter(|&place| booted(place)) {
                 let answer = self.answer(xen, environment, stop, note)?;

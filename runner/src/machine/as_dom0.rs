@@ -60,6 +60,9 @@ impl Backend for AsDom0<'_> {
         _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
+        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
+            return Prepared::not(boot, why);
+        }
         let invocation = self.invocation(boot, logs)?;
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge)

@@ -49,6 +49,14 @@ pub struct Prepared<'s> {
     pub start: std::result::Result<(Box<dyn ConsoleProcess + 's>, Judge), String>,
 }
 
+impl Prepared<'_> {
+    /// `boot`, which QEMU is not asked to carry out, for the reason `why`.
+    pub fn not(boot: &Boot<'_>, why: String) -> Result<Self> {
+        let provenance = boot.xen.bootable()?.provenance.clone();
+        Ok(Prepared { provenance, backend: "qemu", mode: "", note: None, start: Err(why) })
+    }
+}
+
 /// Who judges `boot`.
 pub fn judge_of(boot: &Boot<'_>) -> Judge {
     let planned = boot.tests.iter().map(|selected| PlannedTest {

@@ -161,7 +161,11 @@ impl Qemu {
             ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
         args.extend(self.debug.args());
         let mut add = |more: &[&str]| args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
+        // An IOMMU of AMD's is a device of this machine only.
+        let iommu = pvh && boot.xen.abilities.needs_iommu;
+        let chipset: &[&str] = if iommu { &["q35", "-device", "amd-iommu"] } else { &["pc"] };
+        add(&["-serial", "stdio", "-no-reboot", "-machine"]);
+        add(chipset);
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
         let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
         add(&["-m", &memory.to_string(), "-smp", &machine.vcpus.to_string()]);
@@ -196,7 +200,10 @@ impl Qemu {
         let mut own =
             "console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all".to_owned();
         if boot.environment == Environment::Pvh64 {
-            own += " dom0=pvh dom0-iommu=none";
+            own += " dom0=pvh";
+            if !boot.xen.abilities.needs_iommu {
+                own += " dom0-iommu=none";
+            }
         }
         join([&own, &boot.machine.xen_cmdline, &self.xen_cmdline])
     }
@@ -327,6 +334,27 @@ mod tests {
         for old in ["QEMU emulator version 3.0.1", "QEMU emulator version 2.12.0"] {
             assert!(check_version(old).unwrap_err().to_string().contains("is too old"), "{old}");
         }
+    }
+
+    /// Before 4.12 there is no `dom0-iommu`.
+    #[test]
+    fn a_xen_that_needs_an_iommu_gets_one_as_pvh() {
+        let mut xen = XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
+        xen.abilities.needs_iommu = true;
+        let command = |environment| {
+            let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+            let config = Config::load(Some(Path::new(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../xtf-runner.toml"
+            ))));
+            let qemu = Qemu::of(None, &config.unwrap());
+            let boot = Boot { xen: &xen, environment, machine, tests: Vec::new() };
+            qemu.invocation(&boot).shell()
+        };
+        let pvh = command(Environment::Pvh64);
+        assert!(pvh.contains("-machine q35 -device amd-iommu -accel"), "{pvh}");
+        assert!(pvh.contains("dom0=pvh'"), "{pvh}");
+        assert!(command(Environment::Pv64).contains("-machine pc -accel"));
     }
 
     #[test]

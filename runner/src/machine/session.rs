@@ -32,6 +32,7 @@ use crate::results::expect::Subject;
 use crate::results::policy::Policy;
 use crate::results::{Evidence, Unit};
 use crate::xen::hypervisor::{self, XenUnderTest};
+use protocol::metadata::Environment;
 
 /// So many boots go on with a test, for each attempt: who wants to know the deaths one by one gets
 /// them, and a Xen that dies of everything does not cost a boot for each of hundreds of cases.
@@ -171,6 +172,8 @@ struct Findings<'l> {
     /// By index in the plan; of several attempts the last counts.
     statuses: BTreeMap<usize, Status>,
     tool_failed: bool,
+    /// Xens that cannot be dom0's in an environment, as a boot has shown, and why.
+    inabilities: Vec<(String, Environment, &'static str)>,
     /// What ended the session.
     error: Option<Error>,
 }
@@ -179,6 +182,15 @@ struct Findings<'l> {
 struct Shared<'l>(Mutex<Findings<'l>>);
 
 impl<'l> Shared<'l> {
+    /// Why `boot` cannot be, if one like it has shown that.
+    fn inability(&self, boot: &Boot<'_>) -> Option<&'static str> {
+        let findings = self.lock();
+        let mut known = findings.inabilities.iter();
+        let same =
+            |xen: &str, environment| (xen, environment) == (boot.xen.name(), boot.environment);
+        known.find(|(xen, environment, _)| same(xen, *environment)).map(|(.., why)| *why)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Findings<'l>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,6 +219,7 @@ impl Session<'_> {
             listener,
             statuses: BTreeMap::new(),
             tool_failed: false,
+            inabilities: Vec::new(),
             error: None,
         }));
         thread::scope(|scope| {
@@ -268,7 +281,10 @@ impl Session<'_> {
             found.map_or(self.boot_timeout, |selected| (self.test_time)(&selected.test))
         };
         let limits = Limits { debug: self.debug, ..Limits::new(self.boot_timeout, &time_of) };
-        let prepared = self.backend.prepare(boot, &limits, self.stop, &mut logs)?;
+        let prepared = match shared.inability(boot) {
+            Some(why) => Prepared::not(boot, why.to_owned())?,
+            None => self.backend.prepare(boot, &limits, self.stop, &mut logs)?,
+        };
         let mut account = Account::new(self, job, shared);
         account.begin(&prepared, logs.dir());
 
@@ -287,7 +303,7 @@ impl Session<'_> {
         let elapsed = start.elapsed();
 
         let mut findings = shared.lock();
-        let BootResult { judgement, tool_failure, kept } = match outcome {
+        let BootResult { mut judgement, tool_failure, kept } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 let (boot, version, ended_by) = (job.number, None, None);
@@ -295,6 +311,11 @@ impl Session<'_> {
                 return Err(error);
             }
         };
+        if let Some(why) = judgement.inability() {
+            logs.decision(&format!("skipped: {why}"))?;
+            findings.inabilities.push((boot.xen.name().to_owned(), boot.environment, why));
+            judgement = judge_of(boot).skip(why);
+        }
         let ended = account.end(&judgement, elapsed, &mut findings);
         let number = || next_number.fetch_add(1, Ordering::Relaxed);
         let enqueue = |names: &[String], attempt| {

@@ -212,6 +212,9 @@ impl Backend for FromSnapshot<'_> {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
+        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
+            return Prepared::not(boot, why);
+        }
         let plain = self.dom0.invocation(boot, logs)?;
         let judge = judge_of(boot).demand_options(&plain.xen_cmdline);
         let snapshot = self.snapshot(boot, limits, stop, logs)?;

@@ -20,6 +20,7 @@ use crate::base::position::line_of;
 use crate::base::suggest;
 use crate::image::{Image, TestMeta};
 use crate::plan::spec::{MachineSpec, Settings, TestSettings, join};
+use crate::plan::xens;
 
 /// Name of the configuration file.
 const FILE: &str = "xtf-runner.toml";
@@ -181,6 +182,15 @@ impl Hypervisor {
             machine: Settings::default(),
         }
     }
+
+    /// The one at `path`, which has no name yet.
+    fn at(path: &Path) -> Hypervisor {
+        Hypervisor {
+            origin: Origin::Path(path.to_owned()),
+            symbols: xens::symbols_beside(path).map(Origin::Path),
+            ..Hypervisor::elsewhere("")
+        }
+    }
 }
 
 /// The configuration, checked.
@@ -325,27 +335,35 @@ impl Config {
             false => std::slice::from_ref(name),
         });
         let mut chosen: Vec<Hypervisor> = Vec::new();
+        // Where in `chosen` there are Xens that have no name yet, and their paths.
+        let mut unnamed: Vec<(usize, PathBuf)> = Vec::new();
         for name in names {
-            if chosen.iter().any(|other| other.name == *name) {
-                continue;
-            }
             let path = Path::new(name);
-            chosen.push(match self.hypervisors.get(name) {
-                Some(hypervisor) => hypervisor.clone(),
-                None if name.contains('/') || path.exists() => Hypervisor {
-                    name: name.clone(),
-                    origin: Origin::Path(path.to_owned()),
-                    symbols: None,
-                    toolstack: None,
-                    machine: Settings::default(),
-                },
+            match self.hypervisors.get(name) {
+                Some(hypervisor) if chosen.iter().all(|other| other.name != *name) => {
+                    chosen.push(hypervisor.clone());
+                }
+                Some(_) => {}
+                None if name.contains('/') || path.exists() => {
+                    for path in xens::each_in(path) {
+                        if unnamed.iter().all(|(_, other)| *other != path) {
+                            chosen.push(Hypervisor::at(&path));
+                            unnamed.push((chosen.len() - 1, path));
+                        }
+                    }
+                }
                 None => {
                     return Err(Error::Usage(format!(
                         "unknown Xen `{name}`: there is no such file, and {}",
                         known(&self.hypervisors)
                     )));
                 }
-            });
+            }
+        }
+        let (places, paths): (Vec<usize>, Vec<PathBuf>) = unnamed.into_iter().unzip();
+        let short = xens::names(&paths, &|name| self.hypervisors.contains_key(name));
+        for (place, name) in places.into_iter().zip(short) {
+            chosen[place].name = name;
         }
         Ok(chosen)
     }

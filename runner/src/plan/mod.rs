@@ -7,6 +7,7 @@ pub mod config;
 pub mod partition;
 pub mod select;
 pub mod spec;
+pub mod xens;
 
 use std::borrow::Cow;
 

@@ -19,7 +19,7 @@ pub mod sample;
 
 pub use counts::CaseCounts;
 pub use document::{
-    AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, Test, Unit,
-    VerdictKind, seconds,
+    AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, Run, Test,
+    Unit, VerdictKind, seconds,
 };
 pub use recorder::{About, Recorder, attempt_of};

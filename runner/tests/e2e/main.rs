@@ -1,5 +1,6 @@
 //! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
 
+mod abilities;
 mod cache;
 mod ci;
 mod coverage;

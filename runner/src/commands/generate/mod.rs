@@ -1,8 +1,10 @@
 //! `xtf-runner generate`: documentation that follows from the command line, the configuration's
-//! types and the table of changes, so that it cannot differ from them.
+//! types and the table of changes, so that it cannot differ from them, and the page of what was
+//! measured.
 
 mod changes;
 mod config;
+mod releases;
 
 use std::fmt::Write;
 use std::fs;
@@ -34,6 +36,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Exit> {
         Generated::Changes => write_out(&changes::markdown())?,
         Generated::Config => write_out(&config::markdown())?,
         Generated::Cli => write_out(&cli())?,
+        Generated::Releases { results } => write_out(&releases::of_files(results)?)?,
     }
     Ok(Exit::Success)
 }

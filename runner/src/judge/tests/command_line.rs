@@ -45,6 +45,71 @@ fn another_command_line_is_an_error_that_quotes_both() {
 }
 
 #[test]
+fn a_xen_that_ignores_its_command_line() {
+    let (status, reasons) = demand("(XEN) Command line: ");
+    assert_eq!(status, Status::Error);
+    assert!(
+        reasons.contains("`a=1 b` was requested (a Xen with CONFIG_CMDLINE_OVERRIDE=y ignores")
+    );
+}
+
+/// What comes of three complaints that are not about the demanded `a=1 no-b c=7`, and of three that
+/// are.
+#[test]
+fn complaints_about_built_in_options_are_notes() {
+    let complaints = |lines: &[&str]| {
+        let mut judge = Judge::new("PV 64bit", three()).demand_options("a=1 no-b c=7");
+        let lines: String = lines.iter().map(|line| format!("# xen refuses: {line}\n")).collect();
+        let shown = "# xen command line: a=1 no-b c=7";
+        let console = GOOD.replacen("\n1..3", &format!("\n{shown}\n{lines}1..3"), 1);
+        let mut notes = Vec::new();
+        judge.feed(console.as_bytes(), Duration::from_millis(1), |event| {
+            if let Event::Sights(sights) = event {
+                notes = sights.notes;
+            }
+        });
+        let judgement = judge.finish(End::Exited, Duration::from_millis(2), |_| {});
+        (report(&judgement, "example").reasons.clone(), notes)
+    };
+    let (reasons, notes) = complaints(&[
+        "parameter \"gone\" unknown!",
+        "parameter \"a\" has invalid value \"2\", rc=-22!",
+        "parameter \"b\" unknown!",
+    ]);
+    assert_eq!((reasons.as_slice(), notes.len()), (&[][..], 3), "{notes:?}");
+    let note = "Xen refuses an option that it was built with (CONFIG_CMDLINE): parameter \"gone\"";
+    assert!(notes[0].starts_with(note), "{notes:?}");
+    let (reasons, notes) = complaints(&[
+        "parameter \"c\" unknown!",
+        "parameter \"a\" has invalid value \"1\", rc=-22!",
+        "parameter \"no-b\" has invalid value \"no\", rc=-22!",
+    ]);
+    assert_eq!((reasons.len(), notes.len()), (3, 0), "{reasons:?}");
+}
+
+#[test]
+fn a_console_without_a_word_is_told_as_that() {
+    let end = |said: &str, end| {
+        let mut judge = Judge::new("PV 64bit", three()).demand_options("console=com1");
+        judge.feed(said.as_bytes(), Duration::from_millis(1), |_| {});
+        let judgement = judge.finish(end, Duration::from_millis(2), |_| {});
+        let report = report(&judgement, "example");
+        (report.status, report.reasons.join("; "))
+    };
+    let late = || End::TimedOut("no test began within 60 s".into());
+    let (status, why) = end("", late());
+    assert_eq!(status, Status::Timeout);
+    assert!(why.contains("within 60 s; not a word came from Xen"), "{why}");
+    let (status, why) = end("", End::Exited);
+    assert_eq!(status, Status::Error);
+    assert!(why.contains("CONFIG_CMDLINE_OVERRIDE=y"), "{why}");
+    for finish in [late(), End::Exited] {
+        let (_, why) = end("(XEN) Command line: console=com1\n", finish);
+        assert!(!why.contains("not a word"), "{why}");
+    }
+}
+
+#[test]
 fn options_that_xen_refuses_are_errors_in_its_words() {
     let refusal = "# xen refuses: parameter \"b\" unknown!";
     let (status, reasons) = demand(&format!("(XEN) Command line: a=1 b\n{refusal}"));

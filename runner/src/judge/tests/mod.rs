@@ -2,6 +2,7 @@
 
 mod command_line;
 mod ends;
+mod inability;
 mod protocol;
 mod recordings;
 

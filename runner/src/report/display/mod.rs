@@ -23,7 +23,7 @@ use crate::results::{Document, attempt_of};
 use lines::{brief, headline};
 pub use style::count;
 use style::{BOLD, CYAN, YELLOW};
-use summary::summary;
+use summary::{Skipped, summary};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,6 +48,8 @@ struct Screen<W> {
     settled: BTreeSet<usize>,
     /// and those of them that failed.
     failed: BTreeSet<usize>,
+    /// Why tests were skipped, as far as it was shown.
+    skipped: BTreeSet<Skipped>,
     /// By boot.
     under_way: BTreeMap<usize, UnderWay>,
     /// Why something could not be shown.
@@ -80,6 +82,7 @@ impl<W: Write + Send> Display<W> {
             planned: 0,
             settled: BTreeSet::new(),
             failed: BTreeSet::new(),
+            skipped: BTreeSet::new(),
             under_way: BTreeMap::new(),
             error: None,
         };
@@ -203,7 +206,11 @@ impl<W: Write> Screen<W> {
             RunEvent::BootEnded { boot, .. } => self.boot_ended(*boot),
             RunEvent::TestSettled { boot, outcome } => {
                 let attempt = attempt_of(*boot, outcome, self.slow.as_secs_f64());
-                self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
+                // What all tests are skipped for is said once, and summed up in the end.
+                let skipped = summary::skipped(&outcome.xen, outcome.environment, &attempt);
+                if skipped.is_none_or(|reason| self.skipped.insert(reason)) {
+                    self.print(&(headline(outcome, &attempt) + &brief(&attempt)));
+                }
                 if !outcome.again {
                     self.settled.insert(outcome.index);
                     if attempt.status.is_bad() {

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use protocol::metadata::Environment;
+
 use super::lines::not_run;
 use super::style::{BOLD, INDENT, YELLOW, count};
+use crate::base::status::Status;
 use crate::report::matrix;
 use crate::results::{Attempt, Document, Evidence, Test};
 
@@ -33,6 +36,7 @@ pub(super) fn summary(document: &Document) -> String {
         text += &table;
         text.push('\n');
     }
+    text += &skips(document);
     for (xen, note) in document.notes() {
         let _ = writeln!(text, "{YELLOW}{:>12}{YELLOW:#} Xen {xen}: {note}", "NOTE");
     }
@@ -52,6 +56,36 @@ pub(super) fn summary(document: &Document) -> String {
     text += &sums(document);
     text += &failures(document);
     text
+}
+
+/// A Xen, an environment, and why tests are skipped there.
+pub(super) type Skipped = (String, Environment, String);
+
+/// Why a test was skipped as a whole, if it was.
+pub(super) fn skipped(xen: &str, environment: Environment, attempt: &Attempt) -> Option<Skipped> {
+    let whole = attempt.status == Status::Skip && attempt.cases.is_empty();
+    let why = attempt.reasons.join("; ");
+    (whole && !why.is_empty()).then(|| (xen.to_owned(), environment, why))
+}
+
+/// A line for each reason for which tests are skipped on a Xen.
+fn skips(document: &Document) -> String {
+    let mut reasons: Vec<(Skipped, usize)> = Vec::new();
+    for test in &document.tests {
+        let Some(why) = skipped(&test.unit.xen, test.unit.environment, &test.last) else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, tests)) => *tests += 1,
+            None => reasons.push((why, 1)),
+        }
+    }
+    let (word, style) = Status::Skip.label();
+    let line = |((xen, environment, why), tests): ((String, Environment, String), usize)| {
+        let (place, tests) = (environment.name(), count(tests, "test"));
+        format!("{style}{word:>12}{style:#} Xen {xen} {place}, {tests}: {why}\n")
+    };
+    reasons.into_iter().map(line).collect()
 }
 
 /// The failed tests once more, with a line for each failed case: the end of a long log tells by
@@ -224,7 +258,6 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::base::status::Status;
     use crate::results::sample;
 
     /// Without the colours.
@@ -255,6 +288,21 @@ mod tests {
                          depth/2
         "#]]
         .assert_eq(end);
+    }
+
+    #[test]
+    fn a_reason_for_skipping_is_told_once_for_each_place() {
+        let mut document = sample::whole();
+        let why = "this Xen has no code for it";
+        for test in document.tests.iter_mut().filter(|test| test.unit.xen == "4.20") {
+            test.last.status = Status::Skip;
+            test.last.cases.clear();
+            test.last.reasons = vec![why.into()];
+        }
+        let text = plain(&summary(&document));
+        let told: Vec<&str> = text.lines().filter(|line| line.contains(why)).collect();
+        assert_eq!(told, [format!("        SKIP Xen 4.20 pv64, 8 tests: {why}")]);
+        assert!(text.contains("SKIP Xen 4.17 pvh64, 1 test: livepatch is not built into this Xen"));
     }
 
     #[test]

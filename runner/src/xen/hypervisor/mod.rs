@@ -20,6 +20,8 @@ use fresh::{Found, Product};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::{hex, sha256};
 use crate::plan::config::{DebianPackage, Hypervisor, Origin};
+use crate::plan::xens;
+use crate::xen::abilities::Abilities;
 
 /// No Xen is larger when unpacked; a gzip that claims more is broken.
 const MAX_XEN: u64 = 256 * 1024 * 1024;
@@ -36,12 +38,16 @@ pub struct XenUnderTest {
     pub file: Option<XenFile>,
     /// Its xen-syms, where somebody is to see its source lines.
     pub symbols: Option<PathBuf>,
+    /// What it can do, as far as its file tells.
+    pub abilities: Abilities,
 }
 
 impl XenUnderTest {
     /// A Xen of which there is this much.
     pub fn new(hypervisor: &Hypervisor, file: Option<XenFile>) -> XenUnderTest {
-        XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None }
+        let bytes = file.as_ref().and_then(|file| fs::read(&file.elf).ok());
+        let abilities = bytes.map(|bytes| Abilities::of(&bytes)).unwrap_or_default();
+        XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None, abilities }
     }
 
     /// As the user calls it.
@@ -205,12 +211,12 @@ fn find_in(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
         return Err(Error::Data(format!("{} does not exist", path.display())));
     }
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    ["xen", "xen.gz"].iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(
-        || Error::Data(format!("the folder {} holds neither xen nor xen.gz", path.display())),
-    )
+    xens::file_in(path).ok_or_else(|| {
+        Error::Data(format!(
+            "the folder {} holds neither xen nor xen.gz, nor folders with them",
+            path.display()
+        ))
+    })
 }
 
 /// The plain ELF in `bytes`, which may be gzipped.

@@ -1,0 +1,188 @@
+//! Xens that the user names by paths: which files they are, and what to call them.
+//!
+//! A path is a file, a folder with a xen or xen.gz (the top of a build tree too), or a folder of
+//! such folders, which stands for all of them.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// Where a folder with a Xen has it.
+const FILES: [&str; 4] = ["xen", "xen.gz", "xen/xen", "xen/xen.gz"];
+/// What its symbols are called, beside it.
+const SYMBOLS: &str = "xen-syms";
+/// Parts of a path that tell nothing about a Xen.
+const COMMON: [&str; 3] = ["xen", "xen.gz", "boot"];
+
+/// The file that `path` stands for; `None` for a folder without one.
+pub fn file_in(path: &Path) -> Option<PathBuf> {
+    if !path.is_dir() {
+        return Some(path.to_owned());
+    }
+    FILES.iter().map(|name| path.join(name)).find(|file| file.is_file())
+}
+
+/// The xen-syms beside the Xen that `path` stands for.
+pub fn symbols_beside(path: &Path) -> Option<PathBuf> {
+    let syms = file_in(path)?.parent()?.join(SYMBOLS);
+    syms.is_file().then_some(syms)
+}
+
+/// The Xens that `path` stands for, in the order of their numbers: itself, or the folders in it that
+/// have one.
+pub fn each_in(path: &Path) -> Vec<PathBuf> {
+    let itself = || vec![path.to_owned()];
+    if file_in(path).is_some() {
+        return itself();
+    }
+    let Ok(entries) = fs::read_dir(path) else { return itself() };
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    let mut found: Vec<PathBuf> = folders.filter(|folder| file_in(folder).is_some()).collect();
+    if found.is_empty() {
+        return itself();
+    }
+    found.sort_by(|a, b| by_number(&a.to_string_lossy(), &b.to_string_lossy()));
+    found
+}
+
+/// Takes the paths of Xens out of `selectors`: of `--xen DIR/*` a shell makes several words, and
+/// only the first is the option's. No selector of a test is the path of a file that exists.
+pub fn adopt(xens: &mut Vec<String>, selectors: &mut Vec<String>) {
+    if !xens.iter().any(|xen| xen.contains('/')) {
+        return;
+    }
+    let is_path = |word: &String| word.contains('/') && Path::new(word).exists();
+    let (paths, rest) = std::mem::take(selectors).into_iter().partition(is_path);
+    *selectors = rest;
+    xens.extend::<Vec<String>>(paths);
+}
+
+/// A name for each of `paths`, as short as it can be without being one of `taken` or another one's.
+pub fn names(paths: &[PathBuf], taken: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let parts: Vec<Vec<String>> = paths.iter().map(|path| telling_parts(path)).collect();
+    let name = |index: usize, length: usize| {
+        let parts = &parts[index];
+        parts[parts.len().saturating_sub(length)..].join("/")
+    };
+    let short = |index: usize| {
+        let alone = |length: &usize| {
+            let own = name(index, *length);
+            let others = (0..paths.len()).filter(|other| *other != index);
+            !own.is_empty()
+                && !taken(&own)
+                && others.into_iter().all(|other| name(other, *length) != own)
+        };
+        let length = (1..=parts[index].len()).find(alone);
+        length.map_or_else(|| paths[index].display().to_string(), |length| name(index, length))
+    };
+    (0..paths.len()).map(short).collect()
+}
+
+/// The parts of `path` that tell something about a Xen.
+fn telling_parts(path: &Path) -> Vec<String> {
+    let normal = path.components().filter_map(|part| match part {
+        Component::Normal(part) => Some(part.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    let mut parts: Vec<String> = normal.filter(|part| !COMMON.contains(&part.as_str())).collect();
+    if let Some(last) = parts.last_mut() {
+        for end in [".gz", ".deb"] {
+            if let Some(stem) = last.strip_suffix(end) {
+                *last = stem.to_owned();
+            }
+        }
+    }
+    parts
+}
+
+/// Compares as people do: 4.8 before 4.10.
+pub fn by_number(a: &str, b: &str) -> Ordering {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (Some(first), Some(second)) = (a.chars().next(), b.chars().next()) else {
+            return a.len().cmp(&b.len());
+        };
+        let order = match (digits(a), digits(b)) {
+            (0, _) | (_, 0) => {
+                (a, b) = (&a[first.len_utf8()..], &b[second.len_utf8()..]);
+                first.cmp(&second)
+            }
+            (end, other) => {
+                let (number, rest) = a.split_at(end);
+                let (against, others) = b.split_at(other);
+                (a, b) = (rest, others);
+                let value = |digits: &str| digits.parse().unwrap_or(u64::MAX);
+                value(number).cmp(&value(against)).then(number.cmp(against))
+            }
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(paths: &[&str]) -> Vec<String> {
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        names(&paths, &|name| name == "4.17")
+    }
+
+    #[test]
+    fn names_are_short_and_distinct() {
+        let long = ["/a/RELEASE-4.12.4/xen/xen.gz", "/a/HEAD", "b/xen-4.17-amd64.gz", "x.deb"];
+        assert_eq!(of(&long), ["RELEASE-4.12.4", "HEAD", "xen-4.17-amd64", "x"]);
+        assert_eq!(of(&["/a/4.20/xen", "/b/4.20/xen", "/b/c"]), ["a/4.20", "b/4.20", "c"]);
+        // A configured Xen has its name already.
+        assert_eq!(of(&["/a/4.17/xen.gz"]), ["a/4.17"]);
+        for all in ["./xen", "xen.gz", "/xen/xen.gz", "../boot/xen", "4.17"] {
+            assert_eq!(of(&[all]), [all]);
+        }
+        assert_eq!(of(&["a/xen", "a/xen.gz"]), ["a/xen", "a/xen.gz"]);
+    }
+
+    #[test]
+    fn numbers_in_their_order() {
+        let mut all = ["4.10.4", "4.8.5", "HEAD", "4.10.4-debug", "4.9.4", "4.08", "4"];
+        all.sort_by(|a, b| by_number(a, b));
+        assert_eq!(all, ["4", "4.08", "4.8.5", "4.9.4", "4.10.4", "4.10.4-debug", "HEAD"]);
+    }
+
+    #[test]
+    fn a_folder_of_xens_stands_for_each() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["4.10/xen/xen.gz", "4.9/xen.gz", "4.9/xen-syms", "notes/a", "5/xen/Makefile"] {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        let inside = |name: &str| dir.path().join(name);
+        assert_eq!(each_in(dir.path()), [inside("4.9"), inside("4.10")]);
+        for itself in ["4.9", "4.9/xen.gz", "notes", "gone"] {
+            assert_eq!(each_in(&inside(itself)), [inside(itself)]);
+        }
+        assert_eq!(file_in(&inside("4.10")), Some(inside("4.10/xen/xen.gz")));
+        assert_eq!(file_in(&inside("notes")), None);
+        assert_eq!(symbols_beside(&inside("4.9")), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_beside(&inside("4.9/xen.gz")), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_beside(&inside("4.10")), None);
+    }
+
+    #[test]
+    fn what_a_shell_made_of_one_word_is_put_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        fs::write(path("b"), "x").unwrap();
+        let words = || vec!["example".to_owned(), path("b"), path("gone"), "elf/x".into()];
+        let (mut xens, mut selectors) = (vec![path("a")], words());
+        adopt(&mut xens, &mut selectors);
+        assert_eq!(xens, [path("a"), path("b")]);
+        assert_eq!(selectors, ["example".to_owned(), path("gone"), "elf/x".into()]);
+        let (mut xens, mut selectors) = (vec!["4.17".to_owned()], words());
+        adopt(&mut xens, &mut selectors);
+        assert_eq!((xens.len(), selectors.len()), (1, 4));
+    }
+}

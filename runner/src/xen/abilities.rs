@@ -1,0 +1,167 @@
+//! What a Xen's binary tells about what that Xen can do, before it is booted.
+//!
+//! Two things in it tell. Each builder of a dom0 has a message of its own, and each option of the
+//! command line its name. Since 4.14, the configuration that it was built with is in it, gzipped
+//! (CONFIG_HYPFS_CONFIG). A file in which none of that is found is taken for a Xen that can do
+//! everything: its first boot shows.
+
+use std::io::Read;
+
+use flate2::bufread::GzDecoder;
+use memchr::memmem;
+use protocol::metadata::Environment;
+
+/// What the builder of a PVH dom0 says, since there is one that works (4.11).
+const BUILDS_PVH: &str = "Building a PVH Dom%d";
+/// What the builder of a PV dom0 says since then,
+const BUILDS_PV: &str = "Building a PV Dom%d";
+/// and said before, when every Xen had one.
+const BUILT_PV: &str = "LOADING DOMAIN 0";
+/// With it a PVH dom0 does without an IOMMU (4.12).
+const DOM0_IOMMU: &str = "dom0-iommu\0";
+/// How a gzip file begins.
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+/// What every configuration of Xen has in its head.
+const CONFIGURATION: &str = "Automatically generated file; DO NOT EDIT.";
+/// No configuration is larger.
+const MAX_CONFIGURATION: u64 = 1 << 20;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Abilities {
+    no_pv: Option<&'static str>,
+    no_pvh: Option<&'static str>,
+    /// Whether a PVH dom0 takes an IOMMU, as there is no option to do without.
+    pub needs_iommu: bool,
+    /// Its own command line, if it heeds no other.
+    own_line: Option<String>,
+}
+
+impl Abilities {
+    /// Those of the Xen in `elf`.
+    pub fn of(elf: &[u8]) -> Abilities {
+        let has = |words: &str| memmem::find(elf, words.as_bytes()).is_some();
+        let (pv, pvh, old) = (has(BUILDS_PV), has(BUILDS_PVH), has(BUILT_PV));
+        let no_pv = (pvh && !pv && !old)
+            .then_some("this Xen has no code for a PV dom0: it was built with CONFIG_PV=n");
+        let no_pvh = match (pvh, pv, old) {
+            (false, true, _) => {
+                Some("this Xen has no code for a PVH dom0: it was built with CONFIG_HVM=n")
+            }
+            (false, false, true) => {
+                Some("this Xen is older than 4.11, the first one that can have a PVH dom0")
+            }
+            _ => None,
+        };
+        let needs_iommu = pvh && !has(DOM0_IOMMU);
+        let own_line = configuration(elf).and_then(|text| own_line(&text));
+        Abilities { no_pv, no_pvh, needs_iommu, own_line }
+    }
+
+    /// Why the image cannot be run as dom0 in `environment`, if it can't.
+    pub fn lacks(&self, environment: Environment) -> Option<String> {
+        if let Some(line) = &self.own_line {
+            return Some(format!(
+                "this Xen ignores every option that it is given: it was built with \
+                 CONFIG_CMDLINE_OVERRIDE=y and CONFIG_CMDLINE=\"{line}\""
+            ));
+        }
+        let why = match environment {
+            Environment::Pv64 => self.no_pv,
+            Environment::Pvh64 => self.no_pvh,
+            Environment::Hvm64 => None,
+        };
+        why.map(str::to_owned)
+    }
+}
+
+/// The configuration that is in `elf`.
+fn configuration(elf: &[u8]) -> Option<String> {
+    memmem::find_iter(elf, &GZIP).find_map(|start| {
+        let mut text = String::new();
+        let packed = GzDecoder::new(elf.get(start..)?);
+        packed.take(MAX_CONFIGURATION).read_to_string(&mut text).ok()?;
+        text.contains(CONFIGURATION).then_some(text)
+    })
+}
+
+/// The command line of a Xen with this configuration, if it heeds no other.
+fn own_line(configuration: &str) -> Option<String> {
+    let line = configuration.lines().find_map(|line| line.strip_prefix("CONFIG_CMDLINE="))?;
+    let overrides = configuration.lines().any(|line| line == "CONFIG_CMDLINE_OVERRIDE=y");
+    overrides.then(|| line.trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use Environment::{Pv64, Pvh64};
+
+    /// A binary with these strings.
+    fn of(strings: &[&str]) -> Abilities {
+        Abilities::of(format!("\x7fELF\0{}\0", strings.join("\0")).as_bytes())
+    }
+
+    fn packed(text: &str) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    #[test]
+    fn each_environment_has_its_builder() {
+        let pv = "<2>*** Building a PV Dom%d ***\n";
+        let pvh = "<2>*** Building a PVH Dom%d ***\n";
+        let both = of(&[pv, pvh, "dom0-iommu"]);
+        assert_eq!((both.lacks(Pv64), both.lacks(Pvh64)), (None, None));
+        assert!(!both.needs_iommu);
+        let no_pv = of(&[pvh, "dom0-iommu"]);
+        assert!(no_pv.lacks(Pv64).unwrap().contains("CONFIG_PV=n"));
+        assert_eq!(no_pv.lacks(Pvh64), None);
+        let no_hvm = of(&[pv, "dom0-iommu"]);
+        assert!(no_hvm.lacks(Pvh64).unwrap().contains("CONFIG_HVM=n"));
+        assert_eq!(no_hvm.lacks(Pv64), None);
+        assert!(!no_hvm.needs_iommu);
+    }
+
+    #[test]
+    fn releases_before_the_option_and_before_pvh() {
+        let of_4_11 = of(&["*** Building a PV Dom%d ***", "*** Building a PVH Dom%d ***", "iommu"]);
+        assert!(of_4_11.needs_iommu && of_4_11.lacks(Pvh64).is_none());
+        for old in [&["*** LOADING DOMAIN 0 ***"][..], &["** Building a PVH Dom0 **", BUILT_PV]] {
+            let old = of(old);
+            assert!(old.lacks(Pvh64).unwrap().contains("older than 4.11"));
+            assert_eq!((old.lacks(Pv64), old.needs_iommu), (None, false));
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_can_do_everything() {
+        let unknown = of(&["something else"]);
+        assert_eq!((unknown.lacks(Pv64), unknown.lacks(Pvh64)), (None, None));
+        assert!(!unknown.needs_iommu);
+    }
+
+    #[test]
+    fn a_command_line_that_cannot_be_changed() {
+        let of = |options: &str| {
+            let text = format!("#\n# {CONFIGURATION}\n# Xen/x86 4.22.0 Configuration\n{options}");
+            let other = packed("something else");
+            let damaged = GZIP.to_vec();
+            Abilities::of(&[b"\x7fELF".to_vec(), damaged, other, packed(&text)].concat())
+        };
+        let fixed = of("CONFIG_CMDLINE=\"console=vga x\"\nCONFIG_CMDLINE_OVERRIDE=y\n");
+        for place in [Pv64, Pvh64] {
+            let why = fixed.lacks(place).unwrap();
+            assert!(why.ends_with("CONFIG_CMDLINE=\"console=vga x\""), "{why}");
+        }
+        let added = of("CONFIG_CMDLINE=\"x\"\n# CONFIG_CMDLINE_OVERRIDE is not set\n");
+        assert_eq!(added.lacks(Pv64), None);
+        assert_eq!(of("CONFIG_CMDLINE=\"\"\n").lacks(Pv64), None);
+    }
+}
