@@ -267,14 +267,23 @@ fn skipped_suites(text: &mut String, rows: &[Row<'_>]) {
     }
 }
 
+/// Cases that are skipped for the same reason.
+#[derive(Default)]
+struct SkippedCases<'d> {
+    /// Suites and cases.
+    cases: BTreeSet<(&'d str, &'d str)>,
+    /// On which Xens.
+    places: Vec<String>,
+}
+
 fn skipped_cases(text: &mut String, rows: &[Row<'_>]) {
-    let mut reasons: BTreeMap<&str, (BTreeSet<(&str, &str)>, Vec<String>)> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, SkippedCases<'_>> = BTreeMap::new();
     for row in rows {
         for (suite, test) in &row.tests {
             let cases = test.last.cases.iter();
             for case in cases.filter(|case| case.status() == Status::Skip) {
                 let reason = case.why.as_deref().unwrap_or("no reason given");
-                let (cases, places) = reasons.entry(reason).or_default();
+                let SkippedCases { cases, places } = reasons.entry(reason).or_default();
                 cases.insert((suite, &case.name));
                 if places.last() != Some(&place(row)) {
                     places.push(place(row));
@@ -287,8 +296,7 @@ fn skipped_cases(text: &mut String, rows: &[Row<'_>]) {
     }
     text.push_str("\nWhy cases are skipped:\n\n");
     head(text, ["Reason", "Cases", "Where"].map(str::to_owned).to_vec());
-    for (reason, (cases, mut places)) in reasons {
-        places.dedup();
+    for (reason, SkippedCases { cases, places }) in reasons {
         line(text, [reason.to_owned(), count(cases.len(), "case"), places.join(", ")]);
     }
 }
