@@ -155,8 +155,8 @@ impl<'t> Findings<'t> {
         self.found.values()
     }
 
-    /// A program before it is performed: what is in it, and what to do with it. One of the corpus has
-    /// a name.
+    /// A program before it is performed: what is in it, and what to do with it. One of the corpus
+    /// has a name.
     pub fn consider(&mut self, program: &Program, known: Option<&str>) -> (Seen, Advice) {
         let seen = self.learned.see(&features::scopes(program, &self.payloads));
         let advice = match known {
@@ -166,8 +166,8 @@ impl<'t> Findings<'t> {
         (seen, advice)
     }
 
-    /// `program` has failed after it had executed `reach`, and `died` if Xen did not survive it: has it
-    /// tried again.
+    /// `program` has failed after it had executed `reach`, and `died` if Xen did not survive it:
+    /// has it tried again.
     pub fn examine(&mut self, program: &Program, seen: Seen, reach: &Reach, died: bool) {
         let number = self.learned.suspect(&seen, reach);
         if self.second.confirm(number, program) {

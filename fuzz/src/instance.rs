@@ -46,8 +46,8 @@ pub enum ProgramOutcome {
     Hung,
 }
 
-/// Machines that are ready before they are needed. They go on from one that was saved, where QEMU can
-/// save it.
+/// Machines that are ready before they are needed. They go on from one that was saved, where QEMU
+/// can save it.
 pub struct Spares(Receiver<Result<Instance>>);
 
 impl Spares {

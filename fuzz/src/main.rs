@@ -2,9 +2,9 @@
 //! by coverage.
 //!
 //! [`engine`] has LibAFL pick programs, [`vary`] changes them, [`executor`] performs them on an
-//! [`instance`], whose plugin tells what they executed and whose guest undoes everything in the end;
-//! [`findings`] judges what goes wrong, [`second`] tries it again in the meantime, and [`learn`]
-//! learns from the [`features`] of programs which of them to leave out. `xtf-runner fuzz`
+//! [`instance`], whose plugin tells what they executed and whose guest undoes everything in the
+//! end; [`findings`] judges what goes wrong, [`second`] tries it again in the meantime, and
+//! [`learn`] learns from the [`features`] of programs which of them to leave out. `xtf-runner fuzz`
 //! starts this program, and its library does all that is not fuzzing.
 
 mod engine;

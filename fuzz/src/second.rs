@@ -164,9 +164,9 @@ impl Second {
     }
 }
 
-/// Of the jobs, those in `waiting` among them, the first that confirms something, else the first: it
-/// takes one boot to know where Xen died, and that may explain what else there is to do. `None` when
-/// nobody has any for us.
+/// Of the jobs, those in `waiting` among them, the first that confirms something, else the first:
+/// it takes one boot to know where Xen died, and that may explain what else there is to do. `None`
+/// when nobody has any for us.
 fn next_job(todo: &Receiver<Job>, waiting: &mut Vec<Job>) -> Option<Job> {
     if waiting.is_empty() {
         waiting.push(todo.recv().ok()?);

@@ -209,7 +209,8 @@ fn telling_defect(rng: &mut Rng) -> Defect {
         // SHF_*
         Defect::Shdr(_, ShdrField::Flags, _) => &[0, 1, 2, 3, 4, 6, 7, 0x12, 0x32],
         Defect::Shdr(_, ShdrField::Align | ShdrField::Addr, _) => &[1, 2, 3, 4, 8, 4096, 1 << 63],
-        // Entries of symbols, relocations and functions; what a payload and a section may be at most.
+        // Entries of symbols, relocations and functions; what a payload and a section may be at
+        // most.
         Defect::Shdr(..) => {
             &[0, 1, 8, 12, 13, 16, 23, 24, 25, 63, 64, 103, 104, 105, 2 << 20, (2 << 20) + 1]
         }

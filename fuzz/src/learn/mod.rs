@@ -4,9 +4,9 @@
 //! same place have in common, and which programs that Xen survived lack. Of these only those count
 //! that came as far in Xen ([`Reach`]): what Xen refuses before it comes to the deadly code says
 //! nothing. A program that has all features of a lesson is left out, but for one now and then: if
-//! Xen survives that one, the lesson was wrong, and is narrowed or dropped. So the fuzzer spends its
-//! time beside what it knows. Where a feature ends Xen in ever other places, but not always, the
-//! lesson is the feature itself.
+//! Xen survives that one, the lesson was wrong, and is narrowed or dropped. So the fuzzer spends
+//! its time beside what it knows. Where a feature ends Xen in ever other places, but not always,
+//! the lesson is the feature itself.
 //!
 //! A death teaches in steps. At once it is a suspicion, so that what is alike need not die, too;
 //! then its place is known, and may fit a lesson; if not, a smaller program that dies there is the
@@ -259,8 +259,8 @@ impl Learned {
         about.for_each(|lesson| lesson.died += 1);
     }
 
-    /// A program has ended Xen after it had executed `reach`; where is not known yet. Returns how to
-    /// speak of it.
+    /// A program has ended Xen after it had executed `reach`; where is not known yet. Returns how
+    /// to speak of it.
     pub fn suspect(&mut self, seen: &Seen, reach: &Reach) -> u64 {
         let telling = |scope| self.telling(scope, reach, 1, Belief::Careful);
         let scopes = seen.0.iter().filter_map(telling).collect();
@@ -347,8 +347,8 @@ impl Learned {
         true
     }
 
-    /// Learns from a program that has ended Xen in `place` after it had executed `reach`, as small as
-    /// it could be made. Whether there was anything to learn.
+    /// Learns from a program that has ended Xen in `place` after it had executed `reach`, as small
+    /// as it could be made. Whether there was anything to learn.
     pub fn learn(&mut self, suspect: u64, place: &str, seen: &Seen, reach: &Reach) -> bool {
         self.suspects.remove(&suspect);
         if self.widen(place, seen, reach) {
@@ -367,9 +367,9 @@ impl Learned {
         true
     }
 
-    /// Those features of `shared` without which programs that come as far as `reach` survive, as far
-    /// as the survivors show: hardly any of those that came as far have them all, and few of the
-    /// others. `killers` have ended Xen. `None` if that is not even so of all of `shared`.
+    /// Those features of `shared` without which programs that come as far as `reach` survive, as
+    /// far as the survivors show: hardly any of those that came as far have them all, and few of
+    /// the others. `killers` have ended Xen. `None` if that is not even so of all of `shared`.
     fn telling(&self, shared: &Ids, reach: &Reach, killers: u64, belief: Belief) -> Option<Ids> {
         let near = self.evidence.near(&self.evidence.telling(reach));
         let everybody = self.evidence.everybody();

@@ -28,10 +28,10 @@ pub struct RunArgs {
     /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
     /// repeatable
     ///
-    /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them. Further
-    /// paths may follow, as in `--xen DIR/*`. What a Xen from a path is called is the part of the
-    /// path that tells it from others. A xen-syms beside it is used where the configuration would
-    /// name one.
+    /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them.
+    /// Further paths may follow, as in `--xen DIR/*`. What a Xen from a path is called is the part
+    /// of the path that tells it from others. A xen-syms beside it is used where the configuration
+    /// would name one.
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
 

@@ -36,8 +36,8 @@ impl CommandLineCheck {
         }
     }
 
-    /// Takes a diagnostic of the guest's, from before its plan; returns what is to be known about this
-    /// Xen, though it is nobody's fault here.
+    /// Takes a diagnostic of the guest's, from before its plan; returns what is to be known about
+    /// this Xen, though it is nobody's fault here.
     pub fn guest_diagnostic(&mut self, text: &str) -> Option<String> {
         if let Some(line) = text.strip_prefix(XEN_COMMAND_LINE.trim_end()) {
             self.shows(line);
@@ -100,7 +100,8 @@ impl CommandLineCheck {
 }
 
 /// Whether a `complaint` of Xen's is about an option in `line`: `parameter "NAME" unknown!`, or
-/// `parameter "NAME" has invalid value "VALUE", rc=-22!`. What was built in has the same complaints.
+/// `parameter "NAME" has invalid value "VALUE", rc=-22!`. What was built in has the same
+/// complaints.
 fn is_about(complaint: &str, line: &str) -> bool {
     let mut quoted = complaint.split('"').skip(1).step_by(2);
     let Some(name) = quoted.next() else { return true };

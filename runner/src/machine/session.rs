@@ -479,8 +479,8 @@ impl<'s, 'l> Account<'s, 'l> {
         ended
     }
 
-    /// How a test goes on that the boot ended in, as far as its whole `report` goes; an error is why
-    /// it does not.
+    /// How a test goes on that the boot ended in, as far as its whole `report` goes; an error is
+    /// why it does not.
     fn rest(
         &self,
         place: &EndedIn,

@@ -28,8 +28,8 @@ pub fn symbols_beside(path: &Path) -> Option<PathBuf> {
     syms.is_file().then_some(syms)
 }
 
-/// The Xens that `path` stands for, in the order of their numbers: itself, or the folders in it that
-/// have one.
+/// The Xens that `path` stands for, in the order of their numbers: itself, or the folders in it
+/// that have one.
 pub fn each_in(path: &Path) -> Vec<PathBuf> {
     let itself = || vec![path.to_owned()];
     if file_in(path).is_some() {

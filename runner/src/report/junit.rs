@@ -2,9 +2,9 @@
 //!
 //! A suite is a Xen in an environment; a class in it is a test, with a test case for each case and
 //! one, called like the test, for the test as a whole. That one has what the cases don't tell: what
-//! was seen of a crash, a lone reason, the logs. Names only depend on what was selected, so that a CI system can
-//! follow each from run to run. What is tolerated is `skipped` with a type that says so, because
-//! JUnit has no other way to show a result that does not fail.
+//! was seen of a crash, a lone reason, the logs. Names only depend on what was selected, so that a
+//! CI system can follow each from run to run. What is tolerated is `skipped` with a type that says
+//! so, because JUnit has no other way to show a result that does not fail.
 
 use std::fmt::Write;
 use std::path::Path;

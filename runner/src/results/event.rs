@@ -25,8 +25,8 @@ pub struct SettledTest {
     pub weighed: Weighed,
     /// It passed, and had failed before.
     pub flaky: bool,
-    /// What was seen in the boot in which it began, and in each that went on with it, with the places
-    /// in the source where they can be told.
+    /// What was seen in the boot in which it began, and in each that went on with it, with the
+    /// places in the source where they can be told.
     pub evidence: Vec<Evidence>,
     /// From 1 on.
     pub attempt: usize,

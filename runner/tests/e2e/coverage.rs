@@ -30,6 +30,8 @@ fn world() -> World {
 #[test]
 fn what_can_not_be_measured() {
     let world = world();
+    fs::create_dir(world.path("bare")).unwrap();
+    fs::copy(world.path("xen"), world.path("bare/xen")).unwrap();
     for (args, code, why) in [
         (&["--plugin", "gone.so"][..], 65, "there is no plugin at gone.so; build it"),
         (&["--lcov", "out.info"], 65, "has no debug information"),
@@ -39,7 +41,7 @@ fn what_can_not_be_measured() {
             65,
             "cannot decode the code of broken at 0xffff82d040200081",
         ),
-        (&["--xen", "./xen"], 64, "no symbols of Xen ./xen"),
+        (&["--xen", "./bare"], 64, "no symbols of Xen bare"),
     ] {
         let out = coverage(&world, args);
         assert_eq!(out.code, code, "{args:?} {out:?}");

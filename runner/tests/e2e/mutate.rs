@@ -119,8 +119,17 @@ fn tests_that_fail_on_xen_itself_measure_nothing() {
 }
 
 #[test]
+fn symbols_are_found_beside_a_xen() {
+    let out = mutate(&world(), &["--xen", "./xen", "--list"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("get_name+0x4"), "{out:?}");
+}
+
+#[test]
 fn what_can_not_be_measured() {
     let world = world();
+    fs::create_dir(world.path("bare")).unwrap();
+    fs::copy(world.path("xen"), world.path("bare/xen")).unwrap();
     fs::write(world.path("other-syms"), xen_build::syms(2, &FUNCTIONS)).unwrap();
     for (args, code, why) in [
         (&["--symbols", "other-syms"][..], 65, "its symbols belong to 0202"),
@@ -129,7 +138,7 @@ fn what_can_not_be_measured() {
         (&["--functions", "zz"], 66, "no function of this Xen matches `zz`"),
         (&["--only", "get_name"], 64, "no conditional branch at `get_name`"),
         (&["--resume"], 64, "--out"),
-        (&["--xen", "./xen"], 64, "no symbols of Xen ./xen"),
+        (&["--xen", "./bare"], 64, "no symbols of Xen bare"),
     ] {
         let out = mutate(&world, args);
         assert_eq!(out.code, code, "{args:?} {out:?}");

@@ -1,7 +1,7 @@
 //! # bad-panic
 //!
-//! Panics in two of its cases. Expected verdict: ERROR for each of them, with the panic's place and a
-//! backtrace; the cases behind succeed in further boots.
+//! Panics in two of its cases. Expected verdict: ERROR for each of them, with the panic's place and
+//! a backtrace; the cases behind succeed in further boots.
 
 use kernel::{Case, Test};
 

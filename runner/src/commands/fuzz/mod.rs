@@ -160,7 +160,8 @@ impl Target {
             Boot { xen, environment: self.args.env, machine, tests: vec![Cow::Borrowed(selected)] };
         let mut qemu = self.rig.qemu.clone();
         if verbosity == Verbosity::Low {
-            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes another.
+            // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes
+            // another.
             qemu.xen_cmdline = "loglvl=none guest_loglvl=none sched=null".into();
             // Counting instructions for the sake of a clock costs a third of the speed.
             qemu.mode = BootMode::Plain;

@@ -1,5 +1,5 @@
-//! A machine that was saved where its guest waits for its command line: a boot that goes on from there
-//! takes a fraction of the time.
+//! A machine that was saved where its guest waits for its command line: a boot that goes on from
+//! there takes a fraction of the time.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -29,7 +29,8 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Boots `waiting` in `dir`, which holds what it refers to and is not needed any more afterwards.
+    /// Boots `waiting` in `dir`, which holds what it refers to and is not needed any more
+    /// afterwards.
     ///
     /// # Errors
     /// QEMU does not start, or cannot save its machine.

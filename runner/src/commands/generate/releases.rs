@@ -1,7 +1,7 @@
 //! docs/releases.md: what was measured on which Xen, from the documents of runs.
 //!
-//! Nothing in the page is known beforehand: a Xen that was not run is not in it, and what follows from
-//! a release alone is marked as such.
+//! Nothing in the page is known beforehand: a Xen that was not run is not in it, and what follows
+//! from a release alone is marked as such.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -95,8 +95,8 @@ fn markdown(documents: &[Document]) -> String {
     text
 }
 
-/// Each Xen and environment, by release. Of several runs of a test the last one counts; a Xen that has
-/// another build-id than before is another Xen.
+/// Each Xen and environment, by release. Of several runs of a test the last one counts; a Xen that
+/// has another build-id than before is another Xen.
 fn rows<'d>(documents: &[&'d Document]) -> Vec<Row<'d>> {
     let mut rows: Vec<Row<'d>> = Vec::new();
     for document in documents {
@@ -266,14 +266,23 @@ fn skipped_suites(text: &mut String, rows: &[Row<'_>]) {
     }
 }
 
+/// Cases that are skipped for the same reason.
+#[derive(Default)]
+struct SkippedCases<'d> {
+    /// Suites and cases.
+    cases: BTreeSet<(&'d str, &'d str)>,
+    /// On which Xens.
+    places: Vec<String>,
+}
+
 fn skipped_cases(text: &mut String, rows: &[Row<'_>]) {
-    let mut reasons: BTreeMap<&str, (BTreeSet<(&str, &str)>, Vec<String>)> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, SkippedCases<'_>> = BTreeMap::new();
     for row in rows {
         for (suite, test) in &row.tests {
             let cases = test.last.cases.iter();
             for case in cases.filter(|case| case.status() == Status::Skip) {
                 let reason = case.why.as_deref().unwrap_or("no reason given");
-                let (cases, places) = reasons.entry(reason).or_default();
+                let SkippedCases { cases, places } = reasons.entry(reason).or_default();
                 cases.insert((suite, &case.name));
                 if places.last() != Some(&place(row)) {
                     places.push(place(row));
@@ -286,8 +295,7 @@ fn skipped_cases(text: &mut String, rows: &[Row<'_>]) {
     }
     text.push_str("\nWhy cases are skipped:\n\n");
     head(text, ["Reason", "Cases", "Where"].map(str::to_owned).to_vec());
-    for (reason, (cases, mut places)) in reasons {
-        places.dedup();
+    for (reason, SkippedCases { cases, places }) in reasons {
         line(text, [reason.to_owned(), count(cases.len(), "case"), places.join(", ")]);
     }
 }
