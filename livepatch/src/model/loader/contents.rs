@@ -541,7 +541,7 @@ impl Contents<'_, '_> {
         }
     }
 
-    /// Sections that the model does not know are not made by recipes, only by broken names.
+    /// Sections that the model does not know: tables of recipes for fuzzers, and broken names.
     fn refuse_unknown_sections(&self) -> Result<()> {
         const UNKNOWN: [&[u8]; 8] = [
             b".bug_frames.0",
