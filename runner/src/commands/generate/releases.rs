@@ -76,14 +76,11 @@ fn markdown(documents: &[Document]) -> String {
     }
     let mut text = String::from(HEAD);
     for document in &documents {
-        let Run { runner, qemu, image_sha256, host, .. } = &document.run;
-        let (date, kernel) = (date(&document.run.started), &host.kernel);
+        let Run { runner, qemu, image_sha256, .. } = &document.run;
+        let date = date(&document.run.started);
         let image = image_sha256.get(..12).unwrap_or(image_sha256);
         let part = if document.complete { "" } else { "; incomplete" };
-        let _ = writeln!(
-            text,
-            "- {date}: xtf-runner {runner}, {qemu}, {kernel}, image `{image}`{part}"
-        );
+        let _ = writeln!(text, "- {date}: xtf-runner {runner}, {qemu}, image `{image}`{part}");
     }
     text += SUITES;
     table_of_suites(&mut text, &rows, &suites);
