@@ -8,9 +8,11 @@
 /// and of QEMU's file (`MAX_GUEST_CMDLINE`, xen/include/public/xen.h).
 pub const CMDLINE_MAX: usize = 1024;
 
-/// Key: what to run, separated by commas. `NAME` is a test with all its cases, `NAME/PATTERN` the
-/// cases of it that the [pattern](crate::wildcard) fits, `NAME/!PATTERN` takes cases out again, and
-/// `NAME/>CASE` leaves those behind a case ([`BEHIND`]).
+/// Key: what to run, separated by commas.
+///
+/// `NAME` is a test with all its cases, `NAME/PATTERN` the cases of it that the
+/// [pattern](crate::wildcard) fits, `NAME/!PATTERN` takes cases out again, and `NAME/>CASE` leaves
+/// those behind a case ([`BEHIND`]).
 pub const TESTS: &str = "tests";
 /// In front of a case's name: of what else is selected of the test only that which comes behind the
 /// case. A boot that goes on with a test after a case ended the one before says it.
