@@ -1,6 +1,7 @@
 //! How many tests and cases of a document went which way.
 
-use super::document::{Attempt, Document, VerdictKind};
+use super::document::{Attempt, Document};
+use super::verdict::VerdictKind;
 use crate::base::status::Status;
 
 /// How many of each kind there are.

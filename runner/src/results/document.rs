@@ -6,8 +6,9 @@ use std::time::Duration;
 use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
+use super::verdict::VerdictKind;
 use crate::base::status::Status;
-use crate::judge::{Cause, SeenChange, Verdict};
+use crate::judge::{Cause, SeenChange};
 
 /// Name and version of the document's form.
 pub const SCHEMA: &str = "xtf-rs/1";
@@ -312,6 +313,11 @@ impl Attempt {
         boots.map(|((number, seen), how)| (number, seen, how))
     }
 
+    /// Whether the whole test was skipped, and not case by case.
+    pub fn is_skipped_as_a_whole(&self) -> bool {
+        self.status == Status::Skip && self.cases.is_empty()
+    }
+
     /// Whether the status is what the cases amount to, so that they alone explain it.
     pub fn is_told_by_cases(&self) -> bool {
         let cases = Status::of_parts(self.cases.iter().map(Case::status));
@@ -359,68 +365,6 @@ impl Case {
     pub fn said(&self) -> String {
         let all: Vec<&str> = self.why.iter().chain(&self.diagnostics).map(String::as_str).collect();
         all.join("; ")
-    }
-}
-
-/// A case's verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum VerdictKind {
-    /// The claim holds.
-    Success,
-    /// It was not tried.
-    Skip,
-    /// It does not hold, in a way that the test names and tolerates on this Xen.
-    Deviation,
-    /// It could not be decided.
-    Error,
-    /// It does not hold.
-    Failure,
-    /// Xen or the guest died while it ran.
-    Crash,
-    /// It had no result in time.
-    Timeout,
-}
-
-impl VerdictKind {
-    /// The status of a case with this verdict.
-    pub fn status(self) -> Status {
-        match self {
-            VerdictKind::Success | VerdictKind::Deviation => Status::Success,
-            VerdictKind::Skip => Status::Skip,
-            VerdictKind::Error => Status::Error,
-            VerdictKind::Failure => Status::Failure,
-            VerdictKind::Crash => Status::Crash,
-            VerdictKind::Timeout => Status::Timeout,
-        }
-    }
-
-    /// The word, as in the document.
-    pub fn name(self) -> &'static str {
-        match self {
-            VerdictKind::Success => "SUCCESS",
-            VerdictKind::Skip => "SKIP",
-            VerdictKind::Deviation => "DEVIATION",
-            VerdictKind::Error => "ERROR",
-            VerdictKind::Failure => "FAILURE",
-            VerdictKind::Crash => "CRASH",
-            VerdictKind::Timeout => "TIMEOUT",
-        }
-    }
-}
-
-impl From<&Verdict> for (VerdictKind, Option<String>) {
-    fn from(verdict: &Verdict) -> Self {
-        let kind = match verdict {
-            Verdict::Success => VerdictKind::Success,
-            Verdict::Skip(_) => VerdictKind::Skip,
-            Verdict::Error(_) => VerdictKind::Error,
-            Verdict::Failure => VerdictKind::Failure,
-            Verdict::Deviation(_) => VerdictKind::Deviation,
-            Verdict::Crash(_) => VerdictKind::Crash,
-            Verdict::Timeout(_) => VerdictKind::Timeout,
-        };
-        (kind, verdict.why().map(str::to_owned))
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! The document's form is versioned by [`SCHEMA`](document::SCHEMA). Within a version keys are only
 //! added; readers ignore what they don't know. docs/results.md explains it,
-//! docs/results.schema.json is generated from the types in `document`.
+//! docs/results.schema.json is generated from their types.
 
 mod counts;
 mod document;
@@ -16,10 +16,12 @@ mod read;
 mod recorder;
 #[cfg(test)]
 pub mod sample;
+mod verdict;
 
 pub use counts::CaseCounts;
 pub use document::{
     AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, Run, Test,
-    Unit, VerdictKind, seconds,
+    Unit, seconds,
 };
 pub use recorder::{About, Recorder, attempt_of};
+pub use verdict::VerdictKind;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::document::{
-    Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, VerdictKind, WentOn, seconds,
+    Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, WentOn, seconds,
 };
+use super::verdict::VerdictKind;
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::image::{Image, TestMeta};

@@ -202,7 +202,7 @@ fn table_of_suites(text: &mut String, rows: &[Row<'_>], suites: &[&str]) {
 fn cell(test: &Test) -> String {
     let counts = CaseCounts::of([&test.last]);
     let (status, passed, skipped) = (test.last.status, counts.passed, counts.skipped);
-    if is_skipped(test) {
+    if test.last.is_skipped_as_a_whole() {
         return status.to_string();
     }
     let numbers = match (counts.deviations + counts.known, skipped) {
@@ -210,11 +210,6 @@ fn cell(test: &Test) -> String {
         (deviations, _) => format!("{passed} / {deviations} / {skipped}"),
     };
     if status.is_bad() { format!("**{status}** {numbers}") } else { numbers }
-}
-
-/// Whether the suite was skipped as a whole.
-fn is_skipped(test: &Test) -> bool {
-    test.last.status == Status::Skip && test.last.cases.is_empty()
 }
 
 /// A Xen and an environment, in words.
@@ -246,7 +241,8 @@ fn skipped_suites(text: &mut String, rows: &[Row<'_>]) {
     let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in rows {
         let mut of_row: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for (suite, test) in row.tests.iter().filter(|(_, test)| is_skipped(test)) {
+        for (suite, test) in row.tests.iter().filter(|(_, test)| test.last.is_skipped_as_a_whole())
+        {
             of_row.entry(test.last.reasons.join("; ")).or_default().push(suite);
         }
         for (reason, suites) in of_row {

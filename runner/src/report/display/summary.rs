@@ -63,9 +63,8 @@ pub(super) type Skipped = (String, Environment, String);
 
 /// Why a test was skipped as a whole, if it was.
 pub(super) fn skipped(xen: &str, environment: Environment, attempt: &Attempt) -> Option<Skipped> {
-    let whole = attempt.status == Status::Skip && attempt.cases.is_empty();
     let why = attempt.reasons.join("; ");
-    (whole && !why.is_empty()).then(|| (xen.to_owned(), environment, why))
+    (attempt.is_skipped_as_a_whole() && !why.is_empty()).then(|| (xen.to_owned(), environment, why))
 }
 
 /// A line for each reason for which tests are skipped on a Xen.
