@@ -14,6 +14,7 @@ pub mod as_dom0;
 pub mod backend;
 pub mod boot;
 pub mod debug;
+mod job;
 pub mod logs;
 pub mod plugin;
 pub mod qemu;

@@ -4,7 +4,6 @@
 //! reach go back into the queue. So does a test in whose case the boot ended, for the cases behind
 //! that one: what the boots of a test say is one report.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -24,9 +23,10 @@ use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{self, BootResult, Limits};
 use crate::machine::debug::Debug;
+use crate::machine::job::{Job, Rest, SoFar};
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
-use crate::plan::select::{MAX_TEST_LIST, Selected};
+use crate::plan::select::MAX_TEST_LIST;
 use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
@@ -65,105 +65,6 @@ pub struct Session<'a> {
     pub test_time: &'a (dyn Fn(&TestMeta) -> Duration + Sync),
     /// Time limit from power on to the first test, and between two tests.
     pub boot_timeout: Duration,
-}
-
-/// A boot in the queue.
-struct Job<'a> {
-    /// Its number.
-    number: usize,
-    boot: Boot<'a>,
-    /// From 1 on.
-    attempt: usize,
-    /// Where the plan has the boot's first test,
-    first: usize,
-    /// and all that the plan has from there on.
-    planned: Vec<String>,
-    /// Its only test, if it goes on with one.
-    begun: Option<Begun<'a>>,
-}
-
-/// A test that another boot began.
-struct Begun<'a> {
-    /// As it was selected.
-    whole: Cow<'a, Selected>,
-    /// The number of that boot.
-    boot: usize,
-    /// The case behind which it goes on.
-    behind: String,
-    /// What Xen calls itself, if it came to that.
-    version: Option<String>,
-    /// What is known of it so far.
-    report: TestReport,
-}
-
-/// How a test goes on.
-struct Rest {
-    /// The case that ended the boot.
-    behind: String,
-    /// Those behind it.
-    selected: Selected,
-    /// What Xen calls itself, if it came to that.
-    version: Option<String>,
-    /// What is known of the test so far.
-    report: TestReport,
-}
-
-impl<'a> Job<'a> {
-    /// A boot for those of its tests that are `names`, each as a whole.
-    fn again(&self, number: usize, names: &[String], attempt: usize) -> Job<'a> {
-        let tests = match &self.begun {
-            Some(begun) => std::slice::from_ref(&begun.whole),
-            None => &self.boot.tests,
-        };
-        let wanted = |test: &&Cow<'a, Selected>| names.iter().any(|name| name == test.name());
-        let tests = tests.iter().filter(wanted).cloned().collect();
-        self.with(number, tests, attempt, None)
-    }
-
-    /// A boot that goes on with one of its tests.
-    fn further(&self, number: usize, rest: Rest) -> Option<Job<'a>> {
-        let (whole, boot) = match &self.begun {
-            Some(begun) => (begun.whole.clone(), begun.boot),
-            None => (self.selected(&rest.report.name)?.clone(), self.number),
-        };
-        let Rest { behind, selected, version, report } = rest;
-        let begun = Begun { whole, boot, behind, version, report };
-        Some(self.with(number, vec![Cow::Owned(selected)], self.attempt, Some(begun)))
-    }
-
-    fn with(
-        &self,
-        number: usize,
-        tests: Vec<Cow<'a, Selected>>,
-        attempt: usize,
-        begun: Option<Begun<'a>>,
-    ) -> Job<'a> {
-        let (first, planned) = (self.first, self.planned.clone());
-        Job { number, attempt, boot: self.boot.again_for(tests), first, planned, begun }
-    }
-
-    /// The test `name` as this boot is to run it.
-    fn selected(&self, name: &str) -> Option<&Cow<'a, Selected>> {
-        self.boot.tests.iter().find(|selected| selected.name() == name)
-    }
-
-    /// The number of the boot in which its tests began.
-    fn began_in(&self) -> usize {
-        self.begun.as_ref().map_or(self.number, |begun| begun.boot)
-    }
-
-    /// All that is known of a test, with what this boot's `report` says.
-    fn whole(&self, report: &TestReport) -> TestReport {
-        let Some(begun) = &self.begun else { return report.clone() };
-        let mut whole = begun.report.clone();
-        whole.go_on(self.number, &begun.behind, report.clone());
-        whole
-    }
-
-    fn index_of(&self, test: &str) -> usize {
-        let offset = self.planned.iter().position(|name| *name == test);
-        self.first + offset.unwrap_or(self.planned.len())
-    }
 }
 
 /// What the workers have found so far.
@@ -327,7 +228,7 @@ impl Session<'_> {
         enqueue(&ended.again, job.attempt + 1);
         enqueue(&judgement.rerun, job.attempt);
         if let Some(rest) = ended.rest {
-            let (number, behind) = (number(), rest.behind.clone());
+            let (number, behind) = (number(), rest.so_far.behind.clone());
             logs.decision(&format!("boot {number} goes on behind {behind}"))?;
             logs.flush()?;
             job.further(number, rest).into_iter().for_each(|further| piece.push(further));
@@ -383,7 +284,7 @@ struct Ended {
 
 impl<'s, 'l> Account<'s, 'l> {
     fn new(session: &'s Session<'s>, job: &'s Job<'s>, shared: &'s Shared<'l>) -> Self {
-        let version = job.begun.as_ref().and_then(|begun| begun.version.clone());
+        let version = job.begun.as_ref().and_then(|begun| begun.so_far.version.clone());
         Account { session, job, shared, xen: job.boot.xen, version, reports: Vec::new() }
     }
 
@@ -436,8 +337,8 @@ impl<'s, 'l> Account<'s, 'l> {
             Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
             Event::TestSettled(report) => {
                 let report = self.job.whole(report);
-                let outcome = self.weigh(report.clone());
-                let outcome = SettledTest { amended: self.job.begun.is_some(), ..outcome };
+                let amended = self.job.begun.is_some();
+                let outcome = SettledTest { amended, ..self.weigh(report.clone()) };
                 self.reports.push(report);
                 self.tell(&RunEvent::TestSettled { boot: began, outcome: &outcome });
             }
@@ -503,7 +404,7 @@ impl<'s, 'l> Account<'s, 'l> {
             Err("the rest is not run: its selection exceeds the guest's command line".into())
         } else {
             let (behind, version) = (place.case.clone(), self.version.clone());
-            Ok(Rest { behind, selected, version, report: report.clone() })
+            Ok(Rest { selected, so_far: SoFar { behind, version, report: report.clone() } })
         })
     }
 

@@ -263,9 +263,7 @@ impl ConsoleProcess for Told<'_> {
     }
 
     fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
-        let mut bytes = self.cmdline.as_bytes().to_vec();
-        bytes.resize(CMDLINE_MAX, 0);
-        fs::write(dir.join(PARAMETERS_FILE), bytes)?;
+        tell(dir, &self.cmdline)?;
         self.invocation.start(dir, stderr)
     }
 }
@@ -273,6 +271,13 @@ impl ConsoleProcess for Told<'_> {
 /// Which boots `boot` is like.
 fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Key {
     (boot.xen.name().to_owned(), dom0.qemu.waiting(boot).args)
+}
+
+/// Fills the file from which the guest that boots in `dir` gets its command line.
+pub(crate) fn tell(dir: &Path, cmdline: &str) -> io::Result<()> {
+    let mut bytes = cmdline.as_bytes().to_vec();
+    bytes.resize(CMDLINE_MAX, 0);
+    fs::write(dir.join(PARAMETERS_FILE), bytes)
 }
 
 /// QEMU's further arguments for a machine that is to be saved.

@@ -1,19 +1,18 @@
 //! A machine that was saved where its guest waits for its command line: a boot that goes on from
 //! there takes a fraction of the time.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
-use protocol::cmdline::CMDLINE_MAX;
 use protocol::console::WAITING;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
-use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
+use crate::machine::qemu::Invocation;
 use crate::machine::snapshot;
 
 /// From power on to where the guest waits, and from there into the file.
@@ -35,7 +34,7 @@ impl Saved {
     /// # Errors
     /// QEMU does not start, or cannot save its machine.
     pub(super) fn make(mut waiting: Invocation, dir: &Path) -> Result<Saved> {
-        tell(dir, "")?;
+        snapshot::tell(dir, "").io("write to", dir)?;
         waiting.args.extend(snapshot::saving());
         let mut command = Command::new(&waiting.program);
         command.args(&waiting.args).current_dir(dir);
@@ -48,7 +47,11 @@ impl Saved {
         let out = out.ok_or_else(|| failed(io::Error::other("QEMU has no console")))?;
         while !String::from_utf8_lossy(&console).contains(WAITING) {
             match out.read(&mut buffer).map_err(failed)? {
-                0 => return Err(failed(io::Error::other("the guest does not wait for its words"))),
+                0 => {
+                    return Err(failed(io::Error::other(
+                        "the guest does not wait for its command line",
+                    )));
+                }
                 count => console.extend(&buffer[..count]),
             }
         }
@@ -58,18 +61,15 @@ impl Saved {
         Ok(Saved { state: File::open(&state).io("open", &state)?, console })
     }
 
-    /// `waiting`, going on from here, in the folder `dir`; the guest gets these `words`.
-    pub(super) fn go_on(&self, waiting: Invocation, dir: &Path, words: &str) -> Result<Invocation> {
-        tell(dir, words)?;
+    /// `waiting`, going on from here, in the folder `dir`; the guest gets this `cmdline`.
+    pub(super) fn go_on(
+        &self,
+        waiting: Invocation,
+        dir: &Path,
+        cmdline: &str,
+    ) -> Result<Invocation> {
+        snapshot::tell(dir, cmdline).io("write to", dir)?;
         let state = format!("/proc/{}/fd/{}", process::id(), self.state.as_raw_fd());
         Ok(snapshot::from(waiting, Path::new(&state)))
     }
-}
-
-/// Fills the file from which the guest in `dir` gets its words.
-fn tell(dir: &Path, words: &str) -> Result<()> {
-    let mut bytes = words.as_bytes().to_vec();
-    bytes.resize(CMDLINE_MAX, 0);
-    let path = dir.join(PARAMETERS_FILE);
-    fs::write(&path, bytes).io("write", &path)
 }
