@@ -78,9 +78,13 @@ fn load<'c>(context: &'c Context, name: &[u8], marker: &str) -> Result<Loaded<'c
     context.livepatch().load(name, &support::marker(context, marker)?.to_bytes())
 }
 
+/// An action that may still be under way afterwards.
 fn action(livepatch: &Livepatch, name: &[u8], cmd: ActionCmd, timeout: u32) -> Answer {
-    let action = Action { timeout, ..Action::new(Name::new(name), cmd) };
-    livepatch.call(&Call::action(livepatch.version, action))
+    begin(livepatch, Action { timeout, ..Action::new(Name::new(name), cmd) })
+}
+
+fn begin(livepatch: &Livepatch, action: Action<'_>) -> Answer {
+    livepatch.perform_without_waiting(&Call::action(livepatch.version, action)).answer
 }
 
 /// GET until the action is over.
@@ -315,7 +319,7 @@ impl Refused {
                 flags: ACTION_FLAG_NODEPS,
                 ..Action::new(Name::new(name), cmd)
             };
-            livepatch.call(&Call::action(livepatch.version, action)).result()
+            begin(livepatch, action).result()
         };
         for _ in 0..20 * ATTEMPTS {
             // Of a payload that is not applied, only a pending action refuses APPLY like this.
