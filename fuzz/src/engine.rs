@@ -38,7 +38,7 @@ use xtf_runner::base::plural::count;
 use xtf_runner::cli::{Guided, GuidedArgs};
 use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
 
-use crate::executor::{self, Xen};
+use crate::executor::{self, Replaced, Xen};
 use crate::findings::build_id;
 use crate::learn::LessonFile;
 use crate::status::{BLOCKS, FINDINGS, StatusLine};
@@ -408,12 +408,11 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited.as_secs_f64());
     let busy = seconds - waited;
     println!(
-        "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for {}; {:.0} programs/s and \
-         {:.0} calls/s otherwise; {} skipped; corpus {}, {} from others; {covered} of {} blocks; {} \
-         unconfirmed, {} not looked into; {} to look into failures",
+        "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for machines; {:.0} programs/s \
+         and {:.0} calls/s otherwise; {} skipped; corpus {}, {} from others; {covered} of {} blocks; \
+         {} unconfirmed, {} not looked into",
         count(programs, "program"),
         count(xen.calls, "call"),
-        count(xen.machines, "machine"),
         programs as f64 / busy,
         xen.calls as f64 / busy,
         xen.left_out,
@@ -422,7 +421,13 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
         xen.covered.len(),
         xen.findings.unconfirmed,
         xen.findings.unexamined,
-        count(xen.findings.machines(), "machine"),
+    );
+    let Replaced { ended, dirty, diverged } = xen.replaced;
+    println!(
+        "{} replaced: {ended} ended, {dirty} where something could not be undone, {diverged} that \
+         diverged; {} more to look into failures",
+        count(ended + dirty + diverged, "machine"),
+        xen.findings.machines(),
     );
     let learned = &xen.findings.learned;
     if learned.count() > 0 {

@@ -33,6 +33,28 @@ pub fn blocks(count: usize) -> Counted {
     HitcountsMapObserver::new(StdMapObserver::owned("executed", vec![0; count]))
 }
 
+/// How many machines were of no more use, and why.
+#[derive(Default)]
+pub struct Replaced {
+    /// Xen or the guest died, or nothing came any more.
+    pub ended: usize,
+    /// Something was left that could not be undone.
+    pub dirty: usize,
+    /// Xen answered something else than the model.
+    pub diverged: usize,
+}
+
+impl Replaced {
+    const fn count(&mut self, outcome: &ProgramOutcome) {
+        match outcome {
+            ProgramOutcome::Died(_) | ProgramOutcome::Hung => self.ended += 1,
+            ProgramOutcome::Dirty => self.dirty += 1,
+            ProgramOutcome::Diverged(_) => self.diverged += 1,
+            ProgramOutcome::Done | ProgramOutcome::Unable => {}
+        }
+    }
+}
+
 /// See the module.
 pub struct Xen<'t> {
     machine: Instance,
@@ -42,8 +64,8 @@ pub struct Xen<'t> {
     pub findings: Findings<'t>,
     /// Blocks that were executed at any time.
     pub covered: Vec<bool>,
-    /// How many machines it took.
-    pub machines: usize,
+    /// Machines that it had to replace.
+    pub replaced: Replaced,
     /// Calls in the programs that were performed.
     pub calls: u64,
     /// How long it waited for machines.
@@ -74,7 +96,7 @@ impl<'t> Xen<'t> {
             observers: tuple_list!(blocks, time),
             findings: Findings::new(target, lessons, seed)?,
             covered: vec![false; target.blocks.len()],
-            machines: 1,
+            replaced: Replaced::default(),
             calls: 0,
             waited: Duration::ZERO,
             left_out: 0,
@@ -125,6 +147,7 @@ impl<'t> Xen<'t> {
                 }
             }
         }
+        self.replaced.count(&outcome);
         self.replace_machine()?;
         Ok(match outcome {
             ProgramOutcome::Dirty => ExitKind::Ok,
@@ -143,7 +166,6 @@ impl<'t> Xen<'t> {
     fn replace_machine(&mut self) -> Result<()> {
         let start = Instant::now();
         self.machine = self.spares.take()?;
-        self.machines += 1;
         self.waited += start.elapsed();
         Ok(())
     }

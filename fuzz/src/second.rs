@@ -21,7 +21,7 @@ const SLICE: Duration = Duration::from_millis(100);
 /// Boots that making a program small may take.
 const BOOTS: usize = 8;
 /// So much less urgent it is than the fuzzing, in the terms of nice(2).
-const PATIENCE: i32 = 5;
+const PATIENCE: i32 = 10;
 /// As many jobs wait at most.
 const JOBS_MAX: usize = 12;
 
