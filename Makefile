@@ -38,7 +38,7 @@ suites-test: build
 	$(RUNNER) run $(REPORTS)
 	$(RUNNER) diff target/results.json target/results.json
 
-## test-all: the suites on every Xen of xtf-runner.toml, as a table
+## test-all: the suite on every Xen of xtf-runner.toml, as a table
 test-all: build
 	$(RUNNER) run --xen all
 

@@ -1,21 +1,22 @@
 //! `xtf-runner` boots the test image on Xen, judges what it prints, and reports.
 //!
-//! The folders are rooms. A run visits them in this order:
+//! Each folder is a room: a part of the runner with one purpose. A run visits them in this order:
 //!
 //! 1. [`cli`]: what the user says.
 //! 2. [`commands`]: a file or folder for each subcommand: what it does, in order.
-//! 3. `plan`: the configuration and the selection, as a list of boots; `image` reads the tests.
+//! 3. `image` reads which tests there are; `plan` makes a list of boots from them, the
+//!    configuration and the selection.
 //! 4. [`xen`]: gets each Xen, and knows its symbols and its code.
 //! 5. `machine`: boots, watches, and keeps logs.
 //! 6. [`judge`]: the console's bytes become verdicts.
 //! 7. `results`: what came out, as data.
 //! 8. `report`: the results for a terminal, JUnit, JSON, KTAP and HTML.
 //!
-//! [`base`] serves them all, and turns the worst of the results into the exit code. Imports between
-//! rooms form no circle; docs/architecture.md has the arrows.
+//! All but `cli` use [`base`], which also turns the worst of the results into the exit code.
+//! Imports between rooms form no circle; docs/architecture.md has the arrows.
 //!
-//! This is a library for the sake of `xtf-fuzz`, a program of its own so that nobody builds a
-//! fuzzer's many crates who does not fuzz: what is public here is what it needs.
+//! This is a library because `xtf-fuzz` uses it. That is an executable of its own, so that only
+//! those who fuzz build the many crates of a fuzzer. What is public here is what it needs.
 
 pub mod base;
 pub mod cli;
