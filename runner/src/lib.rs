@@ -15,8 +15,9 @@
 //! All but `cli` use [`base`], which also turns the worst of the results into the exit code.
 //! Imports between rooms form no circle; docs/architecture.md has the arrows.
 //!
-//! This is a library because `xtf-fuzz` uses it. That is an executable of its own, so that only
-//! those who fuzz build the many crates of a fuzzer. What is public here is what it needs.
+//! This is a library because `xtf-fuzz` uses it. That is an executable of its own, so that
+//! building the runner does not build the many crates of a fuzzer. What is public here is what it
+//! needs.
 
 pub mod base;
 pub mod cli;
