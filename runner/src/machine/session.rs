@@ -31,7 +31,7 @@ use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
 use crate::results::{Evidence, Unit};
-use crate::xen::hypervisor::{self, XenUnderTest};
+use crate::xen::hypervisor::XenUnderTest;
 use protocol::metadata::Environment;
 
 /// So many boots go on with a test, for each attempt: who wants to know the deaths one by one gets
@@ -296,11 +296,10 @@ impl<'s, 'l> Account<'s, 'l> {
     fn begin(&self, prepared: &Prepared<'_>, dir: &Path) {
         let Job { number, boot, .. } = self.job;
         let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
-        let build_id = self.xen.elf().and_then(hypervisor::build_id);
         let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
         let facts = BootFacts {
             provenance: &prepared.provenance,
-            build_id: build_id.as_deref(),
+            build_id: self.xen.build_id.as_deref(),
             backend: prepared.backend,
             mode: prepared.mode,
             command: command.as_deref().unwrap_or_default(),
