@@ -15,7 +15,7 @@ use crate::plan::partition::Partition;
 use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]

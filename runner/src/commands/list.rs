@@ -12,13 +12,10 @@ use crate::cli::ListArgs;
 use crate::image::{self, Image, Role, TestMeta};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::{self, Request, Selected};
-use crate::plan::{self, How, xens};
+use crate::plan::{self, How};
 
 /// Runs the command.
 pub fn list(args: &ListArgs) -> Result<Exit> {
-    let args = &mut args.clone();
-    xens::adopt(&mut args.xen, &mut args.selection.selectors);
-    let args = &*args;
     let config = Config::load(args.places.config.as_deref())?;
     let image = image::find(args.places.image.as_deref(), &config.workspace)?;
     let text = if args.runs {

@@ -19,14 +19,10 @@ use crate::machine::backend::sweep;
 use crate::machine::boots_on;
 use crate::machine::logs::RunLogs;
 use crate::machine::session::Session;
-use crate::plan::xens;
 use crate::report::{self, Files};
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Exit> {
-    let mut args = args.clone();
-    xens::adopt(&mut args.xen, &mut args.selection.selectors);
-    let args = &args;
     let mut files = options::read(args)?;
     if args.fetch_only {
         return backend::fetch(args);
