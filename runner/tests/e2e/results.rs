@@ -56,8 +56,10 @@ fn a_report_can_go_to_standard_output() {
         fs::read_to_string(world.path("r.xml")).unwrap().contains("<testsuite name=\"fake/pv64\"")
     );
 
-    let out = world.run(&["run", "--json", "-", "--junit", "-"], "print", "success.log");
+    let out = world.run(&["run", "--json", "-", "--html", "-"], "print", "success.log");
     assert_eq!(out.code, 64, "{out:?}");
+    let why = "only one of --json, --junit, --ktap and --html can be `-`";
+    assert!(out.stderr.contains(why), "{out:?}");
     let out = world.run(&["run", "--json", "xen/such/r.json"], "print", "success.log");
     assert_eq!(out.code, 74, "{out:?}");
     assert!(out.stderr.contains("xen/such"), "{out:?}");
