@@ -49,9 +49,9 @@ impl Record {
         Record::open(Files::default())
     }
 
-    /// Goes on with the run, now that it is known what it is `about`, on standard output, or on
+    /// Shows the run, of which it is now known what it is `about`, on standard output, or on
     /// standard error where a report goes to the former.
-    pub fn to_terminal(
+    pub fn show(
         &mut self,
         about: About<'_>,
         verbose: bool,

@@ -56,7 +56,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
     let mut record = Record::without_files();
-    let mut display = record.to_terminal(rig.about(), false);
+    let mut display = record.show(rig.about(), false);
     let boots = rig.boots(&xen, &tests, &args.env, Sharing::Allowed);
     let exit = session.run(boots, &mut display)?;
     drop(session);

@@ -91,7 +91,7 @@ impl Measure<'_> {
         let mutant = self.rig.on.with(XenFile::file(elf, what));
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut record = Record::without_files();
-        let mut reporter = record.to_terminal(self.rig.about(), false);
+        let mut reporter = record.show(self.rig.about(), false);
         let exit = self.run(boots, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
@@ -119,7 +119,7 @@ impl Measure<'_> {
         let start = Instant::now();
         if !todo.is_empty() {
             let mut record = Record::without_files();
-            let reporter = record.to_terminal(self.rig.about(), false);
+            let reporter = record.show(self.rig.about(), false);
             let mut witness = Witness { reporter, baseline: Baseline::default() };
             let exit = self.run(self.boots.to_vec(), self.logs()?, None, &mut witness)?;
             if exit != Exit::Success {

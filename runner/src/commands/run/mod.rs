@@ -65,7 +65,7 @@ fn plan_to_report(args: &RunArgs, record: &mut Record) -> Result<Exit> {
         test_time: &|test| plan.test_time(test),
         boot_timeout: plan.boot_timeout(),
     };
-    let mut reporter = record.to_terminal(about, args.verbose);
+    let mut reporter = record.show(about, args.verbose);
     let exit = session.run(boots, &mut reporter);
     let written = reporter.finish();
     sweep(carrier.as_ref());
