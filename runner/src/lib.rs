@@ -30,14 +30,12 @@ mod report;
 mod results;
 pub mod xen;
 
-use clap::Parser;
-
 use crate::base::exit::Exit;
 use crate::cli::{Cli, Command};
 
 /// The whole program.
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(e) => {
             // Where even the message can't be printed, the code still tells.

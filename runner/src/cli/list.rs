@@ -7,7 +7,7 @@ use super::{InputPaths, Selection};
 use crate::plan::partition::Partition;
 
 /// Options of `list`.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub struct ListArgs {
     /// Which tests; without selectors, every test in the image.
     #[command(flatten)]

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::plan::xens;
 use crate::xen::hypervisor::Look;
 use crate::xen::symbols::Preset;
 pub use bench::BenchArgs;
@@ -50,6 +51,19 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line of this process.
+    pub fn read() -> clap::error::Result<Cli> {
+        let mut cli = Cli::try_parse()?;
+        if let Command::Run(RunArgs { xen, selection, .. })
+        | Command::List(ListArgs { xen, selection, .. }) = &mut cli.command
+        {
+            xens::adopt(xen, &mut selection.selectors);
+        }
+        Ok(cli)
+    }
 }
 
 /// The part of `--help` that scripts need.

@@ -12,7 +12,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Write the results as JUnit XML
+    /// Write the results as JUnit XML; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
@@ -20,7 +20,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub ktap: Option<PathBuf>,
 
-    /// Write the results as one self-contained HTML page
+    /// Write the results as one self-contained HTML page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 

@@ -15,7 +15,7 @@ use crate::plan::partition::Partition;
 use crate::xen::hypervisor::Look;
 
 /// Options of `run`.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
@@ -146,11 +146,10 @@ impl RunArgs {
 
     /// The environments that are wanted.
     pub fn environments(&self) -> &[Environment] {
-        use Environment::{Hvm64, Pv64, Pvh64};
         match self.backend {
             _ if !self.env.is_empty() => &self.env,
-            BackendKind::Qemu => &[Pv64, Pvh64],
-            BackendKind::Xl | BackendKind::QemuXl => &[Pv64, Pvh64, Hvm64],
+            BackendKind::Qemu => &Environment::DOM0,
+            BackendKind::Xl | BackendKind::QemuXl => &Environment::ALL,
         }
     }
 }

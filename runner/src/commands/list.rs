@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use clap::ValueEnum;
 use protocol::metadata::Environment;
 use serde::Serialize;
 
@@ -13,13 +12,10 @@ use crate::cli::ListArgs;
 use crate::image::{self, Image, Role, TestMeta};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::{self, Request, Selected};
-use crate::plan::{self, How, xens};
+use crate::plan::{self, How};
 
 /// Runs the command.
 pub fn list(args: &ListArgs) -> Result<Exit> {
-    let args = &mut args.clone();
-    xens::adopt(&mut args.xen, &mut args.selection.selectors);
-    let args = &*args;
     let config = Config::load(args.places.config.as_deref())?;
     let image = image::find(args.places.image.as_deref(), &config.workspace)?;
     let text = if args.runs {
@@ -73,7 +69,7 @@ struct Run<'a> {
 /// What `run` would run.
 fn runs(args: &ListArgs, config: &Config, image: &Image) -> Result<String> {
     let xens = config.select(&args.xen)?;
-    let environments = if args.env.is_empty() { Environment::value_variants() } else { &args.env };
+    let environments = if args.env.is_empty() { &Environment::DOM0[..] } else { &args.env };
     let tests = plan::choose(image, args.selection.wanted(), environments)?;
     config.check_tests(image)?;
     let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);

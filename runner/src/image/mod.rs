@@ -16,6 +16,7 @@ use protocol::metadata::{Category, Environment, Need, is_test_name};
 use serde::{Deserialize, Serialize};
 
 use crate::base::exit::{Error, IoContext, Result};
+use crate::base::hash::sha256;
 
 pub use strip::without_debug_sections;
 
@@ -106,6 +107,8 @@ impl TestMeta {
 pub struct Image {
     /// Absolute path.
     pub path: PathBuf,
+    /// Its SHA-256.
+    pub sha256: String,
     /// In the image's order.
     pub tests: Vec<TestMeta>,
 }
@@ -123,7 +126,14 @@ impl Image {
         let bytes = fs::read(&path).io("read", &path)?;
         let tests = read_metadata(&bytes)
             .map_err(|why| Error::Data(format!("image {}: {why}", path.display())))?;
-        Ok(Image { path, tests })
+        Ok(Image { path, sha256: sha256(&bytes), tests })
+    }
+
+    /// An image of somebody else's at `path`, about whose tests nothing is known.
+    pub fn foreign(path: &Path) -> Result<Image> {
+        let path = path.canonicalize().io("find the image", path)?;
+        let bytes = fs::read(&path).io("read", &path)?;
+        Ok(Image { path, sha256: sha256(&bytes), tests: Vec::new() })
     }
 }
 

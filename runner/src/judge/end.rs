@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::grammar::Verdict;
-use super::judgement::{CaseReport, Cause, End, EndedIn, Event, Judgement, TestReport};
+use super::judgement::{CaseReport, Cause, End, EndedIn, Event, Judgement, TestReport, Verdict};
 use super::reason::Reason;
 use super::state::{GUEST_FLOOD_LIMIT, Judge, Running};
 use super::xen::Vitals;

@@ -5,6 +5,7 @@ use protocol::console::{
     PLAN, RESULT, SKIP, SUBTEST, XFAIL,
 };
 
+use super::judgement::Verdict;
 use crate::base::status::Status;
 
 /// Where a KTAP line stands.
@@ -14,60 +15,6 @@ pub enum Depth {
     Test,
     /// Two spaces: a case inside a subtest.
     Case,
-}
-
-/// A case's verdict, or what a test's result line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// `ok`
-    Success,
-    /// `ok .. # SKIP why`
-    Skip(String),
-    /// `not ok .. # ERROR why`, or what ended the boot in this case is nobody's claim.
-    Error(String),
-    /// `not ok`
-    Failure,
-    /// `not ok .. # XFAIL id: why`: a named deviation that is tolerated.
-    Deviation(String),
-    /// The judge's word: Xen or the guest died in this case.
-    Crash(String),
-    /// The judge's word: no result in time.
-    Timeout(String),
-}
-
-impl Verdict {
-    /// How this counts.
-    pub fn status(&self) -> Status {
-        match self {
-            Verdict::Success | Verdict::Deviation(_) => Status::Success,
-            Verdict::Skip(_) => Status::Skip,
-            Verdict::Error(_) => Status::Error,
-            Verdict::Failure => Status::Failure,
-            Verdict::Crash(_) => Status::Crash,
-            Verdict::Timeout(_) => Status::Timeout,
-        }
-    }
-
-    /// The reason that stands beside it.
-    pub fn why(&self) -> Option<&str> {
-        match self {
-            Verdict::Success | Verdict::Failure => None,
-            Verdict::Skip(why)
-            | Verdict::Error(why)
-            | Verdict::Deviation(why)
-            | Verdict::Crash(why)
-            | Verdict::Timeout(why) => Some(why),
-        }
-    }
-
-    /// The verdict on a case that was under way when the boot ended.
-    pub(super) fn of_end(status: Status, why: String) -> Verdict {
-        match status {
-            Status::Crash => Verdict::Crash(why),
-            Status::Timeout => Verdict::Timeout(why),
-            _ => Verdict::Error(why),
-        }
-    }
 }
 
 /// What one guest line means.

@@ -29,9 +29,8 @@ mod state;
 mod timestamp;
 pub mod xen;
 
-pub use grammar::Verdict;
 pub use judgement::{
-    CaseReport, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, WentOn,
+    CaseReport, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict, WentOn,
 };
 pub use sights::{SeenChange, Sights};
 pub use state::{FLOOD_LIMIT, GUEST_FLOOD_LIMIT, Judge};

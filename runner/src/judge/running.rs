@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::grammar::Verdict;
-use super::judgement::{CaseReport, Event, TestReport};
+use super::judgement::{CaseReport, Event, TestReport, Verdict};
 use super::reason::Reason;
 use super::state::{Judge, Running};
 use crate::base::plural;

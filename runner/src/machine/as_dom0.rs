@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::base::exit::Result;
 use crate::base::signals::StopSignal;
-use crate::judge::Judge;
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
@@ -29,25 +28,27 @@ pub fn as_it_is(_: &Path) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// How time runs in a boot and on what, and what carries it out.
+pub(super) type Carrier<'s> = (&'static str, Box<dyn ConsoleProcess + 's>);
+
 impl AsDom0<'_> {
-    /// The command for `boot`, which is said in its log what it runs on.
-    pub(super) fn invocation(&self, boot: &Boot<'_>, logs: &mut BootLogs) -> Result<Invocation> {
-        let provenance = &boot.xen.bootable()?.provenance;
+    /// Makes `boot` ready, unless its Xen can't do it. `carry` makes what carries it out of its
+    /// command from power on.
+    pub(super) fn prepare_by<'s>(
+        &self,
+        boot: &Boot<'_>,
+        logs: &mut BootLogs,
+        carry: impl FnOnce(Invocation, &mut BootLogs) -> Result<Carrier<'s>>,
+    ) -> Result<Prepared<'s>> {
+        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
+            return Prepared::not(boot, why);
+        }
+        let provenance = boot.xen.bootable()?.provenance.clone();
         logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
         let mut invocation = self.qemu.invocation(boot);
         invocation.args.extend((self.prepare)(logs.dir())?);
-        Ok(invocation)
-    }
-
-    /// All about `boot`, which `carrier` carries out.
-    pub(super) fn prepared<'s>(
-        &self,
-        boot: &Boot<'_>,
-        mode: &'static str,
-        carrier: Box<dyn ConsoleProcess + 's>,
-        judge: Judge,
-    ) -> Result<Prepared<'s>> {
-        let provenance = boot.xen.bootable()?.provenance.clone();
+        let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
+        let (mode, carrier) = carry(invocation, logs)?;
         Ok(Prepared { provenance, backend: "qemu", mode, note: None, start: Ok((carrier, judge)) })
     }
 }
@@ -60,11 +61,6 @@ impl Backend for AsDom0<'_> {
         _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
-            return Prepared::not(boot, why);
-        }
-        let invocation = self.invocation(boot, logs)?;
-        let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
-        self.prepared(boot, self.qemu.mode_of(boot), Box::new(invocation), judge)
+        self.prepare_by(boot, logs, |plain, _| Ok((self.qemu.mode_of(boot), Box::new(plain))))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, IoContext, Result};
@@ -14,17 +14,8 @@ use crate::base::signals::StopSignal;
 use crate::judge::{End, Event, Judge, Judgement, Vitals};
 use crate::machine::debug::{Debug, Kept};
 use crate::machine::logs::BootLogs;
-use crate::machine::qemu::Invocation;
 pub use crate::machine::watch::Limits;
-use crate::machine::watch::{Ended, Watch, never_enough};
-
-impl<'a> Limits<'a> {
-    /// For a boot that goes on to its end, with nobody looking on: `boot` from power on to the
-    /// first test and between two tests, and `test` for each of them.
-    pub fn new(boot: Duration, test: &'a dyn Fn(&str) -> Duration) -> Limits<'a> {
-        Limits { boot, test, enough: &never_enough, debug: Debug::No }
-    }
-}
+use crate::machine::watch::{Ended, Watch};
 
 /// Time to leave by itself after the guest's last line.
 const GRACE: Duration = Duration::from_secs(5);
@@ -67,23 +58,6 @@ pub trait ConsoleProcess {
     /// What there is to add to the console once it is over; `clean` is an end without complaint.
     fn last_words(&self, _clean: bool) -> Vec<u8> {
         Vec::new()
-    }
-}
-
-impl ConsoleProcess for Invocation {
-    fn name(&self) -> &str {
-        "QEMU"
-    }
-
-    fn shell(&self) -> String {
-        Invocation::shell(self)
-    }
-
-    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).current_dir(dir);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        ChildGuard::spawn(&mut command)
     }
 }
 

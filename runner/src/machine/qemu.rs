@@ -3,7 +3,10 @@
 //! A command refers to `xen` and `xtf` in its working directory, so that no path of the user's has
 //! to survive QEMU's comma and space syntax.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 use protocol::metadata::Environment;
@@ -11,9 +14,10 @@ use protocol::metadata::Environment;
 use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, TESTS, WAIT};
 
 use crate::base::exit::{Error, Result};
-use crate::base::process::Tool;
+use crate::base::process::{ChildGuard, Tool};
 use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
+use crate::machine::boot::ConsoleProcess;
 use crate::machine::debug::Debug;
 use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
 use crate::plan::config::Config;
@@ -228,6 +232,23 @@ pub fn version(text: &str) -> Option<(u32, u32)> {
     let numbers = text.split_once("version ")?.1;
     let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+impl ConsoleProcess for Invocation {
+    fn name(&self) -> &str {
+        "QEMU"
+    }
+
+    fn shell(&self) -> String {
+        Invocation::shell(self)
+    }
+
+    fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).current_dir(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        ChildGuard::spawn(&mut command)
+    }
 }
 
 impl Invocation {

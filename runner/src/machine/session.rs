@@ -4,41 +4,28 @@
 //! reach go back into the queue. So does a test in whose case the boot ended, for the cases behind
 //! that one: what the boots of a test say is one report.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::signals::StopSignal;
-use crate::base::source_lines;
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
-use crate::judge::splitter::{Line, Speaker};
-use crate::judge::{Cause, EndedIn, Event, Judgement, TestReport, Verdict};
+use crate::judge::Event;
 use crate::machine::Boot;
+use crate::machine::account::Account;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{self, BootResult, Limits};
 use crate::machine::debug::Debug;
-use crate::machine::job::{Job, Rest, SoFar};
+use crate::machine::findings::Shared;
+use crate::machine::job::Job;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
-use crate::plan::select::MAX_TEST_LIST;
-use crate::results::event::{BootFacts, Listener, RunEvent, SettledTest};
-use crate::results::expect::Subject;
+use crate::results::Unit;
+use crate::results::event::{Listener, RunEvent};
 use crate::results::policy::Policy;
-use crate::results::{Evidence, Unit};
-use crate::xen::hypervisor::{self, XenUnderTest};
-use protocol::metadata::Environment;
-
-/// So many boots go on with a test, for each attempt: who wants to know the deaths one by one gets
-/// them, and a Xen that dies of everything does not cost a boot for each of hundreds of cases.
-const MAX_FURTHER: usize = 10;
-/// After so many cases without a result in time, no boot goes on: each took the test's whole time.
-const MAX_TIMEOUTS: usize = 3;
 
 /// As many boots at a time as there are CPUs for them.
 pub fn cpus() -> NonZeroUsize {
@@ -67,36 +54,6 @@ pub struct Session<'a> {
     pub boot_timeout: Duration,
 }
 
-/// What the workers have found so far.
-struct Findings<'l> {
-    listener: &'l mut dyn Listener,
-    /// By index in the plan; of several attempts the last counts.
-    statuses: BTreeMap<usize, Status>,
-    tool_failed: bool,
-    /// Xens that cannot be dom0's in an environment, as a boot has shown, and why.
-    inabilities: Vec<(String, Environment, &'static str)>,
-    /// What ended the session.
-    error: Option<Error>,
-}
-
-/// [`Findings`], for one worker at a time.
-struct Shared<'l>(Mutex<Findings<'l>>);
-
-impl<'l> Shared<'l> {
-    /// Why `boot` cannot be, if one like it has shown that.
-    fn inability(&self, boot: &Boot<'_>) -> Option<&'static str> {
-        let findings = self.lock();
-        let mut known = findings.inabilities.iter();
-        let same =
-            |xen: &str, environment| (xen, environment) == (boot.xen.name(), boot.environment);
-        known.find(|(xen, environment, _)| same(xen, *environment)).map(|(.., why)| *why)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Findings<'l>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Session<'_> {
     /// Runs the boots, and once more the tests that a boot's early end left out.
     pub fn run(&self, boots: Vec<Boot<'_>>, listener: &mut dyn Listener) -> Result<Exit> {
@@ -116,13 +73,7 @@ impl Session<'_> {
             (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
         });
         let queue = Queue::new(self.jobs.get(), jobs);
-        let shared = Shared(Mutex::new(Findings {
-            listener,
-            statuses: BTreeMap::new(),
-            tool_failed: false,
-            inabilities: Vec::new(),
-            error: None,
-        }));
+        let shared = Shared::new(listener);
         thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
@@ -139,7 +90,7 @@ impl Session<'_> {
             }
         });
 
-        let findings = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let findings = shared.into_findings();
         let stopped = self.stop.requested();
         let results = Status::of_parts(findings.statuses.into_values());
         let results = results.map_or(Exit::Success, Exit::from);
@@ -186,7 +137,7 @@ impl Session<'_> {
             Some(why) => Prepared::not(boot, why.to_owned())?,
             None => self.backend.prepare(boot, &limits, self.stop, &mut logs)?,
         };
-        let mut account = Account::new(self, job, shared);
+        let mut account = Account::new(&self.policy, self.image, self.debug, job, shared);
         account.begin(&prepared, logs.dir());
 
         let start = Instant::now();
@@ -258,189 +209,5 @@ impl Session<'_> {
         };
         let dir = self.logs.boot(*number, &title);
         BootLogs::create(dir, boot.xen.elf(), &self.image.path)
-    }
-}
-
-/// What the listener was told of a boot so far.
-struct Account<'s, 'l> {
-    session: &'s Session<'s>,
-    job: &'s Job<'s>,
-    shared: &'s Shared<'l>,
-    xen: &'s XenUnderTest,
-    /// What it calls itself, if it came to that.
-    version: Option<String>,
-    reports: Vec<TestReport>,
-}
-
-/// What the end of a boot leaves to be done.
-struct Ended {
-    /// Tests that failed and are tried again.
-    again: Vec<String>,
-    /// The test in which it ended, unless that is done with.
-    rest: Option<Rest>,
-    /// Whether any test in it counts against the run.
-    bad: bool,
-}
-
-impl<'s, 'l> Account<'s, 'l> {
-    fn new(session: &'s Session<'s>, job: &'s Job<'s>, shared: &'s Shared<'l>) -> Self {
-        let version = job.begun.as_ref().and_then(|begun| begun.so_far.version.clone());
-        Account { session, job, shared, xen: job.boot.xen, version, reports: Vec::new() }
-    }
-
-    fn tell(&self, event: &RunEvent<'_>) {
-        self.shared.lock().listener.event(event);
-    }
-
-    /// The boot begins, with its logs in `dir`.
-    fn begin(&self, prepared: &Prepared<'_>, dir: &Path) {
-        let Job { number, boot, .. } = self.job;
-        let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
-        let build_id = self.xen.elf().and_then(hypervisor::build_id);
-        let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
-        let facts = BootFacts {
-            provenance: &prepared.provenance,
-            build_id: build_id.as_deref(),
-            backend: prepared.backend,
-            mode: prepared.mode,
-            command: command.as_deref().unwrap_or_default(),
-            logs: dir,
-        };
-        self.tell(&RunEvent::BootStarted {
-            boot: *number,
-            xen: self.xen.name(),
-            environment: boot.environment,
-            tests: &names,
-            facts: &facts,
-        });
-        if let Some(text) = &prepared.note {
-            self.tell(&RunEvent::Note { boot: *number, text });
-        }
-        if self.session.debug == Debug::Gdb {
-            let command = Debug::Gdb.gdb_command(dir, self.xen.symbols.as_deref());
-            let text =
-                format!("the machine waits for a debugger; in another terminal, run:\n{command}");
-            self.tell(&RunEvent::Note { boot: *number, text: &text });
-        }
-    }
-
-    /// Something happened on the console.
-    fn event(&mut self, event: &Event) {
-        let boot = self.job.number;
-        let began = self.job.began_in();
-        match event {
-            Event::Line(Line { speaker: Speaker::Guest, text }) => {
-                self.tell(&RunEvent::GuestLine { boot, text });
-            }
-            Event::Xen(text) => self.version = Some(text.clone()),
-            Event::Sights(sights) => self.tell(&RunEvent::XenSeen { boot, sights }),
-            Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
-            Event::TestSettled(report) => {
-                let report = self.job.whole(report);
-                let amended = self.job.begun.is_some();
-                let outcome = SettledTest { amended, ..self.weigh(report.clone()) };
-                self.reports.push(report);
-                self.tell(&RunEvent::TestSettled { boot: began, outcome: &outcome });
-            }
-            Event::Line(_) | Event::TestEnded | Event::Final => {}
-        }
-    }
-
-    /// The boot is over: what was not told of its tests yet, or has become worse.
-    fn end(&self, judgement: &Judgement, elapsed: Duration, findings: &mut Findings<'_>) -> Ended {
-        let boot = self.job.number;
-        let version = judgement.version.as_deref();
-        let began = self.job.began_in();
-        let mut ended = Ended { again: Vec::new(), rest: None, bad: false };
-        for report in &judgement.settled {
-            let report = self.job.whole(report);
-            let before = self.reports.iter().find(|other| other.name == report.name);
-            let known = before == Some(&report);
-            let amended = self.job.begun.is_some() || (before.is_some() && !known);
-            let mut outcome = SettledTest { amended, ..self.weigh(report.clone()) };
-            let in_it = judgement.ended_in.as_ref().filter(|place| place.test == report.name);
-            let rest = in_it.and_then(|place| self.rest(place, judgement.ended_by, &report));
-            let rest = rest.transpose().unwrap_or_else(|why| {
-                outcome.weighed.reasons.push(why);
-                None
-            });
-            match rest {
-                Some(rest) => ended.rest = Some(rest),
-                None if outcome.again => ended.again.push(report.name),
-                None => {}
-            }
-            findings.statuses.insert(outcome.index, outcome.weighed.status);
-            ended.bad |= outcome.weighed.status.is_bad();
-            if !known {
-                findings.listener.event(&RunEvent::TestSettled { boot: began, outcome: &outcome });
-            }
-        }
-        let ended_by = judgement.ended_by;
-        findings.listener.event(&RunEvent::BootEnded { boot, elapsed, version, ended_by });
-        ended
-    }
-
-    /// How a test goes on that the boot ended in, as far as its whole `report` goes; an error is
-    /// why it does not.
-    fn rest(
-        &self,
-        place: &EndedIn,
-        cause: Option<Cause>,
-        report: &TestReport,
-    ) -> Option<std::result::Result<Rest, String>> {
-        // A tool that fails and a console that overflows do so again; who debugs has seen enough.
-        let by_case = matches!(cause, Some(Cause::Xen | Cause::Guest | Cause::Reset | Cause::Time));
-        if !by_case || self.session.debug != Debug::No {
-            return None;
-        }
-        let selected = self.job.selected(&place.test)?.behind(&place.case)?;
-        let in_time = |verdict: &Verdict| !matches!(verdict, Verdict::Timeout(_));
-        let timeouts = report.cases.iter().filter(|case| !in_time(&case.verdict)).count();
-        Some(if report.went_on.len() >= MAX_FURTHER {
-            Err(format!("the rest is not run: {} boots ended early", report.went_on.len() + 1))
-        } else if timeouts >= MAX_TIMEOUTS {
-            Err(format!("the rest is not run: {timeouts} cases had no result in time"))
-        } else if selected.selector.len() > MAX_TEST_LIST {
-            Err("the rest is not run: its selection exceeds the guest's command line".into())
-        } else {
-            let (behind, version) = (place.case.clone(), self.version.clone());
-            Ok(Rest { selected, so_far: SoFar { behind, version, report: report.clone() } })
-        })
-    }
-
-    /// The `report` of a test with all that belongs to it.
-    fn weigh(&self, report: TestReport) -> SettledTest {
-        let Session { policy, image, .. } = self.session;
-        let environment = self.job.boot.environment;
-        let attempt = self.job.attempt;
-        let version = self.version.as_deref();
-        let subject = Subject { xen: self.xen.name(), version, environment };
-        let mut weighed = policy.expectations.weigh(&report, subject);
-        let again = weighed.status.is_bad() && attempt <= policy.retries;
-        let flaky = attempt > 1 && !weighed.status.is_bad();
-        if flaky && policy.flaky_fails {
-            weighed.fails(format!("flaky: passed only at attempt {attempt}"));
-        }
-        let placed = |words: &[String]| match &self.xen.symbols {
-            Some(syms) if !words.is_empty() => source_lines::of_xen(words, syms),
-            _ => words.to_vec(),
-        };
-        let evidence = report.seen().map(|(diagnostics, backtrace, xen_words)| Evidence {
-            diagnostics: diagnostics.to_vec(),
-            backtrace: source_lines::describe(&image.path, backtrace),
-            xen_words: placed(xen_words),
-        });
-        SettledTest {
-            xen: self.xen.name().to_owned(),
-            environment,
-            evidence: evidence.collect(),
-            index: self.job.index_of(&report.name),
-            report,
-            weighed,
-            flaky,
-            attempt,
-            again,
-            amended: false,
-        }
     }
 }

@@ -26,7 +26,7 @@ use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
 use crate::judge::{Event, Judge};
 use crate::machine::Boot;
-use crate::machine::backend::{Backend, Prepared, judge_of};
+use crate::machine::backend::{Backend, Prepared};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
 use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
@@ -212,25 +212,18 @@ impl Backend for FromSnapshot<'_> {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
-            return Prepared::not(boot, why);
-        }
-        let plain = self.dom0.invocation(boot, logs)?;
-        let judge = judge_of(boot).demand_options(&plain.xen_cmdline);
-        let snapshot = self.snapshot(boot, limits, stop, logs)?;
-        let note = self.note().take();
         let qemu = self.dom0.qemu;
-        let prepared = match snapshot {
-            None => self.dom0.prepared(boot, qemu.mode_of(boot), Box::new(plain), judge),
-            Some(Snapshot { state, console }) => {
-                logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
-                let invocation = from(qemu.waiting(boot), state);
-                let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
-                let continued = Told { invocation, cmdline, before: console, again };
-                self.dom0.prepared(boot, "fast, tcg, snapshot", Box::new(continued), judge)
-            }
-        }?;
-        Ok(Prepared { note, ..prepared })
+        let prepared = self.dom0.prepare_by(boot, logs, |plain, logs| {
+            let Some(Snapshot { state, console }) = self.snapshot(boot, limits, stop, logs)? else {
+                return Ok((qemu.mode_of(boot), Box::new(plain)));
+            };
+            logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
+            let invocation = from(qemu.waiting(boot), state);
+            let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
+            let continued = Told { invocation, cmdline, before: console, again };
+            Ok(("fast, tcg, snapshot", Box::new(continued)))
+        })?;
+        Ok(Prepared { note: self.note().take(), ..prepared })
     }
 }
 

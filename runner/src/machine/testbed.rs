@@ -21,6 +21,7 @@ use crate::machine::{Boot, boots_on};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, How, Sharing};
+use crate::results::About;
 use crate::results::policy::Policy;
 use crate::xen::hypervisor::{self, Cache, Look, XenFile, XenUnderTest};
 use crate::xen::symbols::Build;
@@ -137,6 +138,11 @@ impl Testbed {
     /// The image as dom0.
     pub fn dom0(&self) -> AsDom0<'_> {
         AsDom0 { qemu: &self.qemu, version: &self.version, prepare: &as_it_is }
+    }
+
+    /// What there is to know about a run in it.
+    pub fn about(&self) -> About<'_> {
+        About::image(&self.image, &self.version)
     }
 
     /// Time from power on to the first test, and between two tests.

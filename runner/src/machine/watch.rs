@@ -43,9 +43,12 @@ pub struct Limits<'a> {
     pub debug: Debug,
 }
 
-/// For [`Limits::enough`]: every boot goes on to its end.
-pub fn never_enough(_: &Judge) -> bool {
-    false
+impl<'a> Limits<'a> {
+    /// For a boot that goes on to its end, with nobody looking on: `boot` from power on to the
+    /// first test and between two tests, and `test` for each of them.
+    pub fn new(boot: Duration, test: &'a dyn Fn(&str) -> Duration) -> Limits<'a> {
+        Limits { boot, test, enough: &|_| false, debug: Debug::No }
+    }
 }
 
 /// Why supervision ended.
@@ -352,7 +355,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn limits(boot: Duration) -> Limits<'static> {
-        Limits { boot, test: &|_| HOUR, enough: &never_enough, debug: Debug::No }
+        Limits::new(boot, &|_| HOUR)
     }
 
     /// A process that says what it is told, and leaves when nobody can tell it anything any more.

@@ -48,7 +48,9 @@ impl Files {
     pub fn new(wanted: Vec<(Form, PathBuf)>) -> Result<Files> {
         let to_stdout = wanted.iter().filter(|(_, path)| is_stdout(path)).count();
         if to_stdout > 1 {
-            return Err(Error::Usage("only one of --json, --junit and --ktap can be `-`".into()));
+            let [all @ .., last] = Form::ALL.map(Form::option);
+            let all = all.join(", ");
+            return Err(Error::Usage(format!("only one of {all} and {last} can be `-`")));
         }
         let mut files = Files { wanted, ..Files::default() };
         // Better now than after an hour.
@@ -101,6 +103,19 @@ impl Files {
 }
 
 impl Form {
+    /// All of them.
+    pub const ALL: [Form; 4] = [Form::Json, Form::Junit, Form::Ktap, Form::Html];
+
+    /// The option that asks for it.
+    fn option(self) -> &'static str {
+        match self {
+            Form::Json => "--json",
+            Form::Junit => "--junit",
+            Form::Ktap => "--ktap",
+            Form::Html => "--html",
+        }
+    }
+
     /// The report of that form, to be put into `folder`.
     fn text(self, document: &Document, folder: &Path) -> Result<String> {
         match self {

@@ -1,20 +1,20 @@
 //! `--junit`: for CI systems.
 //!
 //! A suite is a Xen in an environment; a class in it is a test, with a test case for each case and
-//! one, called like the test, for the test as a whole. That one has what the cases don't tell: what
-//! was seen of a crash, a lone reason, the logs. Names only depend on what was selected, so that a
-//! CI system can follow each from run to run. What is tolerated is `skipped` with a type that says
-//! so, because JUnit has no other way to show a result that does not fail.
+//! one, called like the test, for the test as a whole. A death counts once: for the case in which it
+//! came, which has what was seen of it. The test as a whole names all logs, and fails where the cases
+//! don't tell why. Names only depend on what was selected, so that a CI system can follow each from
+//! run to run. What is tolerated is `skipped` with a type that says so, because JUnit has no other
+//! way to show a result that does not fail.
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use crate::base::exit::{Error, Result};
 use crate::base::status::Status;
-use crate::results::{Attempt, Case, Document, Known, KnownVerdict, Test, VerdictKind};
+use crate::results::{Attempt, Case, Document, Evidence, Known, KnownVerdict, Test, VerdictKind};
 
 /// Name of the suite that says what the run as a whole lacks.
 const RUNNER: &str = "xtf-runner";
@@ -40,7 +40,8 @@ pub fn text(document: &Document) -> Result<String> {
         for test in tests() {
             let class = format!("{name}/{}", test.unit.test);
             suite.add_test_case(of_test(document, test, &class));
-            suite.add_test_cases(test.last.cases.iter().map(|case| of_case(case, &class)));
+            let cases = test.last.cases.iter();
+            suite.add_test_cases(cases.map(|case| of_case(document, &test.last, case, &class)));
             suite.add_test_cases(test.last.not_run.iter().map(|name| not_run(name, &class)));
         }
         for unit in &document.not_run {
@@ -131,9 +132,10 @@ fn as_known(word: &str, known: &Known, seen: &str) -> String {
     format!("{word}: {}{separator}{seen}", known.told())
 }
 
-fn of_case(case: &Case, class: &str) -> TestCase {
+/// A case. The one in which a boot ended has what was seen of that, and names the logs.
+fn of_case(document: &Document, attempt: &Attempt, case: &Case, class: &str) -> TestCase {
     let said = case.said();
-    let status = match (case.verdict, &case.known) {
+    let mut status = match (case.verdict, &case.known) {
         (_, Some(known)) if known.verdict == KnownVerdict::Known => {
             skipped("known", &as_known(case.verdict.name(), known, &said))
         }
@@ -146,8 +148,15 @@ fn of_case(case: &Case, class: &str) -> TestCase {
             failed(NonSuccessKind::Error, case.verdict.name(), &said)
         }
     };
+    let end = attempt.ended_in(case).filter(|_| case.status().is_bad());
+    if let Some(lines) = end.as_ref().map(seen_in).filter(|lines| !lines.is_empty()) {
+        status.set_description(lines.join("\n"));
+    }
     let mut junit = with_class(&case.name, class, status);
     junit.set_time(time(case.elapsed_s));
+    if let Some((boot, ..)) = end {
+        junit.set_system_out(logs(document, [boot]));
+    }
     if let Some(known) = case.known.as_ref().filter(|known| known.verdict == KnownVerdict::News) {
         junit.add_property(Property::new("news", known.told()));
     }
@@ -167,7 +176,7 @@ fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
         }
         (Status::Success, _) => TestCaseStatus::success(),
         (Status::Skip, _) => skipped("skip", &last.reasons.join("; ")),
-        // Failed cases stand for themselves.
+        // Failed cases stand for themselves, and so does one in which the boot ended.
         (status, _) if status.is_bad() && last.is_told_by_cases() => TestCaseStatus::success(),
         _ => bad(last),
     };
@@ -187,21 +196,22 @@ fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
     if last.slow {
         junit.add_property(Property::new("slow", "true"));
     }
-    let mut out = String::new();
-    for number in test.earlier.iter().chain([last]).flat_map(Attempt::boots) {
-        if let Some(dir) = document.logs_of(number) {
-            let _ = writeln!(out, "{}", logs(&dir, number));
-        }
-    }
-    junit.set_system_out(out);
+    let attempts = test.earlier.iter().chain([last]);
+    junit.set_system_out(logs(document, attempts.flat_map(Attempt::boots)));
     junit
 }
 
-/// The files of a boot.
-fn logs(dir: &Path, boot: usize) -> String {
-    let file = |name: &str| dir.join(name).display().to_string();
-    let names = ["guest.log", "xen.log", "runner.log"].map(file);
-    format!("boot {boot}: {}", names.join(" "))
+/// The files of `boots`, a line for each.
+fn logs(document: &Document, boots: impl IntoIterator<Item = usize>) -> String {
+    let mut text = String::new();
+    for boot in boots {
+        if let Some(dir) = document.logs_of(boot) {
+            let file = |name: &str| dir.join(name).display().to_string();
+            let names = ["guest.log", "xen.log", "runner.log"].map(file);
+            let _ = writeln!(text, "boot {boot}: {}", names.join(" "));
+        }
+    }
+    text
 }
 
 fn kind(status: Status) -> NonSuccessKind {
@@ -234,14 +244,16 @@ fn headline(attempt: &Attempt) -> String {
 
 /// What was seen of it.
 fn evidence(attempt: &Attempt) -> String {
-    let mut all = Vec::new();
-    for (_, seen, how) in attempt.story() {
-        all.extend(seen.diagnostics.iter().map(|line| format!("# {line}")));
-        all.extend(seen.backtrace.iter().map(|frame| format!("at {frame}")));
-        all.extend(seen.xen_words.iter().cloned());
-        all.extend(how);
-    }
-    all.join("\n")
+    let lines: Vec<String> = attempt.story().flat_map(|boot| seen_in(&boot)).collect();
+    lines.join("\n")
+}
+
+/// What was seen in a boot of a test, and how the test went on, line by line.
+fn seen_in((_, seen, how): &(usize, &Evidence, Option<String>)) -> Vec<String> {
+    let guest = seen.diagnostics.iter().map(|line| format!("# {line}"));
+    let frames = seen.backtrace.iter().map(|frame| format!("at {frame}"));
+    let xen = seen.xen_words.iter().cloned();
+    guest.chain(frames).chain(xen).chain(how.clone()).collect()
 }
 
 fn time(seconds: f64) -> Duration {
@@ -254,6 +266,7 @@ mod tests {
     use quick_junit::Report;
 
     use super::*;
+    use crate::judge::Cause;
     use crate::results::sample;
 
     #[test]
@@ -277,6 +290,50 @@ mod tests {
         assert_eq!(report.tests, document.tests.len() + cases_of(&document));
         let flaky = text(&document).unwrap().matches("<flakyFailure").count();
         assert_eq!(flaky, 1);
+    }
+
+    /// One death is one failure: the case's, with all that was seen of it.
+    #[test]
+    fn a_death_counts_once() {
+        let mut document = sample::whole();
+        for test in &mut document.tests {
+            let last = &mut test.last;
+            if last.cause == Some(Cause::Xen) {
+                last.known = None;
+                last.cases.iter_mut().for_each(|case| case.known = None);
+                last.status = Status::Crash;
+            }
+        }
+        let text = text(&document).unwrap();
+        let report = Report::deserialize_from_str(&text).unwrap();
+        let bad = |class: &str| {
+            let cases = report.test_suites.iter().flat_map(|suite| &suite.test_cases);
+            let mut bad = Vec::new();
+            for case in cases
+                .filter(|case| case.classname.as_ref().map(|name| name.as_str()) == Some(class))
+            {
+                if let TestCaseStatus::NonSuccess { description, .. } = &case.status {
+                    let told = description.as_ref().map(|text| text.as_str().to_owned());
+                    bad.push((case.name.as_str(), told.unwrap_or_default()));
+                }
+            }
+            bad
+        };
+        let [(case, told)] = &bad("4.17/pv64/crash")[..] else { panic!("{text}") };
+        assert_eq!(*case, "dies");
+        assert!(told.contains("(XEN) RIP:") && told.contains("FATAL PAGE FAULT"), "{told}");
+        assert_eq!(bad("4.17/pv64/soak"), [("longer", String::new())]);
+        assert_eq!(bad("4.17/pv64/tool"), [("x", String::new())]);
+        // Of several deaths each has its own, and that outside of any case is the test's.
+        let all = bad("4.17/pv64/trap");
+        let told = |name: &str| {
+            &all.iter().find(|(case, _)| *case == name).unwrap_or_else(|| panic!("{all:?}")).1
+        };
+        assert_eq!(all.len(), 5, "{all:?}");
+        assert!(told("after").contains("rax 0x0") && !told("after").contains("(XEN)"), "{all:?}");
+        assert!(told("later").contains("(XEN) Assertion 'x'"), "{all:?}");
+        assert!(!told("later").contains("rax 0x0"), "{all:?}");
+        assert!(text.contains("<error message=\"before the first test began: "), "{text}");
     }
 
     fn cases_of(document: &Document) -> usize {

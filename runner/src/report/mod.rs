@@ -14,98 +14,97 @@ mod ktap;
 mod matrix;
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 pub use display::Display;
 pub use files::{Files, Form};
 
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
-use crate::image::Image;
 use crate::results::event::{Listener, RunEvent};
-use crate::results::{About, Document, Recorder};
+use crate::results::{About, Document, Recorder, Run};
+
+/// What is remembered of a run, and the files that hold it.
+pub struct Record {
+    recorder: Recorder,
+    files: Files,
+}
 
 /// Shows a run, remembers it, and keeps the files up to date.
-pub struct Reporter<'f, W: Write + Send + 'static> {
+pub struct Reporter<'r, W: Write + Send + 'static> {
     display: Display<W>,
-    recorder: Recorder,
-    files: Option<&'f mut Files>,
+    record: &'r mut Record,
 }
 
-/// Makes `files` say that no test has a result yet, before the first step of a run: nobody shall
-/// take for its results what an earlier run left.
-pub fn open(files: &mut Files) -> Recorder {
-    let recorder = Recorder::new(About::of_this_process());
-    files.write(&recorder.document());
-    recorder
-}
-
-/// Makes `files` say that the run did not start because of `error`. A run that did start has said
-/// itself how it ended.
-pub fn give_up(files: &mut Files, mut recorder: Recorder, error: &Error) {
-    if files.are_final() {
-        return;
+impl Record {
+    /// A run that begins now. Makes `files` say that no test has a result yet, before its first
+    /// step: nobody shall take for its results what an earlier run left.
+    pub fn open(mut files: Files) -> Record {
+        let recorder = Recorder::new(Run::of_this_process());
+        files.write(&recorder.document());
+        Record { recorder, files }
     }
-    recorder.did_not_start(error);
-    files.write(&recorder.document());
-    if let Err(error) = files.finish() {
-        note(&error.to_string());
+
+    /// A run of a command that does not write reports.
+    pub fn without_files() -> Record {
+        Record::open(Files::default())
+    }
+
+    /// Shows the run, of which it is now known what it is `about`, on standard output, or on
+    /// standard error where a report goes to the former.
+    pub fn show(
+        &mut self,
+        about: About<'_>,
+        verbose: bool,
+    ) -> Reporter<'_, Box<dyn Write + Send + 'static>> {
+        let out: Box<dyn Write + Send> = if self.files.take_stdout() {
+            Box::new(anstream::AutoStream::auto(io::stderr()))
+        } else {
+            Box::new(anstream::AutoStream::auto(io::stdout()))
+        };
+        let display = Display::new(out, verbose, about.slow, io::stderr().is_terminal());
+        self.recorder.is_about(about);
+        Reporter { display, record: self }
+    }
+
+    /// Makes the files say that the run did not start because of `error`. A run that did start has
+    /// said itself how it ended.
+    pub fn give_up(mut self, error: &Error) {
+        if self.files.are_final() {
+            return;
+        }
+        self.recorder.did_not_start(error);
+        self.files.write(&self.recorder.document());
+        if let Err(error) = self.files.finish() {
+            note(&error.to_string());
+        }
     }
 }
-
-/// A reporter on standard output, or on standard error where a report goes to the former.
-pub fn to_terminal(
-    about: About,
-    files: Option<&mut Files>,
-    verbose: bool,
-) -> Reporter<'_, Box<dyn Write + Send + 'static>> {
-    let out: Box<dyn Write + Send> = if files.as_ref().is_some_and(|files| files.take_stdout()) {
-        Box::new(anstream::AutoStream::auto(io::stderr()))
-    } else {
-        Box::new(anstream::AutoStream::auto(io::stdout()))
-    };
-    let slow = Duration::from_secs_f64(about.run.slow_s);
-    let display = Display::new(out, verbose, slow, io::stderr().is_terminal());
-    Reporter { display, recorder: Recorder::new(about), files }
-}
-
-/// A reporter for a command that runs tests, but does not write reports.
-pub fn without_files(
-    image: &Image,
-    qemu: &str,
-) -> Result<Reporter<'static, Box<dyn Write + Send + 'static>>> {
-    let about = About::run_of(image, qemu)?;
-    Ok(to_terminal(about, None, false))
-}
-
 impl<W: Write + Send> Reporter<'_, W> {
     /// What happened; an error if a file could not be written, or nothing could be shown.
     pub fn finish(mut self) -> Result<Document> {
-        if let Some(files) = &mut self.files {
-            files.finish()?;
-        }
+        self.record.files.finish()?;
         if let Some(source) = self.display.take_error() {
             return Err(Error::Io { what: "cannot show the results".into(), source });
         }
-        Ok(self.recorder.document())
+        Ok(self.record.recorder.document())
     }
 }
 
 impl<W: Write + Send> Listener for Reporter<'_, W> {
     fn event(&mut self, event: &RunEvent<'_>) {
-        self.recorder.event(event);
+        let Record { recorder, files } = &mut *self.record;
+        recorder.event(event);
         self.display.event(event);
         if matches!(event, RunEvent::RunEnded { .. }) {
-            self.display.summary(&self.recorder.document());
+            self.display.summary(&recorder.document());
         }
-        let Some(files) = &mut self.files else { return };
         let renew = match event {
             RunEvent::RunStarted { .. } | RunEvent::RunEnded { .. } => true,
             RunEvent::BootEnded { .. } => files.are_old(),
             _ => false,
         };
         if renew {
-            files.write(&self.recorder.document());
+            files.write(&recorder.document());
         }
     }
 }

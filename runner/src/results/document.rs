@@ -313,6 +313,16 @@ impl Attempt {
         boots.map(|((number, seen), how)| (number, seen, how))
     }
 
+    /// The boot that ended in `case`, if one did, as [`Attempt::story`] has it.
+    pub fn ended_in(&self, case: &Case) -> Option<(usize, &Evidence, Option<String>)> {
+        let behind = self.went_on.iter().map(|further| further.behind.as_str());
+        let last = self.cause.and(self.cases.last()).map(|case| case.name.as_str());
+        let boot = behind.chain(last).position(|name| name == case.name)?;
+        let is_end =
+            matches!(case.verdict.status(), Status::Crash | Status::Timeout | Status::Error);
+        self.story().nth(boot).filter(|_| is_end)
+    }
+
     /// Whether the whole test was skipped, and not case by case.
     pub fn is_skipped_as_a_whole(&self) -> bool {
         self.status == Status::Skip && self.cases.is_empty()
@@ -321,7 +331,7 @@ impl Attempt {
     /// Whether the status is what the cases amount to, so that they alone explain it.
     pub fn is_told_by_cases(&self) -> bool {
         let cases = Status::of_parts(self.cases.iter().map(Case::status));
-        self.cause.is_none() && cases == Some(self.status) && self.reasons.is_empty()
+        cases == Some(self.status) && self.reasons.is_empty()
     }
 }
 

@@ -21,7 +21,7 @@ mod verdict;
 pub use counts::CaseCounts;
 pub use document::{
     AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, Run, Test,
-    Unit, seconds,
+    Unit,
 };
 pub use recorder::{About, Recorder, attempt_of};
 pub use verdict::VerdictKind;

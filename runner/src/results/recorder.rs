@@ -1,7 +1,6 @@
 //! Turns the events of a run into its [`Document`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,23 +8,24 @@ use super::document::{
     Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, WentOn, seconds,
 };
 use super::verdict::VerdictKind;
-use crate::base::exit::{Error, Exit, IoContext, Result};
-use crate::base::hash::sha256;
+use crate::base::exit::{Error, Exit};
 use crate::image::{Image, TestMeta};
 use crate::results::event::{RunEvent, SettledTest};
 use crate::results::expect::Expectations;
 
 /// From when on a thing is slow, where nobody says otherwise.
-const DEFAULT_SLOW_S: f64 = 10.0;
+const DEFAULT_SLOW: Duration = Duration::from_secs(10);
 
-/// What the events don't say.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// The run, as far as it is known beforehand.
-    pub run: Run,
-    /// All tests of the image.
-    pub tests: Vec<TestMeta>,
-    /// What is known of their outcomes.
+/// What the events don't say, as soon as it is known.
+#[derive(Clone, Debug)]
+pub struct About<'a> {
+    /// What is run.
+    pub image: &'a Image,
+    /// QEMU's description of itself.
+    pub qemu: &'a str,
+    /// From when on a test or a case is slow.
+    pub slow: Duration,
+    /// What is known of the outcomes.
     pub expectations: Expectations,
     /// Every Xen and environment that there is was selected, with all tests that need no naming.
     pub whole_matrix: bool,
@@ -34,8 +34,13 @@ pub struct About {
 /// Remembers all that happens.
 #[derive(Debug)]
 pub struct Recorder {
-    about: About,
+    /// The run, as far as it is known beforehand.
+    run: Run,
     started: Instant,
+    /// All tests of the image.
+    tests: Vec<TestMeta>,
+    expectations: Expectations,
+    whole_matrix: bool,
     /// Keyed by their index in the plan.
     planned: BTreeMap<usize, Unit>,
     boots: BTreeMap<usize, Boot>,
@@ -51,11 +56,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder for a run that begins now.
-    pub fn new(about: About) -> Recorder {
+    /// A recorder for `run`, which begins now.
+    pub fn new(run: Run) -> Recorder {
         Recorder {
-            about,
+            run,
             started: Instant::now(),
+            tests: Vec::new(),
+            expectations: Expectations::default(),
+            whole_matrix: false,
             planned: BTreeMap::new(),
             boots: BTreeMap::new(),
             boot_started: BTreeMap::new(),
@@ -67,17 +75,29 @@ impl Recorder {
         }
     }
 
+    /// Now it is known what the run is about.
+    pub fn is_about(&mut self, about: About<'_>) {
+        let About { image, qemu, slow, expectations, whole_matrix } = about;
+        self.run.image.clone_from(&image.path);
+        self.run.image_sha256.clone_from(&image.sha256);
+        self.run.qemu = qemu.to_owned();
+        self.run.slow_s = seconds(slow);
+        self.tests.clone_from(&image.tests);
+        self.expectations = expectations;
+        self.whole_matrix = whole_matrix;
+    }
+
     /// Takes the next event.
     pub fn event(&mut self, event: &RunEvent<'_>) {
         match event {
             RunEvent::GuestLine { .. } | RunEvent::Note { .. } => {}
             RunEvent::RunStarted { plan, logs, .. } => {
                 self.started = Instant::now();
-                self.about.run.logs = logs.to_path_buf();
+                self.run.logs = logs.to_path_buf();
                 self.planned = plan.iter().cloned().enumerate().collect();
             }
             RunEvent::BootStarted { boot, xen, environment, tests, facts } => {
-                let logs = facts.logs.strip_prefix(&self.about.run.logs).unwrap_or(facts.logs);
+                let logs = facts.logs.strip_prefix(&self.run.logs).unwrap_or(facts.logs);
                 self.boot_started.insert(*boot, Instant::now());
                 self.boots.insert(
                     *boot,
@@ -139,7 +159,7 @@ impl Recorder {
     }
 
     fn settled(&mut self, boot: usize, outcome: &SettledTest) {
-        let attempt = attempt_of(boot, outcome, self.about.run.slow_s);
+        let attempt = attempt_of(boot, outcome, self.run.slow_s);
         match outcome.flaky {
             true => self.flaky.insert(outcome.index),
             false => self.flaky.remove(&outcome.index),
@@ -155,7 +175,7 @@ impl Recorder {
 
     /// All that is known so far.
     pub fn document(&self) -> Document {
-        let About { run, tests, expectations, whole_matrix } = &self.about;
+        let Recorder { run, tests, expectations, whole_matrix, .. } = self;
         let mut results = Vec::new();
         let mut not_run = Vec::new();
         for (index, unit) in &self.planned {
@@ -239,27 +259,17 @@ pub fn attempt_of(boot: usize, outcome: &SettledTest, slow_s: f64) -> Attempt {
     }
 }
 
-impl About {
-    /// A run by this process, of which nothing more is known yet.
-    pub fn of_this_process() -> About {
-        About { run: Run::of_this_process(""), ..About::default() }
-    }
-
-    /// A run of `image` by this process, with QEMU's description of itself.
-    pub fn run_of(image: &Image, qemu: &str) -> Result<About> {
-        let bytes = fs::read(&image.path).io("read", &image.path)?;
-        let run = Run {
-            image: image.path.clone(),
-            image_sha256: sha256(&bytes),
-            ..Run::of_this_process(qemu)
-        };
-        Ok(About { run, tests: image.tests.clone(), ..About::default() })
+impl<'a> About<'a> {
+    /// Of a run of `image` on the QEMU that describes itself so.
+    pub fn image(image: &'a Image, qemu: &'a str) -> About<'a> {
+        let (slow, expectations) = (DEFAULT_SLOW, Expectations::default());
+        About { image, qemu, slow, expectations, whole_matrix: false }
     }
 }
 
 impl Run {
-    /// A run of this program on this host, with QEMU's description of itself.
-    fn of_this_process(qemu: &str) -> Run {
+    /// A run of this program on this host, of which nothing more is known yet.
+    pub fn of_this_process() -> Run {
         let uname = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         Run {
@@ -270,10 +280,9 @@ impl Run {
                 kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
                 cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             },
-            qemu: qemu.to_owned(),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("?")),
-            slow_s: DEFAULT_SLOW_S,
+            slow_s: DEFAULT_SLOW.as_secs_f64(),
             ..Run::default()
         }
     }

@@ -7,7 +7,7 @@ use super::document::{Document, Host, Run, Unit};
 use super::{About, Recorder};
 use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
-use crate::image::TestMeta;
+use crate::image::{Image, TestMeta};
 use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
 use crate::results::Evidence;
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
@@ -177,23 +177,16 @@ fn tool() -> TestReport {
     ended(report("tool", Vec::new()), Cause::Qemu, "x", Verdict::Error(why.into()))
 }
 
-/// What the run is about.
-pub fn about() -> About {
-    let run = Run {
+/// The run, before it is known what it is about.
+fn run() -> Run {
+    Run {
         runner: "0.1.0".into(),
         started: "2026-01-02T03:04:05+00:00".into(),
         host: Host { name: "host".into(), kernel: "Linux 6.1.0".into(), cpus: 2 },
-        qemu: "QEMU emulator version 7.2.22".into(),
         command: ["xtf-runner", "run", "--xen", "all"].map(String::from).to_vec(),
         directory: "/home/user/xtf".into(),
-        image: "/home/user/xtf/xtf".into(),
-        image_sha256: "00ff".into(),
-        slow_s: 10.0,
         ..Run::default()
-    };
-    let mut expectations = Expectations::default();
-    expectations.parse(EXPECTATIONS, "expectations.toml").unwrap();
-    About { run, tests: tests(), expectations, whole_matrix: true }
+    }
 }
 
 /// Tells a recorder of a run.
@@ -206,8 +199,15 @@ struct Teller {
 
 impl Teller {
     fn new() -> Teller {
-        let about = about();
-        let expectations = about.expectations.clone();
+        let mut expectations = Expectations::default();
+        expectations.parse(EXPECTATIONS, "expectations.toml").unwrap();
+        let (path, sha256) = ("/home/user/xtf/xtf".into(), "00ff".into());
+        let image = Image { path, sha256, tests: tests() };
+        let about = About {
+            expectations: expectations.clone(),
+            whole_matrix: true,
+            ..About::image(&image, "QEMU emulator version 7.2.22")
+        };
         let names = tests().into_iter().map(|test| test.name);
         let units = names.flat_map(|test| {
             [("4.17", Pv64), ("4.17", Pvh64), ("4.20", Pv64)].map(|(xen, environment)| Unit {
@@ -218,7 +218,8 @@ impl Teller {
         });
         let mut plan: Vec<Unit> = units.collect();
         plan.sort_by_key(|unit| (unit.xen.clone(), unit.environment));
-        let mut recorder = Recorder::new(about);
+        let mut recorder = Recorder::new(run());
+        recorder.is_about(about);
         recorder.event(&RunEvent::RunStarted {
             boots: 3,
             plan: &plan,
@@ -363,7 +364,7 @@ pub fn stopped() -> Document {
 
 /// A run that never came to a boot.
 pub fn not_started() -> Document {
-    let mut recorder = Recorder::new(About::of_this_process());
+    let mut recorder = Recorder::new(Run::of_this_process());
     recorder.did_not_start(&Error::Tool("apt-get is not installed".into()));
     recorder.document()
 }

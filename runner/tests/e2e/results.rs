@@ -56,12 +56,29 @@ fn a_report_can_go_to_standard_output() {
         fs::read_to_string(world.path("r.xml")).unwrap().contains("<testsuite name=\"fake/pv64\"")
     );
 
-    let out = world.run(&["run", "--json", "-", "--junit", "-"], "print", "success.log");
+    let out = world.run(&["run", "--json", "-", "--html", "-"], "print", "success.log");
     assert_eq!(out.code, 64, "{out:?}");
+    let why = "only one of --json, --junit, --ktap and --html can be `-`";
+    assert!(out.stderr.contains(why), "{out:?}");
     let out = world.run(&["run", "--json", "xen/such/r.json"], "print", "success.log");
     assert_eq!(out.code, 74, "{out:?}");
     assert!(out.stderr.contains("xen/such"), "{out:?}");
     assert!(!out.stdout.contains("Running"), "an hour later is too late: {out:?}");
+}
+
+/// All files of a run agree on when it began, from the first to the last.
+#[test]
+fn a_run_begins_once() {
+    let world = World::new();
+    // The runner asks for the version when it has written its files for the first time. Times in
+    // them are whole seconds.
+    let mut command = world.command(&["run", "--json", "r.json"], "print", "success.log");
+    command.env("PROBED", "cp r.json first.json; sleep 1.1");
+    let out = Output::from(command.output().unwrap());
+    assert_eq!(out.code, 0, "{out:?}");
+    let (first, last) = (json(&world, "first.json"), json(&world, "r.json"));
+    assert_eq!((&first["complete"], &last["complete"]), (&false.into(), &true.into()));
+    assert_eq!(first["run"]["started"], last["run"]["started"]);
 }
 
 #[test]

@@ -86,6 +86,24 @@ fn json() {
     assert_eq!(runs, serde_json::json!([run]));
 }
 
+/// What is listed is what `run` boots, which is no domain.
+#[test]
+fn runs_are_those_of_run() {
+    let world = World::new();
+    let meta = "{'name':'everywhere','title':'A title','category':'functional',\
+                'environments':['pv64','pvh64','hvm64'],'needs':[],'own_boot':false,'vcpus':1,\
+                'timeout_s':300,'default':true,'cases':['x']}\n";
+    world.image("every.xtf", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
+    let image = world.path("every.xtf");
+    let image = ["--image", image.to_str().unwrap()];
+    let out = list(&world, &[&["--runs"], &image[..]].concat());
+    let both = "fake  pv64   everywhere  (1 case; boot 1)\n\
+                fake  pvh64  everywhere  (1 case; boot 2)\n";
+    assert_eq!(out.stdout, both, "{out:?}");
+    let out = world.run(&[&["run", "--dry-run"], &image[..]].concat(), "print", "good.log");
+    assert_eq!(out.stdout.lines().count(), 2, "{out:?}");
+}
+
 #[test]
 fn shares_of_a_run() {
     let world = World::new();

@@ -89,11 +89,11 @@ pub fn bench(args: &BenchArgs) -> Result<Exit> {
 
 /// An image about whose tests nothing is known, and where it boots.
 fn upstream_image(path: &Path) -> Result<(Image, Environment)> {
-    let path = path.canonicalize().io("find the image", path)?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let image = Image::foreign(path)?;
+    let name = image.path.file_name().map(|name| name.to_string_lossy());
     let hvm = name.is_some_and(|name| name.starts_with("test-hvm"));
     let environment = if hvm { Environment::Pvh64 } else { Environment::Pv64 };
-    Ok((Image { path, tests: Vec::new() }, environment))
+    Ok((image, environment))
 }
 
 struct Bench<'a> {

@@ -27,7 +27,7 @@ use crate::machine::logs::RunLogs;
 use crate::machine::plugin::{Counts, Plugin};
 use crate::machine::session::cpus;
 use crate::plan::{self, Sharing};
-use crate::report::without_files;
+use crate::report::Record;
 
 /// Runs the command.
 pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
@@ -55,7 +55,8 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let logs = RunLogs::create(&rig.on.config.workspace.join("logs"), &stop)?;
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
-    let mut display = without_files(&rig.image, &rig.version)?;
+    let mut record = Record::without_files();
+    let mut display = record.show(rig.about(), false);
     let boots = rig.boots(&xen, &tests, &args.env, Sharing::Allowed);
     let exit = session.run(boots, &mut display)?;
     drop(session);

@@ -29,7 +29,7 @@ use crate::machine::logs::RunLogs;
 use crate::machine::session::cpus;
 use crate::machine::testbed::Testbed;
 use crate::plan::{self, Sharing};
-use crate::report::without_files;
+use crate::report::Record;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
 use crate::xen::symbols::{self, Build};
@@ -90,7 +90,8 @@ impl Measure<'_> {
         let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
         let mutant = self.rig.on.with(XenFile::file(elf, what));
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
-        let mut reporter = without_files(&self.rig.image, &self.rig.version)?;
+        let mut record = Record::without_files();
+        let mut reporter = record.show(self.rig.about(), false);
         let exit = self.run(boots, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
@@ -117,10 +118,9 @@ impl Measure<'_> {
 
         let start = Instant::now();
         if !todo.is_empty() {
-            let mut witness = Witness {
-                reporter: without_files(&self.rig.image, &self.rig.version)?,
-                baseline: Baseline::default(),
-            };
+            let mut record = Record::without_files();
+            let reporter = record.show(self.rig.about(), false);
+            let mut witness = Witness { reporter, baseline: Baseline::default() };
             let exit = self.run(self.boots.to_vec(), self.logs()?, None, &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: cannot measure: not all tests succeed on Xen itself");
@@ -199,12 +199,11 @@ impl Measure<'_> {
     }
 
     fn subject(&self) -> Result<Subject> {
-        let image = fs::read(&self.rig.image.path).io("read", &self.rig.image.path)?;
         // The arguments alone: with another QEMU the findings are the same.
         let boots = self.boots.iter().map(|boot| self.rig.qemu.invocation(boot).args.join(" "));
         Ok(Subject {
             xen: sha256(self.build.binary.bytes()),
-            image: sha256(&image),
+            image: self.rig.image.sha256.clone(),
             boots: boots.collect(),
         })
     }

@@ -95,27 +95,26 @@ impl<'a> ChosenBackend<'a> {
     /// Gets a Xen, with its xen-syms where they are of use.
     fn with_symbols(&self, xen: &Hypervisor) -> Result<XenUnderTest> {
         let file = hypervisor::obtain(xen, &self.cache, &mut note)?;
-        let symbols = self.symbols(xen, &file);
-        Ok(XenUnderTest { symbols, ..XenUnderTest::new(xen, Some(file)) })
+        let xen = XenUnderTest::new(xen, Some(file));
+        Ok(XenUnderTest { symbols: self.symbols(&xen), ..xen })
     }
 
     /// The xen-syms of `xen`: for a debugger any; else a file of the same build, for source lines.
     /// Debian's has no line tables, and without them Xen's own words say as much.
-    fn symbols(&self, xen: &Hypervisor, file: &XenFile) -> Option<PathBuf> {
+    fn symbols(&self, xen: &XenUnderTest) -> Option<PathBuf> {
         let debug = self.qemu.debug != Debug::No;
         let fits = |origin: &&Origin| debug || matches!(origin, Origin::Path(_));
-        let origin = xen.symbols.as_ref().filter(fits)?;
+        let origin = xen.hypervisor.symbols.as_ref().filter(fits)?;
+        let file = xen.file.as_ref()?;
         let found = hypervisor::obtain_symbols(origin, file, &self.cache, &mut note);
         let why = match found {
-            Ok(syms) if debug || same_build(&file.elf, &syms.elf) => {
-                return Some(syms.elf);
-            }
+            Ok(syms) if debug || xen.is_same_build(&syms.elf) => return Some(syms.elf),
             Ok(_) => "its symbols belong to another build".to_owned(),
             Err(error) => error.to_string(),
         };
         note(&match debug {
             true => format!("continuing without Xen's symbols: {why}"),
-            false => format!("no source lines for Xen {}'s messages: {why}", xen.name),
+            false => format!("no source lines for Xen {}'s messages: {why}", xen.name()),
         });
         None
     }
@@ -228,8 +227,4 @@ pub fn fetch(args: &RunArgs) -> Result<Exit> {
         }
     }
     Ok(Exit::Success)
-}
-
-fn same_build(xen: &Path, syms: &Path) -> bool {
-    hypervisor::build_id(xen).is_some_and(|id| hypervisor::build_id(syms) == Some(id))
 }

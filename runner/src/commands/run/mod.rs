@@ -19,41 +19,37 @@ use crate::machine::backend::sweep;
 use crate::machine::boots_on;
 use crate::machine::logs::RunLogs;
 use crate::machine::session::Session;
-use crate::plan::xens;
-use crate::report::{self, Files};
+use crate::report::Record;
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Exit> {
-    let mut args = args.clone();
-    xens::adopt(&mut args.xen, &mut args.selection.selectors);
-    let args = &args;
-    let mut files = options::read(args)?;
+    let files = options::read(args)?;
     if args.fetch_only {
         return backend::fetch(args);
     }
     if args.dry_run {
         return dry_run(args);
     }
-    let recorder = report::open(&mut files);
-    let done = plan_to_report(args, &mut files);
+    let mut record = Record::open(files);
+    let done = plan_to_report(args, &mut record);
     if let Err(error) = &done {
-        report::give_up(&mut files, recorder, error);
+        record.give_up(error);
     }
     done
 }
 
 /// The run, in order. An error before the first boot is in no report yet.
-fn plan_to_report(args: &RunArgs, files: &mut Files) -> Result<Exit> {
+fn plan_to_report(args: &RunArgs, record: &mut Record) -> Result<Exit> {
     let plan = Plan::of(args)?;
     let planned = plan.boots()?;
     let policy = plan.policy()?;
-    let mut about = plan.about(&policy)?;
 
     let mut backend = ChosenBackend::of(args, &plan.config)?;
     let jobs = backend.jobs();
     let (xens, hosts) = backend.obtain(&plan.xens)?;
     let boots = boots_on(&planned, &xens);
-    about.run.qemu = backend.version().to_owned();
+    let qemu = backend.version().to_owned();
+    let about = plan.about(&policy, &qemu);
 
     let stop = StopSignal::install()?;
     let logs = RunLogs::create(&plan.logs(), &stop)?;
@@ -69,7 +65,7 @@ fn plan_to_report(args: &RunArgs, files: &mut Files) -> Result<Exit> {
         test_time: &|test| plan.test_time(test),
         boot_timeout: plan.boot_timeout(),
     };
-    let mut reporter = report::to_terminal(about, Some(files), args.verbose);
+    let mut reporter = record.show(about, args.verbose);
     let exit = session.run(boots, &mut reporter);
     let written = reporter.finish();
     sweep(carrier.as_ref());

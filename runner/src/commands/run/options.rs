@@ -51,12 +51,12 @@ pub fn check_host(on_host: bool, xen: bool, host: bool) -> Result<()> {
 
 /// The reports that are to be written.
 fn files(args: &ReportArgs) -> Result<Files> {
-    let wanted = [
-        (Form::Json, &args.json),
-        (Form::Junit, &args.junit),
-        (Form::Ktap, &args.ktap),
-        (Form::Html, &args.html),
-    ];
-    let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
+    let path = |form| match form {
+        Form::Json => &args.json,
+        Form::Junit => &args.junit,
+        Form::Ktap => &args.ktap,
+        Form::Html => &args.html,
+    };
+    let wanted = Form::ALL.into_iter().filter_map(|form| Some((form, path(form).clone()?)));
     Files::new(wanted.collect())
 }

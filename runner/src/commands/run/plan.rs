@@ -13,9 +13,9 @@ use crate::machine::xl;
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, Boot, How, Sharing};
+use crate::results::About;
 use crate::results::expect::Expectations;
 use crate::results::policy::Policy;
-use crate::results::{About, seconds};
 
 /// See the module.
 pub struct Plan<'a> {
@@ -75,19 +75,23 @@ impl<'a> Plan<'a> {
         Ok(Policy { expectations, retries: args.retries, flaky_fails })
     }
 
-    /// What the results say about the run, beside what happens in it and on which QEMU.
-    pub fn about(&self, policy: &Policy) -> Result<About> {
+    /// What the results say about the run, beside what happens in it; `qemu` is QEMU's description
+    /// of itself.
+    pub fn about<'p>(&'p self, policy: &Policy, qemu: &'p str) -> About<'p> {
         let args = self.args;
-        let mut about = About::run_of(&self.image, "")?;
-        about.run.slow_s = seconds(Duration::from_secs(args.reports.slow_timeout));
-        about.expectations = policy.expectations.clone();
-        about.whole_matrix = args.backend == BackendKind::Qemu
+        let whole_matrix = args.backend == BackendKind::Qemu
             && args.selection.selectors.is_empty()
             && args.selection.exclude.is_empty()
             && args.partition.is_none()
             && self.config.are_all(&self.xens)
             && Environment::DOM0.iter().all(|place| args.environments().contains(place));
-        Ok(about)
+        About {
+            image: &self.image,
+            qemu,
+            slow: Duration::from_secs(args.reports.slow_timeout),
+            expectations: policy.expectations.clone(),
+            whole_matrix,
+        }
     }
 
     /// The folder for logs.

@@ -40,14 +40,17 @@ pub struct XenUnderTest {
     pub symbols: Option<PathBuf>,
     /// What it can do, as far as its file tells.
     pub abilities: Abilities,
+    /// The build-id of its file in hexadecimal, if there is one.
+    pub build_id: Option<String>,
 }
 
 impl XenUnderTest {
     /// A Xen of which there is this much.
     pub fn new(hypervisor: &Hypervisor, file: Option<XenFile>) -> XenUnderTest {
         let bytes = file.as_ref().and_then(|file| fs::read(&file.elf).ok());
+        let build_id = bytes.as_deref().and_then(build_id);
         let abilities = bytes.map(|bytes| Abilities::of(&bytes)).unwrap_or_default();
-        XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None, abilities }
+        XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None, abilities, build_id }
     }
 
     /// As the user calls it.
@@ -58,6 +61,11 @@ impl XenUnderTest {
     /// Its ELF file, if that is here.
     pub fn elf(&self) -> Option<&Path> {
         Some(&self.file.as_ref()?.elf)
+    }
+
+    /// Whether `syms` are the symbols of the very same build.
+    pub fn is_same_build(&self, syms: &Path) -> bool {
+        self.build_id.is_some() && fs::read(syms).is_ok_and(|syms| build_id(&syms) == self.build_id)
     }
 
     /// Its file, for who boots it.
@@ -162,10 +170,9 @@ pub fn describe_cached(xen: &Hypervisor, cache: &Cache) -> Result<Option<String>
     }
 }
 
-/// The build-id of the Xen or image at `elf` in hexadecimal, if there is one.
-pub fn build_id(elf: &Path) -> Option<String> {
-    let bytes = fs::read(elf).ok()?;
-    let file = object::File::parse(bytes.as_slice()).ok()?;
+/// The build-id of the Xen or symbols in `elf` in hexadecimal, if there is one.
+fn build_id(elf: &[u8]) -> Option<String> {
+    let file = object::File::parse(elf).ok()?;
     let id = file.build_id().ok()??;
     Some(hex(id))
 }

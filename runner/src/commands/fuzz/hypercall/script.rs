@@ -10,7 +10,7 @@ use super::flaw::Flaw;
 use super::round::{Calls, Round};
 use crate::base::exit::{IoContext, Result};
 use crate::cli::{DomainBackend, HypercallArgs};
-use crate::xen::hypervisor::{self, XenUnderTest};
+use crate::xen::hypervisor::XenUnderTest;
 
 /// Writes `flaw` down on `xen`, where `calls` showed it in `round`; returns the script's path.
 pub fn write(
@@ -19,8 +19,8 @@ pub fn write(
     (calls, round): (Calls, &Round),
     flaw: &Flaw,
 ) -> Result<PathBuf> {
-    let id = xen.elf().and_then(hypervisor::build_id).unwrap_or_else(|| xen.name().to_owned());
-    let dir = args.findings.join(&id);
+    let id = xen.build_id.as_deref().unwrap_or(xen.name());
+    let dir = args.findings.join(id);
     fs::create_dir_all(&dir).io("create", &dir)?;
     let path = dir.join(format!("{}.sh", flaw.name));
     let mut text = format!("#!/bin/sh\n# {}\n# Xen: {}, {id}\n", flaw.how, round.provenance);
