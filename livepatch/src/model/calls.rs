@@ -4,7 +4,7 @@
 use alloc::rc::Rc;
 
 use super::loaded::Loaded;
-use super::loader::{Refusal, Unforeseen, load};
+use super::loader::{FourFunctions, Refusal, Surroundings, Unforeseen, load};
 use super::name::get_name;
 use super::prediction::{
     Failure, Fields, Kind, Listing, Prediction, SUCCESS, WRITE_ORDER, refused, totals,
@@ -127,7 +127,9 @@ impl Model {
             &longer[..]
         };
         let facts = &self.facts;
-        match load(file, &self.rules, facts.endbr, &facts.build_id, &self.payloads) {
+        let xen = FourFunctions { endbr: facts.endbr };
+        let (build_id, others) = (&*facts.build_id, &self.payloads);
+        match load(file, &self.rules, Surroundings { xen: &xen, build_id, others }) {
             Ok(image) => {
                 self.payloads.push(Loaded {
                     name,
@@ -140,7 +142,7 @@ impl Model {
                 self.stamp = self.stamp.wrapping_add(1);
                 Ok(SUCCESS)
             }
-            Err(Refusal::Errno(errno)) => Ok(refused(errno)),
+            Err(Refusal::Refused(why)) => Ok(refused(why.errno)),
             Err(Refusal::Unforeseen(unforeseen)) => Err(unforeseen),
         }
     }

@@ -25,8 +25,40 @@ mod prediction;
 mod rules;
 mod state;
 
+use crate::change::Changes;
 pub use loaded::Loaded;
-pub use loader::{Function, HookCode, Image, Returns, Unforeseen, XenSymbol};
+use loader::{Surroundings, load};
+use rules::Rules;
+
+pub use loader::{
+    Check, Function, HookCode, Image, Item, KnownXen, Neighbours, Refusal, Refused, Returns,
+    Unforeseen, XenSymbol,
+};
 pub use prediction::{Divergence, Looks, Observed, Prediction};
 pub use rules::Facts;
 pub use state::Model;
+
+/// What Xen makes of `file` when it is uploaded, without anything that it holds already but
+/// `others`. The Xen has these `changes` and this build-id.
+///
+/// # Errors
+/// The first check that the file does not pass, or what the model does not know.
+pub fn upload(
+    file: &[u8],
+    changes: Changes,
+    build_id: &[u8],
+    xen: &dyn KnownXen,
+    others: &dyn Neighbours,
+) -> Result<Image, Refusal> {
+    load(file, &Rules::of_upload(changes), Surroundings { xen, build_id, others })
+}
+
+impl Neighbours for &[Image] {
+    fn has_symbol(&self, name: &[u8]) -> bool {
+        !name.is_empty() && self.iter().any(|image| image.symbols.iter().any(|other| other == name))
+    }
+
+    fn has_build_id(&self, id: &[u8]) -> bool {
+        self.iter().any(|image| image.build_id == id)
+    }
+}

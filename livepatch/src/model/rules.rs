@@ -41,6 +41,11 @@ impl Rules {
         Self { changes: facts.changes, pv: facts.pv }
     }
 
+    /// Those of an upload, which is the same for every kind of guest.
+    pub fn of_upload(changes: Changes) -> Self {
+        Self { changes, pv: false }
+    }
+
     /// Whether Xen has the change.
     pub fn has(self, change: Change) -> bool {
         self.changes.has(change)

@@ -17,10 +17,16 @@
 use super::chunk::Chunk;
 use super::wire::{R_X86_64_PC32, R_X86_64_PLT32};
 
+/// The bytes of `endbr64`.
+pub const ENDBR64: [u8; 4] = [0xF3, 0x0F, 0x1E, 0xFA];
+/// What Xen overwrites an `endbr64` with at its start, where nothing calls through a pointer:
+/// `nopw (%rcx)`.
+pub const ENDBR64_POISON: [u8; 4] = [0x66, 0x0F, 0x1F, 0x01];
+
 /// `endbr64`: must come first where Xen calls through a pointer (hooks) and the CPU enforces
 /// indirect-branch tracking. A replaced function is reached by a direct jump and needs none.
 pub fn endbr64() -> Chunk {
-    Chunk::new([0xF3, 0x0F, 0x1E, 0xFA])
+    Chunk::new(ENDBR64)
 }
 
 /// `ret`.

@@ -27,6 +27,8 @@ pub enum Generated {
     },
     /// Print docs/changes.md
     Changes,
+    /// Print docs/payload-checks.md
+    PayloadChecks,
     /// Print docs/config.md
     Config,
     /// Print docs/cli.md

@@ -3,25 +3,24 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::checks::Check;
 use super::memory::{Memory, within};
 use super::sections::Sections;
 use super::terms::{
-    Address, Base, Neighbours, Refusal, Result, Unforeseen, XenSymbol, check, number, unknown,
-    until_nul,
+    Address, Base, Item, Refusal, Refused, Result, Surroundings, Unforeseen, XenSymbol, check,
+    number, unknown, until_nul,
 };
 use crate::Errno;
 use crate::change::Change;
 use crate::model::rules::Rules;
 use crate::payload::Hook;
+use crate::payload::code::{ENDBR64, ENDBR64_POISON};
 use crate::payload::note::NT_GNU_BUILD_ID;
 use crate::payload::wire::{FuncVersion, SHF_WRITE, SHN_UNDEF, SHT_NOBITS};
 
 const NOTE_HEAD: u64 = 12;
 const JUMP: u32 = 5;
 const ENDBR_SIZE: u32 = 4;
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-/// What Xen overwrites an ENDBR64 with: `nopw (%rcx)`.
-const ENDBR64_POISON: [u8; 4] = [0x66, 0x0f, 0x1f, 0x01];
 const NOP: u8 = 0x90;
 /// The most NOPs that Xen puts over a function.
 const NOPS_MAX: u32 = 31;
@@ -90,8 +89,9 @@ pub enum HookCode {
 /// `check_xen_buildid`, which reads the file before anything is loaded.
 pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
     let Some(index) = elf.find(b".livepatch.xen_depends") else {
-        return Err(Errno::EINVAL.into());
+        return Err(Check::XenNote.on(Item::Absent(".livepatch.xen_depends")).into());
     };
+    let item = Item::Section(index);
     if elf.headers[index].sh_type == SHT_NOBITS && elf.headers[index].sh_size > NOTE_HEAD {
         return unknown("the contents of a note");
     }
@@ -101,8 +101,8 @@ pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
         let start = elf.headers[index].sh_offset + at;
         elf.file.get(start as usize..(start + len) as usize)
     }) {
-        Ok(id) => check(id == xen_build_id, Errno::EINVAL),
-        Err(Refusal::Errno(_)) => Err(Errno::EINVAL.into()),
+        Ok(id) => check(id == xen_build_id, Check::ThisXen.on(item)),
+        Err(Refusal::Refused(_)) => Err(Check::XenNote.on(item).into()),
         Err(unforeseen) => Err(unforeseen),
     }
 }
@@ -110,16 +110,17 @@ pub fn check_xen_early(elf: &Sections<'_>, xen_build_id: &[u8]) -> Result<()> {
 /// `xen_build_id_check` and the checks before it; ENODATA for a note of another kind.
 fn parse_note<'m>(size: u64, read: impl Fn(u64, u64) -> Option<&'m [u8]>) -> Result<&'m [u8]> {
     let unknown = Unforeseen::Unknown("the contents of a note");
-    check(size > NOTE_HEAD, Errno::EINVAL)?;
+    check(size > NOTE_HEAD, Check::NoteSize)?;
     let head = read(0, NOTE_HEAD).ok_or(unknown)?;
     let [name_size, id_size, kind] = [0, 4, 8].map(|at| u32::from_le_bytes(number(head, at)));
-    check(kind == NT_GNU_BUILD_ID, Errno::ENODATA)?;
-    check(name_size.checked_add(id_size).is_some(), Errno::EINVAL)?;
-    check(name_size >= 4, Errno::EINVAL)?;
-    check(u64::from(name_size + id_size) <= u64::from(size as u32) - NOTE_HEAD, Errno::EINVAL)?;
+    check(kind == NT_GNU_BUILD_ID, Check::NoteKind)?;
+    check(name_size.checked_add(id_size).is_some(), Check::NoteParts)?;
+    check(name_size >= 4, Check::NoteParts)?;
+    let room = u64::from(size as u32) - NOTE_HEAD;
+    check(u64::from(name_size + id_size) <= room, Check::NoteParts)?;
     let owner = read(NOTE_HEAD, 4).ok_or(unknown)?;
-    check(owner == *b"GNU\0", Errno::ENODATA)?;
-    check(id_size != 0, Errno::EINVAL)?;
+    check(owner == *b"GNU\0", Check::NoteKind)?;
+    check(id_size != 0, Check::NoteId)?;
     let at = NOTE_HEAD + u64::from(name_size).next_multiple_of(4);
     Ok(read(at, id_size.into()).ok_or(unknown)?)
 }
@@ -129,8 +130,7 @@ pub struct Contents<'a, 'f> {
     pub elf: &'a Sections<'f>,
     pub memory: &'a Memory<'f>,
     pub rules: &'a Rules,
-    /// Whether Xen's functions begin with an ENDBR64, if known.
-    pub endbr: Option<bool>,
+    pub around: Surroundings<'a>,
 }
 
 /// An element of `.livepatch.funcs`, resolved.
@@ -142,13 +142,13 @@ struct Resolved {
 
 impl Contents<'_, '_> {
     /// All checks that come after the relocations, in their order.
-    pub fn read(&self, xen_build_id: &[u8], neighbours: &dyn Neighbours) -> Result<Image> {
+    pub fn read(&self) -> Result<Image> {
         self.check_special_sections()?;
         if self.rules.has(Change::HooksAlone) {
             self.check_patching_sections()?;
         }
         let mut risk = None;
-        let functions = self.functions(neighbours, &mut risk)?;
+        let functions = self.functions(&mut risk)?;
         let mut variables = Variables::default();
         let hooks = self.hooks(&mut variables)?;
         for (hook, code) in &hooks {
@@ -166,14 +166,14 @@ impl Contents<'_, '_> {
         }
 
         let build_id = self.note(b".note.gnu.build-id")?;
-        check(!neighbours.has_build_id(build_id), Errno::EEXIST)?;
+        check(!self.around.others.has_build_id(build_id), Check::NewBuildId)?;
         let depends = self.note(b".livepatch.depends")?;
         let late = self.asks_late_for_xen();
         let xen_depends = if late { Some(self.note(b".livepatch.xen_depends")?) } else { None };
-        self.refuse_unknown_sections()?;
+        self.tables()?;
         let metadata = self.metadata()?;
-        check(xen_depends.is_none_or(|id| id == xen_build_id), Errno::EINVAL)?;
-        let symbols = self.symbols(&functions, neighbours)?;
+        check(xen_depends.is_none_or(|id| id == self.around.build_id), Check::ThisXenLate)?;
+        let symbols = self.symbols(&functions)?;
         Ok(Image {
             functions: functions.into_iter().map(|resolved| resolved.function).collect(),
             hooks,
@@ -187,7 +187,7 @@ impl Contents<'_, '_> {
         })
     }
 
-    fn size(&self, section: usize) -> u64 {
+    pub(super) fn size(&self, section: usize) -> u64 {
         self.elf.headers[section].sh_size
     }
 
@@ -197,15 +197,17 @@ impl Contents<'_, '_> {
     }
 
     fn check_special_sections(&self) -> Result<()> {
-        let wanted: [(&[u8], bool); 4] = [
-            (b".livepatch.funcs", !self.rules.has(Change::HooksAlone)),
-            (b".livepatch.depends", true),
-            (b".livepatch.xen_depends", self.asks_late_for_xen()),
-            (b".note.gnu.build-id", true),
+        let wanted = [
+            (".livepatch.funcs", !self.rules.has(Change::HooksAlone)),
+            (".livepatch.depends", true),
+            (".livepatch.xen_depends", self.asks_late_for_xen()),
+            (".note.gnu.build-id", true),
         ];
-        wanted.iter().filter(|(_, wanted)| *wanted).try_for_each(|(name, _)| {
-            let found = self.elf.find(name);
-            check(found.is_some_and(|index| self.size(index) != 0), Errno::EINVAL)
+        wanted.into_iter().filter(|(_, wanted)| *wanted).try_for_each(|(name, _)| {
+            let Some(index) = self.elf.find(name.as_bytes()) else {
+                return Err(Check::Needed.on(Item::Absent(name)).into());
+            };
+            check(self.size(index) != 0, Check::Needed.on(Item::Section(index)))
         })
     }
 
@@ -214,38 +216,36 @@ impl Contents<'_, '_> {
         let names = core::iter::once(&b".livepatch.funcs"[..]).chain(hooks);
         let mut found = false;
         for index in names.filter_map(|name| self.elf.find(name)) {
-            check(self.size(index) != 0, Errno::EINVAL)?;
+            check(self.size(index) != 0, Check::PatchingSize.on(Item::Section(index)))?;
             found = true;
         }
-        check(found, Errno::EINVAL)
+        check(found, Check::Patching)
     }
 
     /// Where a named section has been loaded.
-    fn place(&self, section: usize) -> Result<u64> {
+    pub(super) fn place(&self, section: usize) -> Result<u64> {
         match self.memory.place(section) {
             Some(place) => Ok(place),
             None => unknown("the contents of a section that is not loaded"),
         }
     }
 
-    fn functions(
-        &self,
-        neighbours: &dyn Neighbours,
-        risk: &mut Option<Unforeseen>,
-    ) -> Result<Vec<Resolved>> {
+    fn functions(&self, risk: &mut Option<Unforeseen>) -> Result<Vec<Resolved>> {
         let Some(section) = self.elf.find(b".livepatch.funcs") else { return Ok(Vec::new()) };
         let second = self.rules.has(Change::FunctionVersion2);
         let version = if second { FuncVersion::V2 } else { FuncVersion::V1 };
         let size = version.size() as u64;
-        check(self.size(section).is_multiple_of(size), Errno::EINVAL)?;
+        let whole = self.size(section).is_multiple_of(size);
+        check(whole, Check::FunctionsSize.on(Item::Section(section)))?;
         let start = self.place(section)?;
         let writable = self.elf.headers[section].sh_flags & SHF_WRITE != 0;
         if !writable && !self.rules.read_only_functions() {
             *risk = Some(Unforeseen::Effect("read-only functions"));
         }
         let mut functions = Vec::new();
-        for at in (start..start + self.size(section)).step_by(size as usize) {
-            let function = self.function(at, version, neighbours, risk)?;
+        let places = (start..start + self.size(section)).step_by(size as usize);
+        for (number, at) in places.enumerate() {
+            let function = self.function(at, Item::Function(number), version, risk)?;
             if functions.iter().any(|other: &Resolved| other.old == function.old) {
                 risk.get_or_insert(Unforeseen::Effect("what a function becomes"));
             }
@@ -257,8 +257,8 @@ impl Contents<'_, '_> {
     fn function(
         &self,
         at: u64,
+        item: Item,
         version: FuncVersion,
-        neighbours: &dyn Neighbours,
         risk: &mut Option<Unforeseen>,
     ) -> Result<Resolved> {
         let unknown = Unforeseen::Unknown("a function's fields");
@@ -267,27 +267,27 @@ impl Contents<'_, '_> {
         let word = |field: usize| u32::from_le_bytes(number(rest, field - 24));
         let (new, new_size, old_size) = (pointer(8)?, word(24), word(28));
 
-        check(rest[32 - 24] == version.number(), Errno::EOPNOTSUPP)?;
-        check(old_size != 0, Errno::EINVAL)?;
+        check(rest[32 - 24] == version.number(), Check::FunctionVersion.on(item))?;
+        check(old_size != 0, Check::OldSize.on(item))?;
         let old = pointer(16)?;
         let by_name = old.is_null();
         // Where the name was looked up last, its absence is not noticed before a bad size is.
         let lookup = || -> Result<Address> {
-            if by_name { self.lookup(pointer(0)?, neighbours) } else { Ok(old) }
+            if by_name { self.lookup(pointer(0)?, item) } else { Ok(self.in_xen(old)) }
         };
         let resolved = lookup();
         let old = match resolved {
             Ok(old) => old,
-            Err(Refusal::Errno(errno)) if !self.rules.has(Change::NameBeforeSize) => {
-                self.check_size(new, new_size, old_size, false)?;
-                return Err(errno.into());
+            Err(Refusal::Refused(refused)) if !self.rules.has(Change::NameBeforeSize) => {
+                check_size(item, new, new_size, old_size, false)?;
+                return Err(refused.into());
             }
             Err(refusal) => return Err(refusal),
         };
         let endbr = self.begins_with_endbr(old, new, old_size)?;
-        self.check_size(new, new_size, old_size, endbr)?;
+        check_size(item, new, new_size, old_size, endbr)?;
         if !new.is_null() {
-            check_distance(old, new)?;
+            check_distance(item, old, new)?;
         }
         if version == FuncVersion::V2
             && !self.rules.has(Change::FunctionState)
@@ -305,17 +305,30 @@ impl Contents<'_, '_> {
     }
 
     /// `resolve_old_address`
-    fn lookup(&self, name: Address, neighbours: &dyn Neighbours) -> Result<Address> {
+    fn lookup(&self, name: Address, item: Item) -> Result<Address> {
         if name.base != Base::Own {
             return unknown("a function's name");
         }
         let Some(name) = self.memory.string(name.offset) else {
             return unknown("a function's name");
         };
-        match XenSymbol::find(name) {
+        match self.around.xen.find(name) {
             Some(symbol) => Ok(Address { base: Base::Xen(symbol), offset: 0 }),
-            None if neighbours.has_symbol(name) => Ok(Address { base: Base::Other, offset: 0 }),
-            None => Err(Errno::ENOENT.into()),
+            None if self.around.others.has_symbol(name) => {
+                Ok(Address { base: Base::Other, offset: 0 })
+            }
+            None => Err(Check::FunctionName.on(item).into()),
+        }
+    }
+
+    /// An address that the payload gives as a number is one of Xen's, if there is something.
+    fn in_xen(&self, address: Address) -> Address {
+        match address.base {
+            Base::Absolute => match self.around.xen.around(address.offset) {
+                Some((symbol, offset)) => Address { base: Base::Xen(symbol), offset },
+                None => address,
+            },
+            _ => address,
         }
     }
 
@@ -329,27 +342,29 @@ impl Contents<'_, '_> {
                 let Some(bytes) = self.memory.bytes(offset, 4) else {
                     return unknown("the code at a function");
                 };
-                let poison = self.rules.has(Change::EndbrPoison) && bytes == ENDBR64_POISON;
-                Ok(bytes == ENDBR64 || poison)
+                Ok(self.is_endbr(bytes))
             }
-            Address { base: Base::Xen(_), offset: 0 } => match self.endbr {
-                Some(endbr) => Ok(endbr),
-                // It makes no difference then.
-                None if !(JUMP..JUMP + ENDBR_SIZE).contains(&old_size) => Ok(false),
-                None => unknown("whether a function begins with ENDBR64"),
-            },
+            Address { base: Base::Xen(symbol), offset: 0 } => {
+                match self.around.xen.begins_with_endbr(symbol) {
+                    Some(endbr) => Ok(endbr),
+                    // It makes no difference then.
+                    None if !(JUMP..JUMP + ENDBR_SIZE).contains(&old_size) => Ok(false),
+                    None => unknown("whether a function begins with ENDBR64"),
+                }
+            }
+            Address { base: Base::Xen(symbol), offset } => {
+                match self.around.xen.bytes(symbol, offset, ENDBR64.len()) {
+                    Some(bytes) => Ok(self.is_endbr(bytes)),
+                    None => unknown("the code at a function"),
+                }
+            }
             _ if new.is_null() => Ok(false),
             _ => unknown("the code at a function"),
         }
     }
 
-    /// `arch_livepatch_verify_func`
-    fn check_size(&self, new: Address, new_size: u32, old_size: u32, endbr: bool) -> Result<()> {
-        if new.is_null() {
-            check(new_size <= NOPS_MAX, Errno::EOPNOTSUPP)?;
-            return check(old_size >= new_size, Errno::EINVAL);
-        }
-        check(old_size >= if endbr { JUMP + ENDBR_SIZE } else { JUMP }, Errno::EINVAL)
+    fn is_endbr(&self, bytes: &[u8]) -> bool {
+        bytes == ENDBR64 || self.rules.has(Change::EndbrPoison) && bytes == ENDBR64_POISON
     }
 
     /// What becomes of a function once it is replaced, and whether the model can follow that.
@@ -451,8 +466,15 @@ impl Contents<'_, '_> {
             return Some(Errno::ERANGE);
         }
         let expected = &expectation[1..=len.into()];
-        let there: Option<&[u8]> = match old {
+        let code = match old {
             Address { base: Base::Own, offset } => self.memory.bytes(offset, len.into()),
+            Address { base: Base::Xen(symbol), offset } => {
+                self.around.xen.bytes(symbol, offset, len.into())
+            }
+            _ => None,
+        };
+        let there: Option<&[u8]> = match old {
+            _ if code.is_some() => code,
             // No function begins like what we put into an expectation that is not to be met.
             Address { base: Base::Xen(_), .. } if expected.iter().all(|&byte| byte == 0xcc) => {
                 Some(&[0; 31][..len.into()])
@@ -487,8 +509,9 @@ impl Contents<'_, '_> {
                 continue;
             }
             let size = self.size(section);
-            check(size.is_multiple_of(8), Errno::EINVAL)?;
-            check(listed || size == 8, Errno::EINVAL)?;
+            let item = Item::Section(section);
+            check(size.is_multiple_of(8), Check::HooksSize.on(item))?;
+            check(listed || size == 8, Check::SingleHook.on(item))?;
             let start = self.place(section)?;
             for at in (start..start + size).step_by(8) {
                 hooks.push((hook, self.hook(at, variables)));
@@ -530,33 +553,17 @@ impl Contents<'_, '_> {
             return Ok(&[]);
         };
         let size = self.size(section);
-        check(size > NOTE_HEAD, Errno::EINVAL)?;
+        let item = Item::Section(section);
+        check(size > NOTE_HEAD, Check::NoteSize.on(item))?;
         let start = self.place(section)?;
         let id = parse_note(size, |at, len| self.memory.bytes(start + at, len));
-        match id {
-            Err(Refusal::Errno(_)) if !self.rules.has(Change::ForeignNotes) => {
-                Err(Errno::EINVAL.into())
+        id.map_err(|refusal| match refusal {
+            Refusal::Refused(refused) if !self.rules.has(Change::ForeignNotes) => {
+                Refused { errno: Errno::EINVAL, item: Some(item), ..refused }.into()
             }
-            id => id,
-        }
-    }
-
-    /// Sections that the model does not know: tables of recipes for fuzzers, and broken names.
-    fn refuse_unknown_sections(&self) -> Result<()> {
-        const UNKNOWN: [&[u8]; 8] = [
-            b".bug_frames.0",
-            b".bug_frames.1",
-            b".bug_frames.2",
-            b".bug_frames.3",
-            b".altinstructions",
-            b".alt_call_sites",
-            b".ex_table",
-            b".altinstr_replacement",
-        ];
-        if UNKNOWN.iter().any(|name| self.elf.find(name).is_some()) {
-            return unknown("a section with a table of instructions");
-        }
-        Ok(())
+            Refusal::Refused(refused) => Refused { item: Some(item), ..refused }.into(),
+            unforeseen => unforeseen,
+        })
     }
 
     fn metadata(&self) -> Result<&[u8]> {
@@ -572,12 +579,12 @@ impl Contents<'_, '_> {
         let Some(metadata) = self.memory.bytes(start, size) else {
             return unknown("the metadata");
         };
-        check(metadata.last() == Some(&0), Errno::EINVAL)?;
+        check(metadata.last() == Some(&0), Check::Metadata.on(Item::Section(section)))?;
         Ok(metadata)
     }
 
     /// `build_symbol_table`: the new symbols.
-    fn symbols(&self, functions: &[Resolved], neighbours: &dyn Neighbours) -> Result<Vec<Vec<u8>>> {
+    fn symbols(&self, functions: &[Resolved]) -> Result<Vec<Vec<u8>>> {
         let mut new = Vec::new();
         for (index, symbol) in self.elf.symbols.iter().enumerate().skip(1) {
             let section = usize::from(symbol.sym.st_shndx);
@@ -598,19 +605,30 @@ impl Contents<'_, '_> {
                 continue;
             }
             let name = until_nul(symbol.name);
-            let known = XenSymbol::find(&name).is_some() || neighbours.has_symbol(&name);
+            let Surroundings { xen, others, .. } = self.around;
+            let known = xen.find(&name).is_some() || others.has_symbol(&name);
             if known && !self.rules.has(Change::KnownSymbols) {
                 return unknown("a second symbol of a name");
             }
-            check(!known, Errno::EEXIST)?;
+            check(!known, Check::NewSymbol.on(Item::Symbol(index)))?;
             new.push(name);
         }
         Ok(new)
     }
 }
 
+/// `arch_livepatch_verify_func`
+fn check_size(item: Item, new: Address, new_size: u32, old_size: u32, endbr: bool) -> Result<()> {
+    if new.is_null() {
+        check(new_size <= NOPS_MAX, Check::NopsMost.on(item))?;
+        return check(old_size >= new_size, Check::NopsSize.on(item));
+    }
+    let room = if endbr { JUMP + ENDBR_SIZE } else { JUMP };
+    check(old_size >= room, Check::JumpRoom.on(item))
+}
+
 /// `livepatch_verify_distance`
-fn check_distance(old: Address, new: Address) -> Result<()> {
+fn check_distance(item: Item, old: Address, new: Address) -> Result<()> {
     let within = match (old.base, new.base) {
         (Base::Own, Base::Own) => within(old.offset.wrapping_sub(new.offset)),
         (Base::Absolute, _) => None,
@@ -623,7 +641,7 @@ fn check_distance(old: Address, new: Address) -> Result<()> {
     };
     match within {
         Some(true) => Ok(()),
-        Some(false) => Err(Errno::EOVERFLOW.into()),
+        Some(false) => Err(Check::Distance.on(item).into()),
         None => unknown("a distance"),
     }
 }

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
+use super::checks::Check;
 use super::sections::Sections;
-use super::terms::{Address, Base, Neighbours, Result, XenSymbol, check, number, unknown};
-use crate::Errno;
+use super::terms::{Address, Base, Item, Result, Surroundings, check, number, unknown};
 use crate::change::Change;
 use crate::model::rules::Rules;
 use crate::payload::Rela;
@@ -65,6 +65,8 @@ pub struct Memory<'f> {
     places: Vec<Option<u64>>,
     writes: Vec<Write>,
     values: Vec<Value>,
+    /// Bytes of code, from the beginning on.
+    text_size: u64,
     /// What `safe_to_reapply` will be.
     pub safe_to_reapply: bool,
 }
@@ -93,7 +95,7 @@ impl<'f> Memory<'f> {
                 (true, false) => Kind::Text,
                 (false, true) => Kind::Rw,
                 (false, false) => Kind::Ro,
-                (true, true) => return Err(Errno::EOPNOTSUPP.into()),
+                (true, true) => return Err(Check::WriteOrExecute.on(Item::Section(index)).into()),
             };
             let size = &mut sizes[kind as usize];
             if header.sh_addralign == 0 && *size > 0 {
@@ -138,7 +140,14 @@ impl<'f> Memory<'f> {
             [only] => elf.name(only) == b".livepatch.funcs",
             _ => false,
         };
-        Ok(Self { pieces, places, writes: Vec::new(), values: Vec::new(), safe_to_reapply })
+        Ok(Self {
+            pieces,
+            places,
+            writes: Vec::new(),
+            values: Vec::new(),
+            text_size: text,
+            safe_to_reapply,
+        })
     }
 
     /// `livepatch_elf_resolve_symbols`
@@ -146,27 +155,28 @@ impl<'f> Memory<'f> {
         &mut self,
         elf: &Sections<'_>,
         rules: &Rules,
-        neighbours: &dyn Neighbours,
+        around: Surroundings<'_>,
     ) -> Result<()> {
         self.values.push(None);
-        for symbol in elf.symbols.iter().skip(1) {
+        for (number, symbol) in elf.symbols.iter().enumerate().skip(1) {
+            let item = Item::Symbol(number);
             let value = symbol.sym.st_value;
             let absolute = Some(Address { base: Base::Absolute, offset: value });
             let resolved = match symbol.sym.st_shndx {
-                SHN_COMMON => return Err(Errno::EINVAL.into()),
+                SHN_COMMON => return Err(Check::Common.on(item).into()),
                 SHN_UNDEF => {
-                    let base = match XenSymbol::find(symbol.name) {
+                    let base = match around.xen.find(symbol.name) {
                         Some(symbol) => Base::Xen(symbol),
-                        None if neighbours.has_symbol(symbol.name) => Base::Other,
-                        None => return Err(Errno::ENOENT.into()),
+                        None if around.others.has_symbol(symbol.name) => Base::Other,
+                        None => return Err(Check::Resolved.on(item).into()),
                     };
                     Some(Address { base, offset: 0 })
                 }
                 SHN_ABS => absolute,
                 index => {
-                    check(index < SHN_LORESERVE, Errno::EOPNOTSUPP)?;
+                    check(index < SHN_LORESERVE, Check::SpecialIndex.on(item))?;
                     let index = usize::from(index);
-                    check(index < elf.headers.len(), Errno::EINVAL)?;
+                    check(index < elf.headers.len(), Check::SymbolSection.on(item))?;
                     match self.places[index] {
                         Some(start) => {
                             Some(Address { base: Base::Own, offset: start.wrapping_add(value) })
@@ -203,55 +213,64 @@ impl<'f> Memory<'f> {
                 }
                 continue;
             };
-            check(header.sh_link as usize == elf.symtab, Errno::EINVAL)?;
+            let item = Item::Section(index);
+            check(header.sh_link as usize == elf.symtab, Check::RelocationLink.on(item))?;
             if header.sh_size == 0 {
                 continue;
             }
             let entry = if header.sh_type == SHT_RELA { RELA_SIZE } else { REL_SIZE };
             check(
                 header.sh_entsize >= entry && header.sh_size.is_multiple_of(header.sh_entsize),
-                Errno::EINVAL,
+                Check::RelocationSize.on(item),
             )?;
-            check(header.sh_type == SHT_RELA, Errno::EOPNOTSUPP)?;
+            check(header.sh_type == SHT_RELA, Check::Addends.on(item))?;
             let Some(table) = elf.contents(index) else {
                 return unknown("relocations beyond the file");
             };
-            for at in (0..table.len()).step_by(header.sh_entsize as usize) {
+            for (nth, at) in (0..table.len()).step_by(header.sh_entsize as usize).enumerate() {
                 let rela: Rela = pod_read_unaligned(&table[at..at + RELA_SIZE as usize]);
-                self.apply(&rela, base, elf.headers[target].sh_size)?;
+                let item = Item::Relocation(index, nth);
+                self.apply(&rela, item, base, elf.headers[target].sh_size)?;
             }
         }
         Ok(())
     }
 
     /// One relocation of a section that begins at `base`.
-    fn apply(&mut self, rela: &Rela, base: u64, size: u64) -> Result<()> {
+    fn apply(&mut self, rela: &Rela, item: Item, base: u64, size: u64) -> Result<()> {
         let symbol = rela.symbol() as usize;
-        check(symbol != 0, Errno::EOPNOTSUPP)?;
-        check(symbol < self.values.len(), Errno::EINVAL)?;
-        let Some(value) = self.values[symbol] else { return Err(Errno::EINVAL.into()) };
+        check(symbol != 0, Check::RelocationSymbol.on(item))?;
+        check(symbol < self.values.len(), Check::RelocationKnown.on(item))?;
+        let Some(value) = self.values[symbol] else {
+            return Err(Check::RelocationLoaded.on(item).into());
+        };
         let to =
             Address { offset: value.offset.wrapping_add(rela.r_addend.cast_unsigned()), ..value };
         let width = match rela.kind() {
             R_X86_64_NONE => return Ok(()),
             R_X86_64_64 => 8,
             R_X86_64_PC32 | R_X86_64_PLT32 => 4,
-            _ => return Err(Errno::EOPNOTSUPP.into()),
+            _ => return Err(Check::RelocationType.on(item).into()),
         };
         let fits = rela.r_offset < size && rela.r_offset.wrapping_add(width) <= size;
-        check(fits, Errno::EINVAL)?;
+        check(fits, Check::RelocationPlace.on(item))?;
         let at = base + rela.r_offset;
         let what = if width == 8 {
             Written::Pointer(to)
         } else {
             match reach(to, at) {
                 Some(true) => Written::Relative(to),
-                Some(false) => return Err(Errno::EOVERFLOW.into()),
+                Some(false) => return Err(Check::RelocationReach.on(item).into()),
                 None => return unknown("a reference that may or may not reach"),
             }
         };
         self.writes.push(Write { at, width, what });
         Ok(())
+    }
+
+    /// Bytes of code, which is at the beginning.
+    pub const fn text_size(&self) -> u64 {
+        self.text_size
     }
 
     /// Where a section is, if it is loaded.

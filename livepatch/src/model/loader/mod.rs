@@ -5,36 +5,36 @@
 //! these work with a base (the payload itself, a symbol of Xen, another payload) and an offset, so
 //! that nothing depends on where Xen puts things. What cannot be predicted then is [`Unforeseen`].
 
+mod checks;
 mod contents;
 mod memory;
 mod sections;
+mod tables;
 mod terms;
 
 use super::rules::Rules;
+use crate::abi::PAYLOAD_SIZE_MAX;
 use crate::change::Change;
 use contents::Contents;
 use memory::Memory;
 use sections::Sections;
-use terms::Result;
+use terms::{Result, check};
 
+pub use checks::Check;
 pub use contents::{Function, HookCode, Image, Returns};
-pub(super) use terms::{Neighbours, Refusal};
-pub use terms::{Unforeseen, XenSymbol};
+pub(super) use terms::{FourFunctions, Surroundings};
+pub use terms::{Item, KnownXen, Neighbours, Refusal, Refused, Unforeseen, XenSymbol};
 
 /// Loads a payload.
-pub(super) fn load(
-    file: &[u8],
-    rules: &Rules,
-    endbr: Option<bool>,
-    xen_build_id: &[u8],
-    neighbours: &dyn Neighbours,
-) -> Result<Image> {
+pub(super) fn load(file: &[u8], rules: &Rules, around: Surroundings<'_>) -> Result<Image> {
+    check(!file.is_empty(), Check::NotEmpty)?;
+    check(file.len() <= PAYLOAD_SIZE_MAX, Check::FileSize)?;
     let elf = Sections::read(file, rules)?;
     if rules.has(Change::XenDependsFirst) {
-        contents::check_xen_early(&elf, xen_build_id)?;
+        contents::check_xen_early(&elf, around.build_id)?;
     }
     let mut memory = Memory::new(&elf, rules)?;
-    memory.resolve_symbols(&elf, rules, neighbours)?;
+    memory.resolve_symbols(&elf, rules, around)?;
     memory.relocate(&elf)?;
-    Contents { elf: &elf, memory: &memory, rules, endbr }.read(xen_build_id, neighbours)
+    Contents { elf: &elf, memory: &memory, rules, around }.read()
 }

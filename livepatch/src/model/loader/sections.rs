@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bytemuck::pod_read_unaligned;
 
-use super::terms::{Result, check, unknown};
-use crate::Errno;
+use super::checks::Check;
+use super::terms::{Item, Result, check, unknown};
 use crate::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 use crate::change::Change;
 use crate::model::rules::Rules;
@@ -53,8 +53,11 @@ impl<'f> Sections<'f> {
         let strings = strings(file, &headers, strtab)?;
         let section_names = self::strings(file, &headers, ehdr.e_shstrndx.into())?;
         let mut names = Vec::from([&b""[..]]);
-        for header in &headers[1..] {
-            names.push(string(section_names, header.sh_name)?);
+        for (index, header) in headers.iter().enumerate().skip(1) {
+            let Some(name) = string(section_names, header.sh_name) else {
+                return Err(Check::SectionName.on(Item::Section(index)).into());
+            };
+            names.push(name);
         }
         let symbols = symbols(file, &headers[symtab], strings)?;
         let loads_empty = rules.has(Change::EmptySections);
@@ -107,10 +110,10 @@ impl<'f> Sections<'f> {
 }
 
 fn header(file: &[u8]) -> Result<Ehdr> {
-    check(file.len() >= EHDR_SIZE, Errno::EINVAL)?;
+    check(file.len() >= EHDR_SIZE, Check::WholeHeader)?;
     let ehdr: Ehdr = pod_read_unaligned(&file[..EHDR_SIZE]);
     let ident = ehdr.e_ident;
-    check(ident[..4] == *b"\x7fELF", Errno::EINVAL)?;
+    check(ident[..4] == *b"\x7fELF", Check::Magic)?;
     check(
         ehdr.e_version == 1
             && ident[6] == 1
@@ -118,16 +121,16 @@ fn header(file: &[u8]) -> Result<Ehdr> {
             && matches!(ident[7], OSABI_NONE | OSABI_FREEBSD)
             && ehdr.e_type == ET_REL
             && ehdr.e_phnum == 0,
-        Errno::EOPNOTSUPP,
+        Check::Relocatable,
     )?;
-    check(ehdr.e_machine == EM_X86_64 && ident[4] == 2 && ident[5] == 1, Errno::EOPNOTSUPP)?;
-    check(ehdr.e_shstrndx != 0, Errno::EINVAL)?;
-    check(ehdr.e_shnum < SECTION_COUNT_LIMIT, Errno::EOPNOTSUPP)?;
-    check(ehdr.e_shstrndx < ehdr.e_shnum, Errno::EINVAL)?;
-    check(ehdr.e_shoff < file.len() as u64, Errno::EINVAL)?;
-    check(usize::from(ehdr.e_shentsize) >= SHDR_SIZE, Errno::EINVAL)?;
+    check(ehdr.e_machine == EM_X86_64 && ident[4] == 2 && ident[5] == 1, Check::Machine)?;
+    check(ehdr.e_shstrndx != 0, Check::NamesGiven)?;
+    check(ehdr.e_shnum < SECTION_COUNT_LIMIT, Check::SectionCount)?;
+    check(ehdr.e_shstrndx < ehdr.e_shnum, Check::NamesExist)?;
+    check(ehdr.e_shoff < file.len() as u64, Check::TableBegins)?;
+    check(usize::from(ehdr.e_shentsize) >= SHDR_SIZE, Check::TableEntry)?;
     let room = (file.len() - ehdr.e_shoff as usize) / usize::from(ehdr.e_shentsize);
-    check(room >= ehdr.e_shnum.into(), Errno::EINVAL)?;
+    check(room >= ehdr.e_shnum.into(), Check::TableEnds)?;
     Ok(ehdr)
 }
 
@@ -135,36 +138,38 @@ fn header(file: &[u8]) -> Result<Ehdr> {
 fn sections(file: &[u8], headers: &[Shdr], rules: &Rules) -> Result<usize> {
     let mut symtab = None;
     for (index, header) in headers.iter().enumerate().skip(1) {
+        let item = Item::Section(index);
         let Shdr { sh_offset: offset, sh_size: size, sh_addralign: align, .. } = *header;
-        check(offset >= EHDR_SIZE as u64, Errno::EINVAL)?;
+        check(offset >= EHDR_SIZE as u64, Check::SectionBegins.on(item))?;
         if header.sh_type != SHT_NOBITS {
             let len = file.len() as u64;
-            check(offset <= len, Errno::EINVAL)?;
+            check(offset <= len, Check::SectionEnds.on(item))?;
             let Some(end) = offset.checked_add(size) else {
                 return unknown("where a section ends");
             };
-            check(end <= len, Errno::EINVAL)?;
+            check(end <= len, Check::SectionEnds.on(item))?;
         }
         let aligned = align & align.wrapping_sub(1) == 0;
         if rules.has(Change::SectionAlignment) {
-            check(aligned, Errno::EOPNOTSUPP)?;
-            check(align == 0 || header.sh_addr.is_multiple_of(align), Errno::EINVAL)?;
+            check(aligned, Check::Alignment.on(item))?;
+            let agrees = align == 0 || header.sh_addr.is_multiple_of(align);
+            check(agrees, Check::Address.on(item))?;
         } else if !aligned && header.sh_flags & SHF_ALLOC != 0 {
             return unknown("where a section is loaded");
         }
         let zeroes = header.sh_type == SHT_NOBITS && header.sh_flags & (SHF_WRITE | SHF_ALLOC) != 0;
-        check(!zeroes || size <= PAYLOAD_SIZE_MAX as u64, Errno::EINVAL)?;
+        check(!zeroes || size <= PAYLOAD_SIZE_MAX as u64, Check::Zeroes.on(item))?;
         if header.sh_type == SHT_SYMTAB {
-            check(symtab.is_none(), Errno::EOPNOTSUPP)?;
+            check(symtab.is_none(), Check::OneSymtab.on(item))?;
             symtab = Some(index);
-            check((header.sh_link as usize) < headers.len(), Errno::EINVAL)?;
+            check((header.sh_link as usize) < headers.len(), Check::SymtabLink.on(item))?;
         }
     }
-    let Some(index) = symtab else { return Err(Errno::EINVAL.into()) };
+    let Some(index) = symtab else { return Err(Check::Symtab.into()) };
     let Shdr { sh_size: size, sh_entsize: entry, .. } = headers[index];
     check(
         size != 0 && entry >= size_of::<Sym>() as u64 && size.is_multiple_of(entry),
-        Errno::EINVAL,
+        Check::SymtabSize.on(Item::Section(index)),
     )?;
     Ok(index)
 }
@@ -175,21 +180,20 @@ fn strings<'f>(file: &'f [u8], headers: &[Shdr], index: usize) -> Result<&'f [u8
         return unknown("the names of symbols");
     }
     let header = &headers[index];
-    check(header.sh_type == SHT_STRTAB && header.sh_size != 0, Errno::EINVAL)?;
+    let broken = Check::Strings.on(Item::Section(index));
+    check(header.sh_type == SHT_STRTAB && header.sh_size != 0, broken)?;
     let start = header.sh_offset as usize;
     let strings = &file[start..start + header.sh_size as usize];
     let ends = [strings.first(), strings.last()];
-    check(ends == [Some(&0), Some(&0)], Errno::EINVAL)?;
+    check(ends == [Some(&0), Some(&0)], broken)?;
     Ok(strings)
 }
 
 /// The string at an offset, without its NUL.
-fn string(strings: &[u8], offset: u32) -> Result<&[u8]> {
-    let Some(from) = strings.get(offset as usize..).filter(|from| !from.is_empty()) else {
-        return Err(Errno::EINVAL.into());
-    };
+fn string(strings: &[u8], offset: u32) -> Option<&[u8]> {
+    let from = strings.get(offset as usize..).filter(|from| !from.is_empty())?;
     let end = from.iter().position(|&byte| byte == 0).unwrap_or(from.len());
-    Ok(&from[..end])
+    Some(&from[..end])
 }
 
 /// `elf_get_sym`
@@ -199,7 +203,10 @@ fn symbols<'f>(file: &'f [u8], header: &Shdr, strings: &'f [u8]) -> Result<Vec<S
     for index in 0..count {
         let at = (header.sh_offset + index * header.sh_entsize) as usize;
         let sym: Sym = pod_read_unaligned(&file[at..at + size_of::<Sym>()]);
-        let name = if index == 0 { &b""[..] } else { string(strings, sym.st_name)? };
+        let name = if index == 0 { Some(&b""[..]) } else { string(strings, sym.st_name) };
+        let Some(name) = name else {
+            return Err(Check::SymbolName.on(Item::Symbol(index as usize)).into());
+        };
         symbols.push(Symbol { sym, name });
     }
     Ok(symbols)

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::checks::Check;
 use crate::Errno;
 
 /// Why the model can't say what happens.
@@ -13,18 +14,65 @@ pub enum Unforeseen {
     Unknown(&'static str),
 }
 
+/// What of a file a check is about; numbers count from 0, as in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A section.
+    Section(usize),
+    /// A symbol.
+    Symbol(usize),
+    /// A relocation of a section of relocations.
+    Relocation(usize, usize),
+    /// An element of `.livepatch.funcs`.
+    Function(usize),
+    /// An element of a section of alternatives or of sites of calls.
+    Element(usize, usize),
+    /// A section that is not there.
+    Absent(&'static str),
+}
+
+/// A payload that Xen does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first check that it does not pass.
+    pub check: Check,
+    /// How Xen answers.
+    pub errno: Errno,
+    /// What does not pass, unless it is the file as a whole.
+    pub item: Option<Item>,
+}
+
+impl From<Check> for Refused {
+    fn from(check: Check) -> Self {
+        Self { check, errno: check.errno(), item: None }
+    }
+}
+
+impl Check {
+    /// Not passed by this.
+    pub(super) fn on(self, item: Item) -> Refused {
+        Refused { item: Some(item), ..self.into() }
+    }
+}
+
 /// How an upload ends before it has come to anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Xen says no.
-    Errno(Errno),
+    Refused(Refused),
     /// Nobody knows.
     Unforeseen(Unforeseen),
 }
 
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Check> for Refusal {
+    fn from(check: Check) -> Self {
+        Self::Refused(check.into())
     }
 }
 
@@ -36,16 +84,16 @@ impl From<Unforeseen> for Refusal {
 
 pub type Result<T> = core::result::Result<T, Refusal>;
 
-/// `Err(EINVAL)` and the like, if a check fails.
-pub fn check(holds: bool, errno: Errno) -> Result<()> {
-    if holds { Ok(()) } else { Err(errno.into()) }
+/// Refused unless it `holds`.
+pub fn check(holds: bool, or: impl Into<Refused>) -> Result<()> {
+    if holds { Ok(()) } else { Err(or.into().into()) }
 }
 
 pub fn unknown<T>(why: &'static str) -> Result<T> {
     Err(Unforeseen::Unknown(why).into())
 }
 
-/// A function of Xen's that payloads name.
+/// A symbol of Xen's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum XenSymbol {
     /// `xen_extra_version`
@@ -56,11 +104,52 @@ pub enum XenSymbol {
     Major,
     /// `xen_deny`
     Deny,
+    /// Another one, by its address.
+    Other(u64),
+}
+
+/// What is known of the Xen at hand, as far as a payload meets it.
+pub trait KnownXen {
+    /// The symbol of that name, if Xen has it.
+    fn find(&self, name: &[u8]) -> Option<XenSymbol>;
+
+    /// The symbol at or before an address, and how far behind it the address is.
+    fn around(&self, address: u64) -> Option<(XenSymbol, u64)>;
+
+    /// Bytes of Xen from so far behind a symbol on, if they are known.
+    fn bytes(&self, symbol: XenSymbol, offset: u64, len: usize) -> Option<&[u8]>;
+
+    /// Whether a function begins with an ENDBR64, if known.
+    fn begins_with_endbr(&self, symbol: XenSymbol) -> Option<bool>;
+}
+
+/// The functions of Xen that programs name: no other name that a program can spell is in Xen.
+pub struct FourFunctions {
+    /// Whether they begin with an ENDBR64, if known.
+    pub endbr: Option<bool>,
+}
+
+impl KnownXen for FourFunctions {
+    fn find(&self, name: &[u8]) -> Option<XenSymbol> {
+        XenSymbol::of_four(name)
+    }
+
+    fn around(&self, _: u64) -> Option<(XenSymbol, u64)> {
+        None
+    }
+
+    fn bytes(&self, _: XenSymbol, _: u64, _: usize) -> Option<&[u8]> {
+        None
+    }
+
+    fn begins_with_endbr(&self, _: XenSymbol) -> Option<bool> {
+        self.endbr
+    }
 }
 
 impl XenSymbol {
-    /// Only these are known to the model: no other name that a program can spell is in Xen.
-    pub fn find(name: &[u8]) -> Option<Self> {
+    /// One of the four with a meaning of their own.
+    pub fn of_four(name: &[u8]) -> Option<Self> {
         match name {
             b"xen_extra_version" => Some(Self::Extra),
             b"xen_minor_version" => Some(Self::Minor),
@@ -97,6 +186,17 @@ impl Address {
     pub fn is_null(self) -> bool {
         self == Self::NULL
     }
+}
+
+/// Where a payload is loaded.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// What is known of Xen.
+    pub xen: &'a dyn KnownXen,
+    /// Xen's own build-id.
+    pub build_id: &'a [u8],
+    /// What is loaded already.
+    pub others: &'a dyn Neighbours,
 }
 
 /// What is loaded already, as far as a new payload meets it.

@@ -1,8 +1,9 @@
 //! `xtf-runner generate`: documentation that follows from the command line, the configuration's
-//! types and the table of changes, so that it cannot differ from them, and the page of what was
+//! types and the tables of changes and checks, so that it cannot differ from them, and the page of what was
 //! measured.
 
 mod changes;
+mod checks;
 mod config;
 mod releases;
 
@@ -34,6 +35,7 @@ pub fn generate(args: &GenerateArgs) -> Result<Exit> {
             }
         }
         Generated::Changes => write_out(&changes::markdown())?,
+        Generated::PayloadChecks => write_out(&checks::markdown())?,
         Generated::Config => write_out(&config::markdown())?,
         Generated::Cli => write_out(&cli())?,
         Generated::Releases { results } => write_out(&releases::of_files(results)?)?,
