@@ -38,7 +38,7 @@ pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
-pub use payload::{FuncLayout, PayloadArgs};
+pub use payload::{FuncLayout, PayloadArgs, PayloadCommand, ShowArgs, WriteArgs};
 pub use replay::{MinimizeArgs, ProgramArgs, ReplayArgs};
 pub use report::{FlakyResult, ReportArgs};
 pub use run::{BackendKind, RunArgs};
@@ -86,9 +86,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
-    /// Write a live patch for a Xen to a file that any client of the sysctl accepts
-    ///
-    /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
+    /// Look at a live patch before it ships, or write one
     Payload(PayloadArgs),
     /// Boot a Linux dom0 with xl and xen-livepatch under a Xen in QEMU, and run a command in it
     ///

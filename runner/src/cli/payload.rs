@@ -2,13 +2,76 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::XenArgs;
+use super::{FetchArgs, XenArgs};
+
+/// What to do with a payload.
+#[derive(Debug, Subcommand)]
+pub enum PayloadCommand {
+    /// Show what is in a live patch, and what Xen will answer to it, without booting anything
+    ///
+    /// The answer comes from the model of Xen's loader: success, or the first check that refuses the
+    /// file, with the error, the function of Xen and the remedy. Several files are taken as a stack,
+    /// each loaded behind the ones before it. See docs/payloads.md.
+    Show(ShowArgs),
+    /// Write a live patch for a Xen to a file that any client of the sysctl accepts
+    ///
+    /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
+    Write(WriteArgs),
+}
 
 /// Options of `payload`.
 #[derive(Debug, Args)]
 pub struct PayloadArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PayloadCommand,
+}
+
+/// Options of `payload show`.
+#[derive(Debug, Args)]
+#[command(after_help = SHOW_EXIT_CODES)]
+pub struct ShowArgs {
+    /// The files, in the order in which they are to be loaded
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
+    /// it for several. Without it only what is in the files is shown
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Vec<String>,
+
+    /// xen-syms of the same build, or the .deb with it [default: from the configuration, else beside
+    /// the Xen]
+    #[arg(long, value_name = "PATH")]
+    pub symbols: Option<PathBuf>,
+
+    /// Take each file alone, not as a stack
+    #[arg(long)]
+    pub each: bool,
+
+    /// Print a JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
+    /// Configuration [default: the nearest xtf-runner.toml, else built in]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// Exit codes of `payload show`.
+const SHOW_EXIT_CODES: &str = "\
+Exit codes: 0 every Xen takes every file, or no Xen was named; 4 the model cannot tell of one; 5 one is \
+refused; 65 a file is no payload at all; the others as for `run`.";
+
+/// Options of `payload write`.
+#[derive(Debug, Args)]
+pub struct WriteArgs {
     /// The Xen.
     #[command(flatten)]
     pub on: XenArgs,

@@ -169,6 +169,8 @@ pub struct Hypervisor {
     pub toolstack: Option<DebianPackage>,
     /// What its machines have besides what a test asks for.
     pub machine: Settings,
+    /// What is stated about its changes, each as `+NAME` or `-NAME`.
+    pub changes: Vec<String>,
 }
 
 impl Hypervisor {
@@ -180,6 +182,7 @@ impl Hypervisor {
             symbols: None,
             toolstack: None,
             machine: Settings::default(),
+            changes: Vec::new(),
         }
     }
 
@@ -416,7 +419,7 @@ fn hypervisor(
         memory_mib: entry.memory_mib,
         qemu_args: entry.qemu_args,
     };
-    Ok(Hypervisor { name, origin, symbols, toolstack, machine })
+    Ok(Hypervisor { name, origin, symbols, toolstack, machine, changes: entry.changes })
 }
 
 /// The guest's word for what is stated about the changes of a hypervisor, or what is wrong with it.

@@ -212,8 +212,8 @@ impl BootXen {
 
 /// A part of a file that is loaded.
 #[derive(Debug)]
-struct Segment {
-    address: u64,
+pub(super) struct Segment {
+    pub(super) address: u64,
     physical: u64,
     offset: u64,
     size: u64,
@@ -221,7 +221,7 @@ struct Segment {
 
 impl Segment {
     /// The loaded parts of `elf`, as far as the file really has them.
-    fn of<Elf: FileHeader>(elf: &ElfFile<'_, Elf>) -> Vec<Segment> {
+    pub(super) fn of<Elf: FileHeader>(elf: &ElfFile<'_, Elf>) -> Vec<Segment> {
         let endian = elf.endian();
         let length = elf.data().len() as u64;
         elf.elf_program_headers()
@@ -240,7 +240,7 @@ impl Segment {
     }
 
     /// The range in the file of `size` bytes, after the first `skip` of this segment.
-    fn slice(&self, skip: u64, size: u64) -> Option<Range<usize>> {
+    pub(super) fn slice(&self, skip: u64, size: u64) -> Option<Range<usize>> {
         let end = skip.checked_add(size).filter(|&end| end <= self.size)?;
         let [start, end] = [skip, end].map(|at| usize::try_from(self.offset + at).ok());
         Some(start?..end?)

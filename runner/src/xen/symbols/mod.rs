@@ -7,6 +7,7 @@
 pub mod code;
 mod files;
 mod functions;
+mod known;
 #[cfg(test)]
 #[path = "../../../tests/fixtures/xen_build.rs"]
 pub(crate) mod xen_build;
@@ -16,6 +17,7 @@ use std::path::Path;
 
 pub use files::{BootXen, XenFunction, XenSyms};
 pub use functions::Preset;
+pub use known::KnownSymbols;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::plan::config::{Hypervisor, Origin};

@@ -1,4 +1,4 @@
-//! `xtf-runner payload`: a live patch for a given Xen, in a file for any client of the sysctl.
+//! `payload write`: a live patch for a given Xen, in a file for any client of the sysctl.
 //!
 //! The guest builds its payloads with the same library, so another client also tests ours.
 
@@ -9,7 +9,7 @@ use livepatch::payload::{Function, Payload, Target, code};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
-use crate::cli::{FuncLayout, PayloadArgs};
+use crate::cli::{FuncLayout, WriteArgs};
 use crate::commands::chosen;
 use crate::xen::symbols::{BootXen, in_file};
 
@@ -19,7 +19,7 @@ const FUNCTION: &str = "xen_extra_version";
 const MAX_TEXT: usize = 15;
 
 /// Runs the command.
-pub fn payload(args: &PayloadArgs) -> Result<Exit> {
+pub fn write(args: &WriteArgs) -> Result<Exit> {
     if args.text.len() > MAX_TEXT || !args.text.chars().all(|c| (' '..='~').contains(&c)) {
         let text = &args.text;
         let why = format!(
@@ -52,7 +52,7 @@ fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {
         .to_bytes()
 }
 
-fn build_id_of_xen(args: &PayloadArgs) -> Result<Vec<u8>> {
+fn build_id_of_xen(args: &WriteArgs) -> Result<Vec<u8>> {
     let ready = chosen(&args.on)?.obtain()?;
     let bytes = fs::read(&ready.elf).io("read", &ready.elf)?;
     let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.elf, &why))?;

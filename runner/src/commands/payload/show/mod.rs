@@ -1,0 +1,103 @@
+//! `payload show`: what is in payloads, and what Xens will answer to them. Boots nothing.
+
+mod file;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verdict;
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use self::file::Contents;
+use self::verdict::{Answer, OnXen, Subject};
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::write_out;
+use crate::cli::ShowArgs;
+use crate::machine::testbed::ChosenXen;
+
+/// The form of the document.
+const SCHEMA: &str = "xtf-rs/payload/1";
+/// No payload has more; what is larger is shown by its size.
+const READ_MAX: u64 = 64 << 20;
+
+/// What is shown.
+#[derive(Serialize)]
+pub struct Shown<'a> {
+    schema: &'static str,
+    files: Vec<OfFile<'a>>,
+    xens: Vec<OnXen>,
+}
+
+/// A file.
+#[derive(Serialize)]
+struct OfFile<'a> {
+    path: &'a Path,
+    #[serde(flatten)]
+    contents: &'a Contents,
+}
+
+/// Runs the command.
+pub fn show(args: &ShowArgs) -> Result<Exit> {
+    let files = read(args)?;
+    let mut xens = Vec::new();
+    if !args.xen.is_empty() {
+        let chosen = ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())?;
+        if args.symbols.is_some() && chosen.len() > 1 {
+            return Err(Error::Usage("--symbols is for one --xen".into()));
+        }
+        for chosen in chosen {
+            xens.push(Subject::obtain(&chosen, args.symbols.as_deref())?.judge(&files, args.each));
+        }
+    }
+    let paths = args.files.iter().zip(&files);
+    let files = paths.map(|(path, (_, contents))| OfFile { path, contents }).collect();
+    let shown = Shown { schema: SCHEMA, files, xens };
+    write_out(&if args.json { json(&shown)? } else { text::text(&shown) })?;
+    Ok(exit(&shown))
+}
+
+fn read(args: &ShowArgs) -> Result<Vec<(Vec<u8>, Contents)>> {
+    let mut files: Vec<(Vec<u8>, Contents)> = Vec::new();
+    for (number, path) in args.files.iter().enumerate() {
+        if args.files[..number].contains(path) {
+            return Err(Error::Usage(format!("{} is named twice", path.display())));
+        }
+        let size = fs::metadata(path).io("read", path)?.len();
+        if size > READ_MAX {
+            return Err(Error::Data(format!(
+                "{} has {size} bytes, and a payload at most 2 MiB; is it the right file?",
+                path.display()
+            )));
+        }
+        let bytes = fs::read(path).io("read", path)?;
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err(Error::Data(format!(
+                "{} is no ELF file, so it is no payload: name the .livepatch file",
+                path.display()
+            )));
+        }
+        let contents = Contents::of(&bytes);
+        files.push((bytes, contents));
+    }
+    Ok(files)
+}
+
+fn json(shown: &Shown<'_>) -> Result<String> {
+    let text = serde_json::to_string_pretty(shown);
+    text.map(|text| text + "\n")
+        .map_err(|e| Error::Data(format!("cannot write the result as JSON: {e}")))
+}
+
+fn exit(shown: &Shown<'_>) -> Exit {
+    let all = || shown.xens.iter().flat_map(|on| &on.files);
+    if all().any(|verdict| verdict.upload == Answer::Refused) {
+        Exit::Failure
+    } else if all().any(|verdict| verdict.upload == Answer::Unknown) {
+        Exit::Error
+    } else {
+        Exit::Success
+    }
+}

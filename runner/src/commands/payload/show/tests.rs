@@ -1,0 +1,268 @@
+//! Files of every kind, and the verdict on a small Xen that calls itself 4.17.7.
+
+use std::path::Path;
+
+use expect_test::expect;
+use livepatch::abi::Revision;
+use livepatch::change::Change;
+use livepatch::payload::wire::{
+    R_X86_64_32, R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS,
+};
+use livepatch::payload::{
+    Area, Chunk, Data, Function, Hook, HookBody, Payload, Section, Target, code,
+};
+
+use super::file::Contents;
+use super::verdict::{Answer, Subject, Verdict};
+use super::{OfFile, SCHEMA, Shown, text};
+use crate::xen::symbols::KnownSymbols;
+use crate::xen::symbols::xen_build;
+
+const XEN: u8 = 7;
+const FUNCTIONS: [xen_build::Function<'_>; 5] = [
+    ("payload_list", Some("common/livepatch.c"), &[0; 16]),
+    ("xen_major_version", None, &[0xb8, 4, 0, 0, 0, 0xc3]),
+    ("xen_minor_version", None, &[0xf3, 0x0f, 0x1e, 0xfa, 0xb8, 17, 0, 0, 0, 0xc3]),
+    // lea rax, [rip + 1]; ret; and the text.
+    ("xen_extra_version", None, b"\x48\x8d\x05\x01\0\0\0\xc3.7-x\0"),
+    ("do_something", None, &[0x55, 0x48, 0x89, 0xe5, 0xc3]),
+];
+
+fn subject() -> Subject {
+    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &FUNCTIONS)).unwrap();
+    Subject::sample(symbols, &[XEN; 20])
+}
+
+fn target() -> Target {
+    Target::new(Revision::V2, [XEN; 20])
+}
+
+fn payload() -> Payload {
+    Payload::new(&target(), [1; 20])
+        .function(Function::named("xen_extra_version", code::return_str("-a")))
+}
+
+fn judge(files: &[Vec<u8>]) -> Vec<Verdict> {
+    let read = |bytes: &Vec<u8>| (bytes.clone(), Contents::of(bytes));
+    let files: Vec<_> = files.iter().map(read).collect();
+    subject().judge(&files, false).files
+}
+
+fn judge_one(bytes: &[u8]) -> Verdict {
+    judge(&[bytes.to_vec()]).remove(0)
+}
+
+/// The error, the function, and what does not hold.
+fn refused(bytes: &[u8]) -> (String, &'static str, Option<String>) {
+    let verdict = judge_one(bytes);
+    assert_eq!(verdict.upload, Answer::Refused, "{verdict:?}");
+    let told = verdict.refusal.unwrap();
+    assert!(!told.remedy.is_empty());
+    (told.errno, told.function, told.item)
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let files = [(bytes.to_vec(), Contents::of(bytes))];
+    let xens = vec![subject().judge(&files, false)];
+    let of = OfFile { path: Path::new("lp.livepatch"), contents: &files[0].1 };
+    text::text(&Shown { schema: SCHEMA, files: vec![of], xens })
+}
+
+#[test]
+fn a_payload_that_xen_takes() {
+    let rich = payload()
+        .hook(Hook::PreApply, HookBody::Code(code::return_u32(0)))
+        .metadata("author=me")
+        .metadata("ticket=7");
+    expect![[r#"
+        lp.livepatch
+          size         1608 of 2097152 bytes, 13 of 1023 sections; loaded: 26 of code, 104 of data, 153 of constants
+          build-id     0101010101010101010101010101010101010101
+          depends      0707070707070707070707070707070707070707
+          xen          0707070707070707070707070707070707070707
+          functions    0: xen_extra_version, 16 bytes become a jump to 11, version 2
+          hooks        preapply 1
+          metadata     author=me
+                       ticket=7
+          relocations  R_X86_64_64 3
+        on sample: Xen 4.17.7, nowhere, 0707070707070707070707070707070707070707
+          lp.livepatch: UPLOAD succeeds
+            function 0 is at 0xffff82d040200100 xen_extra_version
+            the PreApply hook decides whether that works
+            it cannot take part in a REPLACE: it has a hook before or after
+    "#]].assert_eq(&shown(&rich.to_bytes()));
+}
+
+#[test]
+fn a_payload_for_another_xen() {
+    let other = Target::new(Revision::V2, [9; 20]);
+    let other = Payload::new(&other, [1; 20])
+        .function(Function::named("xen_extra_version", code::return_str("-a")));
+    let (errno, function, item) = refused(&other.to_bytes());
+    assert_eq!((errno.as_str(), function, item), ("EINVAL", "xen_build_id_dep", None));
+}
+
+#[test]
+fn the_first_check_that_refuses_is_named() {
+    let mut elf = payload().elf();
+    elf.section_mut(".text").shdr.sh_flags |= SHF_WRITE;
+    assert_eq!(
+        refused(&elf.to_bytes()),
+        ("EOPNOTSUPP".into(), "move_payload", Some("section 1, .text".into()))
+    );
+
+    let mut elf = payload().elf();
+    elf.rela_mut(".rela.livepatch.funcs")[1].set_kind(R_X86_64_32);
+    let (errno, function, item) = refused(&elf.to_bytes());
+    assert_eq!((errno.as_str(), function), ("EOPNOTSUPP", "arch_livepatch_perform_rela"));
+    assert!(item.unwrap().contains("R_X86_64_32 to `.text`"));
+
+    let mut elf = payload().elf();
+    elf.section_mut(".livepatch.depends").name = ".something".into();
+    elf.relayout();
+    let (errno, function, item) = refused(&elf.to_bytes());
+    assert_eq!((errno.as_str(), function), ("EINVAL", "check_special_sections"));
+    assert_eq!(item.as_deref(), Some("there is no .livepatch.depends"));
+
+    // Xen's function has 9 bytes with an ENDBR64 in front of them.
+    let short = Function::named("xen_minor_version", code::return_u32(1)).old_size(8);
+    let (errno, function, item) =
+        refused(&Payload::new(&target(), [1; 20]).function(short).to_bytes());
+    assert_eq!((errno.as_str(), function), ("EINVAL", "arch_livepatch_verify_func"));
+    assert_eq!(item.as_deref(), Some("function 0, xen_minor_version"));
+}
+
+#[test]
+fn a_symbol_that_is_spelled_otherwise() {
+    let import = payload().text("user", code::jump("common/livepat#payload_list"));
+    let verdict = judge_one(&import.to_bytes());
+    let told = verdict.refusal.unwrap();
+    assert_eq!((told.errno.as_str(), told.function), ("ENOENT", "livepatch_elf_resolve_symbols"));
+    assert!(told.remedy.starts_with("this Xen has common/livepatch.c#payload_list; "), "{told:?}");
+
+    let function = Function::named("do_somethin", code::return_u32(0));
+    let named = Payload::new(&target(), [1; 20]).function(function);
+    let told = judge_one(&named.to_bytes()).refusal.unwrap();
+    assert_eq!((told.errno.as_str(), told.function), ("ENOENT", "resolve_old_address"));
+    assert!(told.remedy.starts_with("this Xen has do_something; "), "{told:?}");
+}
+
+#[test]
+fn what_comes_after_the_upload() {
+    let something = || Function::named("do_something", code::return_u32(0));
+    let stranger = something().expecting(&[0x90; 4]);
+    let verdict = judge_one(&payload().function(stranger).to_bytes());
+    assert_eq!(verdict.upload, Answer::Success);
+    assert!(
+        verdict.then[0].starts_with("APPLY: EINVAL, because the code of function 1"),
+        "{verdict:?}"
+    );
+
+    let same = something().expecting(&[0x55, 0x48, 0x89]);
+    assert!(judge_one(&payload().function(same).to_bytes()).then.is_empty());
+}
+
+/// The checks of the tables of instructions, on code and replacements of a few bytes each.
+#[test]
+fn tables_are_checked() {
+    let with = |name: &'static str, content: Chunk| {
+        let replacements = Area::loaded(".altinstr_replacement", 0, 1);
+        payload()
+            .text("code", [0x90; 8])
+            .section(replacements, "replacement", [0x90; 4])
+            .section(Area::loaded(name, 0, 1), "table", content)
+            .to_bytes()
+    };
+    for (name, size) in [(".bug_frames.0", 7), (".altinstructions", 13), (".ex_table", 12)] {
+        let (errno, function, item) = refused(&with(name, Chunk::new(vec![0; size])));
+        assert_eq!((errno.as_str(), function), ("EINVAL", "prepare_payload"));
+        assert!(item.unwrap().ends_with(name));
+    }
+    // A distance to code and to its replacement, a feature, and three lengths.
+    let alternative = |orig: i64, repl: i64, lengths: [u8; 4]| {
+        let references = Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, "code", orig).reloc(
+            4,
+            R_X86_64_PC32,
+            "replacement",
+            repl,
+        );
+        with(".altinstructions", references.then(Chunk::new([10, 0])).then(Chunk::new(lengths)))
+    };
+    assert_eq!(judge_one(&alternative(0, 0, [8, 4, 0, 0])).upload, Answer::Success);
+    for (orig, repl, lengths) in
+        [(-40, 0, [8, 4, 0, 0]), (0, 1, [8, 4, 0, 0]), (0, -1, [8, 1, 0, 0])]
+    {
+        let (errno, _, item) = refused(&alternative(orig, repl, lengths));
+        assert_eq!(errno, "EINVAL");
+        assert!(item.unwrap().starts_with("element 0 of section"), "{orig} {repl} {lengths:?}");
+    }
+    // What Xen's start decides.
+    let verdict = judge_one(&alternative(0, 0, [2, 4, 0, 0]));
+    assert_eq!(verdict.unknown.as_deref(), Some("whether an alternative can be used"));
+}
+
+#[test]
+fn a_stack_of_files() {
+    let second = |depends: [u8; 20]| {
+        let text = Function::named("do_something", code::return_u32(0));
+        Payload::new(&target(), [2; 20]).depends(depends).function(text).to_bytes()
+    };
+    let first = payload().to_bytes();
+    let verdicts = judge(&[first.clone(), second([1; 20])]);
+    assert!(verdicts.iter().all(|verdict| verdict.upload == Answer::Success), "{verdicts:?}");
+    assert!(verdicts[1].then.is_empty(), "{verdicts:?}");
+    let verdicts = judge(&[first.clone(), second([XEN; 20])]);
+    assert!(verdicts[1].then[0].contains("the file before it has 0101"), "{verdicts:?}");
+    let alone = [(first.clone(), Contents::of(&first)), (first.clone(), Contents::of(&first))];
+    let alone = subject().judge(&alone, true).files;
+    assert!(alone.iter().all(|verdict| verdict.upload == Answer::Success), "{alone:?}");
+    // The same build-id, under whatever name.
+    let verdicts = judge(&[first.clone(), first]);
+    let told = verdicts[1].refusal.as_ref().unwrap();
+    assert_eq!((told.errno.as_str(), told.function), ("EEXIST", "prepare_payload"));
+}
+
+#[test]
+fn an_unknown_release_is_no_verdict() {
+    let functions = [FUNCTIONS[0], FUNCTIONS[3]];
+    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &functions)).unwrap();
+    let bytes = payload().to_bytes();
+    let files = [(bytes.clone(), Contents::of(&bytes))];
+    let on = Subject::sample(symbols, &[XEN; 20]).judge(&files, false);
+    assert_eq!((on.release, on.files[0].upload), (None, Answer::Unknown));
+}
+
+/// What Xen calls itself decides what it checks.
+#[test]
+fn the_release_is_read_off_the_code() {
+    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &FUNCTIONS)).unwrap();
+    let release = symbols.release().unwrap();
+    assert_eq!(release.to_string(), "4.17.7");
+    assert!(Change::LargeText.entry().is_in(release));
+}
+
+/// Files of all sizes and with any field wrong: a verdict or none, but an answer.
+#[test]
+fn damaged_files_are_judged_as_well() {
+    let table = Section::new(".ex_table", SHT_PROGBITS, SHF_ALLOC, 8, Data::Bytes(vec![0; 16]));
+    let mut elf = payload().metadata("a=b").elf();
+    elf.push(table);
+    elf.push(Section::new(".more", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 1, Data::NoBits(9)));
+    let whole = elf.to_bytes();
+    assert_eq!(judge_one(&whole).upload, Answer::Success);
+    let mut refused = 0;
+    for len in (0..whole.len()).step_by(64) {
+        let cut = judge_one(&whole[..len]);
+        assert_ne!(cut.upload, Answer::Success, "{len}");
+        refused += usize::from(cut.upload == Answer::Refused);
+        shown(&whole[..len]);
+    }
+    assert!(refused > 10, "{refused}");
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = value;
+            shown(&changed);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What a Xen will answer to a stack of payloads.
+
+use std::fs;
+use std::path::Path;
+
+use livepatch::change::{Change, Changes, Release};
+use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
+use livepatch::payload::Hook;
+use serde::Serialize;
+
+use super::file::Contents;
+use crate::base::exit::{IoContext, Result};
+use crate::base::hash::hex;
+use crate::machine::testbed::ChosenXen;
+use crate::xen::symbols::{KnownSymbols, in_file};
+
+/// So many letters of a name may be wrong for it to be taken for another one.
+const MISSPELLED: usize = 2;
+
+/// A Xen, as far as a payload meets it.
+pub struct Subject {
+    name: String,
+    provenance: String,
+    build_id: Vec<u8>,
+    release: Option<Release>,
+    changes: Changes,
+    symbols: KnownSymbols,
+}
+
+/// What it will answer.
+#[derive(Debug, Serialize)]
+pub struct OnXen {
+    /// The Xen, as the user calls it.
+    pub xen: String,
+    /// Where it came from.
+    pub provenance: String,
+    /// What it calls itself.
+    pub release: Option<String>,
+    /// Its build-id, in hexadecimal.
+    pub build_id: String,
+    /// For each file, in the order of their uploads.
+    pub files: Vec<Verdict>,
+}
+
+/// What comes of the upload of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It is loaded.
+    Success,
+    /// It is refused.
+    Refused,
+    /// The model cannot tell.
+    Unknown,
+}
+
+/// What it will answer to one file.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// To the upload.
+    pub upload: Answer,
+    /// The first check that the file does not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Told>,
+    /// What the model does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    /// What to expect of APPLY, REVERT and another APPLY.
+    pub then: Vec<String>,
+    /// Where each function is in this Xen.
+    pub functions: Vec<Option<String>>,
+}
+
+/// A check that a file does not pass.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// The error.
+    pub errno: String,
+    /// Its number.
+    pub number: u16,
+    /// The function of Xen that makes the check.
+    pub function: &'static str,
+    /// What must hold.
+    pub rule: &'static str,
+    /// What does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Subject {
+    /// The Xen that is `chosen`, with the symbols at `explicit` or those that belong to it.
+    pub fn obtain(chosen: &ChosenXen, explicit: Option<&Path>) -> Result<Subject> {
+        let build = chosen.build(explicit)?;
+        let path = &build.syms.elf;
+        let bytes = fs::read(path).io("read", path)?;
+        let symbols = KnownSymbols::parse(bytes).map_err(|why| in_file(path, &why))?;
+        let release = symbols.release();
+        let mut changes = release.map(Changes::of).unwrap_or_default();
+        for statement in &chosen.xen.changes {
+            let (sign, name) = statement.split_at(1);
+            if let Some(change) = Change::named(name) {
+                changes.set(change, sign == "+");
+            }
+        }
+        Ok(Subject {
+            name: chosen.xen.name.clone(),
+            provenance: build.ready.provenance.clone(),
+            build_id: build.binary.build_id().to_vec(),
+            release,
+            changes,
+            symbols,
+        })
+    }
+
+    /// A Xen that never was, with these symbols and this build-id.
+    #[cfg(test)]
+    pub fn sample(symbols: KnownSymbols, build_id: &[u8]) -> Subject {
+        let release = symbols.release();
+        Subject {
+            name: "sample".into(),
+            provenance: "nowhere".into(),
+            build_id: build_id.to_vec(),
+            release,
+            changes: release.map(Changes::of).unwrap_or_default(),
+            symbols,
+        }
+    }
+
+    /// What comes of the files, each behind the ones before it, or `alone`.
+    pub fn judge(&self, files: &[(Vec<u8>, Contents)], alone: bool) -> OnXen {
+        let mut loaded: Vec<Image> = Vec::new();
+        let mut verdicts = Vec::new();
+        for (bytes, contents) in files {
+            let (verdict, image) = self.judge_one(bytes, contents, &loaded);
+            loaded.extend(image.filter(|_| !alone));
+            verdicts.push(verdict);
+        }
+        OnXen {
+            xen: self.name.clone(),
+            provenance: self.provenance.clone(),
+            release: self.release.map(|release| release.to_string()),
+            build_id: hex(&self.build_id),
+            files: verdicts,
+        }
+    }
+
+    fn judge_one(
+        &self,
+        bytes: &[u8],
+        contents: &Contents,
+        loaded: &[Image],
+    ) -> (Verdict, Option<Image>) {
+        let functions = contents.functions.iter().map(|function| {
+            let by_name = || {
+                let symbol = self.symbols.find(function.name.as_deref()?.as_bytes())?;
+                self.symbols.address(symbol)
+            };
+            let address = function.old_address.or_else(by_name)?;
+            Some(format!("{address:#x} {}", self.symbols.describe(address)?))
+        });
+        let functions = functions.collect();
+        let mut verdict = Verdict {
+            upload: Answer::Unknown,
+            refusal: None,
+            unknown: None,
+            then: Vec::new(),
+            functions,
+        };
+        if self.release.is_none() {
+            verdict.unknown = Some("what this Xen calls itself".into());
+            return (verdict, None);
+        }
+        let (id, xen) = (&self.build_id, &self.symbols);
+        match model::upload(bytes, self.changes, id, xen, &loaded) {
+            Ok(image) => {
+                verdict.upload = Answer::Success;
+                verdict.then = self.then(&image, loaded);
+                (verdict, Some(image))
+            }
+            Err(Refusal::Refused(refused)) => {
+                verdict.upload = Answer::Refused;
+                verdict.refusal = Some(self.tell(refused, contents));
+                (verdict, None)
+            }
+            Err(Refusal::Unforeseen(Unforeseen::Unknown(why) | Unforeseen::Effect(why))) => {
+                verdict.unknown = Some(why.to_owned());
+                (verdict, None)
+            }
+        }
+    }
+
+    fn tell(&self, refused: Refused, contents: &Contents) -> Told {
+        let Refused { check, errno, item } = refused;
+        let mut remedy = check.remedy().to_owned();
+        let mut hint = |name: &str| {
+            if let Some(other) = self.spelled_otherwise(name) {
+                remedy = format!("this Xen has {other}; {remedy}");
+            }
+        };
+        let item = item.map(|item| match item {
+            Item::Section(number) => contents.section(number),
+            Item::Absent(name) => format!("there is no {name}"),
+            Item::Symbol(number) => {
+                let Some(name) = contents.symbol(number) else { return format!("symbol {number}") };
+                if check == Check::Resolved {
+                    hint(name);
+                }
+                format!("symbol {number}, {name}")
+            }
+            Item::Relocation(section, nth) => contents.relocation(section, nth),
+            Item::Element(section, nth) => {
+                format!("element {nth} of {}", contents.section(section))
+            }
+            Item::Function(number) => {
+                let function = contents.functions.get(number);
+                let Some(name) = function.and_then(|function| function.name.as_deref()) else {
+                    return format!("function {number}");
+                };
+                if check == Check::FunctionName {
+                    hint(name);
+                }
+                format!("function {number}, {name}")
+            }
+        });
+        Told {
+            errno: errno.to_string(),
+            number: errno.0,
+            function: check.function(),
+            rule: check.rule(),
+            item,
+            remedy,
+        }
+    }
+
+    /// How this Xen spells a name that it does not have.
+    fn spelled_otherwise(&self, name: &str) -> Option<String> {
+        let bare = name.rsplit('#').next()?;
+        let same = |other: &&str| other.rsplit('#').next() == Some(bare);
+        let mut others: Vec<&str> = self.symbols.names().filter(same).collect();
+        if others.is_empty() {
+            let alike = |other: &&str| strsim::damerau_levenshtein(name, other) <= MISSPELLED;
+            others = self.symbols.names().filter(alike).collect();
+        }
+        others.sort_unstable();
+        others.truncate(3);
+        (!others.is_empty()).then(|| others.join(", "))
+    }
+
+    /// What to expect of a payload that is loaded.
+    fn then(&self, image: &Image, loaded: &[Image]) -> Vec<String> {
+        let mut then = Vec::new();
+        let below = loaded.last().map_or(&self.build_id, |image| &image.build_id);
+        if image.depends != *below {
+            let what = if loaded.is_empty() { "this Xen" } else { "the file before it" };
+            then.push(format!(
+                "APPLY: EINVAL, because .livepatch.depends is {}, and {what} has {} (build_id_dep)",
+                hex(&image.depends),
+                hex(below)
+            ));
+        }
+        for (number, function) in image.functions.iter().enumerate() {
+            if let Some(errno) = function.unmet {
+                then.push(format!(
+                    "APPLY: {errno}, because the code of function {number} is not what its expectation \
+                     says (livepatch_check_expectations)"
+                ));
+            }
+        }
+        let decides = [Hook::PreApply, Hook::Apply, Hook::PreRevert, Hook::Revert];
+        for hook in decides.into_iter().filter(|&hook| image.single(hook).is_some()) {
+            then.push(format!("the {hook:?} hook decides whether that works"));
+        }
+        if !image.safe_to_reapply {
+            then.push("after a REVERT it cannot be applied again: it has writable data".into());
+        }
+        if image.vetoes() {
+            then.push("it cannot take part in a REPLACE: it has a hook before or after".into());
+        }
+        then
+    }
+}
