@@ -85,6 +85,7 @@ docs: build
 	$(RUNNER) list --markdown > docs/tests.md
 	UPDATE_EXPECT=1 cargo test -q -p xtf-runner the_schema_is_documented
 	$(RUNNER) generate changes > docs/changes.md
+	$(RUNNER) generate payload-checks > docs/payload-checks.md
 	$(RUNNER) generate config > docs/config.md
 	$(RUNNER) generate cli > docs/cli.md
 	$(RUNNER) generate man target/man
@@ -110,7 +111,7 @@ unit-test: setup
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
 	cargo test -p xtf-runner --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
-		--test new_real --test replay_real -- --ignored
+		--test new_real --test payload_real --test replay_real -- --ignored
 
 clean:
 	cargo clean

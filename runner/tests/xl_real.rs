@@ -10,7 +10,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use livepatch::abi::Revision;
+use livepatch::payload::Target;
+use livepatch::program::{Generator, Mix, Op};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+mod payloads;
 
 /// Only a test that fails waits so long.
 const PATIENCE: Duration = Duration::from_secs(1200);
@@ -124,7 +130,7 @@ fn debians_client_takes_a_payload_of_ours() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ours.livepatch");
     let file = file.to_str().unwrap();
-    Run::of(&["payload", "--xen", "4.17", "-o", file, "--text", "-seen"]).ends(0);
+    Run::of(&["payload", "write", "--xen", "4.17", "-o", file, "--text", "-seen"]).ends(0);
     let script = "
         show() { echo \"== $1\"; xen-livepatch list; xl info | grep -E '^xen_(extra|version) '; }
         show before
@@ -273,4 +279,104 @@ fn through_ssh_on_a_xen_host() {
     let config = host.config.to_str().unwrap();
     let wrong = ["run", "--backend", "xl", "--host", "nobody@xtf-dom0", "--ssh-config", config];
     Run::of(&wrong).ends(69).says("cannot start a shell on nobody@xtf-dom0: ");
+}
+
+/// Payloads for the Xen with that build-id, into `dir`: of many recipes, valid and not, and as
+/// compilers make them.
+fn many_payloads(build_id: &[u8], dir: &Path) -> Vec<PathBuf> {
+    let target = Target::new(Revision::V2, build_id);
+    let mut generator = Generator::new(1, Mix::PAYLOADS);
+    let mut files: Vec<PathBuf> =
+        payloads::SHAPES.iter().map(|shape| payloads::build(shape, build_id, dir)).collect();
+    while files.len() < RECIPES {
+        if let Op::Upload(upload) = generator.step().op {
+            let path = dir.join(format!("recipe-{}.livepatch", files.len()));
+            let bytes = upload.payload.to_bytes(&target);
+            // The runner refuses what does not even begin like an ELF file.
+            if bytes.starts_with(b"\x7fELF") {
+                fs::write(&path, bytes).unwrap();
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// So many are made; of some the model cannot tell, and these are not uploaded.
+const RECIPES: usize = 400;
+/// So many have a verdict at least.
+const JUDGED: usize = 200;
+
+/// What `payload show` says of the files, and of the Xen.
+fn show(files: &[PathBuf], xen: &str) -> Value {
+    let mut command = runner(&["payload", "show", "--each", "--json", "--xen", xen]);
+    let out = command.args(files).output().unwrap();
+    let why = |e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap_or_else(why)
+}
+
+/// The error with which each file will be refused, 0 if it is taken; `None` where the model cannot
+/// tell.
+fn verdicts(files: &[PathBuf], xen: &str) -> Vec<Option<u64>> {
+    let shown = show(files, xen);
+    let verdicts = shown["xens"][0]["files"].as_array().unwrap().iter();
+    let number = |verdict: &Value| match verdict["upload"].as_str()? {
+        "success" => Some(0),
+        "refused" => verdict["refusal"]["number"].as_u64(),
+        _ => None,
+    };
+    verdicts.map(number).collect()
+}
+
+/// The verdict of `payload show` is Xen's.
+#[test]
+#[ignore = "boots real Xen"]
+fn payloads_are_taken_and_refused_as_foretold() {
+    for xen in ["4.17", "4.20"] {
+        let dir = tempfile::tempdir().unwrap();
+        let first = payloads::build(&payloads::SHAPES[0], &[0; 20], dir.path());
+        let shown = show(&[first], xen);
+        let id = shown["xens"][0]["build_id"].as_str().unwrap();
+        let id: Vec<u8> = (0..id.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&id[at..at + 2], 16).unwrap())
+            .collect();
+
+        let files = many_payloads(&id, dir.path());
+        let foretold: Vec<(PathBuf, u64)> = files
+            .iter()
+            .cloned()
+            .zip(verdicts(&files, xen))
+            .filter_map(|(file, verdict)| Some((file, verdict?)))
+            .collect();
+        for (shape, verdict) in payloads::SHAPES.iter().zip(verdicts(&files, xen)) {
+            assert_eq!(shape.verdict.is_none(), verdict == Some(0), "{xen}: {}", shape.name);
+        }
+        let taken = foretold.iter().filter(|(_, errno)| *errno == 0).count();
+        assert!(foretold.len() >= JUDGED, "{xen}: {} of {RECIPES}", foretold.len());
+        assert!(taken > 20 && taken + 20 < foretold.len(), "{xen}: {taken} are taken");
+
+        let all = dir.path().join("all.tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(dir.path()).arg("-cf").arg(&all);
+        let names = foretold.iter().map(|(file, _)| file.file_name().unwrap());
+        assert!(tar.args(names).status().unwrap().success());
+        let script = "tar -xf all.tar; for file in *.livepatch; do
+                echo \"== $file\"; xen-livepatch upload a $file 2>&1; echo \"ended with $?\"
+                xen-livepatch unload a >/dev/null 2>&1; done; echo == end";
+        let run = Run::of(&["dom0", "--xen", xen, "--put", all.to_str().unwrap(), "--", script]);
+        run.ends(0).says("== end");
+        for (file, errno) in &foretold {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let (_, said) = run.text.split_once(&format!("== {name}\n")).expect(&run.text);
+            let said = said.split("== ").next().unwrap();
+            let error = said.split_once("rror ").map(|(_, rest)| {
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                digits.parse::<u64>().unwrap_or(u64::MAX)
+            });
+            let got = if said.contains("ended with 0") { Some(0) } else { error };
+            assert_eq!(got, Some(*errno), "{xen}: {name}: {said}");
+        }
+        println!("{xen}: {} verdicts, {taken} taken", foretold.len());
+    }
 }

@@ -11,6 +11,7 @@ mod further;
 mod generate;
 mod mutate;
 mod new;
+mod payload;
 mod results;
 mod select;
 mod world;

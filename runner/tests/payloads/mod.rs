@@ -1,0 +1,103 @@
+//! Payloads as compilers make them: `patch.c`, compiled by this host's cc in several ways, with the
+//! notes that binutils add.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How `payload show` is to judge a payload: it is taken, or refused with this error by this
+/// function of Xen.
+pub type Verdict = Option<(&'static str, &'static str)>;
+
+/// A way to compile `patch.c`.
+pub struct Shape {
+    pub name: &'static str,
+    pub flags: &'static [&'static str],
+    pub verdict: Verdict,
+}
+
+const fn taken(name: &'static str, flags: &'static [&'static str]) -> Shape {
+    Shape { name, flags, verdict: None }
+}
+
+const fn refused(
+    name: &'static str,
+    flags: &'static [&'static str],
+    errno: &'static str,
+    function: &'static str,
+) -> Shape {
+    Shape { name, flags, verdict: Some((errno, function)) }
+}
+
+/// What every payload needs: code that can be anywhere near Xen.
+const PIC: [&str; 5] = [
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-jump-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+];
+
+/// A symbol of 127 characters, quoted for C.
+const LONGEST: &str = concat!(
+    "-DLONG_NAMES=\"a_symbol_of_127_characters__________________________________________________",
+    "___________________________________________________\""
+);
+
+pub const SHAPES: [Shape; 16] = [
+    taken("plain", &[]),
+    taken("sections", &["-ffunction-sections", "-fdata-sections"]),
+    taken("read-only", &["-DREAD_ONLY_FUNCTIONS"]),
+    taken("hooks", &["-DHOOKS"]),
+    taken("metadata", &["-DMETADATA"]),
+    taken("long-names", &[LONGEST]),
+    taken("data", &["-DDATA"]),
+    taken("tables", &["-DTABLES"]),
+    taken("not-optimised", &["-O0"]),
+    taken("debug", &["-g"]),
+    taken("branch-tracking", &["-fcf-protection=branch"]),
+    taken("everything", &["-ffunction-sections", "-DHOOKS", "-DMETADATA", "-DDATA", "-DTABLES"]),
+    refused("common", &["-fcommon", "-DCOMMON"], "EINVAL", "livepatch_elf_resolve_symbols"),
+    refused(
+        "not-pic",
+        &["-fno-pic", "-mcmodel=kernel"],
+        "EOPNOTSUPP",
+        "arch_livepatch_perform_rela",
+    ),
+    refused("unknown-symbol", &["-DUNKNOWN_SYMBOL"], "ENOENT", "livepatch_elf_resolve_symbols"),
+    refused("name-of-xens", &["-DNAME_OF_XENS"], "EEXIST", "build_symbol_table"),
+];
+
+/// Compiles it for the Xen with that build-id, into `dir`.
+pub fn build(shape: &Shape, build_id: &[u8], dir: &Path) -> PathBuf {
+    let path = |name: &str| dir.join(format!("{}.{name}", shape.name));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/patch.c");
+    let mut note = Vec::new();
+    for word in [4, u32::try_from(build_id.len()).unwrap(), 3] {
+        note.extend(word.to_le_bytes());
+    }
+    note.extend(b"GNU\0");
+    note.extend(build_id);
+    fs::write(path("note"), note).unwrap();
+    let [object, noted, linked, note] =
+        ["o", "noted.o", "livepatch", "note"].map(|name| path(name).display().to_string());
+
+    run(Command::new("cc")
+        .args(["-c", "-O2", "-ffreestanding"])
+        .args(PIC)
+        .args(shape.flags)
+        .args(["-o", &object, &source.display().to_string()]));
+    let mut objcopy = Command::new("objcopy");
+    for name in [".livepatch.depends", ".livepatch.xen_depends"] {
+        objcopy.arg(format!("--add-section={name}={note}"));
+        objcopy.arg(format!("--set-section-flags={name}=alloc,readonly"));
+    }
+    run(objcopy.args([&object, &noted]));
+    run(Command::new("ld").args(["-r", "--build-id=sha1", "-o", &linked, &noted]));
+    PathBuf::from(linked)
+}
+
+fn run(command: &mut Command) {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
