@@ -1,24 +1,23 @@
 //! Finds out, once and at the start, which changes the Xen underneath has.
 
-use alloc::format;
-use alloc::vec::Vec;
-
 use livepatch::abi::{
     Action, ActionCmd, Call, List, ListBuffers, NAME_SIZE_MAX, Name, OP_FLAG_FORCE,
 };
+use livepatch::change::Change;
 use livepatch::change::probe::{BY_CALLS, UploadAnswer, plain, questions, with_metadata};
-use livepatch::change::{Change, Findings};
 use livepatch::payload::{FuncVersion, Target};
 
 use crate::livepatch::Livepatch;
 use crate::outcome::Stop;
+use crate::xen::Xen;
 use crate::{Answer, Errno};
 
 const NAME: &[u8] = b"xtf-probe\0";
 const OTHER: &[u8] = b"xtf-other\0";
 
-/// Asks a Xen whose build-id is `build_id`. What can't be told stays as it is.
-pub(crate) fn observe(livepatch: &Livepatch, build_id: &[u8], findings: &mut Findings) {
+/// Asks `xen`. What can't be told stays as it is.
+pub(crate) fn observe(livepatch: &Livepatch, xen: &mut Xen) {
+    let Xen { build_id: Ok(build_id), findings, .. } = xen else { return };
     let asker = Asker { livepatch, build_id };
     // Whoever has loaded something already would find it changed.
     if !livepatch.totals().is_ok_and(|totals| totals.nr == 0) {
@@ -132,24 +131,4 @@ fn told(answer: Answer, present: impl Into<Answer>, absent: impl Into<Answer>) -
         return Some(true);
     }
     (answer == absent.into()).then_some(false)
-}
-
-/// What belongs into every report about a Xen that calls itself `name`: differences between what it
-/// does and what its release, or what is stated about it, would have it do.
-pub(crate) fn notes(name: &str, findings: &Findings) -> Vec<alloc::string::String> {
-    let mut notes = Vec::new();
-    for entry in Change::TABLE {
-        let change = entry.change;
-        let Some(present) = findings.observed(change) else { continue };
-        if present == findings.expects(change) {
-            continue;
-        }
-        notes.push(match (present, findings.stated(change)) {
-            (true, None) => format!("{name} behaves as since {change}: backported"),
-            (false, None) => format!("{name} behaves as before {change}, which its release has"),
-            (true, Some(_)) => format!("{name} has {change}, though it is stated not to"),
-            (false, Some(_)) => format!("{name} lacks {change}, though it is stated to have it"),
-        });
-    }
-    notes
 }

@@ -7,6 +7,7 @@ use protocol::metadata::{Category, Environment, Need};
 
 use crate::cmdline;
 use crate::livepatch::Livepatch;
+use crate::observe;
 use crate::outcome::{Outcome, Stop};
 use crate::xen::{Change, Xen};
 
@@ -98,7 +99,7 @@ impl Context {
     /// Looks which changes Xen has.
     pub(crate) fn observe(&mut self) {
         if let Some(livepatch) = &self.livepatch {
-            self.xen.observe(livepatch);
+            observe::observe(livepatch, &mut self.xen);
         }
     }
 

@@ -11,8 +11,6 @@ use protocol::change::Statement;
 pub use livepatch::change::Change;
 
 use crate::hypercall::{console_ring, physinfo, sysctl, version};
-use crate::livepatch::Livepatch;
-use crate::observe;
 use crate::{Answer, Errno};
 
 /// What livepatching looks like from this domain.
@@ -72,13 +70,6 @@ impl Xen {
         self.findings.has(change)
     }
 
-    /// Looks which changes it has.
-    pub(crate) fn observe(&mut self, livepatch: &Livepatch) {
-        if let Ok(build_id) = &self.build_id {
-            observe::observe(livepatch, build_id, &mut self.findings);
-        }
-    }
-
     /// Takes in what the command line states: words `+name` and `-name`, separated by commas.
     ///
     /// # Errors
@@ -96,7 +87,7 @@ impl Xen {
     /// What belongs into every report about it.
     pub fn notes(&self) -> Vec<String> {
         let name = format!("{}.{}{}", self.release.major, self.release.minor, self.extraversion);
-        let mut notes = observe::notes(&name, &self.findings);
+        let mut notes = differences(&name, &self.findings);
         match self.livepatch {
             LivepatchSupport::Available(version) if !is_known(version) => notes.push(format!(
                 "nobody knows sysctl interface version {version}: the layout of {} is a guess",
@@ -112,6 +103,26 @@ impl Xen {
         }
         notes
     }
+}
+
+/// Where a Xen that calls itself `name` does not do what its release, or what is stated about it,
+/// would have it do.
+fn differences(name: &str, findings: &Findings) -> Vec<String> {
+    let mut notes = Vec::new();
+    for entry in Change::TABLE {
+        let change = entry.change;
+        let Some(present) = findings.observed(change) else { continue };
+        if present == findings.expects(change) {
+            continue;
+        }
+        notes.push(match (present, findings.stated(change)) {
+            (true, None) => format!("{name} behaves as since {change}: backported"),
+            (false, None) => format!("{name} behaves as before {change}, which its release has"),
+            (true, Some(_)) => format!("{name} has {change}, though it is stated not to"),
+            (false, Some(_)) => format!("{name} lacks {change}, though it is stated to have it"),
+        });
+    }
+    notes
 }
 
 /// Whether the layout that goes with an interface version is certain.
