@@ -99,6 +99,18 @@ fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<LivepatchStatus, Stop> 
     }
 }
 
+/// Waits until the last action on a payload is over, if it has a short timeout. Where rc stays
+/// EAGAIN, it was never begun.
+fn over(livepatch: &Livepatch, name: &[u8]) {
+    const LOOKS: u32 = 100;
+    const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
+    let pending = || livepatch.get(name).is_ok_and(|status| status.rc == EAGAIN);
+    if (0..LOOKS).all(|_| pending()) {
+        // Longer than the timeout.
+        let _ = pause();
+    }
+}
+
 /// Performs an action as a careful client does: with a pause before it, and again on EBUSY.
 fn carried_out(livepatch: &Livepatch, name: &[u8], cmd: ActionCmd, state: State) -> Outcome {
     for _ in 0..ATTEMPTS {
@@ -322,7 +334,9 @@ impl Refused {
             begin(livepatch, action).result()
         };
         for _ in 0..20 * ATTEMPTS {
-            // Of a payload that is not applied, only a pending action refuses APPLY like this.
+            over(livepatch, name);
+            // Of a payload that is not applied, and on which nothing is pending, only an action on
+            // another one refuses APPLY like this.
             if act(ActionCmd::Apply, TIMEOUT_NS) == Err(Errno::EBUSY) {
                 let _ = self.whom.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
             }
