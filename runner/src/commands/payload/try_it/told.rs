@@ -1,0 +1,243 @@
+//! What Xen did in each step, in its own words, and whether `payload show` foretold it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protocol::metadata::Environment;
+use protocol::programs::{ANSWERED, PERFORMED};
+
+use super::Payloads;
+use crate::base::exit::{IoContext, Result};
+use crate::commands::payload::show::verdict::{Answer, OnXen, Subject, Verdict};
+use crate::judge::splitter::{Line, Speaker, Splitter};
+use crate::judge::xen;
+use crate::machine::logs::CONSOLE;
+use crate::machine::testbed::ChosenXen;
+use crate::results::event::{Listener, RunEvent};
+
+/// The step that `payload show` foretells.
+const UPLOAD: &str = "UPLOAD";
+/// What the guest prints where Xen has nothing against a step.
+const SUCCESS: &str = "success";
+
+/// What `payload show` foretells on each Xen, by the Xen's name; or why it does not.
+pub struct Foretold(BTreeMap<String, std::result::Result<OnXen, String>>);
+
+impl Foretold {
+    /// What it foretells of `payloads` on those `chosen`, whose symbols are `symbols` or those that
+    /// belong to them.
+    pub fn of(chosen: &[ChosenXen], symbols: Option<&Path>, payloads: &Payloads) -> Foretold {
+        let foretell = |one: &ChosenXen| {
+            let subject = Subject::obtain(one, symbols).map_err(|why| why.to_string());
+            (one.xen.name.clone(), subject.map(|xen| xen.judge(&payloads.files, false)))
+        };
+        Foretold(chosen.iter().map(foretell).collect())
+    }
+
+    fn verdict(&self, xen: &str, file: usize) -> Option<&Verdict> {
+        self.0.get(xen)?.as_ref().ok()?.files.get(file)
+    }
+}
+
+/// A boot.
+pub struct Booted {
+    xen: String,
+    environment: Environment,
+    /// Its folder.
+    logs: PathBuf,
+}
+
+/// Remembers which boots there were, and passes everything on.
+pub struct Witness<L> {
+    listener: L,
+    boots: Vec<(usize, Booted)>,
+}
+
+impl<L: Listener> Witness<L> {
+    /// Passes on to `listener`.
+    pub fn new(listener: L) -> Self {
+        Witness { listener, boots: Vec::new() }
+    }
+
+    /// The listener, and the boots in their order.
+    pub fn finish(mut self) -> (L, Vec<Booted>) {
+        self.boots.sort_by_key(|(number, _)| *number);
+        (self.listener, self.boots.into_iter().map(|(_, boot)| boot).collect())
+    }
+}
+
+impl<L: Listener> Listener for Witness<L> {
+    fn event(&mut self, event: &RunEvent<'_>) {
+        if let RunEvent::BootStarted { boot, xen, environment, facts, .. } = event {
+            let (xen, logs) = ((*xen).to_owned(), facts.logs.to_owned());
+            self.boots.push((*boot, Booted { xen, environment: *environment, logs }));
+        }
+        self.listener.event(event);
+    }
+}
+
+/// A step, as the console shows it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Step {
+    /// The payload.
+    name: String,
+    /// What is done with it.
+    what: String,
+    /// What came of it; `None` if the guest did not come so far.
+    answer: Option<String>,
+    /// What Xen said meanwhile.
+    words: Vec<String>,
+}
+
+/// For people: what went wrong in each boot, and what was foretold.
+pub fn text(names: &[String], foretold: &Foretold, boots: &[Booted]) -> Result<String> {
+    let mut out = String::new();
+    for (xen, judged) in &foretold.0 {
+        if let Err(why) = judged {
+            let _ = writeln!(out, "\n{xen}: `payload show` foretells nothing: {why}");
+        }
+    }
+    for boot in boots {
+        let console = boot.logs.join(CONSOLE);
+        let steps = steps(&fs::read(&console).io("read", &console)?);
+        if !steps.is_empty() {
+            let _ = writeln!(out, "\n{} {}", boot.xen, boot.environment.name());
+        }
+        for (number, name) in names.iter().enumerate() {
+            let of_file = steps.iter().filter(|step| step.name == *name);
+            payload(&mut out, of_file, foretold.verdict(&boot.xen, number));
+        }
+    }
+    Ok(out)
+}
+
+fn payload<'s>(out: &mut String, steps: impl Iterator<Item = &'s Step>, verdict: Option<&Verdict>) {
+    for (nth, step) in steps.enumerate() {
+        let Step { name, what, answer, words } = step;
+        let answer = answer.as_deref();
+        // All uploads are alike: the first one stands for them.
+        if nth > 0 && answer == Some(SUCCESS) {
+            continue;
+        }
+        let _ = write!(out, "  {name}: {what}: {}", answer.unwrap_or("no answer"));
+        let verdict = verdict.filter(|_| what == UPLOAD);
+        let _ = writeln!(out, "{}", verdict.map_or(String::new(), |v| compare(v, answer)));
+        if answer != Some(SUCCESS) {
+            for word in words {
+                let _ = writeln!(out, "    Xen says: {word}");
+            }
+        }
+        if let Some(told) = verdict.and_then(|verdict| verdict.refusal.as_ref()) {
+            let _ = writeln!(out, "    {} asks: {}", told.function, told.rule);
+            if let Some(item) = &told.item {
+                let _ = writeln!(out, "    but: {item}");
+            }
+            let _ = writeln!(out, "    remedy: {}", told.remedy);
+        }
+        for then in verdict.iter().flat_map(|verdict| &verdict.then) {
+            let _ = writeln!(out, "    foretold: {then}");
+        }
+    }
+}
+
+/// What Xen answered to an upload, in the light of what was foretold.
+fn compare(verdict: &Verdict, answer: Option<&str>) -> String {
+    let foretold = match (verdict.upload, &verdict.refusal) {
+        (Answer::Success, _) => SUCCESS,
+        (Answer::Refused, Some(told)) => &told.errno,
+        _ => {
+            let why = verdict.unknown.as_deref().unwrap_or("it");
+            return format!(" (`payload show` cannot tell: {why})");
+        }
+    };
+    match answer {
+        Some(answer) if answer == foretold => " (as foretold)".into(),
+        _ => format!(" (DIFFERENT: `payload show` foretells {foretold}; please report it)"),
+    }
+}
+
+/// The steps on a console.
+fn steps(console: &[u8]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut hear = |line: Line| match (line.speaker, steps.last_mut()) {
+        (Speaker::Xen, Some(step)) if step.answer.is_none() => {
+            step.words.push(xen::words(&line.text).to_owned());
+        }
+        (Speaker::Xen, _) => {}
+        (Speaker::Guest, last) => {
+            let text = line.text.trim_start();
+            if let Some(answer) = text.strip_prefix(ANSWERED) {
+                last.into_iter().for_each(|step| step.answer = Some(answer.to_owned()));
+            } else if let Some(what) = text.strip_prefix(PERFORMED) {
+                let (name, what) = what.split_once(": ").unwrap_or((what, ""));
+                let (name, what) = (name.to_owned(), what.to_owned());
+                steps.push(Step { name, what, ..Step::default() });
+            }
+        }
+    };
+    let mut splitter = Splitter::default();
+    splitter.feed(console, &mut hear);
+    let half = splitter.finish(&mut hear);
+    half.into_iter().for_each(hear);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_with_what_xen_says_meanwhile() {
+        let console = b"(XEN) before\n  #> lp: UPLOAD\n(XEN) livepatch: lp: no\n  #= EINVAL\n\
+            (XEN) after\n  not ok 1 upload\n  #> b: APPLY again\n(XEN) last words";
+        let step = |name: &str, what: &str, answer: Option<&str>, words: &[&str]| Step {
+            name: name.into(),
+            what: what.into(),
+            answer: answer.map(str::to_owned),
+            words: words.iter().map(|&word| word.into()).collect(),
+        };
+        assert_eq!(
+            steps(console),
+            [
+                step("lp", "UPLOAD", Some("EINVAL"), &["livepatch: lp: no"]),
+                step("b", "APPLY again", None, &["last words"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_was_not_foretold_is_shown_as_such() {
+        let mut verdict = Verdict {
+            upload: Answer::Success,
+            refusal: None,
+            unknown: None,
+            then: Vec::new(),
+            functions: Vec::new(),
+        };
+        let step = |answer: &str| Step {
+            name: "lp".into(),
+            what: UPLOAD.into(),
+            answer: Some(answer.into()),
+            words: vec!["livepatch: lp: no".into()],
+        };
+        let told = |verdict: &Verdict, answer: &str| {
+            let mut out = String::new();
+            payload(&mut out, [step(answer)].iter(), Some(verdict));
+            out
+        };
+        assert_eq!(told(&verdict, "success"), "  lp: UPLOAD: success (as foretold)\n");
+        assert_eq!(
+            told(&verdict, "EINVAL"),
+            "  lp: UPLOAD: EINVAL (DIFFERENT: `payload show` foretells success; please report it)\n    \
+             Xen says: livepatch: lp: no\n"
+        );
+        verdict.upload = Answer::Unknown;
+        verdict.unknown = Some("the CPU".into());
+        assert_eq!(
+            told(&verdict, "success"),
+            "  lp: UPLOAD: success (`payload show` cannot tell: the CPU)\n"
+        );
+    }
+}
