@@ -41,6 +41,10 @@ pub const EVERY: &str = "every";
 /// Parameter of [`PAYLOAD_TRY`]: how many more times the payloads are loaded, applied, reverted and
 /// unloaded.
 pub const CYCLES: &str = "cycles";
+/// Behind the name of a payload and a colon in a step of [`PAYLOAD_TRY`]: it is uploaded.
+pub const UPLOAD: &str = "UPLOAD";
+/// Likewise: it is applied a second time. Xen may answer EINVAL.
+pub const APPLY_AGAIN: &str = "APPLY again";
 /// In the line of a call of [`HYPERCALL_FUZZ`]: `step=` and its number.
 pub const STEP: &str = "step";
 

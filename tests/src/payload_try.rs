@@ -24,7 +24,7 @@ use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::section;
 use protocol::archive::File;
 use protocol::console::{DIAGNOSTIC, INDENT};
-use protocol::programs::{ANSWERED, CYCLES, PAYLOAD_TRY, PERFORMED};
+use protocol::programs::{ANSWERED, APPLY_AGAIN, CYCLES, PAYLOAD_TRY, PERFORMED, UPLOAD};
 use spin::Mutex;
 
 /// The test.
@@ -150,7 +150,7 @@ impl Stack<'_> {
 
     fn upload(&self) -> Outcome {
         self.files.iter().try_for_each(|file| {
-            let place = begin(file, "UPLOAD");
+            let place = begin(file, UPLOAD);
             let answer = self.context.livepatch().upload(&name(file), file.content);
             println!("{INDENT}{ANSWERED}{answer}");
             let state = || self.must_be(file, State::Checked, Answer::SUCCESS);
@@ -194,7 +194,7 @@ impl Stack<'_> {
     /// changed itself is refused, and what depends on it stays where it is.
     fn apply_again(&self) -> Outcome {
         for (count, file) in self.files.iter().enumerate() {
-            let place = begin(file, "APPLY again");
+            let place = begin(file, APPLY_AGAIN);
             let (answer, rc) = self.perform(file, ActionCmd::Apply)?;
             if answer == Answer::SUCCESS && rc == Answer::from(Errno::EINVAL) {
                 self.must_be(file, State::Checked, rc).map_err(|stop| stop.at(&place))?;

@@ -92,11 +92,11 @@ pub struct Initrd {
 }
 
 impl Initrd {
-    /// Memory that a machine needs for it, in MiB: the loader's copy, and Xen's for dom0, which
-    /// Xen makes before it gives the first one back.
+    /// Memory that a machine needs for it, in MiB. Xen takes dom0's copy from the sixteenth of the
+    /// memory that it does not give to dom0.
     fn memory_mib(&self) -> u32 {
         let mib = u32::try_from(self.size.div_ceil(1 << 20)).unwrap_or(u32::MAX);
-        mib.saturating_mul(4)
+        mib.saturating_mul(16)
     }
 }
 
@@ -384,7 +384,7 @@ mod tests {
         let boot = Boot { xen, environment: Environment::Pv64, machine, tests: Vec::new() };
         let command = qemu.invocation(&boot).shell();
         assert!(command.ends_with(" -initrd 'xtf tests= exit=reboot,initrd'"), "{command}");
-        assert!(command.contains(" -m 136 "), "{command}");
+        assert!(command.contains(" -m 160 "), "{command}");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::machine::qemu::Initrd;
 
 /// The archive in the run's folder.
 const FILE: &str = "payloads.cpio";
-/// The guest is small, and so is its machine.
-const SIZE_MAX: usize = 32 << 20;
+/// Eight payloads of the largest size: the machine's memory grows with it ([`Initrd`]).
+const SIZE_MAX: usize = 16 << 20;
 
 /// What each file is to be called in Xen: as it is on disk, without its ending.
 pub fn names(paths: &[PathBuf]) -> Result<Vec<String>> {

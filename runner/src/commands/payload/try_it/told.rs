@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use protocol::metadata::Environment;
-use protocol::programs::{ANSWERED, PERFORMED};
+use protocol::programs::{ANSWERED, APPLY_AGAIN, PERFORMED, UPLOAD};
 
 use super::Payloads;
 use crate::base::exit::{IoContext, Result};
@@ -17,10 +17,10 @@ use crate::machine::logs::CONSOLE;
 use crate::machine::testbed::ChosenXen;
 use crate::results::event::{Listener, RunEvent};
 
-/// The step that `payload show` foretells.
-const UPLOAD: &str = "UPLOAD";
 /// What the guest prints where Xen has nothing against a step.
 const SUCCESS: &str = "success";
+/// What it prints where Xen finds a payload not safe to apply again.
+const NOT_AGAIN: &str = "EINVAL";
 
 /// What `payload show` foretells on each Xen, by the Xen's name; or why it does not.
 pub struct Foretold(BTreeMap<String, std::result::Result<OnXen, String>>);
@@ -117,18 +117,30 @@ fn payload<'s>(out: &mut String, steps: impl Iterator<Item = &'s Step>, verdict:
     for (nth, step) in steps.enumerate() {
         let Step { name, what, answer, words } = step;
         let answer = answer.as_deref();
-        // All uploads are alike: the first one stands for them.
-        if nth > 0 && answer == Some(SUCCESS) {
+        let foretold = verdict.and_then(|verdict| foretold(verdict, what, answer));
+        // What went as it should is told of the first upload, for all of them.
+        let news = matches!(foretold, Some(Compared::Different(_)));
+        if nth > 0 && answer == Some(SUCCESS) && !news {
             continue;
         }
         let _ = write!(out, "  {name}: {what}: {}", answer.unwrap_or("no answer"));
-        let verdict = verdict.filter(|_| what == UPLOAD);
-        let _ = writeln!(out, "{}", verdict.map_or(String::new(), |v| compare(v, answer)));
+        if what == APPLY_AGAIN && answer == Some(NOT_AGAIN) {
+            let _ = write!(out, ", which is no failure: it is not safe to apply again");
+        }
+        let _ = match foretold {
+            None => writeln!(out),
+            Some(Compared::Same) => writeln!(out, " (as foretold)"),
+            Some(Compared::Different(other)) => {
+                writeln!(out, " (DIFFERENT: `payload show` foretells {other})")
+            }
+            Some(Compared::Unknown(why)) => writeln!(out, " (`payload show` cannot tell: {why})"),
+        };
         if answer != Some(SUCCESS) {
             for word in words {
                 let _ = writeln!(out, "    Xen says: {word}");
             }
         }
+        let verdict = verdict.filter(|_| what == UPLOAD);
         if let Some(told) = verdict.and_then(|verdict| verdict.refusal.as_ref()) {
             let _ = writeln!(out, "    {} asks: {}", told.function, told.rule);
             if let Some(item) = &told.item {
@@ -142,20 +154,35 @@ fn payload<'s>(out: &mut String, steps: impl Iterator<Item = &'s Step>, verdict:
     }
 }
 
-/// What Xen answered to an upload, in the light of what was foretold.
-fn compare(verdict: &Verdict, answer: Option<&str>) -> String {
-    let foretold = match (verdict.upload, &verdict.refusal) {
-        (Answer::Success, _) => SUCCESS,
-        (Answer::Refused, Some(told)) => &told.errno,
-        _ => {
+/// An answer, in the light of what was foretold.
+enum Compared {
+    Same,
+    /// This was foretold.
+    Different(String),
+    /// Nothing was foretold for this reason.
+    Unknown(String),
+}
+
+/// Compares the `answer` to the step `what`, if there is something to compare.
+fn foretold(verdict: &Verdict, what: &str, answer: Option<&str>) -> Option<Compared> {
+    let foretold = match (what, verdict.upload, &verdict.refusal) {
+        (UPLOAD, Answer::Success, _) => SUCCESS,
+        (UPLOAD, Answer::Refused, Some(told)) => &told.errno,
+        (UPLOAD, ..) => {
             let why = verdict.unknown.as_deref().unwrap_or("it");
-            return format!(" (`payload show` cannot tell: {why})");
+            return Some(Compared::Unknown(why.to_owned()));
         }
+        (APPLY_AGAIN, ..) => match verdict.again? {
+            true => SUCCESS,
+            false => NOT_AGAIN,
+        },
+        _ => return None,
     };
-    match answer {
-        Some(answer) if answer == foretold => " (as foretold)".into(),
-        _ => format!(" (DIFFERENT: `payload show` foretells {foretold}; please report it)"),
-    }
+    Some(if answer == Some(foretold) {
+        Compared::Same
+    } else {
+        Compared::Different(foretold.to_owned())
+    })
 }
 
 /// The steps on a console.
@@ -214,24 +241,42 @@ mod tests {
             refusal: None,
             unknown: None,
             then: Vec::new(),
+            again: Some(true),
             functions: Vec::new(),
         };
-        let step = |answer: &str| Step {
+        let step = |what: &str, answer: &str| Step {
             name: "lp".into(),
-            what: UPLOAD.into(),
+            what: what.into(),
             answer: Some(answer.into()),
             words: vec!["livepatch: lp: no".into()],
         };
         let told = |verdict: &Verdict, answer: &str| {
             let mut out = String::new();
-            payload(&mut out, [step(answer)].iter(), Some(verdict));
+            payload(&mut out, [step(UPLOAD, answer)].iter(), Some(verdict));
             out
         };
         assert_eq!(told(&verdict, "success"), "  lp: UPLOAD: success (as foretold)\n");
         assert_eq!(
             told(&verdict, "EINVAL"),
-            "  lp: UPLOAD: EINVAL (DIFFERENT: `payload show` foretells success; please report it)\n    \
+            "  lp: UPLOAD: EINVAL (DIFFERENT: `payload show` foretells success)\n    \
              Xen says: livepatch: lp: no\n"
+        );
+        let again = |verdict: &Verdict, answer: &str| {
+            let mut out = String::new();
+            let steps = [step(UPLOAD, "success"), step(APPLY_AGAIN, answer)];
+            payload(&mut out, steps.iter(), Some(verdict));
+            out.lines().nth(1).map(str::to_owned)
+        };
+        assert_eq!(again(&verdict, "success"), None);
+        let refused =
+            "  lp: APPLY again: EINVAL, which is no failure: it is not safe to apply again";
+        let different = " (DIFFERENT: `payload show` foretells success)";
+        assert_eq!(again(&verdict, "EINVAL").unwrap(), format!("{refused}{different}"));
+        verdict.again = Some(false);
+        assert_eq!(again(&verdict, "EINVAL").unwrap(), format!("{refused} (as foretold)"));
+        assert_eq!(
+            again(&verdict, "success").unwrap(),
+            "  lp: APPLY again: success (DIFFERENT: `payload show` foretells EINVAL)"
         );
         verdict.upload = Answer::Unknown;
         verdict.unknown = Some("the CPU".into());
