@@ -22,7 +22,7 @@ pub enum PayloadCommand {
     /// reverse order. A guest does so as dom0, on one CPU, and checks each step, what LIST shows,
     /// and that nothing is left. What Xen says of a refusal is shown, and where it answers otherwise
     /// than `payload show` foretells. See docs/payloads.md.
-    Try(TryArgs),
+    Try(Box<TryArgs>),
     /// Write a live patch for a Xen to a file that any client of the sysctl accepts
     ///
     /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
