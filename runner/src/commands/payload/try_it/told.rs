@@ -10,6 +10,7 @@ use protocol::programs::{ANSWERED, APPLY_AGAIN, PERFORMED, UPLOAD};
 
 use super::Payloads;
 use crate::base::exit::{IoContext, Result};
+use crate::base::plural::count;
 use crate::commands::payload::show::verdict::{Answer, OnXen, Subject, Verdict};
 use crate::judge::splitter::{Line, Speaker, Splitter};
 use crate::judge::xen;
@@ -17,6 +18,8 @@ use crate::machine::logs::CONSOLE;
 use crate::machine::testbed::ChosenXen;
 use crate::results::event::{Listener, RunEvent};
 
+/// So many lines of Xen's are told of a step: a Xen that dies says more.
+const QUOTED: usize = 12;
 /// What the guest prints where Xen has nothing against a step.
 const SUCCESS: &str = "success";
 /// What it prints where Xen finds a payload not safe to apply again.
@@ -136,8 +139,15 @@ fn payload<'s>(out: &mut String, steps: impl Iterator<Item = &'s Step>, verdict:
             Some(Compared::Unknown(why)) => writeln!(out, " (`payload show` cannot tell: {why})"),
         };
         if answer != Some(SUCCESS) {
-            for word in words {
+            for word in words.iter().take(QUOTED) {
                 let _ = writeln!(out, "    Xen says: {word}");
+            }
+            if let Some(more) = words.len().checked_sub(QUOTED).filter(|more| *more > 0) {
+                let _ = writeln!(
+                    out,
+                    "    and {} more; see {CONSOLE} in the boot's logs",
+                    count(more, "line")
+                );
             }
         }
         let verdict = verdict.filter(|_| what == UPLOAD);
@@ -277,6 +287,14 @@ mod tests {
         assert_eq!(
             again(&verdict, "success").unwrap(),
             "  lp: APPLY again: success (DIFFERENT: `payload show` foretells EINVAL)"
+        );
+        let dying = Step { answer: None, words: vec!["word".into(); 13], ..step("APPLY", "") };
+        let mut out = String::new();
+        payload(&mut out, [dying].iter(), None);
+        assert!(out.starts_with("  lp: APPLY: no answer\n    Xen says: word\n"), "{out}");
+        assert!(
+            out.ends_with("\n    and 1 line more; see console.log in the boot's logs\n"),
+            "{out}"
         );
         verdict.upload = Answer::Unknown;
         verdict.unknown = Some("the CPU".into());
