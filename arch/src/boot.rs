@@ -1,6 +1,6 @@
 //! What the entry code found out, and what it brings along for its environment.
 
-use core::fmt;
+use core::{fmt, ptr, slice};
 
 use protocol::cmdline::CMDLINE_MAX;
 use protocol::metadata::Environment;
@@ -43,11 +43,23 @@ pub struct Boot {
     pub privileged: bool,
     /// Memory that nobody uses yet: the heap.
     pub heap: Region,
+    /// The file that the loader passed besides the image: a dom0's initrd. Mapped, and outside of
+    /// the heap.
+    pub(crate) module: Option<Region>,
     pub(crate) platform: &'static dyn Platform,
     pub(crate) cmdline: LoaderLine,
 }
 
 impl Boot {
+    /// The file that the loader passed besides the image, if there is one.
+    pub fn module(&self) -> Option<&'static [u8]> {
+        let Region { start, len } = self.module?;
+        // SAFETY: the entry code found it mapped where nothing else lies, and nobody writes to it.
+        Some(unsafe {
+            slice::from_raw_parts(ptr::with_exposed_provenance(start as usize), len as usize)
+        })
+    }
+
     /// The command line that the loader passed; empty where there is none or it is not UTF-8.
     pub fn cmdline(&self) -> &str {
         core::str::from_utf8(&self.cmdline.bytes[..self.cmdline.len]).unwrap_or("")

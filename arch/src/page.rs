@@ -28,6 +28,22 @@ impl Region {
     pub const fn contains(&self, address: u64) -> bool {
         address >= self.start && address < self.end()
     }
+
+    /// The larger of the two parts that `hole` leaves of the range, in whole pages.
+    pub fn without(self, hole: Region) -> Region {
+        let hole_start = hole.start / PAGE_SIZE * PAGE_SIZE;
+        let hole_end = hole.end().next_multiple_of(PAGE_SIZE);
+        if hole_end <= self.start || hole_start >= self.end() {
+            return self;
+        }
+        let below = hole_start.saturating_sub(self.start);
+        let above = self.end().saturating_sub(hole_end);
+        if below >= above {
+            Region { start: self.start, len: below }
+        } else {
+            Region { start: hole_end, len: above }
+        }
+    }
 }
 
 /// What an access to a page does.

@@ -1,7 +1,9 @@
-//! Bytes that are stamped into the image after linking, as the input of a test.
+//! What a test is given to work on: bytes that are stamped into the image after linking, and files.
 //!
-//! They reach the guest in every environment and through every loader, as the image itself does.
+//! The bytes reach the guest in every environment and through every loader, as the image itself
+//! does. The files are for a control domain, whose loader passes an archive as its initrd.
 
+use protocol::archive::{self, Files};
 use protocol::image::INPUT_HEADER;
 
 /// Bytes of the section.
@@ -18,4 +20,9 @@ pub fn input() -> &'static [u8] {
     let (size, bytes) = bytes.split_at(INPUT_HEADER);
     let size = size.try_into().map_or(0, u32::from_le_bytes) as usize;
     bytes.get(..size).unwrap_or_default()
+}
+
+/// The files that the loader passed, if it did. There may be an oddity among them.
+pub fn files() -> Option<Files<'static>> {
+    arch::boot().module().map(archive::files)
 }

@@ -35,7 +35,7 @@ pub mod xen;
 pub use answer::{Answer, Errno};
 pub use arch::{clock, memory, trap};
 pub use heap::{heap_free, heap_size};
-pub use input::input;
+pub use input::{files, input};
 pub use outcome::{Outcome, Stop, expect, expect_that};
 pub use protocol::metadata::{Category, Environment, Need};
 pub use test::{Case, Context, Deviation, Test};

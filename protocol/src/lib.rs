@@ -11,6 +11,7 @@
 //! | [`metadata`] | the image tells the runner which tests it holds |
 //! | [`image`] | the runner writes into the image and reads from it, by section |
 //! | [`cmdline`] | the runner tells the guest what to run and how to end |
+//! | [`archive`] | the runner hands files to the guest |
 //! | [`wildcard`] | both read the same patterns for names |
 //! | [`console`] | the guest tells the runner what came of it |
 //! | [`change`] | the guest tells the runner which changes to Xen it saw; the runner states some |
@@ -25,6 +26,7 @@
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+pub mod archive;
 pub mod change;
 pub mod cmdline;
 pub mod console;

@@ -10,6 +10,9 @@ pub const FUZZ_EXECUTOR: &str = "fuzz-executor";
 pub const LIVEPATCH_REPLAY: &str = "livepatch-replay";
 /// The test behind `xtf-runner fuzz hypercall`.
 pub const HYPERCALL_FUZZ: &str = "hypercall-fuzz";
+/// The test behind `xtf-runner payload try`, which finds its payloads in an
+/// [archive](crate::archive) that the loader passes as initrd: each by the name that it gets in Xen.
+pub const PAYLOAD_TRY: &str = "payload-try";
 /// The test that measures from inside the guest, for `xtf-runner bench`.
 pub const BENCH_HYPERCALL: &str = "bench-hypercall";
 
@@ -35,6 +38,13 @@ pub const FROM: &str = "from";
 pub const STEPS: &str = "steps";
 /// Parameter of [`HYPERCALL_FUZZ`]: how many calls are made for each that is on the console.
 pub const EVERY: &str = "every";
+/// Parameter of [`PAYLOAD_TRY`]: how many more times the payloads are loaded, applied, reverted and
+/// unloaded.
+pub const CYCLES: &str = "cycles";
+/// Behind the name of a payload and a colon in a step of [`PAYLOAD_TRY`]: it is uploaded.
+pub const UPLOAD: &str = "UPLOAD";
+/// Likewise: it is applied a second time. Xen may answer EINVAL.
+pub const APPLY_AGAIN: &str = "APPLY again";
 /// In the line of a call of [`HYPERCALL_FUZZ`]: `step=` and its number.
 pub const STEP: &str = "step";
 

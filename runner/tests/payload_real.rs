@@ -1,6 +1,7 @@
-//! `payload show` on files that a compiler has made, with the names and the code of a real Xen.
+//! `payload show` and `payload try` on files that a compiler has made, with the names and the code of
+//! a real Xen, and on this Xen.
 //!
-//! Needs cc, binutils and Debian's packages, so `make e2e-test` runs these (they are ignored
+//! Needs cc, binutils, QEMU and Debian's packages, so `make e2e-test` runs these (they are ignored
 //! otherwise).
 
 use std::path::Path;
@@ -10,16 +11,16 @@ use serde_json::Value;
 
 mod payloads;
 
-use payloads::{SHAPES, build};
+use payloads::{SHAPES, Shape, build, build_upon};
 
-fn show(args: &[&str]) -> Output {
+fn payload(what: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-    command.args(["payload", "show"]).args(args).output().unwrap()
+    command.args(["payload", what]).args(args).output().unwrap()
 }
 
 fn document(args: &[&str]) -> (Value, Option<i32>) {
-    let out = show(&[args, &["--json"]].concat());
+    let out = payload("show", &[args, &["--json"]].concat());
     let text = String::from_utf8(out.stdout).unwrap();
     let why = || format!("{text}{}", String::from_utf8_lossy(&out.stderr));
     (serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {}", why())), out.status.code())
@@ -82,4 +83,90 @@ fn what_is_in_a_compiled_file() {
     assert_eq!(contents["tables"], tables);
     assert_eq!(contents["imports"], serde_json::json!(["xen_changeset"]));
     assert!(contents["build_id"].as_str().is_some_and(|id| id.len() == 40), "{contents}");
+}
+
+fn shape(name: &str) -> &'static Shape {
+    SHAPES.iter().find(|shape| shape.name == name).unwrap()
+}
+
+/// The build-id of Xen 4.17.
+fn xen_4_17(dir: &Path) -> Vec<u8> {
+    let file = build(shape("plain"), &[0; 20], dir);
+    let (shown, _) = document(&[file.to_str().unwrap(), "--xen", "4.17"]);
+    bytes(shown["xens"][0]["build_id"].as_str().unwrap())
+}
+
+/// Tries files on Xen 4.17, as PV and as PVH dom0.
+fn tried(files: &[&Path], dir: &Path) -> (String, Option<i32>) {
+    let mut args: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    let logs = dir.join("logs");
+    args.extend(["--xen", "4.17", "--cycles", "2", "--logs", logs.to_str().unwrap()]);
+    let out = payload("try", &args);
+    let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr);
+    (text, out.status.code())
+}
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn what_compilers_make_goes_through_its_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    for name in ["plain", "hooks", "metadata", "data"] {
+        let file = build(shape(name), &id, dir.path());
+        let (text, code) = tried(&[&file], dir.path());
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("\n2 passed, 0 failed, 0 skipped\n"), "{text}");
+        let foretold = format!("  {name}: UPLOAD: success (as foretold)\n");
+        assert_eq!(text.matches(&foretold).count(), 2, "{text}");
+        // What is writable may have changed.
+        let not_again = format!("  {name}: APPLY again: EINVAL, which is no failure: ");
+        let expected = if ["hooks", "data"].contains(&name) { 2 } else { 0 };
+        assert_eq!(text.matches(&not_again).count(), expected, "{text}");
+        assert!(!text.contains("DIFFERENT"), "{text}");
+    }
+}
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn a_refusal_is_shown_with_xens_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = build(shape("not-pic"), &xen_4_17(dir.path()), dir.path());
+    let (text, code) = tried(&[&file], dir.path());
+    assert_eq!(code, Some(5), "{text}");
+    assert_eq!(text.matches("  not-pic: UPLOAD: EOPNOTSUPP (as foretold)\n").count(), 2, "{text}");
+    assert_eq!(text.matches("    Xen says: livepatch: not-pic: Unhandled").count(), 2, "{text}");
+    assert!(text.contains("remedy: compile with -fPIC"), "{text}");
+}
+
+/// The same functions under other names: nobody may define a name twice.
+const UPPER: Shape = Shape {
+    name: "upper",
+    flags: &[
+        "-Dnamed=upper_named",
+        "-Dfunctions=upper_functions",
+        "-Dpatched_extra_version=upper_extra_version",
+        "-Dpatched_deny=upper_deny",
+    ],
+    verdict: None,
+};
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn a_stack_goes_up_and_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let lower = build(shape("plain"), &id, dir.path());
+    let (shown, _) = document(&[lower.to_str().unwrap()]);
+    let below = bytes(shown["files"][0]["build_id"].as_str().unwrap());
+    let upper = build_upon(&UPPER, &below, &id, dir.path());
+
+    let (text, code) = tried(&[&lower, &upper], dir.path());
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("  upper: UPLOAD: success (as foretold)\n").count(), 2, "{text}");
+
+    // The other way round there is nothing to put it upon.
+    let (text, code) = tried(&[&upper, &lower], dir.path());
+    assert_eq!(code, Some(5), "{text}");
+    assert_eq!(text.matches("  upper: APPLY: EINVAL\n").count(), 2, "{text}");
+    assert!(text.contains("foretold: APPLY: EINVAL, because .livepatch.depends is"), "{text}");
 }

@@ -31,6 +31,7 @@ mod livepatch_stack;
 mod livepatch_state;
 mod livepatch_upload;
 mod livepatch_version;
+mod payload_try;
 mod program;
 mod selftest;
 mod support;
@@ -58,6 +59,7 @@ kernel::registry![
     livepatch_fuzz,
     hypercall_fuzz,
     livepatch_replay,
+    payload_try,
     bench_hypercall,
     fuzz_executor,
     bad::dom0_crash,

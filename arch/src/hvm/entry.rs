@@ -66,7 +66,9 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     if !privileged {
         xen::attach_console();
     }
-    let heap = memory::find_heap(info);
+    // What a toolstack or a firmware passes to a domain is nothing that a test has asked for.
+    let module = info.module().filter(|_| privileged);
+    let heap = memory::find_heap(info, module);
     let cmdline = ptr::with_exposed_provenance(info.cmdline as usize);
     // SAFETY: null or a NUL-terminated string that Xen wrote below 4 GiB. It is copied before
     // the heap, which may overlap it, comes to life.
@@ -79,5 +81,5 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     } else {
         Environment::Pvh64
     };
-    start(Boot { environment, privileged, heap, platform: &Hvm, cmdline })
+    start(Boot { environment, privileged, heap, module, platform: &Hvm, cmdline })
 }

@@ -113,12 +113,16 @@ fn split(large: *mut u64) -> Result<(), ProtectError> {
 const RAM: u32 = 1;
 const XENMEM_MEMORY_MAP: u64 = 9;
 
-/// The RAM that follows the image, up to [`HEAP_LIMIT`].
-pub fn find_heap(info: &StartInfo) -> Region {
+/// The RAM that follows the image and is not the `module`'s, up to [`HEAP_LIMIT`].
+pub fn find_heap(info: &StartInfo, module: Option<Region>) -> Region {
     let start = layout::end_of_image();
     // Callers check `contains` first, so the subtraction is of a range's end and a place in it.
-    let rest =
-        |ram: Region| Region { start, len: (ram.end().min(IDENTITY_END) - start).min(HEAP_LIMIT) };
+    let rest = |ram: Region| {
+        let behind = Region { start, len: ram.end().min(IDENTITY_END) - start };
+        // Xen puts a module behind the image or elsewhere, depending on its release.
+        let free = module.map_or(behind, |module| behind.without(module));
+        Region { len: free.len.min(HEAP_LIMIT), ..free }
+    };
     let ram = match info.memory_map() {
         Some(map) => map
             .iter()

@@ -8,7 +8,7 @@ use super::platform::Pv;
 use super::start_info::{SIF_PRIVILEGED, StartInfo};
 use super::{memory, traps};
 use crate::boot::{Boot, LoaderLine};
-use crate::page::Protection;
+use crate::page::{Protection, Region};
 use crate::start::start;
 use crate::{console, layout, shared_info};
 
@@ -59,10 +59,13 @@ extern "C" fn pv_start(info: &'static StartInfo) -> ! {
     for page in [0, layout::stack_guard()] {
         memory::protect(page, Protection::None).expect("bootstrap pages can be unmapped");
     }
+    // Page tables, behind which the heap begins, come after it.
+    let module = (info.mod_len > 0).then_some(Region { start: info.mod_start, len: info.mod_len });
     start(Boot {
         environment: Environment::Pv64,
         privileged,
         heap,
+        module,
         platform: &Pv,
         // SAFETY: the field is an array of CMDLINE_MAX bytes.
         cmdline: unsafe { LoaderLine::copy(info.cmd_line.as_ptr()) },

@@ -23,8 +23,11 @@ pub struct StartInfo {
     pub nr_pt_frames: u64,
     /// Virtual address of the pseudo-physical to machine list.
     pub mfn_list: u64,
-    _mod_start: u64,
-    _mod_len: u64,
+    /// Virtual address of the first module, which the builder has mapped: the image has no note
+    /// that asks for a page frame number instead (`XEN_ELFNOTE_MOD_START_PFN`).
+    pub mod_start: u64,
+    /// Bytes of it; 0 if there is none.
+    pub mod_len: u64,
     pub cmd_line: [u8; CMDLINE_MAX],
 }
 
@@ -33,5 +36,6 @@ const _: () = {
     assert!(offset_of!(StartInfo, shared_info) == 40);
     assert!(offset_of!(StartInfo, console_mfn) == 72);
     assert!(offset_of!(StartInfo, pt_base) == 88);
+    assert!(offset_of!(StartInfo, mod_start) == 112);
     assert!(offset_of!(StartInfo, cmd_line) == 128);
 };

@@ -48,10 +48,12 @@ mod chunk;
 pub mod code;
 mod elf;
 pub(crate) mod note;
+mod read;
 pub mod wire;
 
 pub use build::{Area, Function, Hook, HookBody, Old, Payload, Replacement, Target};
 pub use chunk::{Chunk, Reloc};
 pub use elf::{Data, Elf, Section, Symbol};
 pub use note::Note;
+pub use read::section;
 pub use wire::{Ehdr, Expectation, Func, FuncVersion, Rela, Shdr, Sym};

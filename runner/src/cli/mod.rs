@@ -38,7 +38,7 @@ pub use generate::{GenerateArgs, Generated};
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
-pub use payload::{FuncLayout, PayloadArgs, PayloadCommand, ShowArgs, WriteArgs};
+pub use payload::{FuncLayout, PayloadArgs, PayloadCommand, ShowArgs, TryArgs, WriteArgs};
 pub use replay::{MinimizeArgs, ProgramArgs, ReplayArgs};
 pub use report::{FlakyResult, ReportArgs};
 pub use run::{BackendKind, RunArgs};
@@ -86,7 +86,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
-    /// Look at a live patch before it ships, or write one
+    /// Look at a live patch before it ships, try it, or write one
     Payload(PayloadArgs),
     /// Boot a Linux dom0 with xl and xen-livepatch under a Xen in QEMU, and run a command in it
     ///

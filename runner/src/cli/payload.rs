@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::metadata::Environment;
 
-use super::{FetchArgs, XenArgs};
+use super::{FetchArgs, InputPaths, ReportArgs, XenArgs};
 
 /// What to do with a payload.
 #[derive(Debug, Subcommand)]
@@ -15,6 +16,13 @@ pub enum PayloadCommand {
     /// file, with the error, the function of Xen and the remedy. Several files are taken as a stack,
     /// each loaded behind the ones before it. See docs/payloads.md.
     Show(ShowArgs),
+    /// Try live patches on a real Xen in QEMU: upload, apply, revert, and unload them
+    ///
+    /// Several files are tried as a stack: applied in the order given, reverted and unloaded in the
+    /// reverse order. A guest does so as dom0, on one CPU, and checks each step, what LIST shows,
+    /// and that nothing is left. What Xen says of a refusal is shown, and where it answers otherwise
+    /// than `payload show` foretells. See docs/payloads.md.
+    Try(Box<TryArgs>),
     /// Write a live patch for a Xen to a file that any client of the sysctl accepts
     ///
     /// Applied, it changes what `xl info` shows as xen_extra; xen-livepatch can upload it.
@@ -68,6 +76,74 @@ pub struct ShowArgs {
 const SHOW_EXIT_CODES: &str = "\
 Exit codes: 0 every Xen takes every file, or no Xen was named; 4 the model cannot tell of one; 5 one is \
 refused; 65 a file is no payload at all; the others as for `run`.";
+
+/// Options of `payload try`.
+#[derive(Debug, Args)]
+#[command(after_help = TRY_EXIT_CODES)]
+pub struct TryArgs {
+    /// The files, in the order in which they are to be applied; in Xen each is called after its
+    /// name, without the ending
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
+    /// it for several
+    #[arg(long, value_name = "NAME|PATH")]
+    pub xen: Vec<String>,
+
+    /// xen-syms of the same build, or the .deb with it, for what `payload show` foretells [default:
+    /// from the configuration, else beside the Xen]
+    #[arg(long, value_name = "PATH")]
+    pub symbols: Option<PathBuf>,
+
+    /// Environments [default: pv64,pvh64]
+    #[arg(long, value_name = "ENV", value_delimiter = ',')]
+    env: Vec<Environment>,
+
+    /// How many more times the files are uploaded, applied, reverted and unloaded
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub cycles: u32,
+
+    /// Time limit for a boot's steps [default: a minute, and more for many steps]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+
+    /// Whether to use the network.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+
+    /// Where things are.
+    #[command(flatten)]
+    pub places: InputPaths,
+
+    /// QEMU [default: from the configuration]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+
+    /// Folder for logs [default: logs/ in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+
+    /// Show the guest's output as it comes
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// What becomes of the results.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+}
+
+impl TryArgs {
+    /// The environments that are wanted.
+    pub fn environments(&self) -> &[Environment] {
+        if self.env.is_empty() { &Environment::DOM0 } else { &self.env }
+    }
+}
+
+/// Exit codes of `payload try`.
+const TRY_EXIT_CODES: &str = "\
+Exit codes: 0 everything went well; 5 Xen refused a file or a step, or something was left; 6 Xen died; \
+65 a file is no payload at all; the others as for `run`.";
 
 /// Options of `payload write`.
 #[derive(Debug, Args)]

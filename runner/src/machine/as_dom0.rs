@@ -7,7 +7,7 @@ use crate::base::signals::StopSignal;
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
-use crate::machine::logs::BootLogs;
+use crate::machine::logs::{BootLogs, link_initrd};
 use crate::machine::qemu::{Invocation, Qemu};
 
 /// The backend.
@@ -45,6 +45,9 @@ impl AsDom0<'_> {
         }
         let provenance = boot.xen.bootable()?.provenance.clone();
         logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
+        if let Some(initrd) = &self.qemu.initrd {
+            link_initrd(logs.dir(), &initrd.path)?;
+        }
         let mut invocation = self.qemu.invocation(boot);
         invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);

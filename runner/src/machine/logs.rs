@@ -18,6 +18,8 @@ use crate::judge::splitter::{Line, Speaker};
 pub const XEN_LINK: &str = "xen";
 /// Name of the link to the image in a boot's folder.
 pub const IMAGE_LINK: &str = "xtf";
+/// Name of the link to the initrd in a boot's folder, where there is one.
+pub const INITRD_LINK: &str = "initrd";
 
 /// What the console said, byte for byte.
 pub const CONSOLE: &str = "console.log";
@@ -84,6 +86,12 @@ pub fn link(dir: &Path, xen: Option<&Path>, image: &Path) -> Result<()> {
         symlink(target, &link).io("create", &link)?;
     }
     Ok(())
+}
+
+/// Makes the link in `dir` to a file that the image is to get as its initrd.
+pub fn link_initrd(dir: &Path, initrd: &Path) -> Result<()> {
+    let link = dir.join(INITRD_LINK);
+    symlink(initrd, &link).io("create", &link)
 }
 
 /// The files of a boot.

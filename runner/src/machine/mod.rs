@@ -14,6 +14,7 @@ mod account;
 pub mod as_dom0;
 pub mod backend;
 pub mod boot;
+pub mod cpio;
 pub mod debug;
 mod findings;
 mod job;

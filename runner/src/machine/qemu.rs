@@ -19,7 +19,7 @@ use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
 use crate::machine::debug::Debug;
-use crate::machine::logs::{IMAGE_LINK, XEN_LINK};
+use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK};
 use crate::plan::config::Config;
 use crate::plan::spec::join;
 
@@ -78,6 +78,26 @@ pub struct Qemu {
     pub guest_cmdline: String,
     /// Further arguments for Xen.
     pub xen_cmdline: String,
+    /// What the image gets as its initrd.
+    pub initrd: Option<Initrd>,
+}
+
+/// A file for the image as dom0.
+#[derive(Clone, Debug)]
+pub struct Initrd {
+    /// The file.
+    pub path: PathBuf,
+    /// Bytes of it.
+    pub size: usize,
+}
+
+impl Initrd {
+    /// Memory that a machine needs for it, in MiB. Xen takes dom0's copy from the sixteenth of the
+    /// memory that it does not give to dom0.
+    fn memory_mib(&self) -> u32 {
+        let mib = u32::try_from(self.size.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+        mib.saturating_mul(16)
+    }
 }
 
 /// A command that is ready to run, in a folder with the two links.
@@ -101,6 +121,7 @@ impl Qemu {
             debug: Debug::No,
             guest_cmdline: String::new(),
             xen_cmdline: String::new(),
+            initrd: None,
         }
     }
 
@@ -171,7 +192,8 @@ impl Qemu {
         add(&["-serial", "stdio", "-no-reboot", "-machine"]);
         add(chipset);
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
-        let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 });
+        let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 })
+            + self.initrd.as_ref().map_or(0, Initrd::memory_mib);
         add(&["-m", &memory.to_string(), "-smp", &machine.vcpus.to_string()]);
         if kvm {
             add(&["-cpu", "host"]);
@@ -190,7 +212,11 @@ impl Qemu {
         args.extend(machine.qemu_args.iter().cloned());
 
         // A single comma separates modules.
-        let module = format!("{IMAGE_LINK} {}", cmdline.replace(',', ",,"));
+        let mut module = format!("{IMAGE_LINK} {}", cmdline.replace(',', ",,"));
+        if self.initrd.is_some() {
+            module += ",";
+            module += INITRD_LINK;
+        }
         let xen_cmdline = self.xen_cmdline(boot);
         args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
         args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
@@ -300,6 +326,7 @@ mod tests {
             debug: Debug::No,
             guest_cmdline: "x=1,2".into(),
             xen_cmdline: "b".into(),
+            initrd: None,
         };
         let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
         let boot =
@@ -342,6 +369,22 @@ mod tests {
         ] {
             assert!(command.contains(option), "{option}: {command}");
         }
+    }
+
+    #[test]
+    fn an_initrd_is_a_module_and_takes_memory() {
+        let config = Config::load(Some(Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../xtf-runner.toml"
+        ))));
+        let initrd = Some(Initrd { path: "/a/file".into(), size: (1 << 20) + 1 });
+        let qemu = Qemu { initrd, ..Qemu::of(None, &config.unwrap()) };
+        let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
+        let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+        let boot = Boot { xen, environment: Environment::Pv64, machine, tests: Vec::new() };
+        let command = qemu.invocation(&boot).shell();
+        assert!(command.ends_with(" -initrd 'xtf tests= exit=reboot,initrd'"), "{command}");
+        assert!(command.contains(" -m 160 "), "{command}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! `payload show`: what is no payload, and what belongs to no Xen.
+//! `payload show`: what is no payload, and what belongs to no Xen. `payload try`: what is refused
+//! before anything boots, and what is told of a boot.
 
 use std::fs;
 
-use crate::world::World;
+use crate::world::{Output, World, fixture};
 use crate::xen_build;
 
 const FUNCTIONS: [xen_build::Function<'_>; 3] = [
@@ -92,4 +93,115 @@ fn a_document_for_programs() {
     assert_eq!(shown["files"][0]["functions"][0]["name"], "xen_extra_version");
     assert_eq!(shown["xens"][0]["release"], "4.20.4");
     assert_eq!(shown["xens"][0]["files"][0]["upload"], "success");
+}
+
+/// A console on which the upload of `lp` ends so.
+fn console(answer: &str) -> String {
+    let skip = "# SKIP `upload` did not pass before";
+    format!(
+        "(XEN) Xen version 4.20.4 (Debian 4.20.4-1) gcc debug=n\n\
+         (d0) --- Xen Test Framework ---\n\
+         Environment: PV 64bit (Long mode 4 levels)\n\
+         xtf-rs 0.1.0: 1 test selected\n\
+         KTAP version 1\n\
+         1..1\n  \
+           KTAP version 1\n  \
+           # Subtest: payload-try\n  \
+           1..2\n\
+         (XEN) livepatch: before\n  \
+           #> lp: UPLOAD\n\
+         (XEN) livepatch: lp: meanwhile\n  \
+           #= {answer}\n  \
+           # lp: UPLOAD: expected success, got {answer}\n  \
+           not ok 1 upload\n  \
+           ok 2 listed {skip}\n\
+         not ok 1 payload-try\n\
+         Test result: FAILURE\n\
+         (XEN) Hardware Dom0 shutdown: rebooting machine\n"
+    )
+}
+
+/// Tries `files` in a [`world`] whose image has the test.
+fn try_them(world: &World, files: &[&str], more: &[&str], log: &str) -> Output {
+    let meta = "{'name':'payload-try','title':'A title','category':'utility',\
+                'environments':['pv64','pvh64'],'needs':[],'own_boot':true,'vcpus':1,\
+                'timeout_s':300,'default':false,'cases':['upload','listed']}\n";
+    world.image("try", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
+    let qemu = fixture("fake-qemu.sh");
+    let own = ["--xen", "./xen", "--env", "pv64", "--image", "try", "--qemu"];
+    let own = [&own[..], &[qemu.to_str().unwrap()]].concat();
+    let args = [&["payload", "try"], files, &own[..], more].concat();
+    world.run(&args, "print", world.file("log", log).to_str().unwrap())
+}
+
+#[test]
+fn what_is_not_tried() {
+    let world = world();
+    world.file("text", "hello");
+    fs::create_dir(world.path("b")).unwrap();
+    fs::copy(world.path("lp.livepatch"), world.path("b/lp.o")).unwrap();
+    let mut large = b"\x7fELF".to_vec();
+    large.resize(17 << 20, 0);
+    fs::write(world.path("large"), large).unwrap();
+    for (files, more, code, why) in [
+        (&["text"][..], &[][..], 65, "text is no ELF file, so it is no payload"),
+        (&["missing"], &[], 74, "cannot read missing"),
+        (&["lp.livepatch", "lp.livepatch"], &[], 64, "lp.livepatch is named twice"),
+        (&["lp.livepatch", "b/lp.o"], &[], 64, "b/lp.o would both be called lp in Xen; rename"),
+        (&["large"], &[], 65, "16 MiB can be tried at a time; try fewer"),
+        (&["lp.livepatch"], &["--env", "hvm64"], 64, "hvm64 is a domain"),
+        (&["lp.livepatch"], &["--cycles", "0"], 64, "--cycles"),
+        (&["lp.livepatch"], &["--symbols", "xen-syms", "--xen", "fake"], 64, "for one --xen"),
+        (&["lp.livepatch"], &["--json", "-", "--junit", "-"], 64, "can be `-`"),
+    ] {
+        let out = try_them(&world, files, more, "");
+        assert_eq!(out.code, code, "{files:?} {more:?}: {out:?}");
+        assert!(out.stderr.contains(why), "{files:?} {more:?}: {out:?}");
+    }
+    // An image of old.
+    let args = ["payload", "try", "lp.livepatch", "--image", "xtf", "--xen", "./xen"];
+    let out = world.run(&args, "print", "good.log");
+    assert_eq!(out.code, 65, "{out:?}");
+    assert!(out.stderr.contains("has no test payload-try; build it with `make build`"), "{out:?}");
+}
+
+#[test]
+fn xens_words_and_what_was_not_foretold() {
+    let world = world();
+    let out = try_them(&world, &["lp.livepatch"], &[], &console("EINVAL"));
+    assert_eq!(out.code, 5, "{out:?}");
+    let told = "\n./xen pv64\n  \
+                lp: UPLOAD: EINVAL (DIFFERENT: `payload show` foretells success)\n    \
+                Xen says: livepatch: lp: meanwhile\n";
+    assert!(out.stdout.ends_with(told), "{out:?}");
+
+    // The guest was given the file.
+    let boot = world.boot_dir("001");
+    let archive = fs::read(boot.join("initrd")).unwrap();
+    assert!(archive.starts_with(b"070701"));
+    let payload = fs::read(world.path("lp.livepatch")).unwrap();
+    assert!(archive.windows(payload.len()).any(|window| window == payload));
+    let commands = fs::read_to_string(boot.join("runner.log")).unwrap();
+    assert!(commands.contains(" cycles=3,initrd'"), "{commands}");
+}
+
+#[test]
+fn a_report_on_standard_output_is_alone_there() {
+    let world = world();
+    let more = ["--json", "-", "--cycles", "7"];
+    let out = try_them(&world, &["lp.livepatch"], &more, &console("EINVAL"));
+    assert_eq!(out.code, 5, "{out:?}");
+    let results: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(results["tests"][0]["test"], "payload-try", "{results}");
+    assert!(out.stderr.contains("lp: UPLOAD: EINVAL (DIFFERENT"), "{out:?}");
+}
+
+#[test]
+fn without_symbols_nothing_is_foretold() {
+    let world = world();
+    fs::remove_file(world.path("xen-syms")).unwrap();
+    let out = try_them(&world, &["lp.livepatch"], &[], &console("EINVAL"));
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stdout.contains("`payload show` foretells nothing: "), "{out:?}");
+    assert!(out.stdout.contains("  lp: UPLOAD: EINVAL\n"), "{out:?}");
 }

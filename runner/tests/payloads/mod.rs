@@ -70,17 +70,15 @@ pub const SHAPES: [Shape; 16] = [
 
 /// Compiles it for the Xen with that build-id, into `dir`.
 pub fn build(shape: &Shape, build_id: &[u8], dir: &Path) -> PathBuf {
+    build_upon(shape, build_id, build_id, dir)
+}
+
+/// The same, to be applied upon the payload with the build-id `below`.
+pub fn build_upon(shape: &Shape, below: &[u8], xen: &[u8], dir: &Path) -> PathBuf {
     let path = |name: &str| dir.join(format!("{}.{name}", shape.name));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/patch.c");
-    let mut note = Vec::new();
-    for word in [4, u32::try_from(build_id.len()).unwrap(), 3] {
-        note.extend(word.to_le_bytes());
-    }
-    note.extend(b"GNU\0");
-    note.extend(build_id);
-    fs::write(path("note"), note).unwrap();
-    let [object, noted, linked, note] =
-        ["o", "noted.o", "livepatch", "note"].map(|name| path(name).display().to_string());
+    let [object, noted, linked] =
+        ["o", "noted.o", "livepatch"].map(|name| path(name).display().to_string());
 
     run(Command::new("cc")
         .args(["-c", "-O2", "-ffreestanding"])
@@ -88,13 +86,23 @@ pub fn build(shape: &Shape, build_id: &[u8], dir: &Path) -> PathBuf {
         .args(shape.flags)
         .args(["-o", &object, &source.display().to_string()]));
     let mut objcopy = Command::new("objcopy");
-    for name in [".livepatch.depends", ".livepatch.xen_depends"] {
-        objcopy.arg(format!("--add-section={name}={note}"));
+    for (name, id) in [(".livepatch.depends", below), (".livepatch.xen_depends", xen)] {
+        let note = path(&name[1..]);
+        fs::write(&note, note_of(id)).unwrap();
+        objcopy.arg(format!("--add-section={name}={}", note.display()));
         objcopy.arg(format!("--set-section-flags={name}=alloc,readonly"));
     }
     run(objcopy.args([&object, &noted]));
     run(Command::new("ld").args(["-r", "--build-id=sha1", "-o", &linked, &noted]));
     PathBuf::from(linked)
+}
+
+fn note_of(build_id: &[u8]) -> Vec<u8> {
+    let words = [4, u32::try_from(build_id.len()).unwrap(), 3];
+    let mut note: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    note.extend(b"GNU\0");
+    note.extend(build_id);
+    note
 }
 
 fn run(command: &mut Command) {

@@ -1,6 +1,8 @@
 //! `xtf-runner payload`: live patches as files.
 
+mod files;
 mod show;
+mod try_it;
 mod write;
 
 use crate::base::exit::{Exit, Result};
@@ -10,6 +12,7 @@ use crate::cli::{PayloadArgs, PayloadCommand};
 pub fn payload(args: &PayloadArgs) -> Result<Exit> {
     match &args.command {
         PayloadCommand::Show(args) => show::show(args),
+        PayloadCommand::Try(args) => try_it::try_it(args),
         PayloadCommand::Write(args) => write::write(args),
     }
 }

@@ -7,7 +7,8 @@ mod backend;
 mod options;
 mod plan;
 
-pub use options::check_host;
+pub use options::{check_host, report_files};
+pub use plan::policy;
 
 use self::backend::ChosenBackend;
 use self::plan::Plan;

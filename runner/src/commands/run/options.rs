@@ -11,7 +11,7 @@ use crate::report::{Files, Form};
 /// Checks the options; returns the reports that are to be written.
 pub fn read(args: &RunArgs) -> Result<Files> {
     check(args)?;
-    files(&args.reports)
+    report_files(&args.reports)
 }
 
 /// Refuses options that the backend has no use for: they would be lost in silence.
@@ -50,7 +50,7 @@ pub fn check_host(on_host: bool, xen: bool, host: bool) -> Result<()> {
 }
 
 /// The reports that are to be written.
-fn files(args: &ReportArgs) -> Result<Files> {
+pub fn report_files(args: &ReportArgs) -> Result<Files> {
     let path = |form| match form {
         Form::Json => &args.json,
         Form::Junit => &args.junit,

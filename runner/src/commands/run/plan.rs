@@ -7,7 +7,7 @@ use protocol::metadata::Environment;
 
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
-use crate::cli::{BackendKind, FlakyResult, RunArgs};
+use crate::cli::{BackendKind, FlakyResult, ReportArgs, RunArgs};
 use crate::image::{self, Image, Role, TestMeta};
 use crate::machine::xl;
 use crate::plan::config::{Config, Hypervisor};
@@ -68,11 +68,7 @@ impl<'a> Plan<'a> {
 
     /// What counts as a success.
     pub fn policy(&self) -> Result<Policy> {
-        let args = &self.args.reports;
-        let mut expectations = Expectations::load(args.expect.as_deref(), &self.config)?;
-        expectations.strict = args.strict_news;
-        let flaky_fails = args.flaky_result == FlakyResult::Fail;
-        Ok(Policy { expectations, retries: args.retries, flaky_fails })
+        policy(&self.args.reports, &self.config)
     }
 
     /// What the results say about the run, beside what happens in it; `qemu` is QEMU's description
@@ -108,4 +104,12 @@ impl<'a> Plan<'a> {
     pub fn boot_timeout(&self) -> Duration {
         Duration::from_secs(self.config.qemu.boot_timeout_s)
     }
+}
+
+/// What counts as a success.
+pub fn policy(args: &ReportArgs, config: &Config) -> Result<Policy> {
+    let mut expectations = Expectations::load(args.expect.as_deref(), config)?;
+    expectations.strict = args.strict_news;
+    let flaky_fails = args.flaky_result == FlakyResult::Fail;
+    Ok(Policy { expectations, retries: args.retries, flaky_fails })
 }

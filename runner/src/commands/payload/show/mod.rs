@@ -1,27 +1,25 @@
 //! `payload show`: what is in payloads, and what Xens will answer to them. Boots nothing.
 
-mod file;
+pub mod file;
 #[cfg(test)]
 mod tests;
 mod text;
-mod verdict;
+pub mod verdict;
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
 use self::file::Contents;
 use self::verdict::{Answer, OnXen, Subject};
-use crate::base::exit::{Error, Exit, IoContext, Result};
+use super::files::read;
+use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
 use crate::cli::ShowArgs;
 use crate::machine::testbed::ChosenXen;
 
 /// The form of the document.
 const SCHEMA: &str = "xtf-rs/payload/1";
-/// No payload has more; what is larger is shown by its size.
-const READ_MAX: u64 = 64 << 20;
 
 /// What is shown.
 #[derive(Serialize)]
@@ -41,7 +39,7 @@ struct OfFile<'a> {
 
 /// Runs the command.
 pub fn show(args: &ShowArgs) -> Result<Exit> {
-    let files = read(args)?;
+    let files = read(&args.files)?;
     let mut xens = Vec::new();
     if !args.xen.is_empty() {
         let chosen = ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())?;
@@ -57,32 +55,6 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let shown = Shown { schema: SCHEMA, files, xens };
     write_out(&if args.json { json(&shown)? } else { text::text(&shown) })?;
     Ok(exit(&shown))
-}
-
-fn read(args: &ShowArgs) -> Result<Vec<(Vec<u8>, Contents)>> {
-    let mut files: Vec<(Vec<u8>, Contents)> = Vec::new();
-    for (number, path) in args.files.iter().enumerate() {
-        if args.files[..number].contains(path) {
-            return Err(Error::Usage(format!("{} is named twice", path.display())));
-        }
-        let size = fs::metadata(path).io("read", path)?.len();
-        if size > READ_MAX {
-            return Err(Error::Data(format!(
-                "{} has {size} bytes, and a payload at most 2 MiB; is it the right file?",
-                path.display()
-            )));
-        }
-        let bytes = fs::read(path).io("read", path)?;
-        if !bytes.starts_with(b"\x7fELF") {
-            return Err(Error::Data(format!(
-                "{} is no ELF file, so it is no payload: name the .livepatch file",
-                path.display()
-            )));
-        }
-        let contents = Contents::of(&bytes);
-        files.push((bytes, contents));
-    }
-    Ok(files)
 }
 
 fn json(shown: &Shown<'_>) -> Result<String> {

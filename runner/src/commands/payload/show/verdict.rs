@@ -67,6 +67,9 @@ pub struct Verdict {
     pub unknown: Option<String>,
     /// What to expect of APPLY, REVERT and another APPLY.
     pub then: Vec<String>,
+    /// Whether it can be applied again after a REVERT, if it is loaded.
+    #[serde(skip)]
+    pub again: Option<bool>,
     /// Where each function is in this Xen.
     pub functions: Vec<Option<String>>,
 }
@@ -166,6 +169,7 @@ impl Subject {
             refusal: None,
             unknown: None,
             then: Vec::new(),
+            again: None,
             functions,
         };
         if self.release.is_none() {
@@ -177,6 +181,7 @@ impl Subject {
             Ok(image) => {
                 verdict.upload = Answer::Success;
                 verdict.then = self.then(&image, loaded);
+                verdict.again = Some(image.safe_to_reapply);
                 (verdict, Some(image))
             }
             Err(Refusal::Refused(refused)) => {

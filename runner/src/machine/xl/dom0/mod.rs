@@ -1,6 +1,5 @@
 //! A Linux dom0 with the real xl, made of Debian's packages.
 
-mod cpio;
 mod kernel;
 pub mod machine;
 mod tree;

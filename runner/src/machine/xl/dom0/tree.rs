@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 
-use super::cpio::Archive;
 use super::kernel;
 use crate::base::exit::{Error, IoContext, Result};
+use crate::machine::cpio::Archive;
 
 /// A toolstack needs these, and somebody to come in by.
 const PROGRAMS: [&str; 9] = [

@@ -1,4 +1,7 @@
-//! The archive format of Linux's initramfs: cpio, "newc".
+//! The archive format of Linux's initramfs, and of files for a guest: cpio, "newc"
+//! ([`protocol::archive`]).
+
+use protocol::archive::{ALIGNMENT, FIELDS, MAGIC, MODE, NAME_SIZE, REGULAR, SIZE, TRAILER};
 
 /// An archive under construction.
 #[derive(Debug, Default)]
@@ -7,9 +10,11 @@ pub struct Archive {
     files: u32,
 }
 
-/// File types of `st_mode`.
+/// Numbers of an entry besides those that a reader of files needs.
+const INODE: usize = 0;
+const LINKS: usize = 4;
+/// File types of `st_mode` besides that of a file.
 const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
 
 impl Archive {
@@ -30,18 +35,21 @@ impl Archive {
 
     /// The whole archive.
     pub fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, &[]);
+        self.entry(TRAILER, 0, &[]);
         self.bytes
     }
 
     fn entry(&mut self, path: &str, mode: u32, content: &[u8]) {
         self.files += 1;
         let links = if mode & DIRECTORY == DIRECTORY { 2 } else { 1 };
-        let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
-        let name_size = u32::try_from(path.len() + 1).unwrap_or(u32::MAX);
         // Everything that would make two builds differ is 0: owner, times, devices.
-        let fields = [self.files, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0];
-        self.bytes.extend_from_slice(b"070701");
+        let mut fields = [0; FIELDS];
+        fields[INODE] = self.files;
+        fields[MODE] = mode;
+        fields[LINKS] = links;
+        fields[SIZE] = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        fields[NAME_SIZE] = u32::try_from(path.len() + 1).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(MAGIC);
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
@@ -53,7 +61,7 @@ impl Archive {
     }
 
     fn align(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
     }
 }
 
@@ -86,6 +94,17 @@ mod tests {
                 return entries;
             }
         }
+    }
+
+    #[test]
+    fn a_guest_reads_the_files() {
+        let mut archive = Archive::default();
+        archive.file("lp", 0o644, b"12345");
+        archive.file("empty", 0o644, b"");
+        let bytes = archive.finish();
+        let files: Result<Vec<_>, _> = protocol::archive::files(&bytes).collect();
+        let files: Vec<_> = files.unwrap().iter().map(|file| (file.name, file.content)).collect();
+        assert_eq!(files, [("lp", &b"12345"[..]), ("empty", b"")]);
     }
 
     #[test]

@@ -1,0 +1,141 @@
+//! `payload try`: payloads on a real Xen, which the guest's test `payload-try` takes through their
+//! life.
+//!
+//! [`parcel`] is what the guest gets. The boots, their verdicts and their reports are those of `run`.
+//! [`told`] compares what Xen did with what `payload show` foretells.
+
+mod parcel;
+mod told;
+
+use std::time::Duration;
+
+use protocol::metadata::Environment;
+use protocol::programs::{CYCLES, PAYLOAD_TRY};
+
+use self::told::{Foretold, Witness};
+use super::files::read;
+use super::show::file::Contents;
+use crate::base::exit::{Error, Exit, Result};
+use crate::base::output::write_to;
+use crate::base::signals::StopSignal;
+use crate::cli::TryArgs;
+use crate::commands::run;
+use crate::image::{self, TestMeta};
+use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::machine::boots_on;
+use crate::machine::logs::RunLogs;
+use crate::machine::qemu::Qemu;
+use crate::machine::session::{Session, cpus};
+use crate::machine::testbed::ChosenXen;
+use crate::plan::config::{Config, Hypervisor};
+use crate::plan::select::Selected;
+use crate::plan::{self, How};
+use crate::report::{Files, Record};
+use crate::results::About;
+
+/// Time for the steps of one file's life, in addition to the test's own: far more than a slow host
+/// takes.
+const TIME_OF_A_LIFE: Duration = Duration::from_secs(2);
+
+/// What is tried.
+struct Payloads {
+    /// The files, and what is in them.
+    files: Vec<(Vec<u8>, Contents)>,
+    /// What they are called in Xen.
+    names: Vec<String>,
+}
+
+/// Runs the command.
+pub fn try_it(args: &TryArgs) -> Result<Exit> {
+    let reports = run::report_files(&args.reports)?;
+    check(args)?;
+    let payloads = Payloads { files: read(&args.files)?, names: parcel::names(&args.files)? };
+    let parcel = parcel::parcel(&payloads)?;
+    // As the results.
+    let mut out = stdout_or_stderr(&reports);
+    let mut record = Record::open(reports);
+    let done = boot(args, &payloads, &parcel, &mut record);
+    match &done {
+        Ok((_, told)) => write_to(&mut *out, told)?,
+        Err(error) => record.give_up(error),
+    }
+    done.map(|(exit, _)| exit)
+}
+
+fn check(args: &TryArgs) -> Result<()> {
+    if args.environments().contains(&Environment::Hvm64) {
+        return Err(Error::Usage(
+            "hvm64 is a domain, but `payload try` runs the image as dom0; choose --env pv64 or pvh64"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+fn stdout_or_stderr(reports: &Files) -> Box<dyn std::io::Write> {
+    if reports.take_stdout() { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) }
+}
+
+/// Tries them; returns what is to be told of each boot.
+fn boot(
+    args: &TryArgs,
+    payloads: &Payloads,
+    parcel: &[u8],
+    record: &mut Record,
+) -> Result<(Exit, String)> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+    config.check_tests(&image)?;
+    let policy = run::policy(&args.reports, &config)?;
+    let tests = [Selected::whole(&image, PAYLOAD_TRY)?];
+    let chosen = ChosenXen::each(args.places.config.as_deref(), &args.xen, args.fetch.look())?;
+    if args.symbols.is_some() && chosen.len() > 1 {
+        return Err(Error::Usage("--symbols is for one --xen".into()));
+    }
+    let hypervisors: Vec<Hypervisor> = chosen.iter().map(|one| one.xen.clone()).collect();
+    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
+    let planned = plan::boots(&tests, &hypervisors, args.environments(), &How::plain(&machine));
+
+    let mut qemu = Qemu {
+        guest_cmdline: format!("{CYCLES}={}", args.cycles),
+        ..Qemu::of(args.qemu.as_deref(), &config)
+    };
+    let version = qemu.probe()?;
+    let xens = chosen.iter().map(|one| Ok(one.with(one.obtain()?)));
+    let xens = xens.collect::<Result<Vec<_>>>()?;
+    let foretold = Foretold::of(&chosen, args.symbols.as_deref(), payloads);
+
+    let stop = StopSignal::install()?;
+    let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
+    let logs = RunLogs::create(&logs, &stop)?;
+    qemu.initrd = Some(parcel::write(parcel, logs.dir())?);
+
+    let about = About {
+        slow: Duration::from_secs(args.reports.slow_timeout),
+        expectations: policy.expectations.clone(),
+        ..About::image(&image, &version)
+    };
+    let lives = u32::try_from(payloads.files.len()).unwrap_or(u32::MAX).saturating_mul(args.cycles);
+    let test_time = |test: &TestMeta| {
+        let own = || config.test_time(test) + TIME_OF_A_LIFE.saturating_mul(lives);
+        args.timeout.map_or_else(own, Duration::from_secs)
+    };
+    let session = Session {
+        backend: &AsDom0 { qemu: &qemu, version: &version, prepare: &as_it_is },
+        image: &image,
+        debug: qemu.debug,
+        logs,
+        stop: &stop,
+        jobs: cpus(),
+        policy,
+        test_time: &test_time,
+        boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
+    };
+    let mut witness = Witness::new(record.show(about, args.verbose));
+    let exit = session.run(boots_on(&planned, &xens), &mut witness);
+    let (reporter, boots) = witness.finish();
+    let written = reporter.finish();
+    let told = told::text(&payloads.names, &foretold, &boots)?;
+    // What stopped the run matters more than what could not be told of it.
+    exit.and_then(|exit| written.map(|_| (exit, told)))
+}

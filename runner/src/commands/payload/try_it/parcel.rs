@@ -1,0 +1,86 @@
+//! What the guest gets: an archive of the payloads, each by the name that it is to have in Xen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use livepatch::abi::NAME_SIZE_MAX;
+
+use super::Payloads;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::machine::cpio::Archive;
+use crate::machine::qemu::Initrd;
+
+/// The archive in the run's folder.
+const FILE: &str = "payloads.cpio";
+/// Eight payloads of the largest size: the machine's memory grows with it ([`Initrd`]).
+const SIZE_MAX: usize = 16 << 20;
+
+/// What each file is to be called in Xen: as it is on disk, without its ending.
+pub fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for path in paths {
+        let name = name(path);
+        if let Some(same) = names.iter().position(|other| *other == name) {
+            return Err(Error::Usage(format!(
+                "{} and {} would both be called {name} in Xen; rename one of them",
+                paths[same].display(),
+                path.display()
+            )));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    // It is printed on a console, one line for a step.
+    let plain = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+    stem.chars().map(plain).take(NAME_SIZE_MAX - 1).collect()
+}
+
+/// The archive.
+pub fn parcel(payloads: &Payloads) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for (name, (bytes, _)) in payloads.names.iter().zip(&payloads.files) {
+        archive.file(name, 0o644, bytes);
+    }
+    let archive = archive.finish();
+    if archive.len() > SIZE_MAX {
+        return Err(Error::Data(format!(
+            "the files have {} bytes together, and {} MiB can be tried at a time; try fewer",
+            archive.len(),
+            SIZE_MAX >> 20
+        )));
+    }
+    Ok(archive)
+}
+
+/// Writes the archive into the folder `dir`.
+pub fn write(parcel: &[u8], dir: &Path) -> Result<Initrd> {
+    let path = dir.join(FILE);
+    fs::write(&path, parcel).io("write", &path)?;
+    Ok(Initrd { path, size: parcel.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_of(paths: &[&str]) -> Result<Vec<String>> {
+        names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_files_are_called_in_xen() {
+        let long = format!("/a/{}.livepatch", "x".repeat(200));
+        let names = names_of(&["/a/lp.livepatch", "xsa.1.livepatch", "b b\né", &long]).unwrap();
+        assert_eq!(names, ["lp", "xsa.1", "b_b__", &"x".repeat(127)]);
+        let why = names_of(&["a/lp.livepatch", "b/lp.o"]).unwrap_err();
+        assert!(matches!(why, Error::Usage(_)));
+        assert_eq!(
+            why.to_string(),
+            "a/lp.livepatch and b/lp.o would both be called lp in Xen; rename one of them"
+        );
+    }
+}
