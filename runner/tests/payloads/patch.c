@@ -73,7 +73,7 @@ u32 count(void) { return zeroes[0] += counter++; }
 __asm__(".pushsection .bug_frames.1, \"a\"\n .balign 4\n .long patched_deny - ., 0\n .popsection\n"
         ".pushsection .ex_table, \"a\"\n .balign 4\n .long patched_deny - ., patched_deny - .\n .popsection\n"
         ".pushsection .altinstructions, \"a\"\n"
-        " .long patched_deny - ., 1f - .\n .word 0\n .byte 1, 0, 0, 0\n .popsection\n"
+        " .long patched_deny - ., 1f - .\n .word 10\n .byte 1, 0, 0, 0\n .popsection\n"
         ".pushsection .altinstr_replacement, \"ax\"\n 1:\n .popsection\n");
 #endif
 

@@ -17,7 +17,7 @@ const INDIRECT_CALL: [u8; 2] = [0xff, 0x15];
 const CALL: u64 = 6;
 /// The most bytes that an alternative writes (`MAX_PATCH_LEN`).
 const ALTERNATIVE_MAX: u64 = 255;
-/// Words of CPU features that every release has. What goes beyond may be too much.
+/// CPU features that every release knows.
 const FEATURES: u16 = 10 * 32;
 /// An alternative for CPUs without the feature (`ALT_FLAG_NOT`).
 const WITHOUT: u16 = 1 << 15;
@@ -85,8 +85,9 @@ impl Contents<'_, '_> {
                 return unknown("what an alternative changes");
             }
             let total = orig_len + padding;
-            if repl_len > total || total >= ALTERNATIVE_MAX || feature >= FEATURES {
-                used = unknown("whether an alternative can be used");
+            let usual = repl_len <= total && total < ALTERNATIVE_MAX && feature < FEATURES;
+            if !usual {
+                used = unknown("what comes of an alternative that compilers do not make");
             }
         }
         used

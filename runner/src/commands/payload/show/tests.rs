@@ -196,9 +196,6 @@ fn tables_are_checked() {
         assert_eq!(errno, "EINVAL");
         assert!(item.unwrap().starts_with("element 0 of section"), "{orig} {repl} {lengths:?}");
     }
-    // What Xen's start decides.
-    let verdict = judge_one(&alternative(0, 0, [2, 4, 0, 0]));
-    assert_eq!(verdict.unknown.as_deref(), Some("whether an alternative can be used"));
 }
 
 #[test]
@@ -230,6 +227,15 @@ fn an_unknown_release_is_no_verdict() {
     let files = [(bytes.clone(), Contents::of(&bytes))];
     let on = Subject::sample(symbols, &[XEN; 20]).judge(&files, false);
     assert_eq!((on.release, on.files[0].upload), (None, Answer::Unknown));
+}
+
+#[test]
+fn what_the_model_cannot_tell() {
+    let mut elf = payload().elf();
+    elf.section_mut(".text").shdr.sh_addralign = 8192;
+    let verdict = judge_one(&elf.to_bytes());
+    assert_eq!((verdict.upload, verdict.refusal.is_none()), (Answer::Unknown, true));
+    assert_eq!(verdict.unknown.as_deref(), Some("alignment beyond a page"));
 }
 
 /// What Xen calls itself decides what it checks.
