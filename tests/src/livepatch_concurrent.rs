@@ -70,6 +70,9 @@ pub const TEST: Test = Test {
     ..Test::DEFAULT
 };
 
+/// The rc of an action that is under way.
+const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
+
 fn pause() -> Outcome {
     sleep_until(clock::now_ns() + PAUSE_NS).must_be(Answer::SUCCESS)
 }
@@ -89,7 +92,6 @@ fn begin(livepatch: &Livepatch, action: Action<'_>) -> Answer {
 
 /// GET until the action is over.
 fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<LivepatchStatus, Stop> {
-    const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
     loop {
         let status = livepatch.get(name).map_err(Stop::error)?;
         if status.rc != EAGAIN {
@@ -103,7 +105,6 @@ fn settled(livepatch: &Livepatch, name: &[u8]) -> Result<LivepatchStatus, Stop> 
 /// EAGAIN, it was never begun.
 fn over(livepatch: &Livepatch, name: &[u8]) {
     const LOOKS: u32 = 100;
-    const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
     let pending = || livepatch.get(name).is_ok_and(|status| status.rc == EAGAIN);
     if (0..LOOKS).all(|_| pending()) {
         // Longer than the timeout.
@@ -228,7 +229,6 @@ impl Watch {
     fn begin(self: &Arc<Self>, livepatch: Livepatch, name: &'static [u8]) -> Result<Job, Stop> {
         let watch = self.clone();
         smp::spawn(1, move || {
-            const EAGAIN: i32 = -(Errno::EAGAIN.0 as i32);
             while !watch.stop.load(Ordering::Relaxed) {
                 let eagain = livepatch.get(name).is_ok_and(|status| status.rc == EAGAIN);
                 watch.eagain.fetch_or(eagain, Ordering::Relaxed);
