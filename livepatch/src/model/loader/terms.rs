@@ -148,15 +148,22 @@ impl KnownXen for FourFunctions {
 }
 
 impl XenSymbol {
+    /// Those with a meaning of their own, and their names.
+    const FOUR: [(Self, &str); 4] = [
+        (Self::Extra, "xen_extra_version"),
+        (Self::Minor, "xen_minor_version"),
+        (Self::Major, "xen_major_version"),
+        (Self::Deny, "xen_deny"),
+    ];
+
     /// One of the four with a meaning of their own.
     pub fn of_four(name: &[u8]) -> Option<Self> {
-        match name {
-            b"xen_extra_version" => Some(Self::Extra),
-            b"xen_minor_version" => Some(Self::Minor),
-            b"xen_major_version" => Some(Self::Major),
-            b"xen_deny" => Some(Self::Deny),
-            _ => None,
-        }
+        Self::FOUR.iter().find(|(_, other)| other.as_bytes() == name).map(|(symbol, _)| *symbol)
+    }
+
+    /// Its name, if it is one of the four.
+    pub fn name(self) -> Option<&'static str> {
+        Self::FOUR.iter().find(|(symbol, _)| *symbol == self).map(|(_, name)| *name)
     }
 }
 

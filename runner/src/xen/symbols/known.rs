@@ -98,20 +98,21 @@ impl KnownSymbols {
 
     /// Where a symbol is.
     pub fn address(&self, symbol: XenSymbol) -> Option<u64> {
-        let name = match symbol {
-            XenSymbol::Extra => "xen_extra_version",
-            XenSymbol::Minor => "xen_minor_version",
-            XenSymbol::Major => "xen_major_version",
-            XenSymbol::Deny => "xen_deny",
-            XenSymbol::Other(address) => return Some(address),
-        };
-        self.names.get(name).copied()
+        match symbol {
+            XenSymbol::Other(address) => Some(address),
+            four => self.names.get(four.name()?).copied(),
+        }
+    }
+
+    /// The symbol at or before an address.
+    fn before(&self, address: u64) -> Option<&(u64, String)> {
+        let after = self.places.partition_point(|(place, _)| *place <= address);
+        self.places.get(after.checked_sub(1)?)
     }
 
     /// An address as `name+offset`.
     pub fn describe(&self, address: u64) -> Option<String> {
-        let after = self.places.partition_point(|(place, _)| *place <= address);
-        let (start, name) = &self.places[after.checked_sub(1)?];
+        let (start, name) = self.before(address)?;
         Some(match address - start {
             0 => name.clone(),
             offset => format!("{name}+{offset:#x}"),
@@ -127,8 +128,7 @@ impl KnownXen for KnownSymbols {
 
     fn around(&self, address: u64) -> Option<(XenSymbol, u64)> {
         self.at(address, 1)?;
-        let after = self.places.partition_point(|(place, _)| *place <= address);
-        let (start, _) = &self.places[after.checked_sub(1)?];
+        let (start, _) = self.before(address)?;
         Some((XenSymbol::Other(*start), address - start))
     }
 

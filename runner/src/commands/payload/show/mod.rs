@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use self::file::Contents;
 use self::verdict::{Answer, OnXen, Subject};
+use super::chosen;
 use super::files::read;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
 use crate::cli::ShowArgs;
-use crate::machine::testbed::ChosenXen;
 
 /// The form of the document.
 const SCHEMA: &str = "xtf-rs/payload/1";
@@ -42,12 +42,9 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let files = read(&args.files)?;
     let mut xens = Vec::new();
     if !args.xen.is_empty() {
-        let chosen = ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())?;
-        if args.symbols.is_some() && chosen.len() > 1 {
-            return Err(Error::Usage("--symbols is for one --xen".into()));
-        }
-        for chosen in chosen {
-            xens.push(Subject::obtain(&chosen, args.symbols.as_deref())?.judge(&files, args.each));
+        let symbols = args.symbols.as_deref();
+        for chosen in chosen(args.config.as_deref(), &args.xen, &args.fetch, symbols)? {
+            xens.push(Subject::obtain(&chosen, symbols)?.judge(&files, args.each));
         }
     }
     let paths = args.files.iter().zip(&files);
