@@ -32,7 +32,7 @@ use rules::Rules;
 
 pub use loader::{
     Check, Function, HookCode, Image, Item, KnownXen, Neighbours, Refusal, Refused, Returns,
-    Unforeseen, XenSymbol,
+    Unforeseen, XenSymbol, elements,
 };
 pub use prediction::{Divergence, Looks, Observed, Prediction};
 pub use rules::Facts;

@@ -50,11 +50,6 @@ pub struct ShowArgs {
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
 
-    /// xen-syms of the same build, or the .deb with it [default: from the configuration, else beside
-    /// the Xen]
-    #[arg(long, value_name = "PATH")]
-    pub symbols: Option<PathBuf>,
-
     /// Take each file alone, not as a stack
     #[arg(long)]
     pub each: bool,
@@ -90,11 +85,6 @@ pub struct TryArgs {
     /// it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
-
-    /// xen-syms of the same build, or the .deb with it, for what `payload show` foretells [default:
-    /// from the configuration, else beside the Xen]
-    #[arg(long, value_name = "PATH")]
-    pub symbols: Option<PathBuf>,
 
     /// Environments [default: pv64,pvh64]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]

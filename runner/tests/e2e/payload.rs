@@ -6,18 +6,18 @@ use std::fs;
 use crate::world::{Output, World, fixture};
 use crate::xen_build;
 
-const FUNCTIONS: [xen_build::Function<'_>; 3] = [
+const FUNCTIONS: [xen_build::Function<'_>; 4] = [
+    ("livepatch_op", None, &[0xc3]),
     ("xen_major_version", None, &[0xb8, 4, 0, 0, 0, 0xc3]),
     ("xen_minor_version", None, &[0xb8, 20, 0, 0, 0, 0xc3]),
     // lea rax, [rip + 1]; ret; and the text.
     ("xen_extra_version", None, b"\x48\x8d\x05\x01\0\0\0\xc3.4\0"),
 ];
 
-/// A world with a Xen 4.20.4 and its symbols, and a payload for it.
+/// A world with a Xen 4.20.4, and a payload for it.
 fn world() -> World {
     let world = World::new();
     fs::write(world.path("xen"), xen_build::boot(7, &FUNCTIONS)).unwrap();
-    fs::write(world.path("xen-syms"), xen_build::syms(7, &FUNCTIONS)).unwrap();
     let id = "07".repeat(20);
     let write = ["payload", "write", "--build-id", &id, "-o", "lp.livepatch", "--text", "-x"];
     let out = world.run(&write, "print", "good.log");
@@ -38,15 +38,19 @@ fn a_payload_for_this_xen_and_for_another() {
 
     fs::create_dir(world.path("other")).unwrap();
     fs::write(world.path("other/xen"), xen_build::boot(8, &FUNCTIONS)).unwrap();
-    fs::write(world.path("other/xen-syms"), xen_build::syms(8, &FUNCTIONS)).unwrap();
     let out = show("./other/xen");
     assert_eq!(out.code, 5, "{out:?}");
     assert!(out.stdout.contains("UPLOAD: EINVAL from check_xen_buildid"), "{out:?}");
-    // Symbols of another build are noticed.
-    fs::write(world.path("other/xen-syms"), xen_build::syms(7, &FUNCTIONS)).unwrap();
+    // Without live patching.
+    fs::write(world.path("other/xen"), xen_build::boot(7, &FUNCTIONS[1..])).unwrap();
+    let out = show("./other/xen");
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stdout.contains("UPLOAD: ENOSYS from livepatch_op"), "{out:?}");
+    // Without symbols.
+    fs::write(world.path("other/xen"), xen_build::boot(7, &[])).unwrap();
     let out = show("./other/xen");
     assert_eq!(out.code, 65, "{out:?}");
-    assert!(out.stderr.contains("build-id 0808"), "{out:?}");
+    assert!(out.stderr.contains("xen has no symbol table of the form"), "{out:?}");
 }
 
 #[test]
@@ -67,20 +71,6 @@ fn what_is_no_payload() {
     let out = world.run(&twice, "print", "good.log");
     assert_eq!(out.code, 64, "{out:?}");
     assert!(out.stderr.contains("lp.livepatch is named twice"), "{out:?}");
-    let symbols = [
-        "payload",
-        "show",
-        "lp.livepatch",
-        "--xen",
-        "xen",
-        "--xen",
-        "fake",
-        "--symbols",
-        "xen-syms",
-    ];
-    let out = world.run(&symbols, "print", "good.log");
-    assert_eq!(out.code, 64, "{out:?}");
-    assert!(out.stderr.contains("--symbols is for one --xen"), "{out:?}");
 }
 
 #[test]
@@ -151,7 +141,6 @@ fn what_is_not_tried() {
         (&["large"], &[], 65, "16 MiB can be tried at a time; try fewer"),
         (&["lp.livepatch"], &["--env", "hvm64"], 64, "hvm64 is a domain"),
         (&["lp.livepatch"], &["--cycles", "0"], 64, "--cycles"),
-        (&["lp.livepatch"], &["--symbols", "xen-syms", "--xen", "fake"], 64, "for one --xen"),
         (&["lp.livepatch"], &["--json", "-", "--junit", "-"], 64, "can be `-`"),
     ] {
         let out = try_them(&world, files, more, "");
@@ -199,7 +188,7 @@ fn a_report_on_standard_output_is_alone_there() {
 #[test]
 fn without_symbols_nothing_is_foretold() {
     let world = world();
-    fs::remove_file(world.path("xen-syms")).unwrap();
+    fs::write(world.path("xen"), xen_build::boot(7, &[])).unwrap();
     let out = try_them(&world, &["lp.livepatch"], &[], &console("EINVAL"));
     assert_eq!(out.code, 5, "{out:?}");
     assert!(out.stdout.contains("`payload show` foretells nothing: "), "{out:?}");

@@ -49,6 +49,10 @@ macro_rules! checks {
 }
 
 checks! {
+    "livepatch_op" {
+        /// Xen is built with CONFIG_LIVEPATCH.
+        Built = ENOSYS, "build Xen with CONFIG_LIVEPATCH=y";
+    }
     "verify_payload" {
         /// The file is not empty.
         NotEmpty = EINVAL, "look at the step that wrote the file";

@@ -12,6 +12,8 @@ mod sections;
 mod tables;
 mod terms;
 
+pub use tables::elements;
+
 use super::rules::Rules;
 use crate::abi::PAYLOAD_SIZE_MAX;
 use crate::change::Change;
@@ -27,6 +29,7 @@ pub use terms::{Item, KnownXen, Neighbours, Refusal, Refused, Unforeseen, XenSym
 
 /// Loads a payload.
 pub(super) fn load(file: &[u8], rules: &Rules, around: Surroundings<'_>) -> Result<Image> {
+    check(around.xen.takes_payloads(), Check::Built)?;
     check(!file.is_empty(), Check::NotEmpty)?;
     check(file.len() <= PAYLOAD_SIZE_MAX, Check::FileSize)?;
     let elf = Sections::read(file, rules)?;

@@ -12,15 +12,31 @@ const BUG_FRAME: u64 = 8;
 const EXCEPTION: u64 = 8;
 /// `struct alt_call`
 const CALL_SITE: u64 = 4;
+/// `struct alt_instr`, and what it was before it had a field for padding.
+const ALTERNATIVE: u64 = 14;
+const ALTERNATIVE_UNPADDED: u64 = 12;
 /// The indirect call at such a site: its opcode, before a displacement of 4 bytes.
 const INDIRECT_CALL: [u8; 2] = [0xff, 0x15];
 const CALL: u64 = 6;
 /// The most bytes that an alternative writes (`MAX_PATCH_LEN`).
 const ALTERNATIVE_MAX: u64 = 255;
-/// CPU features that every release knows.
+/// CPU features that every release knows: a synthetic one of Xen's is behind them.
 const FEATURES: u16 = 10 * 32;
 /// An alternative for CPUs without the feature (`ALT_FLAG_NOT`).
 const WITHOUT: u16 = 1 << 15;
+
+/// How many elements a table of `size` bytes has, if the section of that name is a table.
+pub fn elements(name: &str, size: u64) -> Option<u64> {
+    let element = match name {
+        ".bug_frames.0" | ".bug_frames.1" | ".bug_frames.2" | ".bug_frames.3" => BUG_FRAME,
+        ".ex_table" => EXCEPTION,
+        ".alt_call_sites" => CALL_SITE,
+        ".altinstructions" if size.is_multiple_of(ALTERNATIVE) => ALTERNATIVE,
+        ".altinstructions" => ALTERNATIVE_UNPADDED,
+        _ => return None,
+    };
+    Some(size / element)
+}
 
 impl Contents<'_, '_> {
     /// Their checks, in the order of `prepare_payload`.
@@ -48,7 +64,7 @@ impl Contents<'_, '_> {
 
     fn alternatives(&self) -> Result<()> {
         let padded = self.rules.has(Change::AlternativePadding);
-        let element = if padded { 14 } else { 12 };
+        let element = if padded { ALTERNATIVE } else { ALTERNATIVE_UNPADDED };
         let Some(section) = self.whole(b".altinstructions", element, Check::Alternatives)? else {
             return Ok(());
         };
@@ -62,6 +78,7 @@ impl Contents<'_, '_> {
             check(self.memory.text_size() != 0, Check::AlternativeCode.on(item))?;
             check(replacements.is_some(), Check::Replacements.on(item))?;
         }
+        let features = self.around.xen.features().unwrap_or(FEATURES);
         let start = self.place(section)?;
         // All of them are looked at before the first one is used.
         let mut used = Ok(());
@@ -85,7 +102,7 @@ impl Contents<'_, '_> {
                 return unknown("what an alternative changes");
             }
             let total = orig_len + padding;
-            let usual = repl_len <= total && total < ALTERNATIVE_MAX && feature < FEATURES;
+            let usual = repl_len <= total && total < ALTERNATIVE_MAX && feature < features;
             if !usual {
                 used = unknown("what comes of an alternative that compilers do not make");
             }

@@ -110,6 +110,9 @@ pub enum XenSymbol {
 
 /// What is known of the Xen at hand, as far as a payload meets it.
 pub trait KnownXen {
+    /// Whether it is built with live patching.
+    fn takes_payloads(&self) -> bool;
+
     /// The symbol of that name, if Xen has it.
     fn find(&self, name: &[u8]) -> Option<XenSymbol>;
 
@@ -121,6 +124,9 @@ pub trait KnownXen {
 
     /// Whether a function begins with an ENDBR64, if known.
     fn begins_with_endbr(&self, symbol: XenSymbol) -> Option<bool>;
+
+    /// How many CPU features it knows, if that is known: an alternative may be for any of them.
+    fn features(&self) -> Option<u16>;
 }
 
 /// The functions of Xen that programs name: no other name that a program can spell is in Xen.
@@ -130,6 +136,10 @@ pub struct FourFunctions {
 }
 
 impl KnownXen for FourFunctions {
+    fn takes_payloads(&self) -> bool {
+        true
+    }
+
     fn find(&self, name: &[u8]) -> Option<XenSymbol> {
         XenSymbol::of_four(name)
     }
@@ -144,6 +154,10 @@ impl KnownXen for FourFunctions {
 
     fn begins_with_endbr(&self, _: XenSymbol) -> Option<bool> {
         self.endbr
+    }
+
+    fn features(&self) -> Option<u16> {
+        None
     }
 }
 

@@ -203,6 +203,11 @@ impl BootXen {
         Some(mutant)
     }
 
+    /// What is loaded at `physical`.
+    pub fn at(&self, physical: u64, size: u64) -> Option<&[u8]> {
+        Some(&self.bytes[self.range(physical, size)?])
+    }
+
     fn range(&self, physical: u64, size: u64) -> Option<Range<usize>> {
         self.segments
             .iter()
@@ -212,8 +217,8 @@ impl BootXen {
 
 /// A part of a file that is loaded.
 #[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) address: u64,
+struct Segment {
+    address: u64,
     physical: u64,
     offset: u64,
     size: u64,
@@ -221,7 +226,7 @@ pub(super) struct Segment {
 
 impl Segment {
     /// The loaded parts of `elf`, as far as the file really has them.
-    pub(super) fn of<Elf: FileHeader>(elf: &ElfFile<'_, Elf>) -> Vec<Segment> {
+    fn of<Elf: FileHeader>(elf: &ElfFile<'_, Elf>) -> Vec<Segment> {
         let endian = elf.endian();
         let length = elf.data().len() as u64;
         elf.elf_program_headers()
@@ -240,7 +245,7 @@ impl Segment {
     }
 
     /// The range in the file of `size` bytes, after the first `skip` of this segment.
-    pub(super) fn slice(&self, skip: u64, size: u64) -> Option<Range<usize>> {
+    fn slice(&self, skip: u64, size: u64) -> Option<Range<usize>> {
         let end = skip.checked_add(size).filter(|&end| end <= self.size)?;
         let [start, end] = [skip, end].map(|at| usize::try_from(self.offset + at).ok());
         Some(start?..end?)

@@ -1,58 +1,60 @@
 //! What a payload's loader finds of a Xen: its names, its code, what it calls itself.
 //!
-//! Everything is read from the xen-syms of the build. The names are those of the table that Xen
-//! looks symbols up in: `FILE#NAME` for a static one.
+//! Everything is read from the file that boots. The names are those of the table in it
+//! ([`table`]), in which Xen itself looks a payload's symbols up.
 
 use std::collections::HashMap;
 
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 use livepatch::change::Release;
 use livepatch::model::{KnownXen, XenSymbol};
 use livepatch::payload::code::{ENDBR64, ENDBR64_POISON};
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSymbol, SymbolKind};
 
-use super::files::Segment;
+use super::files::BootXen;
+use super::table;
+
+/// What the linker puts Xen's text, data and symbols into, and the distance of two such areas
+/// (`XEN_VIRT_START` to `XEN_VIRT_END` in arch/x86/include/asm/config.h).
+const AREA: u64 = 1 << 30;
+/// Xen knows at least so many words of CPU features, and at most so many.
+const FEATURE_WORDS: std::ops::Range<u64> = 10..64;
 
 /// See the module.
 #[derive(Debug)]
 pub struct KnownSymbols {
-    bytes: Vec<u8>,
-    segments: Vec<Segment>,
+    xen: BootXen,
+    /// Where Xen's address space begins (`XEN_VIRT_START`).
+    start: u64,
     names: HashMap<String, u64>,
-    /// By address; of several names of one address, any.
+    /// By address; of several names of one address, any. Without a name where something ends.
     places: Vec<(u64, String)>,
 }
 
 impl KnownSymbols {
-    /// Reads a xen-syms; the error follows the file's name.
-    pub fn parse(bytes: Vec<u8>) -> Result<KnownSymbols, String> {
-        let elf = ElfFile64::<Endianness>::parse(bytes.as_slice())
-            .map_err(|e| format!("is no 64-bit ELF file: {e}; is this a xen-syms?"))?;
+    /// Reads the symbols of `xen`; the error follows the file's name.
+    pub fn of(xen: BootXen) -> Result<KnownSymbols, String> {
+        let symbols = table::read(xen.bytes()).ok_or(
+            "has no symbol table of the form that Xen 4.8 to 4.22 have; is it a Xen with live \
+             patching?",
+        )?;
+        let start = start_of_xen(&xen, &symbols).ok_or("has no pointer to any of its symbols")?;
         let mut names = HashMap::new();
         let mut places = Vec::new();
-        let mut file = None;
-        for symbol in elf.symbols() {
-            let name = String::from_utf8_lossy(symbol.name_bytes().unwrap_or_default());
-            if symbol.kind() == SymbolKind::File {
-                file = Some(name.into_owned());
-                continue;
+        for table::Symbol { offset, name } in symbols {
+            let address = start + u64::from(offset);
+            if !name.is_empty() {
+                names.entry(name.clone()).or_insert(address);
             }
-            if symbol.is_undefined() || symbol.kind() == SymbolKind::Section || name.is_empty() {
-                continue;
-            }
-            let name = match &file {
-                Some(file) if symbol.is_local() => format!("{file}#{name}"),
-                _ => name.into_owned(),
-            };
-            places.push((symbol.address(), name.clone()));
-            names.entry(name).or_insert(symbol.address());
+            places.push((address, name));
         }
-        if names.is_empty() {
-            return Err("has no symbols; is it stripped?".into());
-        }
+        // Where one thing ends and another one begins, the latter comes last.
         places.sort();
-        let segments = Segment::of(&elf);
-        Ok(KnownSymbols { segments, names, places, bytes })
+        Ok(KnownSymbols { xen, start, names, places })
+    }
+
+    /// Identifies the build.
+    pub fn build_id(&self) -> &[u8] {
+        self.xen.build_id()
     }
 
     /// What this Xen calls itself; `None` if the code that says so is not as known.
@@ -84,11 +86,13 @@ impl KnownSymbols {
     }
 
     fn at(&self, address: u64, len: usize) -> Option<&[u8]> {
-        let range = self
-            .segments
-            .iter()
-            .find_map(|segment| segment.slice(address.checked_sub(segment.address)?, len as u64))?;
-        self.bytes.get(range)
+        self.xen.at(address.checked_sub(self.start)?, len as u64)
+    }
+
+    /// Where the symbol ends that begins at `address`, or rather where the next one begins.
+    pub fn end(&self, address: u64) -> Option<u64> {
+        let behind = self.places.partition_point(|(place, _)| *place <= address);
+        self.places.get(behind).map(|(place, _)| *place)
     }
 
     /// All names.
@@ -107,7 +111,7 @@ impl KnownSymbols {
     /// The symbol at or before an address.
     fn before(&self, address: u64) -> Option<&(u64, String)> {
         let after = self.places.partition_point(|(place, _)| *place <= address);
-        self.places.get(after.checked_sub(1)?)
+        self.places.get(after.checked_sub(1)?).filter(|(_, name)| !name.is_empty())
     }
 
     /// An address as `name+offset`.
@@ -121,6 +125,10 @@ impl KnownSymbols {
 }
 
 impl KnownXen for KnownSymbols {
+    fn takes_payloads(&self) -> bool {
+        self.names.contains_key("livepatch_op")
+    }
+
     fn find(&self, name: &[u8]) -> Option<XenSymbol> {
         let address = *self.names.get(std::str::from_utf8(name).ok()?)?;
         Some(XenSymbol::of_four(name).unwrap_or(XenSymbol::Other(address)))
@@ -140,4 +148,47 @@ impl KnownXen for KnownSymbols {
         let first = self.bytes(symbol, 0, ENDBR64.len())?;
         Some(first == ENDBR64 || first == ENDBR64_POISON)
     }
+
+    fn features(&self) -> Option<u16> {
+        // Xen compares a feature with their number before it uses an alternative.
+        let is_it = |name: &str| {
+            name.rsplit('#')
+                .next()
+                .is_some_and(|name| name.trim_start_matches('_').starts_with("apply_alternatives"))
+        };
+        let mut found: Option<u64> = None;
+        for (address, _) in self.places.iter().filter(|(_, name)| is_it(name)) {
+            let code = self.at(*address, usize::try_from(self.end(*address)? - address).ok()?)?;
+            for instruction in Decoder::with_ip(64, code, *address, DecoderOptions::NONE) {
+                let compares = instruction.mnemonic() == Mnemonic::Cmp
+                    && instruction.op0_kind() == OpKind::Register;
+                let last = instruction.try_immediate(1).ok().filter(|_| compares);
+                let number = last.and_then(|last| last.checked_add(1));
+                let number = number.filter(|number| {
+                    number.is_multiple_of(32) && FEATURE_WORDS.contains(&(number / 32))
+                });
+                if let Some(number) = number {
+                    if found.is_some_and(|other| other != number) {
+                        return None;
+                    }
+                    found = Some(number);
+                }
+            }
+        }
+        found.and_then(|number| u16::try_from(number).ok())
+    }
+}
+
+/// Where Xen's address space begins: there is hardly a pointer to a symbol that does not say so.
+fn start_of_xen(xen: &BootXen, symbols: &[table::Symbol]) -> Option<u64> {
+    let (first, last) = (symbols.first()?.offset, symbols.last()?.offset);
+    let mut votes: HashMap<u64, usize> = HashMap::new();
+    for word in xen.bytes().chunks_exact(8) {
+        let pointer = u64::from_le_bytes(word.try_into().ok()?);
+        let (start, offset) = (pointer - pointer % AREA, pointer % AREA);
+        if start >> 47 == u64::MAX >> 47 && (u64::from(first)..u64::from(last)).contains(&offset) {
+            *votes.entry(start).or_default() += 1;
+        }
+    }
+    votes.into_iter().max_by_key(|&(_, votes)| votes).map(|(start, _)| start)
 }

@@ -8,6 +8,7 @@ pub mod code;
 mod files;
 mod functions;
 mod known;
+mod table;
 #[cfg(test)]
 #[path = "../../../tests/fixtures/xen_build.rs"]
 pub(crate) mod xen_build;

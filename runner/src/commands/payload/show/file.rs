@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use livepatch::model::elements;
 use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE};
 use livepatch::payload::{FuncVersion, Hook};
 use object::elf;
@@ -160,15 +161,7 @@ impl Contents {
             } += section.size();
         }
         let name = section.name().unwrap_or_default();
-        let element = match name {
-            ".bug_frames.0" | ".bug_frames.1" | ".bug_frames.2" | ".bug_frames.3" | ".ex_table" => {
-                8
-            }
-            ".altinstructions" => 14,
-            ".alt_call_sites" => 4,
-            _ => 0,
-        };
-        if let Some(elements) = section.size().checked_div(element) {
+        if let Some(elements) = elements(name, section.size()) {
             self.tables.insert(name.to_owned(), elements);
         }
         let Ok(Some((relas, _))) = header.rela(LittleEndian, elf.data()) else { return };

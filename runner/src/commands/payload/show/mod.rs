@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use self::file::Contents;
 use self::verdict::{Answer, OnXen, Subject};
-use super::chosen;
 use super::files::read;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
 use crate::cli::ShowArgs;
+use crate::machine::testbed::ChosenXen;
 
 /// The form of the document.
 const SCHEMA: &str = "xtf-rs/payload/1";
@@ -42,9 +42,8 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let files = read(&args.files)?;
     let mut xens = Vec::new();
     if !args.xen.is_empty() {
-        let symbols = args.symbols.as_deref();
-        for chosen in chosen(args.config.as_deref(), &args.xen, &args.fetch, symbols)? {
-            xens.push(Subject::obtain(&chosen, symbols)?.judge(&files, args.each));
+        for chosen in ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())? {
+            xens.push(Subject::obtain(&chosen)?.judge(&files, args.each));
         }
     }
     let paths = args.files.iter().zip(&files);

@@ -15,22 +15,26 @@ use livepatch::payload::{
 use super::file::Contents;
 use super::verdict::{Answer, Subject, Verdict};
 use super::{OfFile, SCHEMA, Shown, text};
-use crate::xen::symbols::KnownSymbols;
-use crate::xen::symbols::xen_build;
+use crate::xen::symbols::{BootXen, KnownSymbols, xen_build};
 
 const XEN: u8 = 7;
-const FUNCTIONS: [xen_build::Function<'_>; 5] = [
+const FUNCTIONS: [xen_build::Function<'_>; 7] = [
+    ("livepatch_op", None, &[0xc3]),
     ("payload_list", Some("common/livepatch.c"), &[0; 16]),
     ("xen_major_version", None, &[0xb8, 4, 0, 0, 0, 0xc3]),
     ("xen_minor_version", None, &[0xf3, 0x0f, 0x1e, 0xfa, 0xb8, 17, 0, 0, 0, 0xc3]),
     // lea rax, [rip + 1]; ret; and the text.
     ("xen_extra_version", None, b"\x48\x8d\x05\x01\0\0\0\xc3.7-x\0"),
     ("do_something", None, &[0x55, 0x48, 0x89, 0xe5, 0xc3]),
+    ("last", None, &[0xc3]),
 ];
 
 fn subject() -> Subject {
-    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &FUNCTIONS)).unwrap();
-    Subject::sample(symbols, &[XEN; 20])
+    Subject::of("sample", "nowhere".into(), symbols(&FUNCTIONS))
+}
+
+fn symbols(functions: &[xen_build::Function<'_>]) -> KnownSymbols {
+    BootXen::parse(xen_build::boot(XEN, functions)).and_then(KnownSymbols::of).unwrap()
 }
 
 fn target() -> Target {
@@ -87,7 +91,7 @@ fn a_payload_that_xen_takes() {
           relocations  R_X86_64_64 3
         on sample: Xen 4.17.7, nowhere, 0707070707070707070707070707070707070707
           lp.livepatch: UPLOAD succeeds
-            function 0 is at 0xffff82d040200100 xen_extra_version
+            function 0 is at 0xffff82d040200140 xen_extra_version
             the PreApply hook decides whether that works
             it cannot take part in a REPLACE: it has a hook before or after
     "#]].assert_eq(&shown(&rich.to_bytes()));
@@ -158,6 +162,13 @@ fn what_comes_after_the_upload() {
         "{verdict:?}"
     );
 
+    let large = something().old_size(65);
+    let shown = shown(&payload().function(large).to_bytes());
+    assert!(
+        shown.contains(" do_something, which has 64 bytes here, not 65: was the payload built "),
+        "{shown}"
+    );
+
     let same = something().expecting(&[0x55, 0x48, 0x89]);
     assert!(judge_one(&payload().function(same).to_bytes()).then.is_empty());
 }
@@ -179,16 +190,30 @@ fn tables_are_checked() {
         assert!(item.unwrap().ends_with(name));
     }
     // A distance to code and to its replacement, a feature, and three lengths.
-    let alternative = |orig: i64, repl: i64, lengths: [u8; 4]| {
+    let of = |feature: u16, orig: i64, repl: i64, lengths: [u8; 4]| {
         let references = Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, "code", orig).reloc(
             4,
             R_X86_64_PC32,
             "replacement",
             repl,
         );
-        with(".altinstructions", references.then(Chunk::new([10, 0])).then(Chunk::new(lengths)))
+        let rest = Chunk::new(feature.to_le_bytes()).then(Chunk::new(lengths));
+        with(".altinstructions", references.then(rest))
     };
+    let alternative = |orig, repl, lengths| of(10, orig, repl, lengths);
     assert_eq!(judge_one(&alternative(0, 0, [8, 4, 0, 0])).upload, Answer::Success);
+    // A feature behind those that every release knows; this one says how many it knows.
+    let late = |feature| of(feature, 0, 0, [8, 4, 0, 0]);
+    assert_eq!(judge_one(&late(320)).upload, Answer::Unknown);
+    // cmp ecx, 671; ret
+    let applies = ("_apply_alternatives", None, &b"\x81\xf9\x9f\x02\0\0\xc3"[..]);
+    let functions = [&[applies], &FUNCTIONS[..]].concat();
+    let knows = Subject::of("sample", "nowhere".into(), symbols(&functions));
+    for (feature, answer) in [(671, Answer::Success), (672, Answer::Unknown)] {
+        let bytes = late(feature);
+        let files = [(bytes.clone(), Contents::of(&bytes))];
+        assert_eq!(knows.judge(&files, false).files[0].upload, answer, "{feature}");
+    }
     for (orig, repl, lengths) in
         [(-40, 0, [8, 4, 0, 0]), (0, 1, [8, 4, 0, 0]), (0, -1, [8, 1, 0, 0])]
     {
@@ -221,11 +246,11 @@ fn a_stack_of_files() {
 
 #[test]
 fn an_unknown_release_is_no_verdict() {
-    let functions = [FUNCTIONS[0], FUNCTIONS[3]];
-    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &functions)).unwrap();
+    let functions = [FUNCTIONS[0], FUNCTIONS[4]];
     let bytes = payload().to_bytes();
     let files = [(bytes.clone(), Contents::of(&bytes))];
-    let on = Subject::sample(symbols, &[XEN; 20]).judge(&files, false);
+    let subject = Subject::of("sample", "nowhere".into(), symbols(&functions));
+    let on = subject.judge(&files, false);
     assert_eq!((on.release, on.files[0].upload), (None, Answer::Unknown));
 }
 
@@ -241,8 +266,7 @@ fn what_the_model_cannot_tell() {
 /// What Xen calls itself decides what it checks.
 #[test]
 fn the_release_is_read_off_the_code() {
-    let symbols = KnownSymbols::parse(xen_build::syms(XEN, &FUNCTIONS)).unwrap();
-    let release = symbols.release().unwrap();
+    let release = symbols(&FUNCTIONS).release().unwrap();
     assert_eq!(release.to_string(), "4.17.7");
     assert!(Change::LargeText.entry().is_in(release));
 }

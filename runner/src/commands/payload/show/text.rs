@@ -7,7 +7,7 @@ use livepatch::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 
 use super::Shown;
 use super::file::{Contents, Function};
-use super::verdict::{Answer, OnXen, Verdict};
+use super::verdict::{Answer, OnXen, Place, Verdict};
 use crate::base::plural::count;
 
 /// All of it.
@@ -108,15 +108,24 @@ fn xen(out: &mut String, on: &OnXen, shown: &Shown<'_>) {
                 let _ = writeln!(out, "  {name}: the model cannot tell: {why}");
             }
         }
-        details(out, verdict);
+        details(out, &of.contents.functions, verdict);
     }
 }
 
-fn details(out: &mut String, verdict: &Verdict) {
-    for (number, place) in verdict.functions.iter().enumerate() {
-        if let Some(place) = place {
-            let _ = writeln!(out, "    function {number} is at {place}");
-        }
+fn details(out: &mut String, functions: &[Function], verdict: &Verdict) {
+    for (number, (function, place)) in functions.iter().zip(&verdict.functions).enumerate() {
+        let Some(Place { address, symbol, size }) = place else { continue };
+        let _ = write!(out, "    function {number} is at {address} {symbol}");
+        let size = size.filter(|&size| size < function.old_size.into());
+        let _ = match size {
+            Some(size) => writeln!(
+                out,
+                ", which has {} here, not {}: was the payload built against this source?",
+                count(u32::try_from(size).unwrap_or(u32::MAX), "byte"),
+                function.old_size
+            ),
+            None => writeln!(out),
+        };
     }
     for line in &verdict.then {
         let _ = writeln!(out, "    {line}");

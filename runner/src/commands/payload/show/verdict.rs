@@ -1,7 +1,6 @@
 //! What a Xen will answer to a stack of payloads.
 
 use std::fs;
-use std::path::Path;
 
 use livepatch::change::{Change, Changes, Release};
 use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
@@ -12,7 +11,8 @@ use super::file::Contents;
 use crate::base::exit::{IoContext, Result};
 use crate::base::hash::hex;
 use crate::machine::testbed::ChosenXen;
-use crate::xen::symbols::{KnownSymbols, in_file};
+use crate::xen::hypervisor::XenFile;
+use crate::xen::symbols::{BootXen, KnownSymbols, in_file};
 
 /// So many letters of a name may be wrong for it to be taken for another one.
 const MISSPELLED: usize = 2;
@@ -21,7 +21,6 @@ const MISSPELLED: usize = 2;
 pub struct Subject {
     name: String,
     provenance: String,
-    build_id: Vec<u8>,
     release: Option<Release>,
     changes: Changes,
     symbols: KnownSymbols,
@@ -71,7 +70,18 @@ pub struct Verdict {
     #[serde(skip)]
     pub again: Option<bool>,
     /// Where each function is in this Xen.
-    pub functions: Vec<Option<String>>,
+    pub functions: Vec<Option<Place>>,
+}
+
+/// Where a function is in a Xen.
+#[derive(Debug, Serialize)]
+pub struct Place {
+    /// Its address, in hexadecimal.
+    pub address: String,
+    /// The symbol there.
+    pub symbol: String,
+    /// Bytes from there to the end of the symbol, or to the next one.
+    pub size: Option<u64>,
 }
 
 /// A check that a file does not pass.
@@ -93,42 +103,26 @@ pub struct Told {
 }
 
 impl Subject {
-    /// The Xen that is `chosen`, with the symbols at `explicit` or those that belong to it.
-    pub fn obtain(chosen: &ChosenXen, explicit: Option<&Path>) -> Result<Subject> {
-        let build = chosen.build(explicit)?;
-        let path = &build.syms.elf;
-        let bytes = fs::read(path).io("read", path)?;
-        let symbols = KnownSymbols::parse(bytes).map_err(|why| in_file(path, &why))?;
-        let release = symbols.release();
-        let mut changes = release.map(Changes::of).unwrap_or_default();
+    /// The Xen that is `chosen`.
+    pub fn obtain(chosen: &ChosenXen) -> Result<Subject> {
+        let XenFile { elf: path, provenance, .. } = chosen.obtain()?;
+        let xen = BootXen::parse(fs::read(&path).io("read", &path)?);
+        let symbols = xen.and_then(KnownSymbols::of).map_err(|why| in_file(&path, &why))?;
+        let mut subject = Subject::of(&chosen.xen.name, provenance, symbols);
         for statement in &chosen.xen.changes {
             let (sign, name) = statement.split_at(1);
             if let Some(change) = Change::named(name) {
-                changes.set(change, sign == "+");
+                subject.changes.set(change, sign == "+");
             }
         }
-        Ok(Subject {
-            name: chosen.xen.name.clone(),
-            provenance: build.ready.provenance.clone(),
-            build_id: build.binary.build_id().to_vec(),
-            release,
-            changes,
-            symbols,
-        })
+        Ok(subject)
     }
 
-    /// A Xen that never was, with these symbols and this build-id.
-    #[cfg(test)]
-    pub fn sample(symbols: KnownSymbols, build_id: &[u8]) -> Subject {
+    /// The Xen with these symbols, which is as its release.
+    pub fn of(name: &str, provenance: String, symbols: KnownSymbols) -> Subject {
         let release = symbols.release();
-        Subject {
-            name: "sample".into(),
-            provenance: "nowhere".into(),
-            build_id: build_id.to_vec(),
-            release,
-            changes: release.map(Changes::of).unwrap_or_default(),
-            symbols,
-        }
+        let changes = release.map(Changes::of).unwrap_or_default();
+        Subject { name: name.to_owned(), provenance, release, changes, symbols }
     }
 
     /// What comes of the files, each behind the ones before it, or `alone`.
@@ -144,7 +138,7 @@ impl Subject {
             xen: self.name.clone(),
             provenance: self.provenance.clone(),
             release: self.release.map(|release| release.to_string()),
-            build_id: hex(&self.build_id),
+            build_id: hex(self.symbols.build_id()),
             files: verdicts,
         }
     }
@@ -161,7 +155,11 @@ impl Subject {
                 self.symbols.address(symbol)
             };
             let address = function.old_address.or_else(by_name)?;
-            Some(format!("{address:#x} {}", self.symbols.describe(address)?))
+            Some(Place {
+                address: format!("{address:#x}"),
+                symbol: self.symbols.describe(address)?,
+                size: self.symbols.end(address).map(|end| end - address),
+            })
         });
         let functions = functions.collect();
         let mut verdict = Verdict {
@@ -176,7 +174,7 @@ impl Subject {
             verdict.unknown = Some("what this Xen calls itself".into());
             return (verdict, None);
         }
-        let (id, xen) = (&self.build_id, &self.symbols);
+        let (id, xen) = (self.symbols.build_id(), &self.symbols);
         match model::upload(bytes, self.changes, id, xen, &loaded) {
             Ok(image) => {
                 verdict.upload = Answer::Success;
@@ -256,8 +254,8 @@ impl Subject {
     /// What to expect of a payload that is loaded.
     fn then(&self, image: &Image, loaded: &[Image]) -> Vec<String> {
         let mut then = Vec::new();
-        let below = loaded.last().map_or(&self.build_id, |image| &image.build_id);
-        if image.depends != *below {
+        let below = loaded.last().map_or(self.symbols.build_id(), |image| &image.build_id);
+        if image.depends != below {
             let what = if loaded.is_empty() { "this Xen" } else { "the file before it" };
             then.push(format!(
                 "APPLY: EINVAL, because .livepatch.depends is {}, and {what} has {} (build_id_dep)",

@@ -13,7 +13,6 @@ use protocol::metadata::Environment;
 use protocol::programs::{CYCLES, PAYLOAD_TRY};
 
 use self::told::{Foretold, Witness};
-use super::chosen;
 use super::files::read;
 use super::show::file::Contents;
 use crate::base::exit::{Error, Exit, Result};
@@ -27,6 +26,7 @@ use crate::machine::boots_on;
 use crate::machine::logs::RunLogs;
 use crate::machine::qemu::Qemu;
 use crate::machine::session::{Session, cpus};
+use crate::machine::testbed::ChosenXen;
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, How};
@@ -88,8 +88,7 @@ fn boot(
     config.check_tests(&image)?;
     let policy = run::policy(&args.reports, &config)?;
     let tests = [Selected::whole(&image, PAYLOAD_TRY)?];
-    let symbols = args.symbols.as_deref();
-    let chosen = chosen(args.places.config.as_deref(), &args.xen, &args.fetch, symbols)?;
+    let chosen = ChosenXen::each(args.places.config.as_deref(), &args.xen, args.fetch.look())?;
     let hypervisors: Vec<Hypervisor> = chosen.iter().map(|one| one.xen.clone()).collect();
     let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
     let planned = plan::boots(&tests, &hypervisors, args.environments(), &How::plain(&machine));
@@ -101,7 +100,7 @@ fn boot(
     let version = qemu.probe()?;
     let xens = chosen.iter().map(|one| Ok(one.with(one.obtain()?)));
     let xens = xens.collect::<Result<Vec<_>>>()?;
-    let foretold = Foretold::of(&chosen, symbols, payloads);
+    let foretold = Foretold::of(&chosen, payloads);
 
     let stop = StopSignal::install()?;
     let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use protocol::metadata::Environment;
 use protocol::programs::{ANSWERED, APPLY_AGAIN, PERFORMED, UPLOAD};
@@ -29,11 +29,10 @@ const NOT_AGAIN: &str = "EINVAL";
 pub struct Foretold(BTreeMap<String, std::result::Result<OnXen, String>>);
 
 impl Foretold {
-    /// What it foretells of `payloads` on those `chosen`, whose symbols are `symbols` or those that
-    /// belong to them.
-    pub fn of(chosen: &[ChosenXen], symbols: Option<&Path>, payloads: &Payloads) -> Foretold {
+    /// What it foretells of `payloads` on those `chosen`.
+    pub fn of(chosen: &[ChosenXen], payloads: &Payloads) -> Foretold {
         let foretell = |one: &ChosenXen| {
-            let subject = Subject::obtain(one, symbols).map_err(|why| why.to_string());
+            let subject = Subject::obtain(one).map_err(|why| why.to_string());
             (one.xen.name.clone(), subject.map(|xen| xen.judge(&payloads.files, false)))
         };
         Foretold(chosen.iter().map(foretell).collect())
