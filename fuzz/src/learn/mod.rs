@@ -40,7 +40,8 @@ const TRIED: u64 = 200;
 const SURER: u64 = 4;
 /// up to so many times.
 const SUREST: u64 = 6;
-/// After one that ended Xen, so many programs are performed before another is tried.
+/// After one that ended Xen, so many programs are performed before another is tried, and twice as many
+/// after the next one: what is expected again and again is known.
 const REST: u64 = 5000;
 /// A lesson may leave out one in so many of the survivors, as far as they did not come as far,
 const SHARE: usize = 100;
@@ -109,8 +110,10 @@ pub struct Learned {
     suspects: BTreeMap<u64, Suspect>,
     next: u64,
     rng: Rng,
-    /// As many were survived when one was tried and ended Xen.
-    rested: Option<u64>,
+    /// None is tried before so many have been survived,
+    rests_until: u64,
+    /// and so many more after the next that ends Xen.
+    rest: u64,
     /// Names of programs of the corpus that ended Xen.
     ended: BTreeSet<String>,
     /// Programs that a lesson was about in this run,
@@ -134,7 +137,8 @@ impl Learned {
             suspects: BTreeMap::new(),
             next: 0,
             rng: Rng::new(seed),
-            rested: None,
+            rests_until: 0,
+            rest: REST,
             ended: BTreeSet::new(),
             met: 0,
             tried: 0,
@@ -175,7 +179,7 @@ impl Learned {
         if self.suspects.values().any(|suspect| suspect.resembles(seen)) {
             return Advice::Skip;
         }
-        let rests = self.rested.is_some_and(|since| self.survived < since + REST);
+        let rests = self.survived < self.rests_until;
         let mut advice = Advice::Perform;
         for lesson in self.lessons.iter_mut().filter(|lesson| lesson.is_about(seen)) {
             lesson.met += 1;
@@ -222,6 +226,7 @@ impl Learned {
         let refuted = |lesson: &Lesson| lesson.is_about(seen) && came_as_far(&lesson.reach);
         let refuted: Vec<bool> = self.lessons.iter().map(refuted).collect();
         for index in (0..refuted.len()).rev().filter(|&index| refuted[index]) {
+            self.rest = REST;
             if !self.correct(index) {
                 let lesson = self.lessons.remove(index);
                 self.wrong.insert((lesson.place, lesson.features));
@@ -254,7 +259,8 @@ impl Learned {
 
     /// A program that was tried has ended Xen, as expected.
     pub fn died_as_expected(&mut self, seen: &Seen) {
-        self.rested = Some(self.survived);
+        self.rests_until = self.survived + self.rest;
+        self.rest *= 2;
         let about = self.lessons.iter_mut().filter(|lesson| lesson.is_about(seen));
         about.for_each(|lesson| lesson.died += 1);
     }

@@ -313,7 +313,7 @@ fn a_lesson_leaves_out_few_of_those_that_survive() {
 }
 
 #[test]
-fn after_a_try_that_ended_xen_there_is_none_for_a_while() {
+fn after_a_try_that_ended_xen_there_is_none_for_a_while_and_then_for_longer() {
     let mut learned = Learned::new(1, Vec::new());
     let killer = learned.see(&[scope("red")]);
     let suspect = learned.suspect(&killer, &Reach::default());
@@ -321,13 +321,21 @@ fn after_a_try_that_ended_xen_there_is_none_for_a_while() {
     let tries = |learned: &mut Learned| {
         (0..10_000).filter(|_| learned.advise(&killer) == Advice::Try).count()
     };
-    assert!(tries(&mut learned) > 0);
-    learned.died_as_expected(&killer);
-    assert_eq!(tries(&mut learned), 0);
     let plain = learned.see(&[scope("white")]);
-    for _ in 0..REST {
-        learned.lived(&plain, &Reach::default());
+    let live = |learned: &mut Learned, times: u64| {
+        (0..times).for_each(|_| learned.lived(&plain, &Reach::default()));
+    };
+    for rest in [REST, 2 * REST] {
+        assert!(tries(&mut learned) > 0);
+        learned.died_as_expected(&killer);
+        live(&mut learned, rest - 1);
+        assert_eq!(tries(&mut learned), 0);
+        live(&mut learned, 1);
     }
+    // Once one has survived, they are tried as often as before.
+    learned.lived(&killer, &Reach::default());
+    learned.died_as_expected(&killer);
+    live(&mut learned, REST);
     assert!(tries(&mut learned) > 0);
 }
 
