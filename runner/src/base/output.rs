@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::base::exit::{Error, Result};
 
 /// Writes to standard output; a reader who has seen enough is no error.
@@ -17,6 +19,12 @@ pub fn write_to(out: &mut dyn Write, text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// `what` as JSON that people can read as well.
+pub fn json(what: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(what);
+    text.map(|text| text + "\n").map_err(|e| Error::Data(format!("cannot print as JSON: {e}")))
 }
 
 /// Something that takes time, or is worth knowing, before there is a run to report on. What goes

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use protocol::metadata::Environment;
 use serde::Serialize;
 
-use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::write_out;
+use crate::base::exit::{Exit, Result};
+use crate::base::output::{json, write_out};
 use crate::base::plural::count;
 use crate::cli::ListArgs;
 use crate::image::{self, Image, Role, TestMeta};
@@ -101,11 +101,6 @@ fn runs(args: &ListArgs, config: &Config, image: &Image) -> Result<String> {
         );
     }
     Ok(text)
-}
-
-fn json(what: &impl Serialize) -> Result<String> {
-    let json = serde_json::to_string_pretty(what);
-    Ok(json.map_err(|e| Error::Data(format!("cannot print as JSON: {e}")))? + "\n")
 }
 
 /// The index of tests and claims, for the documentation.

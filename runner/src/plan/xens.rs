@@ -97,29 +97,7 @@ fn telling_parts(path: &Path) -> Vec<String> {
 
 /// Compares as people do: 4.8 before 4.10.
 pub fn by_number(a: &str, b: &str) -> Ordering {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let (mut a, mut b) = (a, b);
-    loop {
-        let (Some(first), Some(second)) = (a.chars().next(), b.chars().next()) else {
-            return a.len().cmp(&b.len());
-        };
-        let order = match (digits(a), digits(b)) {
-            (0, _) | (_, 0) => {
-                (a, b) = (&a[first.len_utf8()..], &b[second.len_utf8()..]);
-                first.cmp(&second)
-            }
-            (end, other) => {
-                let (number, rest) = a.split_at(end);
-                let (against, others) = b.split_at(other);
-                (a, b) = (rest, others);
-                let value = |digits: &str| digits.parse().unwrap_or(u64::MAX);
-                value(number).cmp(&value(against)).then(number.cmp(against))
-            }
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
+    alphanumeric_sort::compare_str(a, b)
 }
 
 #[cfg(test)]

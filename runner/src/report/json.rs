@@ -1,21 +1,13 @@
 //! `--json`: the document as it is.
 
-use crate::base::exit::{Error, Result};
-use crate::results::Document;
-
-/// The document in JSON, for people to read as well.
-pub fn text(document: &Document) -> Result<String> {
-    let text = serde_json::to_string_pretty(document);
-    text.map(|text| text + "\n")
-        .map_err(|e| Error::Data(format!("cannot write the results as JSON: {e}")))
-}
+pub use crate::base::output::json as text;
 
 #[cfg(test)]
 mod tests {
     use expect_test::expect_file;
 
     use super::*;
-    use crate::results::sample;
+    use crate::results::{Document, sample};
 
     #[test]
     fn all_that_there_is_to_show() {

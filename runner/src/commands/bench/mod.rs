@@ -16,8 +16,8 @@ use protocol::metadata::Environment;
 use protocol::programs::BENCH_HYPERCALL;
 use stopwatch::Stopwatch;
 
-use crate::base::exit::{Error, Exit, IoContext, Result};
-use crate::base::output::write_out;
+use crate::base::exit::{Error, Exit, Result};
+use crate::base::output::{json, write_out};
 use crate::base::signals::StopSignal;
 use crate::cli::BenchArgs;
 use crate::commands::{chosen, testbed};
@@ -79,8 +79,7 @@ pub fn bench(args: &BenchArgs) -> Result<Exit> {
     }
     figures.compare();
     if args.json {
-        let json = serde_json::to_string_pretty(&figures).io("write", Path::new("the figures"))?;
-        write_out(&(json + "\n"))?;
+        write_out(&json(&figures)?)?;
     } else {
         write_out(&figures.text())?;
     }

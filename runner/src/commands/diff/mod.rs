@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::{write_out, write_to};
+use crate::base::output::{json, write_out, write_to};
 use crate::base::status::Status;
 use crate::cli::DiffArgs;
 use crate::results::{Attempt, Case, Document, KnownVerdict, Test, Unit, VerdictKind};
@@ -125,12 +125,7 @@ pub fn diff(args: &DiffArgs) -> Result<Exit> {
         regress: args.slower.is_some(),
     };
     let diff = compare(&old, &new, times);
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&diff);
-        json.map_err(|e| Error::Data(format!("cannot print the differences as JSON: {e}")))? + "\n"
-    } else {
-        text::told(&diff)
-    };
+    let text = if args.json { json(&diff)? } else { text::told(&diff) };
     if args.json {
         write_out(&text)?;
     } else {

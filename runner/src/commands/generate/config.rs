@@ -21,7 +21,7 @@ Environment: `XTF_CACHE` names another folder for the cache of Xens; `NO_COLOR` 
 ## Debian's packages
 
 They are kept in the cache and looked at again once a day: apt says what is current, from the archives
-that it is configured for on this machine. A newer version takes the place of the cached one, and a
+that it is configured for on this host. A newer version takes the place of the cached one, and a
 note says which; `--fetch-only` looks at once. When looking or fetching fails, the cached version is
 used and a note says why; the next attempt comes an hour later. `--offline` uses no network at all.
 Every report names the version that was used, and symbols are always of that version. Where apt knows

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::verdict::{Replayed, Verdict};
 use super::{Finding, Place, Replayer, read};
 use crate::base::exit::{Error, Exit, IoContext, Result};
-use crate::base::output::write_out;
+use crate::base::output::{json, write_out};
 use crate::cli::ReplayArgs;
 
 /// Of what the document is.
@@ -119,8 +119,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
         }
     }
     if args.json {
-        let json = serde_json::to_string_pretty(&table);
-        write_out(&(json.map_err(|e| Error::Data(format!("cannot print as JSON: {e}")))? + "\n"))?;
+        write_out(&json(&table)?)?;
     } else {
         write_out(&told(&table))?;
     }

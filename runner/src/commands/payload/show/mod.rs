@@ -13,8 +13,8 @@ use serde::Serialize;
 use self::file::Contents;
 use self::verdict::{Answer, OnXen, Subject};
 use super::files::read;
-use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::write_out;
+use crate::base::exit::{Exit, Result};
+use crate::base::output::{json, write_out};
 use crate::cli::ShowArgs;
 use crate::machine::testbed::ChosenXen;
 
@@ -51,12 +51,6 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let shown = Shown { schema: SCHEMA, files, xens };
     write_out(&if args.json { json(&shown)? } else { text::text(&shown) })?;
     Ok(exit(&shown))
-}
-
-fn json(shown: &Shown<'_>) -> Result<String> {
-    let text = serde_json::to_string_pretty(shown);
-    text.map(|text| text + "\n")
-        .map_err(|e| Error::Data(format!("cannot write the result as JSON: {e}")))
 }
 
 fn exit(shown: &Shown<'_>) -> Exit {
