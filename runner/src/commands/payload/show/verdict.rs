@@ -117,6 +117,16 @@ impl Subject {
         })
     }
 
+    /// Its names and its code.
+    pub fn symbols(&self) -> &KnownSymbols {
+        &self.symbols
+    }
+
+    /// Whether it has a change.
+    pub fn has(&self, change: Change) -> bool {
+        self.changes.has(change)
+    }
+
     /// A Xen that never was, with these symbols and this build-id.
     #[cfg(test)]
     pub fn sample(symbols: KnownSymbols, build_id: &[u8]) -> Subject {
