@@ -4,9 +4,12 @@
 //! Needs cc, binutils, QEMU and Debian's packages, so `make e2e-test` runs these (they are ignored
 //! otherwise).
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object, ObjectSymbol};
 use serde_json::Value;
 
 mod payloads;
@@ -136,6 +139,82 @@ fn a_refusal_is_shown_with_xens_words() {
     assert_eq!(text.matches("  not-pic: UPLOAD: EOPNOTSUPP (as foretold)\n").count(), 2, "{text}");
     assert_eq!(text.matches("    Xen says: livepatch: not-pic: Unhandled").count(), 2, "{text}");
     assert!(text.contains("remedy: compile with -fPIC"), "{text}");
+}
+
+/// The space behind `xen_changeset` of the Xen with that build-id, which nobody executes: where it
+/// begins, counted from the function.
+fn padding(build_id: &[u8]) -> u64 {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache");
+    let files =
+        fs::read_dir(cache).unwrap().filter_map(|dir| fs::read(dir.ok()?.path().join("xen")).ok());
+    let size = files.into_iter().find_map(|bytes| {
+        let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice()).ok()?;
+        elf.build_id().ok()?.filter(|id| *id == build_id)?;
+        let named = |name: &str| elf.symbols().find(|symbol| symbol.name() == Ok(name));
+        let (address, size) =
+            named("xen_changeset").map(|symbol| (symbol.address(), symbol.size()))?;
+        let next =
+            elf.symbols().map(|symbol| symbol.address()).filter(|next| *next > address).min();
+        // A jump over that is never made, and what is behind it is the next function.
+        assert!(address + size + 2 < next?, "{address:#x}+{size} to {next:#x?}");
+        Some(size)
+    });
+    size.expect("the cache holds the symbols") + 1
+}
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn code_that_changes_for_no_reason_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let padding = padding(&id);
+    let flags = |what: &str| -> &'static [&'static str] {
+        vec![&*format!("-D{what}").leak(), &*format!("-DPADDING={padding}").leak()].leak()
+    };
+    let spoiled = format!("in 1 byte: xen_changeset+{padding:#x} (0xffff82d0");
+    for (name, what, applied) in
+        [("early", "SPOILS_AT_APPLY", true), ("late", "SPOILS_AT_REVERT", false)]
+    {
+        let file = build(&Shape { name, flags: flags(what), verdict: None }, &id, dir.path());
+        let (text, code) = tried(&[&file], dir.path());
+        assert_eq!(code, Some(5), "{text}");
+        let found =
+            |case: &str, words: &str| text.matches(&format!("✗ {case}: {words} {spoiled}")).count();
+        let elsewhere =
+            found("code_while_applied", "Xen differs where no payload names a function,");
+        assert_eq!(elsewhere, if applied { 2 } else { 0 }, "{text}");
+        let left =
+            found("code_restored", "after the last step Xen differs from before the first upload");
+        assert_eq!(left, 2, "{text}");
+        // Nothing else is wrong with it.
+        let wrong = if applied { 4 } else { 2 };
+        assert!(text.contains(&format!(" {wrong} failed, 0 in error, 0 skipped, ")), "{text}");
+    }
+}
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn nops_are_where_they_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let nops = Shape { name: "nops", flags: &["-DNOPS=11"], verdict: None };
+    let file = build(&nops, &id, dir.path());
+    let (text, code) = tried(&[&file], dir.path());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("cases: 20 passed, 0 failed, 0 in error, 0 skipped"), "{text}");
+    for guest in boots(dir.path()).map(|boot| fs::read_to_string(boot.join("guest.log")).unwrap()) {
+        let found = guest.lines().find(|line| line.contains(" of Xen differ, ")).unwrap();
+        // A byte may have been what it becomes.
+        let bytes = found.trim_start_matches("  # ").split(' ').next().unwrap();
+        assert!((12..=16).contains(&bytes.parse::<u64>().unwrap()), "{found}");
+        assert!(found.ends_with("all of them in the jumps or NOPs at 2 places"), "{found}");
+    }
+}
+
+/// The folders of the boots of the last run in `dir`.
+fn boots(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = fs::read_dir(dir.join("logs/latest")).unwrap().map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.is_dir())
 }
 
 /// The same functions under other names: nobody may define a name twice.
