@@ -102,8 +102,8 @@ pub struct WithLookout<'a> {
     pub qemu: &'a Qemu,
     /// QEMU's description of itself.
     pub version: &'a str,
-    /// Who looks at a boot.
-    pub onlooker: &'a (dyn Fn(&Boot<'_>) -> Box<dyn Onlooker> + Sync),
+    /// Who looks at a boot, if somebody does.
+    pub onlooker: &'a (dyn Fn(&Boot<'_>) -> Option<Box<dyn Onlooker>> + Sync),
 }
 
 impl Backend for WithLookout<'_> {
@@ -116,6 +116,9 @@ impl Backend for WithLookout<'_> {
     ) -> Result<Prepared<'s>> {
         let Self { qemu, version, onlooker } = self;
         AsDom0 { qemu, version, prepare: &as_it_is }.prepare_by(boot, logs, |plain, _| {
+            let Some(onlooker) = onlooker(boot) else {
+                return Ok((qemu.mode_of(boot), Box::new(plain)));
+            };
             let guest_cmdline = join([&qemu.guest_cmdline, &format!("{LOOKOUT}={COM2}")]);
             let mut invocation = Qemu { guest_cmdline, ..(*qemu).clone() }.invocation(boot);
             let chardev = format!("socket,id={LOOKOUT},path={SOCKET}");
@@ -128,7 +131,7 @@ impl Backend for WithLookout<'_> {
             let watched = Watched {
                 invocation,
                 again: plain.shell(),
-                onlooker: Mutex::new(Some(onlooker(boot))),
+                onlooker: Mutex::new(Some(onlooker)),
                 watch: Mutex::new(None),
             };
             Ok((qemu.mode_of(boot), Box::new(watched)))

@@ -119,16 +119,14 @@ fn boot(
         })
         .collect();
     let foretold = Foretold::of(&subjects, payloads);
-    let from_outside: BTreeMap<_, _> = subjects
-        .iter()
-        .map(|(name, subject)| {
-            let of = |subject: &Arc<Subject>| Arc::new(OfXen::of(Arc::clone(subject), payloads));
-            (name.as_str(), subject.as_ref().map(of).map_err(Clone::clone))
-        })
-        .collect();
-    let onlooker = |boot: &Boot<'_>| -> Box<dyn Onlooker> {
-        let unknown = || Err("nothing is known of this Xen".into());
-        Box::new(Looks::at(from_outside.get(boot.xen.name()).cloned().unwrap_or_else(unknown)))
+
+    let outside = xens.iter().filter_map(|xen| {
+        let (file, subject) = (xen.file.as_ref()?, subjects.get(xen.name())?);
+        Some((xen.name(), Arc::new(OfXen::of(&file.elf, subject, payloads))))
+    });
+    let outside: BTreeMap<&str, Arc<OfXen>> = outside.collect();
+    let onlooker = |boot: &Boot<'_>| -> Option<Box<dyn Onlooker>> {
+        Some(Box::new(Looks::at(Arc::clone(outside.get(boot.xen.name())?))))
     };
 
     let stop = StopSignal::install()?;

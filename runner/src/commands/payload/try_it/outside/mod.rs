@@ -2,57 +2,81 @@
 //!
 //! The guest asks for three looks. Before the first upload they are remembered. While all payloads
 //! are applied, they differ in the patched places only, which hold what Xen writes there
-//! ([`sites`]). In the end not one byte differs. [`picture`] finds them in the machine's memory and
-//! compares.
+//! ([`sites`]). In the end not one byte differs. [`ground`] finds them in the machine's memory, and
+//! [`picture`] compares.
 
+mod ground;
 mod picture;
 mod sites;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use protocol::lookout::{Finding, Request};
 
-use self::picture::{Ground, Picture};
+use self::ground::Ground;
+use self::picture::{Picture, told};
 use self::sites::{Site, Written};
 use super::Payloads;
 use crate::base::plural::count;
 use crate::commands::payload::show::verdict::Subject;
 use crate::machine::lookout::{Machine, Onlooker};
+use crate::xen::symbols::KnownSymbols;
 
 /// What there is to know of a Xen before it boots.
 pub struct OfXen {
-    subject: Arc<Subject>,
     ground: Result<Ground, String>,
-    written: Written,
+    /// Or why it has no symbols.
+    patched: Result<Patched, String>,
+}
+
+/// What payloads make of a Xen.
+struct Patched {
+    subject: Arc<Subject>,
     sites: Vec<Site>,
+    written: Written,
 }
 
 impl OfXen {
-    /// Of the Xen `subject`, and of what `payloads` change of it.
-    pub fn of(subject: Arc<Subject>, payloads: &Payloads) -> OfXen {
-        let symbols = subject.symbols();
-        let ground = Ground::of(symbols);
-        let written = Written::by(&subject);
-        let contents = payloads.files.iter().map(|(_, contents)| contents);
-        let sites = sites::of(&payloads.names, contents, symbols);
-        OfXen { subject, ground, written, sites }
+    /// Of the Xen in the file `elf`, which is `subject` if it has symbols, and of what `payloads`
+    /// change of it.
+    pub fn of(elf: &Path, subject: &Result<Arc<Subject>, String>, payloads: &Payloads) -> OfXen {
+        match subject {
+            Ok(subject) => {
+                let symbols = subject.symbols();
+                let contents = payloads.files.iter().map(|(_, contents)| contents);
+                let patched = Patched {
+                    sites: sites::of(&payloads.names, contents, symbols),
+                    written: Written::by(subject),
+                    subject: Arc::clone(subject),
+                };
+                OfXen { ground: Ground::named(symbols), patched: Ok(patched) }
+            }
+            Err(why) => OfXen { ground: Ground::in_file(elf), patched: Err(why.clone()) },
+        }
+    }
+
+    fn symbols(&self) -> Option<&KnownSymbols> {
+        self.patched.as_ref().ok().map(|patched| patched.subject.symbols())
     }
 }
 
 /// Looks at one boot.
 pub struct Looks {
-    /// The Xen, or why nothing is known of it.
-    xen: Result<Arc<OfXen>, String>,
+    xen: Arc<OfXen>,
     /// Where it is in memory.
     base: Option<u64>,
     /// How it was, or why nobody saw it.
     before: Result<Picture, String>,
+    /// It was seen to change, so this is the Xen that runs.
+    moved: bool,
 }
 
 impl Looks {
     /// At a boot of `xen`.
-    pub fn at(xen: Result<Arc<OfXen>, String>) -> Looks {
-        Looks { xen, base: None, before: Err("nobody was asked to remember it".into()) }
+    pub fn at(xen: Arc<OfXen>) -> Looks {
+        let before = Err("nobody was asked to remember Xen's code".into());
+        Looks { xen, base: None, before, moved: false }
     }
 
     /// How the ground is now.
@@ -71,46 +95,64 @@ impl Looks {
 
 impl Onlooker for Looks {
     fn answer(&mut self, request: Request, machine: &Machine) -> (Finding, String) {
-        let xen = match &self.xen {
-            Ok(xen) => Arc::clone(xen),
-            Err(why) => return (Finding::Untold, why.clone()),
-        };
+        let xen = Arc::clone(&self.xen);
         let ground = match &xen.ground {
             Ok(ground) => ground,
             Err(why) => return (Finding::Untold, why.clone()),
         };
-        let now = self.picture(ground, machine);
-        if request == Request::Remember {
-            self.before = now;
-            return match &self.before {
-                Ok(_) => (Finding::Holds, String::new()),
-                Err(why) => (Finding::Unseen, why.clone()),
-            };
-        }
-        let (before, now) = match (&self.before, &now) {
-            (Ok(before), Ok(now)) => (before, now),
-            (Err(why), _) | (_, Err(why)) => return (Finding::Unseen, why.clone()),
-        };
-        let symbols = xen.subject.symbols();
-        let judged = match request {
-            Request::Patched => sites::check(before, now, &xen.sites, &xen.written, symbols),
-            Request::Remember | Request::Restored => {
-                let differences: Vec<u64> = before.differences(now).collect();
-                match differences.as_slice() {
-                    [] => Ok(format!(
-                        "{} of code and constants are as before the first upload",
-                        count(before.len(), "byte")
-                    )),
-                    all => Err(format!(
-                        "after the last step Xen differs from before the first upload {}",
-                        picture::told(all, before, now, symbols)
-                    )),
+        let now = match self.picture(ground, machine) {
+            Ok(now) => now,
+            Err(why) => {
+                if request == Request::Remember {
+                    self.before = Err(why.clone());
                 }
+                return (Finding::Unseen, why);
             }
         };
-        match judged {
-            Ok(text) => (Finding::Holds, text),
-            Err(text) => (Finding::Broken, text),
-        }
+        let before = match (&self.before, request) {
+            (_, Request::Remember) => {
+                self.before = Ok(now);
+                return (Finding::Holds, String::new());
+            }
+            (Ok(before), _) => before,
+            (Err(why), _) => return (Finding::Unseen, why.clone()),
+        };
+        let differences: Vec<u64> = before.differences(&now).collect();
+        let (answer, moved) = match (request, &xen.patched) {
+            (Request::Patched, Ok(Patched { subject, sites, written })) => {
+                let symbols = subject.symbols();
+                (verdict(sites::check(before, &now, sites, written, symbols)), true)
+            }
+            (Request::Patched, Err(why)) => {
+                let seen = count(differences.len(), "byte");
+                let text = format!("{seen} of Xen differ, and nothing tells which should: {why}");
+                ((Finding::Untold, text), !differences.is_empty())
+            }
+            (_, Err(why)) if differences.is_empty() && !self.moved => {
+                let text =
+                    format!("Xen's code was never seen to change: is it the right one? {why}");
+                ((Finding::Untold, text), false)
+            }
+            _ if differences.is_empty() => {
+                let all = count(before.len(), "byte");
+                let text = format!("{all} of code and constants are as before the first upload");
+                ((Finding::Holds, text), self.moved)
+            }
+            _ => {
+                let told = told(&differences, before, &now, xen.symbols());
+                let text =
+                    format!("after the last step Xen differs from before the first upload {told}");
+                ((Finding::Broken, text), self.moved)
+            }
+        };
+        self.moved = moved;
+        answer
+    }
+}
+
+fn verdict(checked: Result<String, String>) -> (Finding, String) {
+    match checked {
+        Ok(text) => (Finding::Holds, text),
+        Err(text) => (Finding::Broken, text),
     }
 }

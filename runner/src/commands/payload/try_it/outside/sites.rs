@@ -141,7 +141,7 @@ pub fn check(
         }
     }
     if !elsewhere.is_empty() {
-        let told = told(&elsewhere, before, now, symbols);
+        let told = told(&elsewhere, before, now, Some(symbols));
         faults.push(format!("Xen differs where no payload names a function, {told}"));
     }
     for (site, range) in in_effect.values().filter(|(site, _)| !site.hook) {
@@ -156,7 +156,7 @@ pub fn check(
         faults.push(format!(
             "{}: expected {expected} at {}, got {}",
             site.whose,
-            place(range.start, symbols),
+            place(range.start, Some(symbols)),
             hex(bytes)
         ));
     }
@@ -208,7 +208,7 @@ mod tests {
         for (address, change) in changes {
             bytes[(address - VIRTUAL) as usize..][..change.len()].copy_from_slice(change);
         }
-        Picture::sample(VIRTUAL, &bytes)
+        Picture::new(VIRTUAL, bytes)
     }
 
     fn site(address: u64, nops: Option<u64>) -> Site {

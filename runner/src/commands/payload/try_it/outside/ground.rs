@@ -1,0 +1,157 @@
+//! What of Xen is compared, and where it is in a machine's memory.
+//!
+//! Xen's text and its read-only data follow each other: from `_stext` to `__2M_rodata_end`, which
+//! includes the space between functions and `.data.ro_after_init`. Xen changes them while it boots
+//! (alternatives, `ro_after_init`), and not once dom0 runs: on no release from 4.8.5 to master was a
+//! byte seen to differ that no payload had changed. So nothing in between is left out.
+//!
+//! Without symbols the file that boots still tells where Xen begins and where the note with its
+//! build-id is, which is near the end of the read-only data. What is between them is compared.
+//!
+//! Xen is linked into the GiB that begins at XEN_VIRT_START (asm/config.h), and moves to high
+//! memory when it boots. Whatever its address, it is contiguous, and aligned to 2 MiB. Its variable
+//! `xen_phys_start` then holds the physical address of XEN_VIRT_START.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use livepatch::model::KnownXen;
+use object::Endianness;
+use object::elf::{PT_LOAD, PT_NOTE};
+use object::read::elf::{ElfFile32, ProgramHeader};
+
+use super::picture::Picture;
+use crate::machine::lookout::Memory;
+use crate::xen::symbols::KnownSymbols;
+
+const PAGE: u64 = 4096;
+
+/// XEN_VIRT_START is a multiple of it, and everything of Xen's is below the next.
+const LINKED_WITHIN: u64 = 1 << 30;
+/// Xen's physical address is a multiple of it.
+const ALIGNMENT: u64 = 2 << 20;
+/// Xen stays below that.
+const HIGHEST: u64 = 4 << 30;
+/// More than that are Xen's code and constants nowhere.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// From here on: a virtual address, or its distance from XEN_VIRT_START.
+    start: u64,
+    size: u64,
+    /// The variable with the physical address of XEN_VIRT_START, if it is known.
+    phys_start: Option<u64>,
+    /// The build-id's note, and what is in it.
+    note: (u64, Vec<u8>),
+}
+
+impl Ground {
+    /// That of the Xen with these symbols; or which of them it lacks.
+    pub fn named(symbols: &KnownSymbols) -> Result<Ground, String> {
+        let address = |name: &str| {
+            let symbol = symbols.find(name.as_bytes());
+            let address = symbol.and_then(|symbol| symbols.address(symbol));
+            address.ok_or_else(|| format!("the symbols of this Xen lack {name}"))
+        };
+        let (start, end) = (address("_stext")?, address("__2M_rodata_end")?);
+        let [from, to] =
+            ["start", "end"].map(|edge| address(&format!("__note_gnu_build_id_{edge}")));
+        let (from, to) = (from?, to?);
+        let note = symbols.find(b"__note_gnu_build_id_start").and_then(|symbol| {
+            symbols.bytes(symbol, 0, usize::try_from(to.checked_sub(from)?).ok()?)
+        });
+        let note = note.ok_or("the symbols of this Xen lack its build-id")?;
+        let size = end.checked_sub(start).filter(|size| *size <= SIZE_MAX);
+        let size = size.ok_or("the symbols of this Xen give no order of code and constants")?;
+        let phys_start = Some(address("xen_phys_start")?);
+        Ok(Ground { start, size, phys_start, note: (from, note.to_vec()) })
+    }
+
+    /// That of the Xen in a file that boots.
+    pub fn in_file(path: &Path) -> Result<Ground, String> {
+        let of = |bytes: Vec<u8>| Ground::in_elf(&bytes);
+        let ground = fs::read(path).map_err(|why| format!("cannot be read: {why}")).and_then(of);
+        ground.map_err(|why| format!("{} {why}", path.display()))
+    }
+
+    fn in_elf(bytes: &[u8]) -> Result<Ground, String> {
+        let elf = ElfFile32::<Endianness>::parse(bytes)
+            .map_err(|why| format!("is no 32-bit ELF file: {why}"))?;
+        let headers = elf.elf_program_headers();
+        let find = |kind| headers.iter().find(|header| header.p_type(Endianness::Little) == kind);
+        let (load, note) = find(PT_LOAD).zip(find(PT_NOTE)).ok_or("has no build-id")?;
+        let start: u64 = load.p_paddr(Endianness::Little).into();
+        // The note's own address is none that Xen has.
+        let offset = |header: &object::elf::ProgramHeader32<Endianness>| {
+            u64::from(header.p_offset(Endianness::Little))
+        };
+        let place = offset(note).checked_sub(offset(load)).map(|behind| start + behind);
+        let content = note.data(Endianness::Little, bytes).ok();
+        let (place, content) = place.zip(content).ok_or("has a damaged build-id")?;
+        let end = (place + content.len() as u64).next_multiple_of(PAGE);
+        Ok(Ground { start, size: end - start, phys_start: None, note: (place, content.to_vec()) })
+    }
+
+    /// Finds Xen in `memory`: the physical address of XEN_VIRT_START.
+    pub fn find(&self, memory: &mut Memory<'_>) -> io::Result<u64> {
+        let last = memory.size()?.min(HIGHEST) / ALIGNMENT;
+        // It moves to the highest place that there is.
+        for base in (0..last).rev().map(|number| number * ALIGNMENT) {
+            if let Some(pointer) = self.phys_start
+                && memory.read(base + linked(pointer), 8)? != base.to_le_bytes()
+            {
+                continue;
+            }
+            let (address, note) = &self.note;
+            if memory.read(base + linked(*address), note.len() as u64)? == *note {
+                return Ok(base);
+            }
+        }
+        Err(io::Error::other("this build of Xen is not in the machine's memory"))
+    }
+
+    /// How it is in `memory`, where XEN_VIRT_START is at `base`.
+    pub fn picture(&self, memory: &mut Memory<'_>, base: u64) -> io::Result<Picture> {
+        let bytes = memory.read(base + linked(self.start), self.size)?;
+        Ok(Picture::new(self.start, bytes))
+    }
+}
+
+/// The distance of a virtual address of Xen's from XEN_VIRT_START.
+fn linked(address: u64) -> u64 {
+    address % LINKED_WITHIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xen::symbols::xen_build::{self, PHYSICAL};
+
+    #[test]
+    fn addresses_within_what_is_linked() {
+        for start in [0xffff_82d0_4000_0000, 0xffff_82d0_8000_0000] {
+            assert_eq!(linked(start + 0x20_1234), 0x20_1234);
+        }
+    }
+
+    #[test]
+    fn a_file_tells_where_its_note_is() {
+        let file = xen_build::boot(7, &[("f", None, &[0xc3])]);
+        let ground = Ground::in_elf(&file).unwrap();
+        assert_eq!((ground.start, ground.size, ground.phys_start), (PHYSICAL, 4096, None));
+        let (address, note) = ground.note;
+        assert_eq!((address, &note[12..]), (PHYSICAL, &[b"GNU\0", &[7; 20][..]].concat()[..]));
+        assert!(Ground::in_elf(&file[..0x80]).is_err());
+        assert!(Ground::in_elf(b"text").unwrap_err().contains("is no 32-bit ELF file"));
+    }
+
+    #[test]
+    fn symbols_that_are_needed() {
+        let symbols = xen_build::syms(7, &[("_stext", None, &[0xc3])]);
+        let why = Ground::named(&KnownSymbols::parse(symbols).unwrap()).unwrap_err();
+        assert_eq!(why, "the symbols of this Xen lack __2M_rodata_end");
+    }
+}
