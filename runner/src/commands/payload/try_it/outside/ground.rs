@@ -44,6 +44,8 @@ pub struct Ground {
     size: u64,
     /// The variable with the physical address of XEN_VIRT_START, if it is known.
     phys_start: Option<u64>,
+    /// The page table that maps all of Xen, if it is known.
+    tables: Option<u64>,
     /// The build-id's note, and what is in it.
     note: (u64, Vec<u8>),
 }
@@ -67,7 +69,8 @@ impl Ground {
         let size = end.checked_sub(start).filter(|size| *size <= SIZE_MAX);
         let size = size.ok_or("the symbols of this Xen give no order of code and constants")?;
         let phys_start = Some(address("xen_phys_start")?);
-        Ok(Ground { start, size, phys_start, note: (from, note.to_vec()) })
+        let tables = Some(address("idle_pg_table")?);
+        Ok(Ground { start, size, phys_start, tables, note: (from, note.to_vec()) })
     }
 
     /// That of the Xen in a file that boots.
@@ -92,7 +95,8 @@ impl Ground {
         let content = note.data(Endianness::Little, bytes).ok();
         let (place, content) = place.zip(content).ok_or("has a damaged build-id")?;
         let end = (place + content.len() as u64).next_multiple_of(PAGE);
-        Ok(Ground { start, size: end - start, phys_start: None, note: (place, content.to_vec()) })
+        let (size, note) = (end - start, (place, content.to_vec()));
+        Ok(Ground { start, size, phys_start: None, tables: None, note })
     }
 
     /// Finds Xen in `memory`: the physical address of XEN_VIRT_START.
@@ -118,6 +122,53 @@ impl Ground {
         let bytes = memory.read(base + linked(self.start), self.size)?;
         Ok(Picture::new(self.start, bytes))
     }
+
+    /// The `size` bytes at a virtual address of Xen's, if they are mapped.
+    pub fn mapped(
+        &self,
+        memory: &mut Memory<'_>,
+        base: u64,
+        address: u64,
+        size: u64,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let Some(tables) = self.tables else { return Ok(None) };
+        let (mut bytes, mut from) = (Vec::new(), address);
+        while from < address + size {
+            let read = |place| memory.read(place, 8);
+            let Some(physical) = translate(base + linked(tables), from, read)? else {
+                return Ok(None);
+            };
+            let next = (from + 1).next_multiple_of(PAGE).min(address + size);
+            bytes.extend(memory.read(physical, next - from)?);
+            from = next;
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Where a virtual address is in memory, by the four levels of page tables whose root is at `table`;
+/// `read` returns the entry at a physical address.
+fn translate(
+    mut table: u64,
+    address: u64,
+    mut read: impl FnMut(u64) -> io::Result<Vec<u8>>,
+) -> io::Result<Option<u64>> {
+    const PRESENT: u64 = 1 << 0;
+    const LARGE: u64 = 1 << 7;
+    const FRAME: u64 = 0x000f_ffff_ffff_f000;
+    for shift in [39, 30, 21, 12] {
+        let entry = read(table + (address >> shift) % 512 * 8)?;
+        let entry = entry.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if entry & PRESENT == 0 {
+            return Ok(None);
+        }
+        if shift == 12 || entry & LARGE != 0 {
+            let within = (1 << shift) - 1;
+            return Ok(Some(entry & FRAME & !within | address & within));
+        }
+        table = entry & FRAME;
+    }
+    Ok(None)
 }
 
 /// The distance of a virtual address of Xen's from XEN_VIRT_START.
@@ -135,6 +186,26 @@ mod tests {
         for start in [0xffff_82d0_4000_0000, 0xffff_82d0_8000_0000] {
             assert_eq!(linked(start + 0x20_1234), 0x20_1234);
         }
+    }
+
+    #[test]
+    fn page_tables_of_four_levels() {
+        let entries = [
+            (0x1000 + 8 * 261, 0x2000 | 0x8000_0000_0000_0063_u64),
+            (0x2000 + 8 * 321, 0x3063),
+            (0x3000, 0x0060_00e3),
+            (0x3000 + 8, 0x4063),
+            (0x4000 + 8 * 2, 0x8000_0000_0000_7063),
+        ];
+        let read = |place| {
+            let found = entries.iter().find(|(at, _)| *at == place);
+            Ok(found.map_or(0, |(_, entry)| *entry).to_le_bytes().to_vec())
+        };
+        let of = |address| translate(0x1000, address, read).unwrap();
+        assert_eq!(of(0xffff_82d0_4012_3456), Some(0x0072_3456));
+        assert_eq!(of(0xffff_82d0_4020_2345), Some(0x7345));
+        assert_eq!(of(0xffff_82d0_4020_3345), None);
+        assert_eq!(of(0), None);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! The guest asks for three looks. Before the first upload they are remembered. While all payloads
 //! are applied, they differ in the patched places only, which hold what Xen writes there
-//! ([`sites`]). In the end not one byte differs. [`ground`] finds them in the machine's memory, and
+//! ([`sites`]), and the jumps lead to the [`code`] of the files. In the end not one byte differs. [`ground`] finds them in the machine's memory, and
 //! [`picture`] compares.
 
+mod code;
 mod ground;
 mod picture;
 mod sites;
@@ -16,7 +17,7 @@ use protocol::lookout::{Finding, Request};
 
 use self::ground::Ground;
 use self::picture::{Picture, told};
-use self::sites::{Site, Written};
+use self::sites::{Codes, Site, Written};
 use super::Payloads;
 use crate::base::plural::count;
 use crate::commands::payload::show::verdict::Subject;
@@ -44,9 +45,8 @@ impl OfXen {
         match subject {
             Ok(subject) => {
                 let symbols = subject.symbols();
-                let contents = payloads.files.iter().map(|(_, contents)| contents);
                 let patched = Patched {
-                    sites: sites::of(&payloads.names, contents, symbols),
+                    sites: sites::of(&payloads.names, &payloads.files, symbols),
                     written: Written::by(subject),
                     subject: Arc::clone(subject),
                 };
@@ -79,15 +79,27 @@ impl Looks {
         Looks { xen, base: None, before, moved: false }
     }
 
-    /// How the ground is now.
-    fn picture(&mut self, ground: &Ground, machine: &Machine) -> Result<Picture, String> {
+    /// How the ground is now, and what is at the ends of the jumps that `patched` has put there.
+    fn look(
+        &mut self,
+        ground: &Ground,
+        patched: Option<&Patched>,
+        machine: &Machine,
+    ) -> Result<(Picture, Codes), String> {
         let seen = machine.still(|memory| {
             let base = match self.base {
                 Some(base) => base,
                 None => ground.find(memory)?,
             };
             self.base = Some(base);
-            ground.picture(memory, base)
+            let now = ground.picture(memory, base)?;
+            let mut codes = Codes::new();
+            if let (Some(Patched { sites, written, .. }), Ok(before)) = (patched, &self.before) {
+                for (target, size) in sites::targets(before, &now, sites, written) {
+                    codes.insert(target, ground.mapped(memory, base, target, size)?);
+                }
+            }
+            Ok((now, codes))
         });
         seen.map_err(|why| format!("cannot look at Xen's code: {why}"))
     }
@@ -100,8 +112,9 @@ impl Onlooker for Looks {
             Ok(ground) => ground,
             Err(why) => return (Finding::Untold, why.clone()),
         };
-        let now = match self.picture(ground, machine) {
-            Ok(now) => now,
+        let patched = xen.patched.as_ref().ok().filter(|_| request == Request::Patched);
+        let (now, codes) = match self.look(ground, patched, machine) {
+            Ok(seen) => seen,
             Err(why) => {
                 if request == Request::Remember {
                     self.before = Err(why.clone());
@@ -121,7 +134,7 @@ impl Onlooker for Looks {
         let (answer, moved) = match (request, &xen.patched) {
             (Request::Patched, Ok(Patched { subject, sites, written })) => {
                 let symbols = subject.symbols();
-                (verdict(sites::check(before, &now, sites, written, symbols)), true)
+                (verdict(sites::check(before, &now, sites, written, &codes, symbols)), true)
             }
             (Request::Patched, Err(why)) => {
                 let seen = count(differences.len(), "byte");

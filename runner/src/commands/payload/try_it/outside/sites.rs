@@ -8,6 +8,7 @@ use livepatch::change::Change;
 use livepatch::model::KnownXen;
 use livepatch::payload::code::{ENDBR64, ENDBR64_POISON};
 
+use super::code::{self, NewCode};
 use super::picture::{Picture, place, told};
 use crate::base::hash::hex;
 use crate::base::plural::count;
@@ -31,27 +32,34 @@ pub struct Site {
     whose: String,
     /// So many bytes become NOPs; `None` if a jump is put there.
     nops: Option<u64>,
+    /// What the jump must lead to, if that is known.
+    new: Option<NewCode>,
     /// Whether a hook decides that.
     hook: bool,
 }
 
-/// The sites in Xen itself of payloads with these `names` and `contents`, in the order in which they
-/// come into effect.
-pub fn of<'c>(
-    names: &[String],
-    contents: impl Iterator<Item = &'c Contents>,
-    symbols: &KnownSymbols,
-) -> Vec<Site> {
-    let mut sites = Vec::new();
-    for (name, contents) in names.iter().zip(contents) {
+/// What is at the ends of jumps, by its address; `None` where nothing is mapped.
+pub type Codes = BTreeMap<u64, Option<Vec<u8>>>;
+
+/// The sites in Xen itself of payloads with these `names`, in the order in which they come into
+/// effect.
+pub fn of(names: &[String], files: &[(Vec<u8>, Contents)], symbols: &KnownSymbols) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    for (name, (bytes, contents)) in names.iter().zip(files) {
+        let mut codes = NewCode::of(bytes, contents.functions.len()).into_iter();
         for (number, function) in contents.functions.iter().enumerate() {
-            // What is in another payload is not in Xen.
-            let Some(address) = address(function, symbols) else { continue };
+            let new = codes.next().flatten();
+            let Some(address) = address(function, symbols) else {
+                // It is in a payload below, whose code is then not as its file has it.
+                sites.iter_mut().for_each(|site| site.new = None);
+                continue;
+            };
             let of = function.name.as_deref().unwrap_or("(no name)");
             sites.push(Site {
                 address,
                 whose: format!("{name}: function {number}, {of}"),
                 nops: function.nops.then_some(function.new_size.into()),
+                new,
                 hook: contents.hooks.contains_key(APPLY),
             });
         }
@@ -107,33 +115,64 @@ impl Written {
             Some(size) if self.fewer_nops => size.saturating_sub(skip),
             Some(size) => size,
         };
-        let from = site.address + skip;
-        from..from + size
+        let from = site.address.saturating_add(skip);
+        from..from.saturating_add(size)
     }
 }
 
-/// Whether `now` differs from `before` as the `sites` want it and in nothing else; says how many bytes
-/// differ at how many places, or what is wrong.
+/// The sites that are in effect, and the bytes of each that Xen writes, by the functions' addresses:
+/// of two changes of the same function the later one.
+fn in_effect<'s>(
+    sites: &'s [Site],
+    written: &Written,
+    before: &Picture,
+) -> BTreeMap<u64, (&'s Site, Range<u64>)> {
+    let shown = sites.iter().filter_map(|site| {
+        let range = written.range(site, before);
+        let shown = before.at(range.start, range.end - range.start).is_some();
+        (shown && !range.is_empty()).then_some((site.address, (site, range)))
+    });
+    shown.collect()
+}
+
+/// Where the jump at `address` leads, if there is one.
+fn target(now: &Picture, address: u64) -> Option<u64> {
+    let [JUMP_OPCODE, a, b, c, d] = *now.at(address, JUMP)? else { return None };
+    let distance = i32::from_le_bytes([a, b, c, d]).into();
+    Some((address + JUMP).wrapping_add_signed(distance))
+}
+
+/// Where the jumps that are in effect lead, and how much of the code there is known.
+pub fn targets(
+    before: &Picture,
+    now: &Picture,
+    sites: &[Site],
+    written: &Written,
+) -> Vec<(u64, u64)> {
+    let all = in_effect(sites, written, before).into_values();
+    let jumps = all.filter(|(site, _)| site.nops.is_none());
+    let known = jumps
+        .filter_map(|(site, range)| Some((target(now, range.start)?, site.new.as_ref()?.size())));
+    known.collect()
+}
+
+/// Whether `now` differs from `before` as the `sites` want it and in nothing else, and whether the
+/// jumps lead to `codes` as they should; says how many bytes differ at how many places, or what is
+/// wrong.
 pub fn check(
     before: &Picture,
     now: &Picture,
     sites: &[Site],
     written: &Written,
+    codes: &Codes,
     symbols: &KnownSymbols,
 ) -> Result<String, String> {
-    // Of two changes of the same place the later one is in effect.
-    let mut in_effect: BTreeMap<u64, (&Site, Range<u64>)> = BTreeMap::new();
-    for site in sites {
-        let range = written.range(site, before);
-        let shown = before.at(range.start, range.end - range.start).is_some();
-        if shown && !range.is_empty() {
-            in_effect.insert(site.address, (site, range));
-        }
-    }
+    let in_effect = in_effect(sites, written, before);
     let mut faults = Vec::new();
-    let mut changed = 0;
+    let (mut changed, mut followed) = (0, 0);
     let mut elsewhere = Vec::new();
     for address in before.differences(now) {
+        // Of more NOPs than a later jump takes, some are left.
         if sites.iter().any(|site| written.range(site, before).contains(&address)) {
             changed += 1;
         } else {
@@ -145,29 +184,46 @@ pub fn check(
         faults.push(format!("Xen differs where no payload names a function, {told}"));
     }
     for (site, range) in in_effect.values().filter(|(site, _)| !site.hook) {
-        let size = range.end - range.start;
-        let bytes = now.at(range.start, size).unwrap_or_default();
-        let expected = match site.nops {
-            None if bytes.first() == Some(&JUMP_OPCODE) => continue,
-            None => "a jump".to_owned(),
-            Some(_) if are_nops(bytes) => continue,
-            Some(_) => format!("{} of NOPs", count(bytes.len(), "byte")),
+        let bytes = now.at(range.start, range.end - range.start).unwrap_or_default();
+        let wrong = match (site.nops, target(now, range.start)) {
+            (None, Some(target)) => {
+                let known = site.new.as_ref().zip(codes.get(&target));
+                followed += usize::from(known.is_some());
+                known.and_then(|(new, found)| leads_elsewhere(new, found.as_deref(), target))
+            }
+            (None, None) => Some(format!("expected a jump, got {}", hex(bytes))),
+            (Some(_), _) if are_nops(bytes) => None,
+            (Some(_), _) => {
+                let expected = count(bytes.len(), "byte");
+                Some(format!("expected {expected} of NOPs, got {}", hex(bytes)))
+            }
         };
-        faults.push(format!(
-            "{}: expected {expected} at {}, got {}",
-            site.whose,
-            place(range.start, Some(symbols)),
-            hex(bytes)
-        ));
+        if let Some(wrong) = wrong {
+            let place = place(range.start, Some(symbols));
+            faults.push(format!("{}, at {place}: {wrong}", site.whose));
+        }
     }
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    let places = count(in_effect.len(), "place");
+    let (bytes, places) = (count(changed, "byte"), count(in_effect.len(), "place"));
+    let followed = count(followed, "jump");
     Ok(format!(
-        "{} of Xen differ, all of them in the jumps or NOPs at {places}",
-        count(changed, "byte")
+        "{bytes} of Xen differ, all of them in the jumps or NOPs at {places}; followed to the files' \
+         code: {followed}"
     ))
+}
+
+/// What is wrong with a jump to `target`, where this was `found`, if it must lead to `new`.
+fn leads_elsewhere(new: &NewCode, found: Option<&[u8]>, target: u64) -> Option<String> {
+    match found {
+        Some(bytes) if new.fits(bytes) => None,
+        Some(bytes) => Some(format!(
+            "the jump leads to {target:#x}, where expected {new}, got {}",
+            code::shown(bytes)
+        )),
+        None => Some(format!("the jump leads to {target:#x}, where nothing is mapped")),
+    }
 }
 
 /// Whether they are NOPs, of any length.
@@ -212,7 +268,7 @@ mod tests {
     }
 
     fn site(address: u64, nops: Option<u64>) -> Site {
-        Site { address, whose: "lp: function 0, f".into(), nops, hook: false }
+        Site { address, whose: "lp: function 0, f".into(), nops, new: None, hook: false }
     }
 
     fn checked(
@@ -220,7 +276,7 @@ mod tests {
         written: &Written,
         changes: &[(u64, &[u8])],
     ) -> Result<String, String> {
-        check(&memory(&[]), &memory(changes), sites, written, &symbols())
+        check(&memory(&[]), &memory(changes), sites, written, &Codes::new(), &symbols())
     }
 
     #[test]
@@ -231,18 +287,18 @@ mod tests {
         let good = checked(&sites, &NEW, &[(PLAIN, &jump), (TRACKED, &nops)]);
         assert_eq!(
             good.unwrap(),
-            "9 bytes of Xen differ, all of them in the jumps or NOPs at 2 places"
+            "9 bytes of Xen differ, all of them in the jumps or NOPs at 2 places; followed to the files' code: 0 jumps"
         );
 
         let left = checked(&sites, &NEW, &[(TRACKED, &nops)]).unwrap_err();
         assert_eq!(
             left,
-            "lp: function 0, f: expected a jump at plain (0xffff82d040200040), got 554889e55d"
+            "lp: function 0, f, at plain (0xffff82d040200040): expected a jump, got 554889e55d"
         );
         let odd = checked(&sites, &NEW, &[(PLAIN, &jump), (TRACKED, &[0x90, 0x90, 0xc3, 0x90])]);
         assert_eq!(
             odd.unwrap_err(),
-            "lp: function 0, f: expected 4 bytes of NOPs at tracked (0xffff82d040200080), got 9090c390"
+            "lp: function 0, f, at tracked (0xffff82d040200080): expected 4 bytes of NOPs, got 9090c390"
         );
         // One byte behind each of them.
         let more = [0x90, 0x90, 0x90, 0x90, 0x90];
@@ -254,7 +310,7 @@ mod tests {
         );
         assert_eq!(
             checked(&[], &NEW, &[]).unwrap(),
-            "0 bytes of Xen differ, all of them in the jumps or NOPs at 0 places"
+            "0 bytes of Xen differ, all of them in the jumps or NOPs at 0 places; followed to the files' code: 0 jumps"
         );
     }
 
@@ -269,7 +325,7 @@ mod tests {
         assert!(checked(&sites, &NEW, &over).is_ok());
         let why = checked(&sites, &written, &over).unwrap_err();
         assert!(why.contains("in 4 bytes: tracked (0x"), "{why}");
-        assert!(why.contains("expected a jump at tracked+0x4 (0x"), "{why}");
+        assert!(why.contains(", at tracked+0x4 (0xffff82d040200084): expected a jump"), "{why}");
         assert!(checked(&sites, &NEW, &behind).is_err());
 
         // Seven bytes are three NOPs behind it, or as many as there were.
@@ -291,7 +347,7 @@ mod tests {
         let jump: [u8; 6] = [0xe9, 1, 2, 3, 4, 0x90];
         assert!(checked(&[lower.clone(), upper.clone()], &NEW, &[(PLAIN, &jump)]).is_ok());
         let why = checked(&[upper, lower], &NEW, &[(PLAIN, &jump)]).unwrap_err();
-        assert!(why.contains("expected 6 bytes of NOPs at plain"), "{why}");
+        assert!(why.contains("at plain (0xffff82d040200040): expected 6 bytes of NOPs"), "{why}");
         // A hook that applies its payload itself may do it or not.
         let hook = Site { hook: true, ..site(PLAIN, None) };
         for changes in [&[][..], &[(PLAIN, &jump[..5])]] {
@@ -299,6 +355,27 @@ mod tests {
         }
         // What belongs to another payload is not in Xen.
         assert!(checked(&[site(0x1000, None)], &NEW, &[]).is_ok());
+    }
+
+    #[test]
+    fn jumps_lead_to_the_files_code() {
+        let new = code::shown(&[0xb8, 1, 0, 0, 0, 0xc3]);
+        let sites = [Site { new: Some(new), ..site(PLAIN, None) }];
+        let jump = memory(&[(PLAIN, &[0xe9, 0xfb, 0x0f, 0, 0])]);
+        let end = PLAIN + 0x1000;
+        assert_eq!(targets(&memory(&[]), &jump, &sites, &NEW), [(end, 6)]);
+        assert_eq!(targets(&memory(&[]), &memory(&[]), &sites, &NEW), []);
+        let checked = |found: Option<&[u8]>| {
+            let codes = Codes::from([(end, found.map(<[u8]>::to_vec))]);
+            check(&memory(&[]), &jump, &sites, &NEW, &codes, &symbols())
+        };
+        assert!(checked(Some(&[0xb8, 1, 0, 0, 0, 0xc3])).is_ok());
+        assert_eq!(
+            checked(Some(&[0xb8, 2, 0, 0, 0, 0xc3])).unwrap_err(),
+            "lp: function 0, f, at plain (0xffff82d040200040): the jump leads to \
+             0xffff82d040201040, where expected b801000000c3, got b802000000c3"
+        );
+        assert!(checked(None).unwrap_err().ends_with("where nothing is mapped"));
     }
 
     #[test]
