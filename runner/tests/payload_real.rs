@@ -194,20 +194,29 @@ fn code_that_changes_for_no_reason_is_found() {
 
 #[test]
 #[ignore = "boots a real Xen"]
-fn nops_are_where_they_are_wanted() {
+fn jumps_and_nops_are_where_they_are_wanted() {
+    /// A handler of a key that nobody presses, which begins with an ENDBR64.
+    const TRACKED: &str = "-DTARGET=\"common/keyhandler.c#show_handlers\"";
     let dir = tempfile::tempdir().unwrap();
     let id = xen_4_17(dir.path());
-    let nops = Shape { name: "nops", flags: &["-DNOPS=11"], verdict: None };
-    let file = build(&nops, &id, dir.path());
-    let (text, code) = tried(&[&file], dir.path());
-    assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("cases: 20 passed, 0 failed, 0 in error, 0 skipped"), "{text}");
-    for guest in boots(dir.path()).map(|boot| fs::read_to_string(boot.join("guest.log")).unwrap()) {
-        let found = guest.lines().find(|line| line.contains(" of Xen differ, ")).unwrap();
-        // A byte may have been what it becomes.
-        let bytes = found.trim_start_matches("  # ").split(' ').next().unwrap();
-        assert!((12..=16).contains(&bytes.parse::<u64>().unwrap()), "{found}");
-        assert!(found.ends_with("at 2 places; followed to the files' code: 1 jump"), "{found}");
+    // A jump is also in the place of `xen_extra_version`; a byte may have been what it becomes.
+    for (name, flags, bytes, jumps) in [
+        ("nops", &["-DNOPS=11"][..], 12..=16, "1 jump"),
+        ("tracked", &[TRACKED], 8..=10, "2 jumps"),
+        ("tracked-nops", &["-DNOPS=11", TRACKED], 9..=12, "1 jump"),
+    ] {
+        let file = build(&Shape { name, flags, verdict: None }, &id, dir.path());
+        let (text, code) = tried(&[&file], dir.path());
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("cases: 20 passed, 0 failed, 0 in error, 0 skipped"), "{text}");
+        for boot in boots(dir.path()) {
+            let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
+            let found = guest.lines().find(|line| line.contains(" of Xen differ, ")).unwrap();
+            let number = found.trim_start_matches("  # ").split(' ').next().unwrap();
+            assert!(bytes.contains(&number.parse::<u64>().unwrap()), "{found}");
+            let rest = format!("at 2 places; followed to the files' code: {jumps}");
+            assert!(found.ends_with(&rest), "{found}");
+        }
     }
 }
 

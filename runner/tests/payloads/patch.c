@@ -35,6 +35,11 @@ const char *patched_deny(void)
     return named(xen_changeset());
 }
 
+#ifndef TARGET
+/* Nobody calls it for a control domain. */
+#define TARGET "xen_deny"
+#endif
+
 #ifdef READ_ONLY_FUNCTIONS
 const
 #endif
@@ -42,10 +47,9 @@ struct function functions[] IN(".livepatch.funcs") = {
     { .name = "xen_extra_version", .new_addr = patched_extra_version,
       .new_size = 16, .old_size = 16, .version = 2 },
 #ifdef NOPS
-    /* Nobody calls it for a control domain. */
-    { .name = "xen_deny", .new_size = NOPS, .old_size = NOPS, .version = 2 },
+    { .name = TARGET, .new_size = NOPS, .old_size = NOPS, .version = 2 },
 #else
-    { .name = "xen_deny", .new_addr = patched_deny,
+    { .name = TARGET, .new_addr = patched_deny,
       .new_size = 16, .old_size = 16, .version = 2 },
 #endif
 };
