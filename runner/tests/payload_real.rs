@@ -211,8 +211,8 @@ fn jumps_and_nops_are_where_they_are_wanted() {
         assert!(text.contains("cases: 20 passed, 0 failed, 0 in error, 0 skipped"), "{text}");
         for boot in boots(dir.path()) {
             let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
-            let found = guest.lines().find(|line| line.contains(" of Xen differ, ")).unwrap();
-            let number = found.trim_start_matches("  # ").split(' ').next().unwrap();
+            let found = guest.lines().find(|line| line.contains("# Xen differs in ")).unwrap();
+            let number = found.trim().split(' ').nth(4).unwrap();
             assert!(bytes.contains(&number.parse::<u64>().unwrap()), "{found}");
             let rest = format!("at 2 places; followed to the files' code: {jumps}");
             assert!(found.ends_with(&rest), "{found}");

@@ -2,8 +2,8 @@
 //!
 //! The guest asks for three looks. Before the first upload they are remembered. While all payloads
 //! are applied, they differ in the patched places only, which hold what Xen writes there
-//! ([`sites`]), and the jumps lead to the [`code`] of the files. In the end not one byte differs. [`ground`] finds them in the machine's memory, and
-//! [`picture`] compares.
+//! ([`sites`]), and the jumps lead to the [`code`] of the files. In the end not one byte differs.
+//! [`ground`] finds all that in the machine's memory, and [`picture`] compares.
 
 mod code;
 mod ground;
@@ -96,7 +96,7 @@ impl Looks {
             let mut codes = Codes::new();
             if let (Some(Patched { sites, written, .. }), Ok(before)) = (patched, &self.before) {
                 for (target, size) in sites::targets(before, &now, sites, written) {
-                    codes.insert(target, ground.mapped(memory, base, target, size)?);
+                    codes.insert((target, size), ground.mapped(memory, base, target, size)?);
                 }
             }
             Ok((now, codes))
@@ -138,7 +138,7 @@ impl Onlooker for Looks {
             }
             (Request::Patched, Err(why)) => {
                 let seen = count(differences.len(), "byte");
-                let text = format!("{seen} of Xen differ, and nothing tells which should: {why}");
+                let text = format!("Xen differs in {seen}, and nothing tells which should: {why}");
                 ((Finding::Untold, text), !differences.is_empty())
             }
             (_, Err(why)) if differences.is_empty() && !self.moved => {

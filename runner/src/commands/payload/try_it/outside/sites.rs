@@ -38,8 +38,8 @@ pub struct Site {
     hook: bool,
 }
 
-/// What is at the ends of jumps, by its address; `None` where nothing is mapped.
-pub type Codes = BTreeMap<u64, Option<Vec<u8>>>;
+/// What is at the ends of jumps, by its address and size; `None` where nothing is mapped.
+pub type Codes = BTreeMap<(u64, u64), Option<Vec<u8>>>;
 
 /// The sites in Xen itself of payloads with these `names`, in the order in which they come into
 /// effect.
@@ -187,7 +187,8 @@ pub fn check(
         let bytes = now.at(range.start, range.end - range.start).unwrap_or_default();
         let wrong = match (site.nops, target(now, range.start)) {
             (None, Some(target)) => {
-                let known = site.new.as_ref().zip(codes.get(&target));
+                let new = site.new.as_ref();
+                let known = new.and_then(|new| Some((new, codes.get(&(target, new.size()))?)));
                 followed += usize::from(known.is_some());
                 known.and_then(|(new, found)| leads_elsewhere(new, found.as_deref(), target))
             }
@@ -209,7 +210,7 @@ pub fn check(
     let (bytes, places) = (count(changed, "byte"), count(in_effect.len(), "place"));
     let followed = count(followed, "jump");
     Ok(format!(
-        "{bytes} of Xen differ, all of them in the jumps or NOPs at {places}; followed to the files' \
+        "Xen differs in {bytes}, all of them in the jumps or NOPs at {places}; followed to the files' \
          code: {followed}"
     ))
 }
@@ -287,7 +288,7 @@ mod tests {
         let good = checked(&sites, &NEW, &[(PLAIN, &jump), (TRACKED, &nops)]);
         assert_eq!(
             good.unwrap(),
-            "9 bytes of Xen differ, all of them in the jumps or NOPs at 2 places; followed to the files' code: 0 jumps"
+            "Xen differs in 9 bytes, all of them in the jumps or NOPs at 2 places; followed to the files' code: 0 jumps"
         );
 
         let left = checked(&sites, &NEW, &[(TRACKED, &nops)]).unwrap_err();
@@ -310,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             checked(&[], &NEW, &[]).unwrap(),
-            "0 bytes of Xen differ, all of them in the jumps or NOPs at 0 places; followed to the files' code: 0 jumps"
+            "Xen differs in 0 bytes, all of them in the jumps or NOPs at 0 places; followed to the files' code: 0 jumps"
         );
     }
 
@@ -366,7 +367,7 @@ mod tests {
         assert_eq!(targets(&memory(&[]), &jump, &sites, &NEW), [(end, 6)]);
         assert_eq!(targets(&memory(&[]), &memory(&[]), &sites, &NEW), []);
         let checked = |found: Option<&[u8]>| {
-            let codes = Codes::from([(end, found.map(<[u8]>::to_vec))]);
+            let codes = Codes::from([((end, 6), found.map(<[u8]>::to_vec))]);
             check(&memory(&[]), &jump, &sites, &NEW, &codes, &symbols())
         };
         assert!(checked(Some(&[0xb8, 1, 0, 0, 0, 0xc3])).is_ok());
