@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object, ObjectSymbol};
+use object::read::elf::{ElfFile32, ElfFile64};
+use object::{LittleEndian, Object, ObjectSegment, ObjectSymbol};
 use serde_json::Value;
 
 mod payloads;
@@ -141,25 +141,41 @@ fn a_refusal_is_shown_with_xens_words() {
     assert!(text.contains("remedy: compile with -fPIC"), "{text}");
 }
 
-/// The space behind `xen_changeset` of the Xen with that build-id, which nobody executes: where it
-/// begins, counted from the function.
-fn padding(build_id: &[u8]) -> u64 {
+/// The files of the build with that build-id in the cache: the Xen that boots, and its symbols.
+fn build_in_cache(build_id: &[u8]) -> (Vec<u8>, PathBuf) {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache");
-    let files =
-        fs::read_dir(cache).unwrap().filter_map(|dir| fs::read(dir.ok()?.path().join("xen")).ok());
-    let size = files.into_iter().find_map(|bytes| {
-        let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice()).ok()?;
-        elf.build_id().ok()?.filter(|id| *id == build_id)?;
-        let named = |name: &str| elf.symbols().find(|symbol| symbol.name() == Ok(name));
-        let (address, size) =
-            named("xen_changeset").map(|symbol| (symbol.address(), symbol.size()))?;
-        let next =
-            elf.symbols().map(|symbol| symbol.address()).filter(|next| *next > address).min();
-        // A jump over that is never made, and what is behind it is the next function.
-        assert!(address + size + 2 < next?, "{address:#x}+{size} to {next:#x?}");
-        Some(size)
-    });
-    size.expect("the cache holds the symbols") + 1
+    let (mut boots, mut symbols) = (None, None);
+    for path in fs::read_dir(cache).unwrap().map(|dir| dir.unwrap().path().join("xen")) {
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let bytes = bytes.as_slice();
+        if ElfFile32::<LittleEndian>::parse(bytes)
+            .is_ok_and(|elf| elf.build_id() == Ok(Some(build_id)))
+        {
+            boots = Some(bytes.to_vec());
+        } else if ElfFile64::<LittleEndian>::parse(bytes)
+            .is_ok_and(|elf| elf.build_id() == Ok(Some(build_id)))
+        {
+            symbols = Some(path);
+        }
+    }
+    boots.zip(symbols).expect("the cache holds both")
+}
+
+/// Where in the file that boots `_stext` is: with it begins all that is loaded.
+fn loaded_at(xen: &[u8]) -> usize {
+    let elf = ElfFile32::<LittleEndian>::parse(xen).unwrap();
+    let (offset, _) = elf.segments().next().unwrap().file_range();
+    usize::try_from(offset).unwrap()
+}
+
+/// Where a function of the Xen with those symbols is, where it ends, and where the next one begins.
+fn function(symbols: &Path, name: &str) -> (u64, u64, u64) {
+    let bytes = fs::read(symbols).unwrap();
+    let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice()).unwrap();
+    let found = elf.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap();
+    let (address, size) = (found.address(), found.size());
+    let next = elf.symbols().map(|symbol| symbol.address()).filter(|next| *next > address).min();
+    (address, address + size, next.unwrap())
 }
 
 #[test]
@@ -167,7 +183,10 @@ fn padding(build_id: &[u8]) -> u64 {
 fn code_that_changes_for_no_reason_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let id = xen_4_17(dir.path());
-    let padding = padding(&id);
+    let (start, end, next) = function(&build_in_cache(&id).1, "xen_changeset");
+    // Nobody executes what is between.
+    assert!(end + 1 < next, "{end:#x} {next:#x}");
+    let padding = end + 1 - start;
     let flags = |what: &str| -> &'static [&'static str] {
         vec![&*format!("-D{what}").leak(), &*format!("-DPADDING={padding}").leak()].leak()
     };
@@ -190,6 +209,35 @@ fn code_that_changes_for_no_reason_is_found() {
         let wrong = if applied { 4 } else { 2 };
         assert!(text.contains(&format!(" {wrong} failed, 0 in error, 0 skipped, ")), "{text}");
     }
+}
+
+/// A Xen that says that it has reverted a payload, and has not.
+#[test]
+#[ignore = "boots a real Xen"]
+fn a_xen_that_leaves_its_jumps_is_found_out() {
+    const RETURN: u8 = 0xc3;
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let (mut xen, symbols) = build_in_cache(&id);
+    let [start, revert] =
+        ["_stext", "arch_livepatch_revert"].map(|name| function(&symbols, name).0);
+    let at = loaded_at(&xen) + usize::try_from(revert - start).unwrap();
+    xen[at] = RETURN;
+    let boots = dir.path().join("xen");
+    fs::write(&boots, xen).unwrap();
+
+    let file = build(shape("plain"), &id, dir.path());
+    let [xen, symbols, file] = [&boots, &symbols, &file].map(|path| path.to_str().unwrap());
+    let logs = dir.path().join("logs");
+    let mut args = vec![file, "--xen", xen, "--symbols", symbols];
+    args.extend(["--env", "pv64", "--cycles", "1", "--logs", logs.to_str().unwrap()]);
+    let out = payload("try", &args);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(5), "{text}");
+    let found = "✗ code_restored: after the last step Xen differs from before the first upload in ";
+    assert!(text.contains(found), "{text}");
+    // Nothing else shows it.
+    assert!(text.contains("cases: 9 passed, 1 failed, 0 in error, 0 skipped"), "{text}");
 }
 
 #[test]
