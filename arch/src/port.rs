@@ -35,6 +35,40 @@ pub(crate) fn fw_cfg_read(bytes: &mut [u8]) {
     }
 }
 
+/// The second serial port of a PC, COM2, and its registers (National Semiconductor PC16550D).
+const COM2: u16 = 0x2f8;
+/// Registers of a UART, as offsets.
+#[derive(Clone, Copy)]
+pub(crate) enum Uart {
+    /// What is received, and what is to be sent.
+    Data = 0,
+    /// Which interrupts it raises.
+    Interrupts = 1,
+    /// Its FIFOs, when written.
+    Fifo = 2,
+    /// The form of a byte on the line.
+    LineControl = 3,
+    /// Its readiness, as the other end sees it.
+    ModemControl = 4,
+    /// What has arrived and what has left.
+    LineStatus = 5,
+}
+
+/// Writes a register of COM2. A control domain's only.
+pub(crate) fn com2_write(register: Uart, value: u8) {
+    let mut port = PortWriteOnly::new(COM2 + register as u16);
+    // SAFETY: the device reads and writes no memory, and raises no interrupt that it is not told
+    // to; where there is none, nobody listens at its ports.
+    unsafe { port.write(value) };
+}
+
+/// Reads a register of COM2; all ones where there is no such port.
+pub(crate) fn com2_read(register: Uart) -> u8 {
+    let mut port = PortReadOnly::new(COM2 + register as u16);
+    // SAFETY: as in `com2_write`.
+    unsafe { port.read() }
+}
+
 /// The mask of a PC's first interrupt controller.
 const INTERRUPT_MASK: u16 = 0x21;
 

@@ -21,6 +21,7 @@ pub mod hypercall;
 mod input;
 pub mod letterbox;
 pub mod livepatch;
+pub mod lookout;
 pub mod meta;
 mod observe;
 mod outcome;

@@ -4,10 +4,15 @@
 //! Needs cc, binutils, QEMU and Debian's packages, so `make e2e-test` runs these (they are ignored
 //! otherwise).
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use livepatch::model::KnownXen;
+use object::read::elf::ElfFile32;
+use object::{LittleEndian, Object, ObjectSegment};
 use serde_json::Value;
+use xtf_runner::xen::symbols::{BootXen, KnownSymbols};
 
 mod payloads;
 
@@ -136,6 +141,135 @@ fn a_refusal_is_shown_with_xens_words() {
     assert_eq!(text.matches("  not-pic: UPLOAD: EOPNOTSUPP (as foretold)\n").count(), 2, "{text}");
     assert_eq!(text.matches("    Xen says: livepatch: not-pic: Unhandled").count(), 2, "{text}");
     assert!(text.contains("remedy: compile with -fPIC"), "{text}");
+}
+
+/// The file that boots of the build with that build-id, which is in the cache.
+fn xen_in_cache(build_id: &[u8]) -> Vec<u8> {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache");
+    let files = fs::read_dir(cache).unwrap().map(|dir| dir.unwrap().path().join("xen"));
+    let mut xens = files.filter_map(|path| fs::read(path).ok());
+    let is_it = |bytes: &Vec<u8>| {
+        let elf = ElfFile32::<LittleEndian>::parse(bytes.as_slice());
+        elf.is_ok_and(|elf| elf.build_id() == Ok(Some(build_id)))
+    };
+    xens.find(is_it).expect("the cache holds it")
+}
+
+/// Where in the file that boots `_stext` is: with it begins all that is loaded.
+fn loaded_at(xen: &[u8]) -> usize {
+    let elf = ElfFile32::<LittleEndian>::parse(xen).unwrap();
+    let (offset, _) = elf.segments().next().unwrap().file_range();
+    usize::try_from(offset).unwrap()
+}
+
+fn symbols(xen: &[u8]) -> KnownSymbols {
+    BootXen::parse(xen.to_vec()).and_then(KnownSymbols::of).unwrap()
+}
+
+/// Where something of Xen's is.
+fn place(symbols: &KnownSymbols, name: &str) -> u64 {
+    symbols.address(symbols.find(name.as_bytes()).unwrap()).unwrap()
+}
+
+/// `xen_changeset` returns a pointer: so many bytes are enough for that, with an ENDBR64.
+const RETURNED: u64 = 12;
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn code_that_changes_for_no_reason_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let xen = symbols(&xen_in_cache(&id));
+    let start = place(&xen, "xen_changeset");
+    // Nobody executes what is between its end and the next function.
+    let next = xen.end(start).unwrap();
+    let padding = next - 1 - start;
+    assert!(padding >= RETURNED, "{start:#x} {next:#x}");
+    let flags = |what: &str| -> &'static [&'static str] {
+        vec![&*format!("-D{what}").leak(), &*format!("-DPADDING={padding}").leak()].leak()
+    };
+    let spoiled = format!("in 1 byte: xen_changeset+{padding:#x} (0xffff82d0");
+    for (name, what, applied) in
+        [("early", "SPOILS_AT_APPLY", true), ("late", "SPOILS_AT_REVERT", false)]
+    {
+        let file = build(&Shape { name, flags: flags(what), verdict: None }, &id, dir.path());
+        let (text, code) = tried(&[&file], dir.path());
+        assert_eq!(code, Some(5), "{text}");
+        let found =
+            |case: &str, words: &str| text.matches(&format!("✗ {case}: {words} {spoiled}")).count();
+        let elsewhere =
+            found("code_while_applied", "Xen differs where no payload names a function,");
+        assert_eq!(elsewhere, if applied { 2 } else { 0 }, "{text}");
+        let left =
+            found("code_restored", "after the last step Xen differs from before the first upload");
+        assert_eq!(left, 2, "{text}");
+        // Nothing else is wrong with it.
+        let wrong = if applied { 4 } else { 2 };
+        assert!(text.contains(&format!(" {wrong} failed, 0 in error, 0 skipped, ")), "{text}");
+    }
+}
+
+/// A Xen that says that it has reverted a payload, and has not.
+#[test]
+#[ignore = "boots a real Xen"]
+fn a_xen_that_leaves_its_jumps_is_found_out() {
+    const RETURN: u8 = 0xc3;
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    let mut xen = xen_in_cache(&id);
+    let symbols = symbols(&xen);
+    let [start, revert] = ["_stext", "arch_livepatch_revert"].map(|name| place(&symbols, name));
+    let at = loaded_at(&xen) + usize::try_from(revert - start).unwrap();
+    xen[at] = RETURN;
+    let boots = dir.path().join("xen");
+    fs::write(&boots, xen).unwrap();
+
+    let file = build(shape("plain"), &id, dir.path());
+    let [xen, file] = [&boots, &file].map(|path| path.to_str().unwrap());
+    let logs = dir.path().join("logs");
+    let mut args = vec![file, "--xen", xen];
+    args.extend(["--env", "pv64", "--cycles", "1", "--logs", logs.to_str().unwrap()]);
+    let out = payload("try", &args);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(5), "{text}");
+    let found = "✗ code_restored: after the last step Xen differs from before the first upload in ";
+    assert!(text.contains(found), "{text}");
+    // Nothing else shows it.
+    assert!(text.contains("cases: 9 passed, 1 failed, 0 in error, 0 skipped"), "{text}");
+}
+
+#[test]
+#[ignore = "boots a real Xen"]
+fn jumps_and_nops_are_where_they_are_wanted() {
+    /// A handler of a key that nobody presses, which begins with an ENDBR64.
+    const TRACKED: &str = "-DTARGET=\"common/keyhandler.c#show_handlers\"";
+    let dir = tempfile::tempdir().unwrap();
+    let id = xen_4_17(dir.path());
+    // A jump is also in the place of `xen_extra_version`; a byte may have been what it becomes.
+    for (name, flags, bytes, jumps) in [
+        ("nops", &["-DNOPS=11"][..], 12..=16, "1 jump"),
+        ("tracked", &[TRACKED], 8..=10, "2 jumps"),
+        ("tracked-nops", &["-DNOPS=11", TRACKED], 9..=12, "1 jump"),
+    ] {
+        let file = build(&Shape { name, flags, verdict: None }, &id, dir.path());
+        let (text, code) = tried(&[&file], dir.path());
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("cases: 20 passed, 0 failed, 0 in error, 0 skipped"), "{text}");
+        for boot in boots(dir.path()) {
+            let guest = fs::read_to_string(boot.join("guest.log")).unwrap();
+            let found = guest.lines().find(|line| line.contains("# Xen differs in ")).unwrap();
+            let number = found.trim().split(' ').nth(4).unwrap();
+            assert!(bytes.contains(&number.parse::<u64>().unwrap()), "{found}");
+            let rest = format!("at 2 places; followed to the files' code: {jumps}");
+            assert!(found.ends_with(&rest), "{found}");
+        }
+    }
+}
+
+/// The folders of the boots of the last run in `dir`.
+fn boots(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = fs::read_dir(dir.join("logs/latest")).unwrap().map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.is_dir())
 }
 
 /// The same functions under other names: nobody may define a name twice.

@@ -6,6 +6,10 @@
 //! (`#=`). The cases build upon each other. When one of them fails, those after it are skipped, and the
 //! first of them removes what is loaded.
 //!
+//! Somebody who looks from outside of the machine is asked to remember Xen's code before the first
+//! upload, and to compare it with what it is while all payloads are applied, and in the end. No
+//! other case depends on these two.
+//!
 //! The first life warms Xen's allocators up. Memory is compared over the `cycles` further ones.
 #![forbid(unsafe_code)]
 
@@ -18,12 +22,13 @@ use kernel::livepatch::Entry;
 use kernel::xen::Change;
 use kernel::{
     Answer, Case, Category, Context, Environment, Errno, Need, Outcome, Stop, Test, expect, files,
-    println,
+    lookout, println,
 };
 use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::section;
 use protocol::archive::File;
 use protocol::console::{DIAGNOSTIC, INDENT};
+use protocol::lookout::{LOOKOUT, Request};
 use protocol::programs::{ANSWERED, APPLY_AGAIN, CYCLES, PAYLOAD_TRY, PERFORMED, UPLOAD};
 use spin::Mutex;
 
@@ -37,16 +42,21 @@ pub const TEST: Test = Test {
     own_boot: true,
     default: false,
     timeout_s: 60,
-    parameters: &[CYCLES],
+    parameters: &[CYCLES, LOOKOUT],
     cases: &[
         Case::new("upload", |c| stage(c, 0, upload)),
         Case::new("listed", |c| stage(c, 1, |stack, _| stack.listed())),
         Case::new("apply", |c| stage(c, 2, |stack, _| stack.apply())),
-        Case::new("revert", |c| stage(c, 3, |stack, _| stack.revert(stack.files.len()))),
-        Case::new("apply_again", |c| stage(c, 4, |stack, _| stack.apply_again())),
-        Case::new("unload", |c| stage(c, 5, unload)),
-        Case::new("cycles", |c| stage(c, 6, |stack, _| cycles(stack))),
-        Case::new("nothing_is_left", |c| stage(c, 7, nothing_is_left)),
+        Case::new("code_while_applied", |c| {
+            stage(c, 3, |_, _| Ok(()))?;
+            lookout::ask(Request::Patched)
+        }),
+        Case::new("revert", |c| stage(c, 4, |stack, _| stack.revert(stack.files.len()))),
+        Case::new("apply_again", |c| stage(c, 5, |stack, _| stack.apply_again())),
+        Case::new("unload", |c| stage(c, 6, unload)),
+        Case::new("cycles", |c| stage(c, 7, |stack, _| cycles(stack))),
+        Case::new("nothing_is_left", |c| stage(c, 8, nothing_is_left)),
+        Case::new("code_restored", code_restored),
     ],
     ..Test::DEFAULT
 };
@@ -99,6 +109,8 @@ fn stage(
 }
 
 fn upload(stack: &Stack<'_>, progress: &mut Progress) -> Outcome {
+    // If that fails, `code_restored` says so: whoever looks remembers that, too.
+    let _ = lookout::ask(Request::Remember);
     progress.stamp = stack.context.livepatch().totals()?.version;
     stack.upload()
 }
@@ -130,6 +142,12 @@ fn nothing_is_left(stack: &Stack<'_>, progress: &mut Progress) -> Outcome {
     let moves = (2 * files.len() as u64).wrapping_mul(lives) as u32;
     expect("version stamp", left.totals.version, progress.stamp.wrapping_add(moves))?;
     expect("free pages", free_pages(context)?, progress.free_pages)
+}
+
+/// Also after a step that failed, once what it left behind is removed.
+fn code_restored(context: &Context) -> Outcome {
+    context.livepatch().remove_all()?;
+    lookout::ask(Request::Restored)
 }
 
 fn free_pages(context: &Context) -> Result<u64, Stop> {

@@ -20,7 +20,8 @@ pub enum PayloadCommand {
     ///
     /// Several files are tried as a stack: applied in the order given, reverted and unloaded in the
     /// reverse order. A guest does so as dom0, on one CPU, and checks each step, what LIST shows,
-    /// and that nothing is left. What Xen says of a refusal is shown, and where it answers otherwise
+    /// and that nothing is left. The runner compares Xen's code from outside of the machine: only the
+    /// functions that the files name differ, and in the end nothing does. What Xen says of a refusal is shown, and where it answers otherwise
     /// than `payload show` foretells. See docs/payloads.md.
     Try(Box<TryArgs>),
     /// Write a live patch for a Xen to a file that any client of the sysctl accepts

@@ -3,7 +3,8 @@
 //! A [`session`] takes the boots of a plan and hands each to a [`backend`]: QEMU with the image as
 //! dom0 ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them
 //! give a process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits,
-//! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot. Who tries something with a single boot makes a
+//! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot, and a
+//! [`lookout`] looks at a machine from outside. Who tries something with a single boot makes a
 //! [`trial`].
 //!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
@@ -19,6 +20,7 @@ pub mod debug;
 mod findings;
 mod job;
 pub mod logs;
+pub mod lookout;
 pub mod plugin;
 pub mod qemu;
 mod qmp;

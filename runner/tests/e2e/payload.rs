@@ -171,7 +171,7 @@ fn xens_words_and_what_was_not_foretold() {
     let payload = fs::read(world.path("lp.livepatch")).unwrap();
     assert!(archive.windows(payload.len()).any(|window| window == payload));
     let commands = fs::read_to_string(boot.join("runner.log")).unwrap();
-    assert!(commands.contains(" cycles=3,initrd'"), "{commands}");
+    assert!(commands.contains(" cycles=3 lookout=com2,initrd'"), "{commands}");
 }
 
 #[test]
@@ -182,6 +182,8 @@ fn a_report_on_standard_output_is_alone_there() {
     assert_eq!(out.code, 5, "{out:?}");
     let results: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
     assert_eq!(results["tests"][0]["test"], "payload-try", "{results}");
+    // Whoever boots it again by hand has nobody who looks from outside.
+    assert!(out.stdout.contains(" cycles=7,initrd'"), "{results}");
     assert!(out.stderr.contains("lp: UPLOAD: EINVAL (DIFFERENT"), "{out:?}");
 }
 

@@ -35,14 +35,23 @@ const char *patched_deny(void)
     return named(xen_changeset());
 }
 
+#ifndef TARGET
+/* Nobody calls it for a control domain. */
+#define TARGET "xen_deny"
+#endif
+
 #ifdef READ_ONLY_FUNCTIONS
 const
 #endif
 struct function functions[] IN(".livepatch.funcs") = {
     { .name = "xen_extra_version", .new_addr = patched_extra_version,
       .new_size = 16, .old_size = 16, .version = 2 },
-    { .name = "xen_deny", .new_addr = patched_deny,
+#ifdef NOPS
+    { .name = TARGET, .new_size = NOPS, .old_size = NOPS, .version = 2 },
+#else
+    { .name = TARGET, .new_addr = patched_deny,
       .new_size = 16, .old_size = 16, .version = 2 },
+#endif
 };
 
 #ifdef HOOKS
@@ -50,6 +59,17 @@ static void loaded(void) { }
 static int agreed(void) { return 0; }
 void (*const load[])(void) IN(".livepatch.hooks.load") = { loaded, loaded };
 int (*const before)(void) IN(".livepatch.hooks.preapply") = agreed;
+#endif
+
+/* Changes a byte between two functions of Xen, which nobody executes, and leaves it so. */
+#if defined(SPOILS_AT_APPLY) || defined(SPOILS_AT_REVERT)
+static void spoil(void) { *((volatile u8 *)xen_changeset + PADDING) = 0x5a; }
+#endif
+#ifdef SPOILS_AT_APPLY
+void (*const spoils[])(void) IN(".livepatch.hooks.load") = { spoil };
+#endif
+#ifdef SPOILS_AT_REVERT
+void (*const spoils[])(void) IN(".livepatch.hooks.unload") = { spoil };
 #endif
 
 #ifdef METADATA

@@ -118,6 +118,16 @@ impl Subject {
         Ok(subject)
     }
 
+    /// Its names and its code.
+    pub fn symbols(&self) -> &KnownSymbols {
+        &self.symbols
+    }
+
+    /// Whether it has a change.
+    pub fn has(&self, change: Change) -> bool {
+        self.changes.has(change)
+    }
+
     /// The Xen with these symbols, which is as its release.
     pub fn of(name: &str, provenance: String, symbols: KnownSymbols) -> Subject {
         let release = symbols.release();

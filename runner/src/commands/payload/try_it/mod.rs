@@ -2,28 +2,35 @@
 //! life.
 //!
 //! [`parcel`] is what the guest gets. The boots, their verdicts and their reports are those of `run`.
+//! [`outside`] compares Xen's code with what it was, from outside of the machine.
 //! [`told`] compares what Xen did with what `payload show` foretells.
 
+mod outside;
 mod parcel;
 mod told;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::metadata::Environment;
 use protocol::programs::{CYCLES, PAYLOAD_TRY};
 
+use self::outside::{Looks, OfXen};
 use self::told::{Foretold, Witness};
 use super::files::read;
 use super::show::file::Contents;
+use super::show::verdict::Subject;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_to;
 use crate::base::signals::StopSignal;
 use crate::cli::TryArgs;
 use crate::commands::run;
 use crate::image::{self, TestMeta};
-use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::machine::Boot;
 use crate::machine::boots_on;
 use crate::machine::logs::RunLogs;
+use crate::machine::lookout::{Onlooker, WithLookout};
 use crate::machine::qemu::Qemu;
 use crate::machine::session::{Session, cpus};
 use crate::machine::testbed::ChosenXen;
@@ -36,6 +43,9 @@ use crate::results::About;
 /// Time for the steps of one file's life, in addition to the test's own: far more than a slow host
 /// takes.
 const TIME_OF_A_LIFE: Duration = Duration::from_secs(2);
+
+/// The Xens with their symbols, by name, or why there are none.
+type Subjects = BTreeMap<String, std::result::Result<Arc<Subject>, String>>;
 
 /// What is tried.
 struct Payloads {
@@ -100,7 +110,23 @@ fn boot(
     let version = qemu.probe()?;
     let xens = chosen.iter().map(|one| Ok(one.with(one.obtain()?)));
     let xens = xens.collect::<Result<Vec<_>>>()?;
-    let foretold = Foretold::of(&chosen, payloads);
+    let subjects: Subjects = chosen
+        .iter()
+        .map(|one| {
+            let subject = Subject::obtain(one).map(Arc::new);
+            (one.xen.name.clone(), subject.map_err(|why| why.to_string()))
+        })
+        .collect();
+    let foretold = Foretold::of(&subjects, payloads);
+
+    let outside = subjects.iter().map(|(xen, subject)| {
+        let subject = subject.as_ref().map_err(Clone::clone);
+        (xen.as_str(), subject.and_then(|subject| OfXen::of(subject, payloads)).map(Arc::new))
+    });
+    let outside: BTreeMap<&str, _> = outside.collect();
+    let onlooker = |boot: &Boot<'_>| -> Option<Box<dyn Onlooker>> {
+        Some(Box::new(Looks::at(outside.get(boot.xen.name())?.clone())))
+    };
 
     let stop = StopSignal::install()?;
     let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
@@ -118,7 +144,7 @@ fn boot(
         args.timeout.map_or_else(own, Duration::from_secs)
     };
     let session = Session {
-        backend: &AsDom0 { qemu: &qemu, version: &version, prepare: &as_it_is },
+        backend: &WithLookout { qemu: &qemu, version: &version, onlooker: &onlooker },
         image: &image,
         debug: qemu.debug,
         logs,

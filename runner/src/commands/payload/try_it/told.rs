@@ -9,13 +9,13 @@ use protocol::metadata::Environment;
 use protocol::programs::{ANSWERED, APPLY_AGAIN, PERFORMED, UPLOAD};
 
 use super::Payloads;
+use super::Subjects;
 use crate::base::exit::{IoContext, Result};
 use crate::base::plural::count;
 use crate::commands::payload::show::verdict::{Answer, OnXen, Subject, Verdict};
 use crate::judge::splitter::{Line, Speaker, Splitter};
 use crate::judge::xen;
 use crate::machine::logs::CONSOLE;
-use crate::machine::testbed::ChosenXen;
 use crate::results::event::{Listener, RunEvent};
 
 /// So many lines of Xen's are told of a step: a Xen that dies says more.
@@ -29,13 +29,13 @@ const NOT_AGAIN: &str = "EINVAL";
 pub struct Foretold(BTreeMap<String, std::result::Result<OnXen, String>>);
 
 impl Foretold {
-    /// What it foretells of `payloads` on those `chosen`.
-    pub fn of(chosen: &[ChosenXen], payloads: &Payloads) -> Foretold {
-        let foretell = |one: &ChosenXen| {
-            let subject = Subject::obtain(one).map_err(|why| why.to_string());
-            (one.xen.name.clone(), subject.map(|xen| xen.judge(&payloads.files, false)))
-        };
-        Foretold(chosen.iter().map(foretell).collect())
+    /// What it foretells of `payloads` on those Xens.
+    pub fn of(subjects: &Subjects, payloads: &Payloads) -> Foretold {
+        let foretell = |subject: &Subject| subject.judge(&payloads.files, false);
+        let each = subjects.iter().map(|(xen, subject)| {
+            (xen.clone(), subject.as_deref().map(foretell).map_err(Clone::clone))
+        });
+        Foretold(each.collect())
     }
 
     fn verdict(&self, xen: &str, file: usize) -> Option<&Verdict> {

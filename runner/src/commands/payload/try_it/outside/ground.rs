@@ -1,0 +1,179 @@
+//! What of Xen is compared, and where it is in a machine's memory.
+//!
+//! Xen's text and its read-only data follow each other: from `_stext` to `__2M_rodata_end`, which
+//! includes the space between functions and `.data.ro_after_init`. Xen changes them while it boots
+//! (alternatives, `ro_after_init`), and not once dom0 runs: on no release from 4.8.5 to master was a
+//! byte seen to differ that no payload had changed. So nothing in between is left out.
+//!
+//! Xen is linked into the GiB that begins at XEN_VIRT_START (asm/config.h), and moves to high
+//! memory when it boots. Whatever its address, it is contiguous, and aligned to 2 MiB. Its variable
+//! `xen_phys_start` then holds the physical address of XEN_VIRT_START.
+
+use std::io;
+
+use livepatch::model::KnownXen;
+
+use super::picture::Picture;
+use crate::machine::lookout::Memory;
+use crate::xen::symbols::KnownSymbols;
+
+const PAGE: u64 = 4096;
+
+/// XEN_VIRT_START is a multiple of it, and everything of Xen's is below the next.
+const LINKED_WITHIN: u64 = 1 << 30;
+/// Xen's physical address is a multiple of it.
+const ALIGNMENT: u64 = 2 << 20;
+/// Xen stays below that.
+const HIGHEST: u64 = 4 << 30;
+/// More than that are Xen's code and constants nowhere.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// From this virtual address on.
+    start: u64,
+    size: u64,
+    /// The variable with the physical address of XEN_VIRT_START.
+    phys_start: u64,
+    /// The page table that maps all of Xen.
+    tables: u64,
+    /// The build-id's note, and what is in it.
+    note: (u64, Vec<u8>),
+}
+
+impl Ground {
+    /// That of the Xen with these symbols; or which of them it lacks.
+    pub fn of(symbols: &KnownSymbols) -> Result<Ground, String> {
+        let address = |name: &str| {
+            let symbol = symbols.find(name.as_bytes());
+            let address = symbol.and_then(|symbol| symbols.address(symbol));
+            address.ok_or_else(|| format!("the symbols of this Xen lack {name}"))
+        };
+        let (start, end) = (address("_stext")?, address("__2M_rodata_end")?);
+        let [from, to] =
+            ["start", "end"].map(|edge| address(&format!("__note_gnu_build_id_{edge}")));
+        let (from, to) = (from?, to?);
+        let note = symbols.find(b"__note_gnu_build_id_start").and_then(|symbol| {
+            symbols.bytes(symbol, 0, usize::try_from(to.checked_sub(from)?).ok()?)
+        });
+        let note = note.ok_or("the symbols of this Xen lack its build-id")?;
+        let size = end.checked_sub(start).filter(|size| *size <= SIZE_MAX);
+        let size = size.ok_or("the symbols of this Xen give no order of code and constants")?;
+        let (phys_start, tables) = (address("xen_phys_start")?, address("idle_pg_table")?);
+        Ok(Ground { start, size, phys_start, tables, note: (from, note.to_vec()) })
+    }
+
+    /// Finds Xen in `memory`: the physical address of XEN_VIRT_START.
+    pub fn find(&self, memory: &mut Memory<'_>) -> io::Result<u64> {
+        let last = memory.size()?.min(HIGHEST) / ALIGNMENT;
+        // It moves to the highest place that there is.
+        for base in (0..last).rev().map(|number| number * ALIGNMENT) {
+            let pointer = memory.read(base + linked(self.phys_start), 8)?;
+            let (address, note) = &self.note;
+            if pointer == base.to_le_bytes()
+                && memory.read(base + linked(*address), note.len() as u64)? == *note
+            {
+                return Ok(base);
+            }
+        }
+        Err(io::Error::other("this build of Xen is not in the machine's memory"))
+    }
+
+    /// How it is in `memory`, where XEN_VIRT_START is at `base`.
+    pub fn picture(&self, memory: &mut Memory<'_>, base: u64) -> io::Result<Picture> {
+        let bytes = memory.read(base + linked(self.start), self.size)?;
+        Ok(Picture::new(self.start, bytes))
+    }
+
+    /// The `size` bytes at a virtual address of Xen's, if they are mapped.
+    pub fn mapped(
+        &self,
+        memory: &mut Memory<'_>,
+        base: u64,
+        address: u64,
+        size: u64,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let (mut bytes, mut from) = (Vec::new(), address);
+        while from < address + size {
+            let read = |place| memory.read(place, 8);
+            let Some(physical) = translate(base + linked(self.tables), from, read)? else {
+                return Ok(None);
+            };
+            let next = (from + 1).next_multiple_of(PAGE).min(address + size);
+            bytes.extend(memory.read(physical, next - from)?);
+            from = next;
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Where a virtual address is in memory, by the four levels of page tables whose root is at `table`;
+/// `read` returns the entry at a physical address.
+fn translate(
+    mut table: u64,
+    address: u64,
+    mut read: impl FnMut(u64) -> io::Result<Vec<u8>>,
+) -> io::Result<Option<u64>> {
+    const PRESENT: u64 = 1 << 0;
+    const LARGE: u64 = 1 << 7;
+    const FRAME: u64 = 0x000f_ffff_ffff_f000;
+    for shift in [39, 30, 21, 12] {
+        let entry = read(table + (address >> shift) % 512 * 8)?;
+        let entry = entry.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if entry & PRESENT == 0 {
+            return Ok(None);
+        }
+        if shift == 12 || entry & LARGE != 0 {
+            let within = (1 << shift) - 1;
+            return Ok(Some(entry & FRAME & !within | address & within));
+        }
+        table = entry & FRAME;
+    }
+    Ok(None)
+}
+
+/// The distance of a virtual address of Xen's from XEN_VIRT_START.
+fn linked(address: u64) -> u64 {
+    address % LINKED_WITHIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xen::symbols::{BootXen, xen_build};
+
+    #[test]
+    fn addresses_within_what_is_linked() {
+        for start in [0xffff_82d0_4000_0000, 0xffff_82d0_8000_0000] {
+            assert_eq!(linked(start + 0x20_1234), 0x20_1234);
+        }
+    }
+
+    #[test]
+    fn page_tables_of_four_levels() {
+        let entries = [
+            (0x1000 + 8 * 261, 0x2000 | 0x8000_0000_0000_0063_u64),
+            (0x2000 + 8 * 321, 0x3063),
+            (0x3000, 0x0060_00e3),
+            (0x3000 + 8, 0x4063),
+            (0x4000 + 8 * 2, 0x8000_0000_0000_7063),
+        ];
+        let read = |place| {
+            let found = entries.iter().find(|(at, _)| *at == place);
+            Ok(found.map_or(0, |(_, entry)| *entry).to_le_bytes().to_vec())
+        };
+        let of = |address| translate(0x1000, address, read).unwrap();
+        assert_eq!(of(0xffff_82d0_4012_3456), Some(0x0072_3456));
+        assert_eq!(of(0xffff_82d0_4020_2345), Some(0x7345));
+        assert_eq!(of(0xffff_82d0_4020_3345), None);
+        assert_eq!(of(0), None);
+    }
+
+    #[test]
+    fn symbols_that_are_needed() {
+        let xen = BootXen::parse(xen_build::boot(7, &[("_stext", None, &[0xc3])]));
+        let why = Ground::of(&xen.and_then(KnownSymbols::of).unwrap()).unwrap_err();
+        assert_eq!(why, "the symbols of this Xen lack __2M_rodata_end");
+    }
+}
