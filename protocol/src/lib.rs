@@ -34,6 +34,7 @@ pub mod image;
 pub mod letterbox;
 pub mod mailbox;
 pub mod metadata;
+pub mod payloads;
 pub mod plugin;
 pub mod programs;
 pub mod wildcard;
