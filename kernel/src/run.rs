@@ -124,12 +124,15 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
     if !test.environments.contains(&context.environment) {
         return Some("not for this environment");
     }
-    if test.needs.contains(&Need::Livepatch) && payloads::are_around(test) {
+    let around = payloads::are_around(test);
+    if test.needs.contains(&Need::Livepatch) && around {
         return Some(
             "it needs an empty list of payloads, and those that were handed over are in it",
         );
     }
-    let missing = test.needs.iter().find_map(|need| match (need, context.xen.livepatch) {
+    let of_payloads: &[Need] = if around { &[Need::Privileged, Need::Livepatch] } else { &[] };
+    let mut needs = test.needs.iter().chain(of_payloads);
+    let missing = needs.find_map(|need| match (need, context.xen.livepatch) {
         (Need::Privileged, _) if !context.privileged => Some("not privileged"),
         (Need::Unprivileged, _) if context.privileged => Some("this is the control domain"),
         (Need::Livepatch, LivepatchSupport::NotBuilt) => {

@@ -47,7 +47,9 @@ fn applied(context: &Context) -> Outcome {
 }
 
 fn reverted(context: &Context) -> Outcome {
-    let (_, original) = (wanted()?, extra_version()?);
+    // Nobody asks for this where no text is expected.
+    wanted()?;
+    let original = extra_version()?;
     context.payloads()?.while_reverted(|| expect("extra version", &extra_version()?, &original))
 }
 
