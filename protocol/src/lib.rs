@@ -16,6 +16,7 @@
 //! | [`console`] | the guest tells the runner what came of it |
 //! | [`change`] | the guest tells the runner which changes to Xen it saw; the runner states some |
 //! | [`programs`] | tests that the runner drives: their names, parameters, answers and limits |
+//! | [`payloads`] | the runner hands live patches to the guest, and what it foretells of them |
 //! | [`letterbox`] | guest and plugin exchange inputs and answers in the guest's memory |
 //! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
 //! | [`plugin`] | the runner tells the plugin what to count, the plugin counts |

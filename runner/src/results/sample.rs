@@ -9,9 +9,9 @@ use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
-use crate::results::{Evidence, PayloadStep};
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
+use crate::results::{Evidence, PayloadStep};
 use protocol::metadata::Environment::{self, Pv64, Pvh64};
 
 /// What is known of the outcomes.
