@@ -26,6 +26,7 @@ pub mod meta;
 mod observe;
 mod outcome;
 mod panic;
+pub mod payloads;
 pub mod report;
 pub mod run;
 pub mod select;

@@ -11,6 +11,7 @@ use protocol::metadata::Need;
 use crate::cmdline::{self, Options};
 use crate::hypercall::sched;
 use crate::outcome::{Outcome, Stop};
+use crate::payloads::{self, Around};
 use crate::report::{self, Tally};
 use crate::select::{self, Selected};
 use crate::test::{Context, Test};
@@ -103,13 +104,15 @@ fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status
         return Status::Skip;
     }
     report::begin(test, cases.len());
+    let around = Around::begin(test, context);
     let mut tally = Tally::default();
     for (number, case) in (1..).zip(cases) {
-        let outcome = (case.run)(context);
+        let outcome = around.check().and_then(|()| (case.run)(context));
         tally.add(report::status(&outcome));
         report::case(number, case.name, &outcome);
     }
-    let leftover = tidy(context);
+    let (taken_out, rest) = (around.end(), tidy(context));
+    let leftover = taken_out.and(rest);
     if leftover.is_err() {
         tally.add(Status::Error);
     }
@@ -121,7 +124,15 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
     if !test.environments.contains(&context.environment) {
         return Some("not for this environment");
     }
-    test.needs.iter().find_map(|need| match (need, context.xen.livepatch) {
+    let around = payloads::are_around(test);
+    if test.needs.contains(&Need::Livepatch) && around {
+        return Some(
+            "it needs an empty list of payloads, and those that were handed over are in it",
+        );
+    }
+    let of_payloads: &[Need] = if around { &[Need::Privileged, Need::Livepatch] } else { &[] };
+    let mut needs = test.needs.iter().chain(of_payloads);
+    let missing = needs.find_map(|need| match (need, context.xen.livepatch) {
         (Need::Privileged, _) if !context.privileged => Some("not privileged"),
         (Need::Unprivileged, _) if context.privileged => Some("this is the control domain"),
         (Need::Livepatch, LivepatchSupport::NotBuilt) => {
@@ -136,8 +147,12 @@ fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
         (Need::Livepatch, LivepatchSupport::UnknownVersion) => {
             Some("Xen accepts no sysctl interface version that this image knows")
         }
+        (Need::Payloads, _) if !payloads::are_there() => {
+            Some("no payloads were handed over; see `xtf-runner payload try`")
+        }
         _ => None,
-    })
+    });
+    missing.or_else(|| payloads::are_there().then(|| payloads::hazard(context)).flatten())
 }
 
 /// A test leaves no payload behind: the next one starts from an empty list.

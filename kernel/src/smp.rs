@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use arch::smp::current;
@@ -27,6 +28,11 @@ static DESKS: [Desk; MAX_CPUS] = [const {
 
 /// How long an idle CPU sleeps between two looks at its desk, in ns.
 const NAP_NS: u64 = 200_000;
+
+/// Whether any other CPU was brought up.
+pub fn others_are_up() -> bool {
+    DESKS.iter().any(|desk| desk.up.load(Ordering::Relaxed))
+}
 
 /// Work under way on another CPU.
 #[must_use = "dropping it waits for the work to end"]
@@ -66,6 +72,39 @@ impl Drop for Job {
         while !self.is_done() {
             yield_cpu();
         }
+    }
+}
+
+/// Work that another CPU does again and again, until this is dropped.
+#[must_use = "dropping it ends the work"]
+pub struct Repeated {
+    stop: Arc<AtomicBool>,
+    /// Dropped after `stop` is set: it waits.
+    _job: Job,
+}
+
+/// Has another CPU do `work` again and again. The work has been done once when this returns.
+///
+/// # Errors
+/// As for [`spawn`].
+pub fn repeat(cpu: usize, work: impl Fn() + Send + 'static) -> Result<Repeated, Stop> {
+    let (stop, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (stop_there, begun_there) = (stop.clone(), begun.clone());
+    let job = spawn(cpu, move || {
+        while !stop_there.load(Ordering::Relaxed) {
+            work();
+            begun_there.store(true, Ordering::Relaxed);
+        }
+    })?;
+    while !begun.load(Ordering::Relaxed) {
+        yield_cpu();
+    }
+    Ok(Repeated { stop, _job: job })
+}
+
+impl Drop for Repeated {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`change`] | the guest tells the runner which changes to Xen it saw; the runner states some |
 //! | [`programs`] | tests that the runner drives: their names, parameters, answers and limits |
 //! | [`lookout`] | the guest asks the runner to look at the machine from outside |
+//! | [`payloads`] | the runner hands live patches to the guest, and what it foretells of them |
 //! | [`letterbox`] | guest and plugin exchange inputs and answers in the guest's memory |
 //! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
 //! | [`plugin`] | the runner tells the plugin what to count, the plugin counts |
@@ -36,6 +37,7 @@ pub mod letterbox;
 pub mod lookout;
 pub mod mailbox;
 pub mod metadata;
+pub mod payloads;
 pub mod plugin;
 pub mod programs;
 pub mod wildcard;

@@ -111,6 +111,8 @@ pub enum Need {
     Unprivileged,
     /// A Xen built with livepatching, whose sysctl interface version was found.
     Livepatch,
+    /// [Payloads](crate::payloads) that were handed over: the test takes them through their life.
+    Payloads,
 }
 
 impl Need {
@@ -120,6 +122,7 @@ impl Need {
             Self::Privileged => "privileged",
             Self::Unprivileged => "unprivileged",
             Self::Livepatch => "livepatch",
+            Self::Payloads => "payloads",
         }
     }
 }

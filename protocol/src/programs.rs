@@ -10,9 +10,13 @@ pub const FUZZ_EXECUTOR: &str = "fuzz-executor";
 pub const LIVEPATCH_REPLAY: &str = "livepatch-replay";
 /// The test behind `xtf-runner fuzz hypercall`.
 pub const HYPERCALL_FUZZ: &str = "hypercall-fuzz";
-/// The test behind `xtf-runner payload try`, which finds its payloads in an
-/// [archive](crate::archive) that the loader passes as initrd: each by the name that it gets in Xen.
+/// The test behind `xtf-runner payload try`, which finds its [payloads](crate::payloads) in an
+/// archive that the loader passes as initrd.
 pub const PAYLOAD_TRY: &str = "payload-try";
+/// The same with two CPUs.
+pub const PAYLOAD_TRY_SMP: &str = "payload-try-smp";
+/// The test that looks at [`crate::payloads::EXTRA_VERSION`].
+pub const PAYLOAD_EFFECT: &str = "payload-effect";
 /// The test that measures from inside the guest, for `xtf-runner bench`.
 pub const BENCH_HYPERCALL: &str = "bench-hypercall";
 
@@ -41,8 +45,18 @@ pub const EVERY: &str = "every";
 /// Parameter of [`PAYLOAD_TRY`]: how many more times the payloads are loaded, applied, reverted and
 /// unloaded.
 pub const CYCLES: &str = "cycles";
+/// Parameter of a guest that has payloads: 1 if the last of them is put in by REPLACE, in the place
+/// of the others.
+pub const REPLACES: &str = "replace";
+/// Parameter of [`PAYLOAD_TRY`]: the number of the file in [`crate::payloads::FORETOLD`] that is
+/// about this Xen.
+pub const FORETOLD: &str = "foretold";
 /// Behind the name of a payload and a colon in a step of [`PAYLOAD_TRY`]: it is uploaded.
 pub const UPLOAD: &str = "UPLOAD";
+/// Likewise: it is applied.
+pub const APPLY: &str = "APPLY";
+/// Likewise: it is applied in the place of all that are.
+pub const REPLACE: &str = "REPLACE";
 /// Likewise: it is applied a second time. Xen may answer EINVAL.
 pub const APPLY_AGAIN: &str = "APPLY again";
 /// In the line of a call of [`HYPERCALL_FUZZ`]: `step=` and its number.

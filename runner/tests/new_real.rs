@@ -62,6 +62,8 @@ fn a_new_test_is_well_formed_builds_and_runs() {
         runner().args(["new", "alpha", "--category", "special", "--workspace"]).arg(dir.path()),
     );
 
+    succeed(runner().args(["new", "mu", "--payloads", "--workspace"]).arg(dir.path()));
+
     let target = dir.path().join("target");
     let cargo = |words: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));

@@ -31,7 +31,9 @@ mod livepatch_stack;
 mod livepatch_state;
 mod livepatch_upload;
 mod livepatch_version;
+mod payload_effect;
 mod payload_try;
+mod payload_try_smp;
 mod program;
 mod selftest;
 mod support;
@@ -60,6 +62,8 @@ kernel::registry![
     hypercall_fuzz,
     livepatch_replay,
     payload_try,
+    payload_try_smp,
+    payload_effect,
     bench_hypercall,
     fuzz_executor,
     bad::dom0_crash,

@@ -4,7 +4,8 @@
 //! all of them are uploaded and applied in the order given, and reverted and unloaded in the reverse
 //! order. Each step is on the console before it is made (`#>`), and what Xen answered behind it
 //! (`#=`). The cases build upon each other. When one of them fails, those after it are skipped, and the
-//! first of them removes what is loaded.
+//! first of them removes what is loaded. Only `as_foretold` runs nevertheless: it compares Xen's first
+//! answers with those that the runner foretold.
 //!
 //! Somebody who looks from outside of the machine is asked to remember Xen's code before the first
 //! upload, and to compare it with what it is while all payloads are applied, and in the end. No
@@ -14,22 +15,19 @@
 #![forbid(unsafe_code)]
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use kernel::hypercall::physinfo;
+use kernel::hypercall::version::{Text, text};
 use kernel::livepatch::Entry;
-use kernel::xen::Change;
+use kernel::payloads::{self, Stack, Step};
 use kernel::{
-    Answer, Case, Category, Context, Environment, Errno, Need, Outcome, Stop, Test, expect, files,
-    lookout, println,
+    Case, Category, Context, Environment, Need, Outcome, Stop, Test, expect, lookout, smp,
 };
-use livepatch::abi::{ActionCmd, State};
-use livepatch::payload::section;
-use protocol::archive::File;
-use protocol::console::{DIAGNOSTIC, INDENT};
 use protocol::lookout::{LOOKOUT, Request};
-use protocol::programs::{ANSWERED, APPLY_AGAIN, CYCLES, PAYLOAD_TRY, PERFORMED, UPLOAD};
+use protocol::payloads::{Answered, FORETOLD as FORETOLD_FOLDER};
+use protocol::programs::{CYCLES, FORETOLD, PAYLOAD_TRY, REPLACES};
 use spin::Mutex;
 
 /// The test.
@@ -38,28 +36,41 @@ pub const TEST: Test = Test {
     title: "Given live patches, from their upload to the last trace of them",
     category: Category::Utility,
     environments: &[Environment::Pv64, Environment::Pvh64],
-    needs: &[Need::Privileged, Need::Livepatch],
-    own_boot: true,
+    needs: &[Need::Privileged, Need::Livepatch, Need::Payloads],
     default: false,
     timeout_s: 60,
-    parameters: &[CYCLES, LOOKOUT],
-    cases: &[
-        Case::new("upload", |c| stage(c, 0, upload)),
-        Case::new("listed", |c| stage(c, 1, |stack, _| stack.listed())),
-        Case::new("apply", |c| stage(c, 2, |stack, _| stack.apply())),
-        Case::new("code_while_applied", |c| {
-            stage(c, 3, |_, _| Ok(()))?;
-            lookout::ask(Request::Patched)
-        }),
-        Case::new("revert", |c| stage(c, 4, |stack, _| stack.revert(stack.files.len()))),
-        Case::new("apply_again", |c| stage(c, 5, |stack, _| stack.apply_again())),
-        Case::new("unload", |c| stage(c, 6, unload)),
-        Case::new("cycles", |c| stage(c, 7, |stack, _| cycles(stack))),
-        Case::new("nothing_is_left", |c| stage(c, 8, nothing_is_left)),
-        Case::new("code_restored", code_restored),
-    ],
+    parameters: &[CYCLES, FORETOLD, LOOKOUT, REPLACES],
+    cases: &ON_ONE_CPU,
     ..Test::DEFAULT
 };
+
+/// How many there are.
+const CASES: usize = 11;
+
+const ON_ONE_CPU: [Case; CASES] = cases::<1>();
+
+/// The cases for a machine with so many CPUs, the last of which is busy meanwhile if there are
+/// several.
+pub const fn cases<const CPUS: usize>() -> [Case; CASES] {
+    [
+        Case::new("upload", |c| stage::<CPUS>(c, "upload", upload)),
+        Case::new("listed", |c| stage::<CPUS>(c, "listed", |stack, _| stack.listed())),
+        Case::new("apply", |c| stage::<CPUS>(c, "apply", |stack, _| stack.apply())),
+        Case::new("code_while_applied", |c| {
+            stage::<1>(c, "code_while_applied", |_, _| Ok(()))?;
+            lookout::ask(Request::Patched)
+        }),
+        Case::new("revert", |c| stage::<CPUS>(c, "revert", |stack, _| stack.revert())),
+        Case::new("apply_again", |c| {
+            stage::<CPUS>(c, "apply_again", |stack, _| stack.apply_again())
+        }),
+        Case::new("unload", |c| stage::<CPUS>(c, "unload", unload)),
+        Case::new("cycles", |c| stage::<CPUS>(c, "cycles", |stack, _| cycles(stack))),
+        Case::new("nothing_is_left", |c| stage::<CPUS>(c, "nothing_is_left", nothing_is_left)),
+        Case::new("code_restored", code_restored),
+        Case::new("as_foretold", as_foretold),
+    ]
+}
 
 /// How many cycles there are if nobody says it.
 const CYCLES_DEFAULT: u64 = 3;
@@ -72,40 +83,58 @@ struct Progress {
     stamp: u32,
     /// Xen's free pages after the first life.
     free_pages: u64,
+    /// What Xen answered first to each step with each payload.
+    answers: Vec<Step>,
 }
 
-static PROGRESS: Mutex<Progress> = Mutex::new(Progress { passed: 0, stamp: 0, free_pages: 0 });
+impl Progress {
+    const NONE: Self = Self { passed: 0, stamp: 0, free_pages: 0, answers: Vec::new() };
 
-/// The payloads, in the order in which they are loaded.
-struct Stack<'c> {
-    context: &'c Context,
-    files: Vec<File<'static>>,
+    fn remember(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            let same = |other: &Step| (other.payload, other.step) == (step.payload, step.step);
+            if !self.answers.iter().any(same) {
+                self.answers.push(step);
+            }
+        }
+    }
 }
 
-/// Case number `number`, unless one before it did not pass.
-fn stage(
+static PROGRESS: Mutex<Progress> = Mutex::new(Progress::NONE);
+
+/// The case `name`, unless one before it did not pass.
+fn stage<const CPUS: usize>(
     context: &Context,
-    number: usize,
+    name: &str,
     work: fn(&Stack<'_>, &mut Progress) -> Outcome,
 ) -> Outcome {
-    let Some(files) = files() else {
-        return Err(Stop::skip("no payloads were handed over; see `xtf-runner payload try`"));
-    };
-    let files = files.collect::<Result<Vec<_>, _>>().map_err(Stop::error)?;
-    if files.is_empty() {
-        return Err(Stop::skip("the archive of payloads is empty"));
-    }
+    let stack = context.payloads()?;
     let mut progress = PROGRESS.lock();
+    let number = TEST.cases.iter().position(|case| case.name == name).unwrap_or_default();
+    if number == 0 {
+        *progress = Progress::NONE;
+    }
     if progress.passed < number {
         let missing = TEST.cases[progress.passed].name;
         context.livepatch().remove_all()?;
         return Err(Stop::skip(format_args!("`{missing}` did not pass before")));
     }
-    let outcome = work(&Stack { context, files }, &mut progress);
+    let others = (CPUS > 1).then(|| smp::repeat(CPUS - 1, something_harmless)).transpose()?;
+    let outcome = work(&stack, &mut progress);
+    drop(others);
+    progress.remember(stack.take_answers());
     if outcome.is_ok() {
         progress.passed = number + 1;
     }
     outcome
+}
+
+/// Enters Xen, through code that a payload may replace at this moment, and computes a while.
+fn something_harmless() {
+    const ROUNDS: usize = 1000;
+    // What it answers depends on the payloads.
+    let _ = text(Text::Extraversion);
+    (0..ROUNDS).for_each(|_| core::hint::spin_loop());
 }
 
 fn upload(stack: &Stack<'_>, progress: &mut Progress) -> Outcome {
@@ -134,7 +163,7 @@ fn cycles(stack: &Stack<'_>) -> Outcome {
 }
 
 fn nothing_is_left(stack: &Stack<'_>, progress: &mut Progress) -> Outcome {
-    let Stack { context, files } = stack;
+    let Stack { context, files, .. } = stack;
     let left = context.livepatch().payload_list()?;
     expect("payloads", left.entries.iter().map(Entry::display_name).collect(), Vec::new())?;
     // An upload and an unload for each file and life.
@@ -157,127 +186,32 @@ fn free_pages(context: &Context) -> Result<u64, Stop> {
     Ok(info.free_pages)
 }
 
-impl Stack<'_> {
-    /// A whole life.
-    fn live(&self) -> Outcome {
-        self.upload()?;
-        self.apply()?;
-        self.revert(self.files.len())?;
-        self.unload()
-    }
-
-    fn upload(&self) -> Outcome {
-        self.files.iter().try_for_each(|file| {
-            let place = begin(file, UPLOAD);
-            let answer = self.context.livepatch().upload(&name(file), file.content);
-            println!("{INDENT}{ANSWERED}{answer}");
-            let state = || self.must_be(file, State::Checked, Answer::SUCCESS);
-            answer.must_be(Answer::SUCCESS).and_then(|()| state()).map_err(|stop| stop.at(place))
-        })
-    }
-
-    /// LIST shows the files, and nothing else.
-    fn listed(&self) -> Outcome {
-        println!("{INDENT}{DIAGNOSTIC}LIST");
-        let has_metadata = self.context.xen.has(Change::Modinfo);
-        let list = self.context.livepatch().list()?;
-        for file in &self.files {
-            let place = format!("{}: LIST", file.name);
-            let entry = list.iter().find(|entry| entry.name == name(file));
-            let entry = entry.ok_or_else(|| Stop::failure(format_args!("{place} lacks it")))?;
-            let modinfo = section(file.content, ".modinfo").filter(|_| has_metadata);
-            let status = (State::from(entry.status.state), Answer(entry.status.rc.into()));
-            expect("state and rc", status, (State::Checked, Answer::SUCCESS))
-                .and_then(|()| expect("metadata", &*entry.metadata, modinfo.unwrap_or_default()))
-                .map_err(|stop| stop.at(place))?;
+/// Compares the first answer to each step with what was foretold of it.
+fn as_foretold(context: &Context) -> Outcome {
+    const NOTHING: &str = "nothing was foretold for this Xen";
+    let number = context.parameter(FORETOLD, u64::MAX)?;
+    let file = payloads::file(&format!("{FORETOLD_FOLDER}{number}"))?;
+    let file = file.ok_or_else(|| Stop::skip(NOTHING))?;
+    let lines = core::str::from_utf8(file).map_err(Stop::error)?;
+    let progress = PROGRESS.lock();
+    let (mut compared, mut different) = (0, Vec::new());
+    for line in lines.lines() {
+        let Some(Answered { payload, step, answer }) = Answered::parse(line) else {
+            return Err(Stop::error(format_args!("what is foretold is not understood: {line}")));
+        };
+        let same = |made: &&Step| (made.payload, made.step) == (payload, step);
+        let Some(made) = progress.answers.iter().find(same) else { continue };
+        compared += 1;
+        let actual = made.answer;
+        if actual.to_string() != answer {
+            different
+                .push(format!("{payload}: {step}: expected {answer} as foretold, got {actual}"));
         }
-        expect("number of payloads", list.len(), self.files.len())
     }
-
-    fn apply(&self) -> Outcome {
-        self.files
-            .iter()
-            .try_for_each(|file| self.act(file, "APPLY", ActionCmd::Apply, State::Applied))
+    match (compared, different.is_empty()) {
+        (0, _) if lines.is_empty() => Err(Stop::skip(NOTHING)),
+        (0, _) => Err(Stop::skip("no step that was foretold has been made in this boot")),
+        (_, true) => Ok(()),
+        (_, false) => Err(Stop::Failure(different.join("\n"))),
     }
-
-    /// Reverts the first `count` files, the last of them first.
-    fn revert(&self, count: usize) -> Outcome {
-        self.files[..count]
-            .iter()
-            .rev()
-            .try_for_each(|file| self.act(file, "REVERT", ActionCmd::Revert, State::Checked))
-    }
-
-    /// Applies as many files as Xen applies a second time, and reverts them. A payload that may have
-    /// changed itself is refused, and what depends on it stays where it is.
-    fn apply_again(&self) -> Outcome {
-        for (count, file) in self.files.iter().enumerate() {
-            let place = begin(file, APPLY_AGAIN);
-            let (answer, rc) = self.perform(file, ActionCmd::Apply)?;
-            if answer == Answer::SUCCESS && rc == Answer::from(Errno::EINVAL) {
-                self.must_be(file, State::Checked, rc).map_err(|stop| stop.at(&place))?;
-                println!("{INDENT}{DIAGNOSTIC}{place} is refused: it is not safe to apply again");
-                return self.revert(count);
-            }
-            answer
-                .must_be(Answer::SUCCESS)
-                .and_then(|()| self.must_be(file, State::Applied, Answer::SUCCESS))
-                .map_err(|stop| stop.at(place))?;
-        }
-        self.revert(self.files.len())
-    }
-
-    fn unload(&self) -> Outcome {
-        self.files.iter().rev().try_for_each(|file| {
-            let place = begin(file, "UNLOAD");
-            let answer = self.context.livepatch().action(&name(file), ActionCmd::Unload);
-            println!("{INDENT}{ANSWERED}{answer}");
-            let after = || self.context.livepatch().get(&name(file)).map(|status| status.state);
-            answer
-                .must_be(Answer::SUCCESS)
-                .and_then(|()| expect("GET", after(), Err(Errno::ENOENT)))
-                .map_err(|stop| stop.at(place))
-        })
-    }
-
-    /// An action that must lead to `state`.
-    fn act(&self, file: &File<'_>, what: &str, cmd: ActionCmd, state: State) -> Outcome {
-        let place = begin(file, what);
-        let (answer, _) = self.perform(file, cmd)?;
-        answer
-            .must_be(Answer::SUCCESS)
-            .and_then(|()| self.must_be(file, state, Answer::SUCCESS))
-            .map_err(|stop| stop.at(place))
-    }
-
-    /// An action; returns its answer and, once it is over, its result.
-    fn perform(&self, file: &File<'_>, cmd: ActionCmd) -> Result<(Answer, Answer), Stop> {
-        let answer = self.context.livepatch().action(&name(file), cmd);
-        let (_, rc) = self.status(file)?;
-        println!("{INDENT}{ANSWERED}{}", if answer == Answer::SUCCESS { rc } else { answer });
-        Ok((answer, rc))
-    }
-
-    fn must_be(&self, file: &File<'_>, state: State, rc: Answer) -> Outcome {
-        expect("state and rc", self.status(file)?, (state, rc))
-    }
-
-    fn status(&self, file: &File<'_>) -> Result<(State, Answer), Stop> {
-        let status = self.context.livepatch().get(&name(file));
-        let status = status
-            .map_err(|errno| Stop::failure(format_args!("{}: GET answers {errno}", file.name)))?;
-        Ok((State::from(status.state), Answer(status.rc.into())))
-    }
-}
-
-/// Says what comes next; returns it.
-fn begin(file: &File<'_>, what: &str) -> String {
-    let place = format!("{}: {what}", file.name);
-    println!("{INDENT}{PERFORMED}{place}");
-    place
-}
-
-/// A file's name in Xen, with the NUL.
-fn name(file: &File<'_>) -> Vec<u8> {
-    [file.name.as_bytes(), b"\0"].concat()
 }

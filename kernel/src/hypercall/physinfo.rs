@@ -43,9 +43,14 @@ const _: () = assert!(
         && offset_of!(Since, free_pages) == 56
 );
 
-/// What Xen says about the machine's memory.
+/// Which of the numbers are the CPUs that Xen runs on (`nr_cpus`).
+const CPUS: usize = 2;
+
+/// What Xen says about the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Physinfo {
+    /// CPUs that Xen runs on.
+    pub cpus: u32,
     /// Pages that Xen manages.
     pub total_pages: u64,
     /// Pages of them that belong to nobody, Xen included.
@@ -81,6 +86,10 @@ impl<const NUMBERS: usize, const REST: usize> Call<NUMBERS, REST> {
         // SAFETY: Xen writes the 136 bytes of the structure and nothing else.
         let answer = unsafe { hypercall(nr::SYSCTL, [&raw mut self as u64, 0, 0, 0, 0]) };
         Answer(answer).result()?;
-        Ok(Physinfo { total_pages: self.total_pages, free_pages: self.free_pages })
+        Ok(Physinfo {
+            cpus: self.numbers[CPUS],
+            total_pages: self.total_pages,
+            free_pages: self.free_pages,
+        })
     }
 }

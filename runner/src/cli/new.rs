@@ -20,6 +20,11 @@ pub struct NewArgs {
     #[arg(long, value_name = "CATEGORY", value_enum, default_value_t = Category::Functional)]
     pub category: Category,
 
+    /// Make it a test of what live patches do, for `xtf-runner payload try --with NAME`
+    /// (docs/payloads.md)
+    #[arg(long)]
+    pub payloads: bool,
+
     /// Give the test a boot of its own, because it may leave Xen changed
     #[arg(long)]
     pub own_boot: bool,

@@ -19,10 +19,10 @@ pub enum PayloadCommand {
     /// Try live patches on a real Xen in QEMU: upload, apply, revert, and unload them
     ///
     /// Several files are tried as a stack: applied in the order given, reverted and unloaded in the
-    /// reverse order. A guest does so as dom0, on one CPU, and checks each step, what LIST shows,
-    /// and that nothing is left. The runner compares Xen's code from outside of the machine: only the
-    /// functions that the files name differ, and in the end nothing does. What Xen says of a refusal is shown, and where it answers otherwise
-    /// than `payload show` foretells. See docs/payloads.md.
+    /// reverse order. A guest does so as dom0, with one CPU and with two, and checks each step, what
+    /// LIST shows, that Xen answers as `payload show` foretells, and that nothing is left. The runner
+    /// compares Xen's code from outside of the machine: only the functions that the files name differ,
+    /// and in the end nothing does. What Xen says of a refusal is shown. See docs/payloads.md.
     Try(Box<TryArgs>),
     /// Write a live patch for a Xen to a file that any client of the sysctl accepts
     ///
@@ -91,6 +91,25 @@ pub struct TryArgs {
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
     env: Vec<Environment>,
 
+    /// Numbers of CPUs: 1, 2 or both; with 2, the second one is busy while the first one acts
+    /// [default: 1,2]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=2))]
+    cpus: Vec<u32>,
+
+    /// Put the last file in with REPLACE, in the place of the others
+    #[arg(long)]
+    pub replace: bool,
+
+    /// Text that XENVER_extraversion (xen_extra of `xl info`) is while all files are applied, and only
+    /// then, as `payload write --text` makes it
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub expect_extra_version: Option<String>,
+
+    /// Also run tests while the files are applied; selectors as for `run`, separated by commas. A
+    /// test that needs an empty list of payloads is refused
+    #[arg(long, value_name = "TESTS", value_delimiter = ',')]
+    pub with: Vec<String>,
+
     /// How many more times the files are uploaded, applied, reverted and unloaded
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub cycles: u32,
@@ -129,11 +148,17 @@ impl TryArgs {
     pub fn environments(&self) -> &[Environment] {
         if self.env.is_empty() { &Environment::DOM0 } else { &self.env }
     }
+
+    /// The numbers of CPUs that are wanted.
+    pub fn cpus(&self) -> &[u32] {
+        if self.cpus.is_empty() { &[1, 2] } else { &self.cpus }
+    }
 }
 
 /// Exit codes of `payload try`.
 const TRY_EXIT_CODES: &str = "\
-Exit codes: 0 everything went well; 5 Xen refused a file or a step, or something was left; 6 Xen died; \
+Exit codes: 0 everything went well; 5 Xen refused a file or a step, answered otherwise than foretold, or \
+something was left; 6 Xen died; \
 65 a file is no payload at all; the others as for `run`.";
 
 /// Options of `payload write`.

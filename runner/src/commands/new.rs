@@ -14,8 +14,10 @@ use crate::base::output::write_out;
 use crate::cli::NewArgs;
 use crate::plan::config::Config;
 
-/// The test that new ones are made after.
+/// The test that new ones are made after,
 const EXAMPLE: &str = include_str!("../../../tests/src/example.rs");
+/// and the one for what live patches do.
+const OF_PAYLOADS: &str = include_str!("../../../tests/src/payload_effect.rs");
 /// Where tests are declared, below the workspace.
 const REGISTRY: &str = "tests/src/main.rs";
 /// Words that cannot be the name of a module: Rust's, and the crates that the tests use.
@@ -114,9 +116,12 @@ pub fn new(args: &NewArgs) -> Result<Exit> {
     write_out(&format!(
         "tests/src/{module}.rs: write what the test proves, and replace its cases\n\
          {REGISTRY}: lists the test after the others\n\
-         then: make build && target/release/xtf-runner run {}\n\
+         then: make build && target/release/xtf-runner {}\n\
          before it lands: make docs test\n",
-        args.name
+        match args.payloads {
+            true => format!("payload try FILE --with {}", args.name),
+            false => format!("run {}", args.name),
+        }
     ))?;
     Ok(Exit::Success)
 }
@@ -166,8 +171,9 @@ fn check_title(title: &str) -> Result<()> {
 
 /// The source of the new test.
 fn scaffold(args: &NewArgs) -> String {
-    let NewArgs { name, title, category, own_boot, .. } = args;
-    let (_, code) = EXAMPLE.split_once("#![forbid").unwrap_or(("", EXAMPLE));
+    let NewArgs { name, title, category, own_boot, payloads, .. } = args;
+    let example = if *payloads { OF_PAYLOADS } else { EXAMPLE };
+    let (_, code) = example.split_once("#![forbid").unwrap_or(("", example));
     let variant = match category {
         Category::Functional => "Functional",
         Category::Xsa => "Xsa",
@@ -179,9 +185,10 @@ fn scaffold(args: &NewArgs) -> String {
     if *own_boot {
         extra += "    own_boot: true,\n";
     }
-    if matches!(category, Category::Special | Category::InDevelopment) {
+    if matches!(category, Category::Special | Category::InDevelopment) && !payloads {
         extra += "    default: false,\n";
     }
+    let code = code.replace("use protocol::programs::PAYLOAD_EFFECT;\n", "");
     let mut text = format!(
         "//! # {name}\n//!\n//! What it proves, and where in Xen that is decided.\n#![forbid{code}"
     );
@@ -235,6 +242,7 @@ mod tests {
             title: "A title".into(),
             category: Category::Functional,
             own_boot: false,
+            payloads: false,
             workspace: None,
         }
     }
@@ -278,6 +286,15 @@ mod tests {
         let special = NewArgs { category: Category::InDevelopment, own_boot: true, ..args("a") };
         let lines = "    own_boot: true,\n    default: false,\n    ..Test::DEFAULT\n";
         assert!(scaffold(&special).contains(lines));
+
+        let of_payloads = NewArgs { payloads: true, category: Category::Special, ..args("mine") };
+        let text = scaffold(&of_payloads);
+        assert!(
+            text.contains("    name: \"mine\",\n") && !text.contains("PAYLOAD_EFFECT"),
+            "{text}"
+        );
+        assert_eq!(text.matches("default: false").count(), 1, "{text}");
+        assert_eq!(rest(&text), rest(OF_PAYLOADS));
     }
 
     #[test]

@@ -173,6 +173,32 @@ pub struct Boot {
     /// What else is to be known about this Xen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What `payload try` did with live patches in it, in the order in which it happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payload_steps: Vec<PayloadStep>,
+}
+
+/// A step with a live patch, and Xen's answer. The same step with the same answer in the same test is
+/// there once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct PayloadStep {
+    /// The test that made it, or around which it was made.
+    pub test: String,
+    /// What the live patch is called in Xen.
+    pub payload: String,
+    /// What was done with it: `UPLOAD`, `APPLY`, `REPLACE`, `REVERT`, `APPLY again` or `UNLOAD`.
+    pub step: String,
+    /// What Xen answered: `success`, or the name of an error; absent if the boot ended before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// What `payload show` foretells; absent if it tells nothing of this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foretold: Option<String>,
+    /// How often it was made with this answer.
+    pub times: u64,
+    /// What Xen said during the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xen_words: Vec<String>,
 }
 
 /// A test on a Xen in an environment.

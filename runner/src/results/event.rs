@@ -10,7 +10,7 @@ use protocol::metadata::Environment;
 use crate::base::exit::Exit;
 use crate::judge::{Cause, Sights, TestReport};
 use crate::results::expect::Weighed;
-use crate::results::{Evidence, Unit};
+use crate::results::{Evidence, PayloadStep, Unit};
 
 /// One test on one Xen in one environment, settled.
 #[derive(Clone, Debug)]
@@ -116,6 +116,13 @@ pub enum RunEvent<'a> {
         boot: usize,
         /// What came of it.
         outcome: &'a SettledTest,
+    },
+    /// A boot that is about to be told as ended did this with live patches.
+    PayloadSteps {
+        /// In which boot.
+        boot: usize,
+        /// What.
+        steps: &'a [PayloadStep],
     },
     /// A boot ended, and all its outcomes have been told.
     BootEnded {

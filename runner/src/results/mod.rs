@@ -20,8 +20,8 @@ mod verdict;
 
 pub use counts::CaseCounts;
 pub use document::{
-    AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, Run, Test,
-    Unit,
+    AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, PayloadStep,
+    Run, Test, Unit,
 };
 pub use recorder::{About, Recorder, attempt_of};
 pub use verdict::VerdictKind;

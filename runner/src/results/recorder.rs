@@ -118,6 +118,7 @@ impl Recorder {
                         ended_by: None,
                         changes: Vec::new(),
                         notes: Vec::new(),
+                        payload_steps: Vec::new(),
                     },
                 );
             }
@@ -134,6 +135,11 @@ impl Recorder {
                 }
             }
             RunEvent::TestSettled { boot, outcome } => self.settled(*boot, outcome),
+            RunEvent::PayloadSteps { boot, steps } => {
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.payload_steps = steps.to_vec();
+                }
+            }
             RunEvent::BootEnded { boot, elapsed, version, ended_by } => {
                 if let Some(boot) = self.boots.get_mut(boot) {
                     boot.elapsed_s = Some(seconds(*elapsed));

@@ -9,9 +9,9 @@ use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
-use crate::results::Evidence;
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
+use crate::results::{Evidence, PayloadStep};
 use protocol::metadata::Environment::{self, Pv64, Pvh64};
 
 /// What is known of the outcomes.
@@ -314,6 +314,19 @@ impl Teller {
                 index: index.unwrap(),
             };
             self.recorder.event(&RunEvent::TestSettled { boot: began, outcome: &outcome });
+        }
+        if boot == 1 {
+            let step = PayloadStep {
+                test: "payload-try".into(),
+                payload: "lp".into(),
+                step: "APPLY again".into(),
+                answer: Some("EINVAL".into()),
+                foretold: Some("success".into()),
+                times: 1,
+                xen_words: vec!["livepatch: lp: \"no\" <again>".into()],
+            };
+            let cut = PayloadStep { answer: None, foretold: None, ..step.clone() };
+            self.recorder.event(&RunEvent::PayloadSteps { boot, steps: &[step, cut] });
         }
         self.recorder.event(&RunEvent::BootEnded {
             boot,

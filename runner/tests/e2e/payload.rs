@@ -114,11 +114,11 @@ fn console(answer: &str) -> String {
 /// Tries `files` in a [`world`] whose image has the test.
 fn try_them(world: &World, files: &[&str], more: &[&str], log: &str) -> Output {
     let meta = "{'name':'payload-try','title':'A title','category':'utility',\
-                'environments':['pv64','pvh64'],'needs':[],'own_boot':true,'vcpus':1,\
+                'environments':['pv64','pvh64'],'needs':[],'own_boot':false,'vcpus':1,\
                 'timeout_s':300,'default':false,'cases':['upload','listed']}\n";
     world.image("try", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
     let qemu = fixture("fake-qemu.sh");
-    let own = ["--xen", "./xen", "--env", "pv64", "--image", "try", "--qemu"];
+    let own = ["--xen", "./xen", "--env", "pv64", "--cpus", "1", "--image", "try", "--qemu"];
     let own = [&own[..], &[qemu.to_str().unwrap()]].concat();
     let args = [&["payload", "try"], files, &own[..], more].concat();
     world.run(&args, "print", world.file("log", log).to_str().unwrap())
@@ -141,6 +141,10 @@ fn what_is_not_tried() {
         (&["large"], &[], 65, "16 MiB can be tried at a time; try fewer"),
         (&["lp.livepatch"], &["--env", "hvm64"], 64, "hvm64 is a domain"),
         (&["lp.livepatch"], &["--cycles", "0"], 64, "--cycles"),
+        (&["lp.livepatch"], &["--cpus", "3"], 64, "--cpus"),
+        (&["lp.livepatch"], &["--cpus", "1,2"], 65, "has no test payload-try-smp"),
+        (&["lp.livepatch"], &["--expect-extra-version", "0123456789abcdef"], 64, "15 printable"),
+        (&["lp.livepatch"], &["--with", "exampel"], 66, "exampel"),
         (&["lp.livepatch"], &["--json", "-", "--junit", "-"], 64, "can be `-`"),
     ] {
         let out = try_them(&world, files, more, "");
@@ -159,7 +163,7 @@ fn xens_words_and_what_was_not_foretold() {
     let world = world();
     let out = try_them(&world, &["lp.livepatch"], &[], &console("EINVAL"));
     assert_eq!(out.code, 5, "{out:?}");
-    let told = "\n./xen pv64\n  \
+    let told = "\n./xen: pv64 payload-try\n  \
                 lp: UPLOAD: EINVAL (DIFFERENT: `payload show` foretells success)\n    \
                 Xen says: livepatch: lp: meanwhile\n";
     assert!(out.stdout.ends_with(told), "{out:?}");
@@ -170,8 +174,10 @@ fn xens_words_and_what_was_not_foretold() {
     assert!(archive.starts_with(b"070701"));
     let payload = fs::read(world.path("lp.livepatch")).unwrap();
     assert!(archive.windows(payload.len()).any(|window| window == payload));
+    let foretold = b"lp: UPLOAD: success\nlp: APPLY: success\nlp: APPLY again: success\n";
+    assert!(archive.windows(foretold.len()).any(|window| window == foretold));
     let commands = fs::read_to_string(boot.join("runner.log")).unwrap();
-    assert!(commands.contains(" cycles=3 lookout=com2,initrd'"), "{commands}");
+    assert!(commands.contains(" foretold=0 cycles=3 replace=0 lookout=com2,initrd'"), "{commands}");
 }
 
 #[test]
@@ -183,7 +189,12 @@ fn a_report_on_standard_output_is_alone_there() {
     let results: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
     assert_eq!(results["tests"][0]["test"], "payload-try", "{results}");
     // Whoever boots it again by hand has nobody who looks from outside.
-    assert!(out.stdout.contains(" cycles=7,initrd'"), "{results}");
+    assert!(out.stdout.contains(" cycles=7 replace=0,initrd'"), "{results}");
+    let step = serde_json::json!([{
+        "test": "payload-try", "payload": "lp", "step": "UPLOAD", "answer": "EINVAL",
+        "foretold": "success", "times": 1, "xen_words": ["livepatch: lp: meanwhile"],
+    }]);
+    assert_eq!(results["boots"][0]["payload_steps"], step);
     assert!(out.stderr.contains("lp: UPLOAD: EINVAL (DIFFERENT"), "{out:?}");
 }
 

@@ -72,6 +72,13 @@ void (*const spoils[])(void) IN(".livepatch.hooks.load") = { spoil };
 void (*const spoils[])(void) IN(".livepatch.hooks.unload") = { spoil };
 #endif
 
+#ifdef RELUCTANT
+/* Refuses the first REVERT (EPERM), and agrees to the next one. */
+static int refused;
+static int reluctant(void) { return refused++ ? 0 : -1; }
+int (*const before_revert)(void) IN(".livepatch.hooks.prerevert") = reluctant;
+#endif
+
 #ifdef METADATA
 const char metadata[] IN(".modinfo") = "author=nobody\0ticket=7";
 #endif

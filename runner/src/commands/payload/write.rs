@@ -20,13 +20,7 @@ const MAX_TEXT: usize = 15;
 
 /// Runs the command.
 pub fn write(args: &WriteArgs) -> Result<Exit> {
-    if args.text.len() > MAX_TEXT || !args.text.chars().all(|c| (' '..='~').contains(&c)) {
-        let text = &args.text;
-        let why = format!(
-            "--text must be at most {MAX_TEXT} printable ASCII characters, and is `{text}`"
-        );
-        return Err(Error::Usage(why));
-    }
+    check_text("--text", &args.text)?;
     let build_id = match &args.build_id {
         Some(digits) => from_hex(digits).ok_or_else(|| {
             Error::Usage(format!(
@@ -38,6 +32,17 @@ pub fn write(args: &WriteArgs) -> Result<Exit> {
     let bytes = build(args.layout, &build_id, &args.text);
     fs::write(&args.output, bytes).io("write", &args.output)?;
     Ok(Exit::Success)
+}
+
+/// Refuses what XENVER_extraversion cannot be; `option` says it.
+pub fn check_text(option: &str, text: &str) -> Result<()> {
+    if text.len() > MAX_TEXT || !text.chars().all(|c| (' '..='~').contains(&c)) {
+        let why = format!(
+            "{option} must be at most {MAX_TEXT} printable ASCII characters, and is `{text}`"
+        );
+        return Err(Error::Usage(why));
+    }
+    Ok(())
 }
 
 fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {

@@ -197,7 +197,9 @@ impl<W: Write> Screen<W> {
                 );
                 self.print(&line);
             }
-            RunEvent::GuestLine { .. } | RunEvent::XenSeen { .. } => {}
+            RunEvent::GuestLine { .. }
+            | RunEvent::XenSeen { .. }
+            | RunEvent::PayloadSteps { .. } => {}
             RunEvent::Note { boot, text } => {
                 let lines = text.lines().map(|line| format!("{:13}{line}\n", ""));
                 let about = format!("{:>12} boot {boot}:\n", "Note");

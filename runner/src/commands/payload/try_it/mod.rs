@@ -1,26 +1,31 @@
 //! `payload try`: payloads on a real Xen, which the guest's test `payload-try` takes through their
 //! life.
 //!
-//! [`parcel`] is what the guest gets. The boots, their verdicts and their reports are those of `run`.
-//! [`outside`] compares Xen's code with what it was, from outside of the machine.
-//! [`told`] compares what Xen did with what `payload show` foretells.
+//! [`parcel`] is what the guest gets: the payloads, and what `payload show` foretells of them
+//! ([`foretold`]), which the guest compares with what Xen does. [`with`] are further tests. The boots,
+//! their verdicts and their reports are those of `run`. [`outside`] compares Xen's code with what it
+//! was, from outside of the machine. [`told`] is what Xen said.
 
+mod foretold;
 mod outside;
 mod parcel;
 mod told;
+mod with;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::metadata::Environment;
-use protocol::programs::{CYCLES, PAYLOAD_TRY};
+use protocol::programs::{CYCLES, FORETOLD, REPLACES};
 
+use self::foretold::Foretold;
 use self::outside::{Looks, OfXen};
-use self::told::{Foretold, Witness};
+use self::told::Witness;
 use super::files::read;
 use super::show::file::Contents;
 use super::show::verdict::Subject;
+use super::write::check_text;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_to;
 use crate::base::signals::StopSignal;
@@ -35,8 +40,7 @@ use crate::machine::qemu::Qemu;
 use crate::machine::session::{Session, cpus};
 use crate::machine::testbed::ChosenXen;
 use crate::plan::config::{Config, Hypervisor};
-use crate::plan::select::Selected;
-use crate::plan::{self, How};
+use crate::plan::{self, How, spec};
 use crate::report::{Files, Record};
 use crate::results::About;
 
@@ -44,8 +48,8 @@ use crate::results::About;
 /// takes.
 const TIME_OF_A_LIFE: Duration = Duration::from_secs(2);
 
-/// The Xens with their symbols, by name, or why there are none.
-type Subjects = BTreeMap<String, std::result::Result<Arc<Subject>, String>>;
+/// The Xens by the names that users give them, in their order; or what is not known of one.
+type Subjects = Vec<(String, std::result::Result<Arc<Subject>, String>)>;
 
 /// What is tried.
 struct Payloads {
@@ -60,11 +64,11 @@ pub fn try_it(args: &TryArgs) -> Result<Exit> {
     let reports = run::report_files(&args.reports)?;
     check(args)?;
     let payloads = Payloads { files: read(&args.files)?, names: parcel::names(&args.files)? };
-    let parcel = parcel::parcel(&payloads)?;
+    parcel::check(&payloads)?;
     // As the results.
     let mut out = stdout_or_stderr(&reports);
     let mut record = Record::open(reports);
-    let done = boot(args, &payloads, &parcel, &mut record);
+    let done = boot(args, &payloads, &mut record);
     match &done {
         Ok((_, told)) => write_to(&mut *out, told)?,
         Err(error) => record.give_up(error),
@@ -79,7 +83,9 @@ fn check(args: &TryArgs) -> Result<()> {
                 .into(),
         ));
     }
-    Ok(())
+    args.expect_extra_version
+        .as_ref()
+        .map_or(Ok(()), |text| check_text("--expect-extra-version", text))
 }
 
 fn stdout_or_stderr(reports: &Files) -> Box<dyn std::io::Write> {
@@ -87,24 +93,17 @@ fn stdout_or_stderr(reports: &Files) -> Box<dyn std::io::Write> {
 }
 
 /// Tries them; returns what is to be told of each boot.
-fn boot(
-    args: &TryArgs,
-    payloads: &Payloads,
-    parcel: &[u8],
-    record: &mut Record,
-) -> Result<(Exit, String)> {
+fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exit, String)> {
     let config = Config::load(args.places.config.as_deref())?;
     let image = image::find(args.places.image.as_deref(), &config.workspace)?;
     config.check_tests(&image)?;
     let policy = run::policy(&args.reports, &config)?;
-    let tests = [Selected::whole(&image, PAYLOAD_TRY)?];
+    let tests = with::tests(args, &image)?;
     let chosen = ChosenXen::each(args.places.config.as_deref(), &args.xen, args.fetch.look())?;
     let hypervisors: Vec<Hypervisor> = chosen.iter().map(|one| one.xen.clone()).collect();
-    let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
-    let planned = plan::boots(&tests, &hypervisors, args.environments(), &How::plain(&machine));
 
     let mut qemu = Qemu {
-        guest_cmdline: format!("{CYCLES}={}", args.cycles),
+        guest_cmdline: format!("{CYCLES}={} {REPLACES}={}", args.cycles, u8::from(args.replace)),
         ..Qemu::of(args.qemu.as_deref(), &config)
     };
     let version = qemu.probe()?;
@@ -117,11 +116,21 @@ fn boot(
             (one.xen.name.clone(), subject.map_err(|why| why.to_string()))
         })
         .collect();
-    let foretold = Foretold::of(&subjects, payloads);
+    let foretold = Foretold::of(&subjects, payloads, args.replace);
+    let machine = |xen: &Hypervisor, test: &TestMeta| {
+        let mut machine = config.machine(xen, test);
+        machine.vcpus = machine.vcpus.max(with::least_cpus(args));
+        if let Some(number) = foretold.number(&xen.name) {
+            let parameter = format!("{FORETOLD}={number}");
+            machine.guest_cmdline = spec::join([&machine.guest_cmdline, &parameter]);
+        }
+        machine
+    };
+    let planned = plan::boots(&tests, &hypervisors, args.environments(), &How::plain(&machine));
 
     let outside = subjects.iter().map(|(xen, subject)| {
-        let subject = subject.as_ref().map_err(Clone::clone);
-        (xen.as_str(), subject.and_then(|subject| OfXen::of(subject, payloads)).map(Arc::new))
+        let of = |subject| OfXen::of(subject, payloads, args.replace).map(Arc::new);
+        (xen.as_str(), subject.as_ref().map_err(Clone::clone).and_then(of))
     });
     let outside: BTreeMap<&str, _> = outside.collect();
     let onlooker = |boot: &Boot<'_>| -> Option<Box<dyn Onlooker>> {
@@ -131,7 +140,8 @@ fn boot(
     let stop = StopSignal::install()?;
     let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let logs = RunLogs::create(&logs, &stop)?;
-    qemu.initrd = Some(parcel::write(parcel, logs.dir())?);
+    let parcel = parcel::parcel(payloads, &foretold, args.expect_extra_version.as_deref());
+    qemu.initrd = Some(parcel::write(&parcel, logs.dir())?);
 
     let about = About {
         slow: Duration::from_secs(args.reports.slow_timeout),
@@ -154,11 +164,10 @@ fn boot(
         test_time: &test_time,
         boot_timeout: Duration::from_secs(config.qemu.boot_timeout_s),
     };
-    let mut witness = Witness::new(record.show(about, args.verbose));
+    let mut witness = Witness::new(record.show(about, args.verbose), &foretold);
     let exit = session.run(boots_on(&planned, &xens), &mut witness);
-    let (reporter, boots) = witness.finish();
+    let (reporter, told) = witness.finish(&payloads.names);
     let written = reporter.finish();
-    let told = told::text(&payloads.names, &foretold, &boots)?;
     // What stopped the run matters more than what could not be told of it.
-    exit.and_then(|exit| written.map(|_| (exit, told)))
+    exit.and_then(|exit| written.and(told).map(|told| (exit, told)))
 }

@@ -1,11 +1,14 @@
-//! What the guest gets: an archive of the payloads, each by the name that it is to have in Xen.
+//! What the guest gets: an archive of the payloads, each by the name that it is to have in Xen, and of
+//! what is expected of them ([`protocol::payloads`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use livepatch::abi::NAME_SIZE_MAX;
+use protocol::payloads::{EXTRA_VERSION, FORETOLD, PAYLOADS};
 
 use super::Payloads;
+use super::foretold::Foretold;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::machine::cpio::Archive;
 use crate::machine::qemu::Initrd;
@@ -39,21 +42,32 @@ fn name(path: &Path) -> String {
     stem.chars().map(plain).take(NAME_SIZE_MAX - 1).collect()
 }
 
-/// The archive.
-pub fn parcel(payloads: &Payloads) -> Result<Vec<u8>> {
-    let mut archive = Archive::default();
-    for (name, (bytes, _)) in payloads.names.iter().zip(&payloads.files) {
-        archive.file(name, 0o644, bytes);
-    }
-    let archive = archive.finish();
-    if archive.len() > SIZE_MAX {
+/// Refuses more than fits.
+pub fn check(payloads: &Payloads) -> Result<()> {
+    let size: usize = payloads.files.iter().map(|(bytes, _)| bytes.len()).sum();
+    if size > SIZE_MAX {
         return Err(Error::Data(format!(
-            "the files have {} bytes together, and {} MiB can be tried at a time; try fewer",
-            archive.len(),
+            "the files have {size} bytes together, and {} MiB can be tried at a time; try fewer",
             SIZE_MAX >> 20
         )));
     }
-    Ok(archive)
+    Ok(())
+}
+
+/// The archive, with the text that the payloads make of Xen's extra version, if that is stated.
+pub fn parcel(payloads: &Payloads, foretold: &Foretold, extra_version: Option<&str>) -> Vec<u8> {
+    const MODE: u32 = 0o644;
+    let mut archive = Archive::default();
+    for (name, (bytes, _)) in payloads.names.iter().zip(&payloads.files) {
+        archive.file(&format!("{PAYLOADS}{name}"), MODE, bytes);
+    }
+    for (number, lines) in foretold.lines() {
+        archive.file(&format!("{FORETOLD}{number}"), MODE, lines.as_bytes());
+    }
+    if let Some(text) = extra_version {
+        archive.file(EXTRA_VERSION, MODE, text.as_bytes());
+    }
+    archive.finish()
 }
 
 /// Writes the archive into the folder `dir`.

@@ -32,12 +32,14 @@ pub struct OfXen {
 }
 
 impl OfXen {
-    /// Of the Xen that is `subject`, and of what `payloads` change of it; or what is not known of it.
-    pub fn of(subject: &Arc<Subject>, payloads: &Payloads) -> Result<OfXen, String> {
+    /// Of the Xen that is `subject`, and of what `payloads` change of it, of which the last one may
+    /// `replace` the others; or what is not known of it.
+    pub fn of(subject: &Arc<Subject>, payloads: &Payloads, replace: bool) -> Result<OfXen, String> {
         let symbols = subject.symbols();
+        let first = if replace { payloads.files.len().saturating_sub(1) } else { 0 };
         Ok(OfXen {
             ground: Ground::of(symbols)?,
-            sites: sites::of(&payloads.names, &payloads.files, symbols),
+            sites: sites::of(&payloads.names[first..], &payloads.files[first..], symbols),
             written: Written::by(subject),
             subject: Arc::clone(subject),
         })

@@ -1,0 +1,268 @@
+//! What `payload show` foretells of each step, for the guest to compare, and for people.
+
+use protocol::payloads::Answered;
+use protocol::programs::{APPLY, APPLY_AGAIN, REPLACE, UPLOAD};
+
+use super::{Payloads, Subjects};
+use crate::commands::payload::show::verdict::{Answer, OnXen, Subject, Verdict};
+
+/// What the guest prints where Xen has nothing against a step.
+pub const SUCCESS: &str = "success";
+/// What it prints where Xen finds a payload not safe to apply again, among other things.
+pub const EINVAL: &str = "EINVAL";
+
+/// See the module.
+pub struct Foretold {
+    /// The Xens by the names that users give them, in their order; or why nothing is foretold.
+    xens: Vec<(String, std::result::Result<OnXen, String>)>,
+    files: Vec<File>,
+    replaces: bool,
+}
+
+struct File {
+    name: String,
+    depends: Option<String>,
+}
+
+/// What is foretold of a step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This answer.
+    Answer(String),
+    /// Nothing, for this reason.
+    Unknown(String),
+}
+
+impl Foretold {
+    /// What is foretold of `payloads` on those Xens, if the last one `replaces` the others or is
+    /// applied upon them.
+    pub fn of(subjects: &Subjects, payloads: &Payloads, replaces: bool) -> Foretold {
+        let foretell = |subject: &Subject| subject.judge(&payloads.files, false);
+        let xens = subjects.iter().map(|(xen, subject)| {
+            (xen.clone(), subject.as_deref().map(foretell).map_err(Clone::clone))
+        });
+        let files = payloads.names.iter().zip(&payloads.files);
+        let files = files.map(|(name, (_, contents))| File {
+            name: name.clone(),
+            depends: contents.depends.clone(),
+        });
+        Foretold { xens: xens.collect(), files: files.collect(), replaces }
+    }
+
+    /// The Xens of which nothing is foretold, and why.
+    pub fn unable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.xens.iter().filter_map(|(xen, on)| Some((xen.as_str(), on.as_ref().err()?.as_str())))
+    }
+
+    /// The number by which the guest finds what is foretold of that Xen.
+    pub fn number(&self, xen: &str) -> Option<usize> {
+        self.xens.iter().position(|(name, on)| name == xen && on.is_ok())
+    }
+
+    /// Those numbers, and what the guest finds there.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, String)> {
+        let lines = |xen: &str| {
+            let mut lines = String::new();
+            for File { name: payload, .. } in &self.files {
+                for step in [UPLOAD, APPLY, REPLACE, APPLY_AGAIN] {
+                    if let Some(Expected::Answer(answer)) = self.step(xen, payload, step) {
+                        lines += &format!("{}\n", Answered { payload, step, answer: &answer });
+                    }
+                }
+            }
+            lines
+        };
+        self.xens.iter().filter_map(move |(xen, _)| Some((self.number(xen)?, lines(xen))))
+    }
+
+    /// What `payload show` says of a payload on a Xen.
+    pub fn verdict(&self, xen: &str, payload: &str) -> Option<&Verdict> {
+        let (on, number) = self.find(xen, payload)?;
+        on.files.get(number)
+    }
+
+    fn find(&self, xen: &str, payload: &str) -> Option<(&OnXen, usize)> {
+        let (_, on) = self.xens.iter().find(|(name, _)| name == xen)?;
+        Some((on.as_ref().ok()?, self.files.iter().position(|file| file.name == payload)?))
+    }
+
+    /// What is foretold of a step with a payload on a Xen, if anything is.
+    pub fn step(&self, xen: &str, payload: &str, step: &str) -> Option<Expected> {
+        let (on, number) = self.find(xen, payload)?;
+        let verdict = on.files.get(number)?;
+        if step == UPLOAD {
+            return Some(match (verdict.upload, &verdict.refusal) {
+                (Answer::Success, _) => success(),
+                (Answer::Refused, Some(told)) => Expected::Answer(told.errno.clone()),
+                _ => {
+                    Expected::Unknown(verdict.unknown.as_deref().unwrap_or("the answer").to_owned())
+                }
+            });
+        }
+        let again = verdict.again?;
+        let is_last_of_replaced = self.replaces && number + 1 == self.files.len();
+        match step {
+            APPLY if !is_last_of_replaced => {
+                let refused = verdict.then.iter().find_map(|then| refusal(then));
+                Some(refused.map_or_else(|| unless_a_hook_decides(verdict), Expected::Answer))
+            }
+            REPLACE if is_last_of_replaced => Some(self.replace(on, number)),
+            APPLY_AGAIN if again => Some(unless_a_hook_decides(verdict)),
+            APPLY_AGAIN => Some(Expected::Answer(EINVAL.into())),
+            _ => None,
+        }
+    }
+
+    /// `livepatch_action` for REPLACE: the last file, in the place of the others.
+    fn replace(&self, on: &OnXen, number: usize) -> Expected {
+        let verdict = &on.files[number];
+        let of_xen = self.files[number].depends.as_ref() == Some(&on.build_id);
+        let vetoes = |verdict: &Verdict| verdict.then.iter().any(|then| then.contains(REPLACE));
+        if !of_xen {
+            return Expected::Answer(EINVAL.into());
+        }
+        if on.files[..=number].iter().any(vetoes) {
+            return Expected::Answer("EOPNOTSUPP".into());
+        }
+        // What it depends on, as a file of a stack, does not matter here.
+        let others = verdict.then.iter().filter(|then| !is_about_depends(then));
+        let refused = others.filter_map(|then| refusal(then)).next();
+        refused.map_or_else(|| unless_a_hook_decides(verdict), Expected::Answer)
+    }
+
+    /// Whether a sentence of the verdict on a payload, as a file of a stack, holds here.
+    pub fn holds(&self, payload: &str, then: &str) -> bool {
+        let is_last = self.files.last().is_some_and(|file| file.name == payload);
+        !(self.replaces && is_last && is_about_depends(then))
+    }
+}
+
+#[cfg(test)]
+impl Foretold {
+    /// One payload is loaded on one Xen, and gets this answer when it is applied again.
+    pub fn sample(xen: &str, payload: &str, again: &str) -> Foretold {
+        let verdict = Verdict {
+            upload: Answer::Success,
+            refusal: None,
+            unknown: None,
+            then: Vec::new(),
+            again: Some(again == SUCCESS),
+            functions: Vec::new(),
+        };
+        let on = OnXen {
+            xen: xen.into(),
+            provenance: String::new(),
+            release: None,
+            build_id: String::new(),
+            files: vec![verdict],
+        };
+        let files = vec![File { name: payload.into(), depends: None }];
+        Foretold { xens: vec![(xen.into(), Ok(on))], files, replaces: false }
+    }
+}
+
+fn success() -> Expected {
+    Expected::Answer(SUCCESS.into())
+}
+
+/// Success, unless a hook is asked first.
+fn unless_a_hook_decides(verdict: &Verdict) -> Expected {
+    let decides = |hook: &str| format!("the {hook} hook decides");
+    let asked = [decides("PreApply"), decides("Apply")];
+    match verdict.then.iter().find(|then| asked.iter().any(|hook| then.starts_with(hook))) {
+        Some(then) => Expected::Unknown(then.clone()),
+        None => success(),
+    }
+}
+
+/// The error to an APPLY that a sentence of the verdict tells of.
+fn refusal(then: &str) -> Option<String> {
+    let (errno, _) = then.strip_prefix(APPLY)?.strip_prefix(": ")?.split_once(',')?;
+    Some(errno.to_owned())
+}
+
+/// Whether a sentence is about what a payload is applied upon.
+fn is_about_depends(then: &str) -> bool {
+    then.starts_with(APPLY) && then.contains(".livepatch.depends")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(then: &[&str], again: bool) -> Verdict {
+        Verdict {
+            upload: Answer::Success,
+            refusal: None,
+            unknown: None,
+            then: then.iter().map(|&then| then.to_owned()).collect(),
+            again: Some(again),
+            functions: Vec::new(),
+        }
+    }
+
+    const DEPENDS: &str = "APPLY: EINVAL, because .livepatch.depends is 01, and this Xen has 02";
+    const EXPECTATION: &str = "APPLY: ENOENT, because the code of function 0 is not";
+    const HOOK: &str = "the PreApply hook decides whether that works";
+    const VETO: &str = "it cannot take part in a REPLACE: it has a hook before or after";
+
+    /// What is foretold of files `a`, `b` and so on, which depend on `depends`, on a Xen with 02.
+    fn foretold(files: Vec<(&str, Verdict)>, replaces: bool) -> Vec<(usize, String)> {
+        let (depends, verdicts): (Vec<&str>, Vec<Verdict>) = files.into_iter().unzip();
+        let names = ["a", "b"].into_iter().zip(depends);
+        let file = |(name, depends): (&str, &str)| File {
+            name: name.into(),
+            depends: Some(depends.into()),
+        };
+        let on = OnXen {
+            xen: "x".into(),
+            provenance: String::new(),
+            release: None,
+            build_id: "02".into(),
+            files: verdicts,
+        };
+        let xens = vec![("no".into(), Err("no symbols".into())), ("x".into(), Ok(on))];
+        let foretold = Foretold { xens, files: names.map(file).collect(), replaces };
+        assert_eq!(foretold.unable().collect::<Vec<_>>(), [("no", "no symbols")]);
+        foretold.lines().collect()
+    }
+
+    fn lines(files: Vec<(&str, Verdict)>, replaces: bool) -> String {
+        let mut all = foretold(files, replaces);
+        let (number, lines) = all.pop().unwrap();
+        assert_eq!((number, all.len()), (1, 0));
+        lines
+    }
+
+    #[test]
+    fn a_stack() {
+        let all =
+            lines(vec![("02", verdict(&[], true)), ("03", verdict(&[DEPENDS], false))], false);
+        let first = "a: UPLOAD: success\na: APPLY: success\na: APPLY again: success\n";
+        let second = "b: UPLOAD: success\nb: APPLY: EINVAL\nb: APPLY again: EINVAL\n";
+        assert_eq!(all, format!("{first}{second}"));
+    }
+
+    #[test]
+    fn a_replacement_depends_on_xen_and_on_its_own_hooks() {
+        let replaced = |depends: &str, then: &[&str]| {
+            let files = vec![("02", verdict(&[], true)), (depends, verdict(then, true))];
+            let all = lines(files, true);
+            assert!(!all.contains("b: APPLY: "), "{all}");
+            let line = all.lines().find(|line| line.starts_with("b: REPLACE: "));
+            line.map(|line| line["b: REPLACE: ".len()..].to_owned())
+        };
+        assert_eq!(replaced("02", &[DEPENDS]).as_deref(), Some("success"));
+        assert_eq!(replaced("03", &[DEPENDS]).as_deref(), Some("EINVAL"));
+        assert_eq!(replaced("02", &[DEPENDS, EXPECTATION]).as_deref(), Some("ENOENT"));
+        assert_eq!(replaced("02", &[VETO]).as_deref(), Some("EOPNOTSUPP"));
+        assert_eq!(replaced("02", &["the Apply hook decides whether that works"]), None);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_left_out() {
+        assert_eq!(lines(vec![("02", verdict(&[HOOK], true))], false), "a: UPLOAD: success\n");
+        let unknown = Verdict { upload: Answer::Unknown, again: None, ..verdict(&[], true) };
+        assert_eq!(lines(vec![("02", unknown)], false), "");
+    }
+}
