@@ -225,6 +225,30 @@ impl Stack<'_> {
         })
     }
 
+    /// Uploads each of them while there is no other, and unloads it if Xen takes it.
+    ///
+    /// # Errors
+    /// A [`Stop::Failure`] if Xen refuses one, once all were tried; or at once, if one that was taken
+    /// is not CHECKED, or is not unloaded.
+    pub fn upload_each_alone(&self) -> Outcome {
+        let mut refused = Vec::new();
+        for file in &self.files {
+            let place = begin(file, UPLOAD);
+            let answer = self.livepatch().upload(&name(file), file.content);
+            self.answered(file, UPLOAD, answer);
+            if answer == Answer::SUCCESS {
+                self.must_be(file, State::Checked, Answer::SUCCESS)
+                    .and_then(|()| self.unload_one(file))
+                    .map_err(|stop| stop.at(place))?;
+            } else {
+                refused.push(format!("{place}: {answer}"));
+            }
+        }
+        let Some(first) = refused.first() else { return Ok(()) };
+        let (count, all) = (refused.len(), self.files.len());
+        Err(Stop::failure(format_args!("{count} of {all} are refused, first {first}")))
+    }
+
     /// LIST shows all of them, CHECKED, with their metadata, and nothing else.
     ///
     /// # Errors
@@ -312,16 +336,18 @@ impl Stack<'_> {
     /// # Errors
     /// A [`Stop::Failure`] if Xen refuses to, or knows one afterwards.
     pub fn unload(&self) -> Outcome {
-        self.files.iter().rev().try_for_each(|file| {
-            let place = begin(file, "UNLOAD");
-            let answer = self.livepatch().action(&name(file), ActionCmd::Unload);
-            self.answered(file, "UNLOAD", answer);
-            let after = || self.livepatch().get(&name(file)).map(|status| status.state);
-            answer
-                .must_be(Answer::SUCCESS)
-                .and_then(|()| expect("GET", after(), Err(Errno::ENOENT)))
-                .map_err(|stop| stop.at(place))
-        })
+        self.files.iter().rev().try_for_each(|file| self.unload_one(file))
+    }
+
+    fn unload_one(&self, file: &File<'static>) -> Outcome {
+        let place = begin(file, "UNLOAD");
+        let answer = self.livepatch().action(&name(file), ActionCmd::Unload);
+        self.answered(file, "UNLOAD", answer);
+        let after = || self.livepatch().get(&name(file)).map(|status| status.state);
+        answer
+            .must_be(Answer::SUCCESS)
+            .and_then(|()| expect("GET", after(), Err(Errno::ENOENT)))
+            .map_err(|stop| stop.at(place))
     }
 
     fn livepatch(&self) -> &Livepatch {

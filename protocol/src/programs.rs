@@ -15,6 +15,8 @@ pub const HYPERCALL_FUZZ: &str = "hypercall-fuzz";
 pub const PAYLOAD_TRY: &str = "payload-try";
 /// The same with two CPUs.
 pub const PAYLOAD_TRY_SMP: &str = "payload-try-smp";
+/// The test that uploads the payloads that were handed over, each alone.
+pub const PAYLOAD_UPLOAD: &str = "payload-upload";
 /// The test that looks at [`crate::payloads::EXTRA_VERSION`].
 pub const PAYLOAD_EFFECT: &str = "payload-effect";
 /// The test that measures from inside the guest, for `xtf-runner bench`.

@@ -95,11 +95,15 @@ fn shape(name: &str) -> &'static Shape {
     SHAPES.iter().find(|shape| shape.name == name).unwrap()
 }
 
-/// The build-id of Xen 4.17.
-fn xen_4_17(dir: &Path) -> Vec<u8> {
+/// The build-id of a Xen.
+fn id_of(xen: &str, dir: &Path) -> Vec<u8> {
     let file = build(shape("plain"), &[0; 20], dir);
-    let (shown, _) = document(&[file.to_str().unwrap(), "--xen", "4.17"]);
+    let (shown, _) = document(&[file.to_str().unwrap(), "--xen", xen]);
     bytes(shown["xens"][0]["build_id"].as_str().unwrap())
+}
+
+fn xen_4_17(dir: &Path) -> Vec<u8> {
+    id_of("4.17", dir)
 }
 
 /// What came of trying files on Xen 4.17.
@@ -114,10 +118,14 @@ struct Tried {
 /// Tries files on Xen 4.17, in every environment and with both numbers of CPUs unless `more` says
 /// otherwise.
 fn tried(files: &[&Path], more: &[&str], dir: &Path) -> Tried {
+    tried_as(files, &[&["--cycles", "2"], more].concat(), dir)
+}
+
+/// The same, in whatever way.
+fn tried_as(files: &[&Path], more: &[&str], dir: &Path) -> Tried {
     let mut args: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
     let [logs, json] = ["logs", "results.json"].map(|name| dir.join(name));
-    args.extend(["--cycles", "2", "--logs", logs.to_str().unwrap()]);
-    args.extend(["--json", json.to_str().unwrap()]);
+    args.extend(["--logs", logs.to_str().unwrap(), "--json", json.to_str().unwrap()]);
     if !more.contains(&"--xen") {
         args.extend(["--xen", "4.17"]);
     }
@@ -539,4 +547,43 @@ fn tests_run_while_the_payloads_are_applied() {
     let why =
         "an empty list of payloads is needed by livepatch-list, livepatch-life; leave them out";
     assert!(refused.text.contains(why), "{}", refused.text);
+}
+
+/// Which Xens besides Debian's: paths, separated by spaces.
+const FURTHER_XENS: &str = "FURTHER_XENS";
+
+/// Of hundreds of payloads, each gets the answer that `payload show` foretells.
+#[test]
+#[ignore = "boots real Xens"]
+fn many_are_taken_and_refused_as_foretold() {
+    let further = std::env::var(FURTHER_XENS).unwrap_or_default();
+    for xen in ["4.14", "4.17", "4.20"].into_iter().chain(further.split_whitespace()) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = payloads::many(&id_of(xen, dir.path()), dir.path());
+        let names: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+        let (shown, _) = document(&[&names[..], &["--each", "--xen", xen]].concat());
+        let verdicts = shown["xens"][0]["files"].as_array().unwrap().iter();
+        let told = |upload: &str| {
+            let told =
+                verdicts.clone().zip(&files).filter(|(verdict, _)| verdict["upload"] == upload);
+            told.map(|(_, file)| file.as_path()).collect::<Vec<_>>()
+        };
+        let (taken, refused) = (told("success"), told("refused"));
+        assert!(taken.len() > 20 && taken.len() + refused.len() > 380, "{xen}: {}", taken.len());
+
+        let all = [&taken[..], &refused[..]].concat();
+        let more = ["--xen", xen, "--upload-only", "--env", "pv64"];
+        let tried = tried_as(&all, &more, dir.path());
+        assert_eq!(tried.code, Some(5), "{}", tried.text);
+        assert_eq!(
+            tried.verdict("payload-upload", "as_foretold"),
+            "SUCCESS",
+            "{xen}: {}",
+            tried.text
+        );
+        let (verdict, why) = tried.case("payload-upload", "upload");
+        let expected = format!("{} of {} are refused, first ", refused.len(), all.len());
+        assert!(verdict == "FAILURE" && why.starts_with(&expected), "{xen}: {verdict} {why}");
+        println!("{xen}: {} taken, {} refused", taken.len(), refused.len());
+    }
 }

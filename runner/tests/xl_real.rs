@@ -10,9 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use livepatch::abi::Revision;
-use livepatch::payload::Target;
-use livepatch::program::{Generator, Mix, Op};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
@@ -281,29 +278,6 @@ fn through_ssh_on_a_xen_host() {
     Run::of(&wrong).ends(69).says("cannot start a shell on nobody@xtf-dom0: ");
 }
 
-/// Payloads for the Xen with that build-id, into `dir`: of many recipes, valid and not, and as
-/// compilers make them.
-fn many_payloads(build_id: &[u8], dir: &Path) -> Vec<PathBuf> {
-    let target = Target::new(Revision::V2, build_id);
-    let mut generator = Generator::new(1, Mix::PAYLOADS);
-    let mut files: Vec<PathBuf> =
-        payloads::SHAPES.iter().map(|shape| payloads::build(shape, build_id, dir)).collect();
-    while files.len() < RECIPES {
-        if let Op::Upload(upload) = generator.step().op {
-            let path = dir.join(format!("recipe-{}.livepatch", files.len()));
-            let bytes = upload.payload.to_bytes(&target);
-            // The runner refuses what does not even begin like an ELF file.
-            if bytes.starts_with(b"\x7fELF") {
-                fs::write(&path, bytes).unwrap();
-                files.push(path);
-            }
-        }
-    }
-    files
-}
-
-/// So many are made; of some the model cannot tell, and these are not uploaded.
-const RECIPES: usize = 400;
 /// So many have a verdict at least.
 const JUDGED: usize = 200;
 
@@ -342,7 +316,7 @@ fn payloads_are_taken_and_refused_as_foretold() {
             .map(|at| u8::from_str_radix(&id[at..at + 2], 16).unwrap())
             .collect();
 
-        let files = many_payloads(&id, dir.path());
+        let files = payloads::many(&id, dir.path());
         let foretold: Vec<(PathBuf, u64)> = files
             .iter()
             .cloned()
@@ -353,7 +327,7 @@ fn payloads_are_taken_and_refused_as_foretold() {
             assert_eq!(shape.verdict.is_none(), verdict == Some(0), "{xen}: {}", shape.name);
         }
         let taken = foretold.iter().filter(|(_, errno)| *errno == 0).count();
-        assert!(foretold.len() >= JUDGED, "{xen}: {} of {RECIPES}", foretold.len());
+        assert!(foretold.len() >= JUDGED, "{xen}: {} of {}", foretold.len(), files.len());
         assert!(taken > 20 && taken + 20 < foretold.len(), "{xen}: {taken} are taken");
 
         let all = dir.path().join("all.tar");

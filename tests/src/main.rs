@@ -34,6 +34,7 @@ mod livepatch_version;
 mod payload_effect;
 mod payload_try;
 mod payload_try_smp;
+mod payload_upload;
 mod program;
 mod selftest;
 mod support;
@@ -64,6 +65,7 @@ kernel::registry![
     payload_try,
     payload_try_smp,
     payload_effect,
+    payload_upload,
     bench_hypercall,
     fuzz_executor,
     bad::dom0_crash,

@@ -186,21 +186,24 @@ fn free_pages(context: &Context) -> Result<u64, Stop> {
     Ok(info.free_pages)
 }
 
-/// Compares the first answer to each step with what was foretold of it.
 fn as_foretold(context: &Context) -> Outcome {
+    compare(context, &PROGRESS.lock().answers)
+}
+
+/// Compares the first answer to each step with what was foretold of it.
+pub fn compare(context: &Context, answers: &[Step]) -> Outcome {
     const NOTHING: &str = "nothing was foretold for this Xen";
     let number = context.parameter(FORETOLD, u64::MAX)?;
     let file = payloads::file(&format!("{FORETOLD_FOLDER}{number}"))?;
     let file = file.ok_or_else(|| Stop::skip(NOTHING))?;
     let lines = core::str::from_utf8(file).map_err(Stop::error)?;
-    let progress = PROGRESS.lock();
     let (mut compared, mut different) = (0, Vec::new());
     for line in lines.lines() {
         let Some(Answered { payload, step, answer }) = Answered::parse(line) else {
             return Err(Stop::error(format_args!("what is foretold is not understood: {line}")));
         };
         let same = |made: &&Step| (made.payload, made.step) == (payload, step);
-        let Some(made) = progress.answers.iter().find(same) else { continue };
+        let Some(made) = answers.iter().find(same) else { continue };
         compared += 1;
         let actual = made.answer;
         if actual.to_string() != answer {

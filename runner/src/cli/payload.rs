@@ -100,6 +100,11 @@ pub struct TryArgs {
     #[arg(long)]
     pub replace: bool,
 
+    /// Only upload each file, alone, and unload it: which of many files does a Xen take? Runs the test
+    /// payload-upload, and applies nothing
+    #[arg(long, conflicts_with_all = ["replace", "expect_extra_version", "with", "cycles", "cpus"])]
+    pub upload_only: bool,
+
     /// Text that XENVER_extraversion (xen_extra of `xl info`) is while all files are applied, and only
     /// then, as `payload write --text` makes it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -5,6 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use livepatch::abi::Revision;
+use livepatch::payload::Target;
+use livepatch::program::{Generator, Mix, Op};
+
 /// How `payload show` is to judge a payload: it is taken, or refused with this error by this
 /// function of Xen.
 pub type Verdict = Option<(&'static str, &'static str)>;
@@ -108,4 +112,27 @@ fn note_of(build_id: &[u8]) -> Vec<u8> {
 fn run(command: &mut Command) {
     let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// So many [`many`] makes.
+const MANY: usize = 400;
+
+/// Payloads for the Xen with that build-id, into `dir`: of many recipes, valid and not, and as
+/// compilers make them. Of some the model cannot tell what Xen says: these are not for a real one.
+pub fn many(build_id: &[u8], dir: &Path) -> Vec<PathBuf> {
+    let target = Target::new(Revision::V2, build_id);
+    let mut generator = Generator::new(1, Mix::PAYLOADS);
+    let mut files: Vec<PathBuf> = SHAPES.iter().map(|shape| build(shape, build_id, dir)).collect();
+    while files.len() < MANY {
+        if let Op::Upload(upload) = generator.step().op {
+            let path = dir.join(format!("recipe-{}.livepatch", files.len()));
+            let bytes = upload.payload.to_bytes(&target);
+            // The runner refuses what does not even begin like an ELF file.
+            if bytes.starts_with(b"\x7fELF") {
+                fs::write(&path, bytes).unwrap();
+                files.push(path);
+            }
+        }
+    }
+    files
 }

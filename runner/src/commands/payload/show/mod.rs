@@ -1,6 +1,7 @@
 //! `payload show`: what is in payloads, and what Xens will answer to them. Boots nothing.
 
 pub mod file;
+pub mod prospect;
 #[cfg(test)]
 mod tests;
 mod text;

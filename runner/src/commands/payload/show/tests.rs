@@ -158,7 +158,7 @@ fn what_comes_after_the_upload() {
     let verdict = judge_one(&payload().function(stranger).to_bytes());
     assert_eq!(verdict.upload, Answer::Success);
     assert!(
-        verdict.then[0].starts_with("APPLY: EINVAL, because the code of function 1"),
+        verdict.then[0].to_string().starts_with("APPLY: EINVAL, because the code of function 1"),
         "{verdict:?}"
     );
 
@@ -234,7 +234,10 @@ fn a_stack_of_files() {
     assert!(verdicts.iter().all(|verdict| verdict.upload == Answer::Success), "{verdicts:?}");
     assert!(verdicts[1].then.is_empty(), "{verdicts:?}");
     let verdicts = judge(&[first.clone(), second([XEN; 20])]);
-    assert!(verdicts[1].then[0].contains("the file before it has 0101"), "{verdicts:?}");
+    assert!(
+        verdicts[1].then[0].to_string().contains("the file before it has 0101"),
+        "{verdicts:?}"
+    );
     let alone = [(first.clone(), Contents::of(&first)), (first.clone(), Contents::of(&first))];
     let alone = subject().judge(&alone, true).files;
     assert!(alone.iter().all(|verdict| verdict.upload == Answer::Success), "{alone:?}");

@@ -4,10 +4,10 @@ use std::fs;
 
 use livepatch::change::{Change, Changes, Release};
 use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
-use livepatch::payload::Hook;
 use serde::Serialize;
 
 use super::file::Contents;
+use super::prospect::Prospect;
 use crate::base::exit::{IoContext, Result};
 use crate::base::hash::hex;
 use crate::machine::testbed::ChosenXen;
@@ -65,7 +65,7 @@ pub struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
     /// What to expect of APPLY, REVERT and another APPLY.
-    pub then: Vec<String>,
+    pub then: Vec<Prospect>,
     /// Whether it can be applied again after a REVERT, if it is loaded.
     #[serde(skip)]
     pub again: Option<bool>,
@@ -188,7 +188,8 @@ impl Subject {
         match model::upload(bytes, self.changes, id, xen, &loaded) {
             Ok(image) => {
                 verdict.upload = Answer::Success;
-                verdict.then = self.then(&image, loaded);
+                let below = loaded.last().map_or(id, |below| below.build_id.as_slice());
+                verdict.then = Prospect::all(&image, below, !loaded.is_empty());
                 verdict.again = Some(image.safe_to_reapply);
                 (verdict, Some(image))
             }
@@ -259,38 +260,5 @@ impl Subject {
         others.sort_unstable();
         others.truncate(3);
         (!others.is_empty()).then(|| others.join(", "))
-    }
-
-    /// What to expect of a payload that is loaded.
-    fn then(&self, image: &Image, loaded: &[Image]) -> Vec<String> {
-        let mut then = Vec::new();
-        let below = loaded.last().map_or(self.symbols.build_id(), |image| &image.build_id);
-        if image.depends != below {
-            let what = if loaded.is_empty() { "this Xen" } else { "the file before it" };
-            then.push(format!(
-                "APPLY: EINVAL, because .livepatch.depends is {}, and {what} has {} (build_id_dep)",
-                hex(&image.depends),
-                hex(below)
-            ));
-        }
-        for (number, function) in image.functions.iter().enumerate() {
-            if let Some(errno) = function.unmet {
-                then.push(format!(
-                    "APPLY: {errno}, because the code of function {number} is not what its expectation \
-                     says (livepatch_check_expectations)"
-                ));
-            }
-        }
-        let decides = [Hook::PreApply, Hook::Apply, Hook::PreRevert, Hook::Revert];
-        for hook in decides.into_iter().filter(|&hook| image.single(hook).is_some()) {
-            then.push(format!("the {hook:?} hook decides whether that works"));
-        }
-        if !image.safe_to_reapply {
-            then.push("after a REVERT it cannot be applied again: it has writable data".into());
-        }
-        if image.vetoes() {
-            then.push("it cannot take part in a REPLACE: it has a hook before or after".into());
-        }
-        then
     }
 }

@@ -1,9 +1,12 @@
 //! What `payload show` foretells of each step, for the guest to compare, and for people.
 
+use livepatch::Errno;
+use livepatch::payload::Hook;
 use protocol::payloads::Answered;
 use protocol::programs::{APPLY, APPLY_AGAIN, REPLACE, UPLOAD};
 
 use super::{Payloads, Subjects};
+use crate::commands::payload::show::prospect::Prospect;
 use crate::commands::payload::show::verdict::{Answer, OnXen, Subject, Verdict};
 
 /// What the guest prints where Xen has nothing against a step.
@@ -24,6 +27,14 @@ struct File {
     depends: Option<String>,
 }
 
+/// How several payloads meet.
+pub struct Together {
+    /// Each is loaded alone, not upon the ones before it.
+    pub alone: bool,
+    /// The last one replaces the others.
+    pub replaces: bool,
+}
+
 /// What is foretold of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Expected {
@@ -34,10 +45,9 @@ pub enum Expected {
 }
 
 impl Foretold {
-    /// What is foretold of `payloads` on those Xens, if the last one `replaces` the others or is
-    /// applied upon them.
-    pub fn of(subjects: &Subjects, payloads: &Payloads, replaces: bool) -> Foretold {
-        let foretell = |subject: &Subject| subject.judge(&payloads.files, false);
+    /// What is foretold of `payloads` on those Xens, if they are loaded so.
+    pub fn of(subjects: &Subjects, payloads: &Payloads, how: &Together) -> Foretold {
+        let foretell = |subject: &Subject| subject.judge(&payloads.files, how.alone);
         let xens = subjects.iter().map(|(xen, subject)| {
             (xen.clone(), subject.as_deref().map(foretell).map_err(Clone::clone))
         });
@@ -46,7 +56,7 @@ impl Foretold {
             name: name.clone(),
             depends: contents.depends.clone(),
         });
-        Foretold { xens: xens.collect(), files: files.collect(), replaces }
+        Foretold { xens: xens.collect(), files: files.collect(), replaces: how.replaces }
     }
 
     /// The Xens of which nothing is foretold, and why.
@@ -103,8 +113,8 @@ impl Foretold {
         let is_last_of_replaced = self.replaces && number + 1 == self.files.len();
         match step {
             APPLY if !is_last_of_replaced => {
-                let refused = verdict.then.iter().find_map(|then| refusal(then));
-                Some(refused.map_or_else(|| unless_a_hook_decides(verdict), Expected::Answer))
+                let refused = verdict.then.iter().find_map(Prospect::refuses_apply);
+                Some(refused.map_or_else(|| unless_a_hook_decides(verdict), refusal))
             }
             REPLACE if is_last_of_replaced => Some(self.replace(on, number)),
             APPLY_AGAIN if again => Some(unless_a_hook_decides(verdict)),
@@ -117,7 +127,7 @@ impl Foretold {
     fn replace(&self, on: &OnXen, number: usize) -> Expected {
         let verdict = &on.files[number];
         let of_xen = self.files[number].depends.as_ref() == Some(&on.build_id);
-        let vetoes = |verdict: &Verdict| verdict.then.iter().any(|then| then.contains(REPLACE));
+        let vetoes = |verdict: &Verdict| verdict.then.contains(&Prospect::Vetoes);
         if !of_xen {
             return Expected::Answer(EINVAL.into());
         }
@@ -125,13 +135,13 @@ impl Foretold {
             return Expected::Answer("EOPNOTSUPP".into());
         }
         // What it depends on, as a file of a stack, does not matter here.
-        let others = verdict.then.iter().filter(|then| !is_about_depends(then));
-        let refused = others.filter_map(|then| refusal(then)).next();
-        refused.map_or_else(|| unless_a_hook_decides(verdict), Expected::Answer)
+        let mut others = verdict.then.iter().filter(|then| !is_about_depends(then));
+        let refused = others.find_map(Prospect::refuses_apply);
+        refused.map_or_else(|| unless_a_hook_decides(verdict), refusal)
     }
 
-    /// Whether a sentence of the verdict on a payload, as a file of a stack, holds here.
-    pub fn holds(&self, payload: &str, then: &str) -> bool {
+    /// Whether what is expected of a payload, as a file of a stack, holds here.
+    pub fn holds(&self, payload: &str, then: &Prospect) -> bool {
         let is_last = self.files.last().is_some_and(|file| file.name == payload);
         !(self.replaces && is_last && is_about_depends(then))
     }
@@ -167,44 +177,42 @@ fn success() -> Expected {
 
 /// Success, unless a hook is asked first.
 fn unless_a_hook_decides(verdict: &Verdict) -> Expected {
-    let decides = |hook: &str| format!("the {hook} hook decides");
-    let asked = [decides("PreApply"), decides("Apply")];
-    match verdict.then.iter().find(|then| asked.iter().any(|hook| then.starts_with(hook))) {
-        Some(then) => Expected::Unknown(then.clone()),
+    let decides = |then: &&Prospect| matches!(then, Prospect::Hook(Hook::PreApply | Hook::Apply));
+    match verdict.then.iter().find(decides) {
+        Some(then) => Expected::Unknown(then.to_string()),
         None => success(),
     }
 }
 
-/// The error to an APPLY that a sentence of the verdict tells of.
-fn refusal(then: &str) -> Option<String> {
-    let (errno, _) = then.strip_prefix(APPLY)?.strip_prefix(": ")?.split_once(',')?;
-    Some(errno.to_owned())
+fn refusal(errno: Errno) -> Expected {
+    Expected::Answer(errno.to_string())
 }
 
-/// Whether a sentence is about what a payload is applied upon.
-fn is_about_depends(then: &str) -> bool {
-    then.starts_with(APPLY) && then.contains(".livepatch.depends")
+/// Whether it is about what a payload is applied upon.
+fn is_about_depends(then: &Prospect) -> bool {
+    matches!(then, Prospect::Depends { .. })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn verdict(then: &[&str], again: bool) -> Verdict {
+    fn verdict(then: &[Prospect], again: bool) -> Verdict {
         Verdict {
             upload: Answer::Success,
             refusal: None,
             unknown: None,
-            then: then.iter().map(|&then| then.to_owned()).collect(),
+            then: then.to_vec(),
             again: Some(again),
             functions: Vec::new(),
         }
     }
 
-    const DEPENDS: &str = "APPLY: EINVAL, because .livepatch.depends is 01, and this Xen has 02";
-    const EXPECTATION: &str = "APPLY: ENOENT, because the code of function 0 is not";
-    const HOOK: &str = "the PreApply hook decides whether that works";
-    const VETO: &str = "it cannot take part in a REPLACE: it has a hook before or after";
+    fn depends() -> Prospect {
+        Prospect::Depends { on: "01".into(), instead: "this Xen", id: "02".into() }
+    }
+
+    const EXPECTATION: Prospect = Prospect::Unmet { function: 0, errno: Errno::ENOENT };
 
     /// What is foretold of files `a`, `b` and so on, which depend on `depends`, on a Xen with 02.
     fn foretold(files: Vec<(&str, Verdict)>, replaces: bool) -> Vec<(usize, String)> {
@@ -237,7 +245,7 @@ mod tests {
     #[test]
     fn a_stack() {
         let all =
-            lines(vec![("02", verdict(&[], true)), ("03", verdict(&[DEPENDS], false))], false);
+            lines(vec![("02", verdict(&[], true)), ("03", verdict(&[depends()], false))], false);
         let first = "a: UPLOAD: success\na: APPLY: success\na: APPLY again: success\n";
         let second = "b: UPLOAD: success\nb: APPLY: EINVAL\nb: APPLY again: EINVAL\n";
         assert_eq!(all, format!("{first}{second}"));
@@ -245,23 +253,26 @@ mod tests {
 
     #[test]
     fn a_replacement_depends_on_xen_and_on_its_own_hooks() {
-        let replaced = |depends: &str, then: &[&str]| {
-            let files = vec![("02", verdict(&[], true)), (depends, verdict(then, true))];
+        let replaced = |on: &str, then: &[Prospect]| {
+            let files = vec![("02", verdict(&[], true)), (on, verdict(then, true))];
             let all = lines(files, true);
             assert!(!all.contains("b: APPLY: "), "{all}");
             let line = all.lines().find(|line| line.starts_with("b: REPLACE: "));
             line.map(|line| line["b: REPLACE: ".len()..].to_owned())
         };
-        assert_eq!(replaced("02", &[DEPENDS]).as_deref(), Some("success"));
-        assert_eq!(replaced("03", &[DEPENDS]).as_deref(), Some("EINVAL"));
-        assert_eq!(replaced("02", &[DEPENDS, EXPECTATION]).as_deref(), Some("ENOENT"));
-        assert_eq!(replaced("02", &[VETO]).as_deref(), Some("EOPNOTSUPP"));
-        assert_eq!(replaced("02", &["the Apply hook decides whether that works"]), None);
+        assert_eq!(replaced("02", &[depends()]).as_deref(), Some("success"));
+        assert_eq!(replaced("03", &[depends()]).as_deref(), Some("EINVAL"));
+        assert_eq!(replaced("02", &[depends(), EXPECTATION]).as_deref(), Some("ENOENT"));
+        assert_eq!(replaced("02", &[Prospect::Vetoes]).as_deref(), Some("EOPNOTSUPP"));
+        assert_eq!(replaced("02", &[Prospect::Hook(Hook::Apply)]), None);
     }
 
     #[test]
     fn what_cannot_be_told_is_left_out() {
-        assert_eq!(lines(vec![("02", verdict(&[HOOK], true))], false), "a: UPLOAD: success\n");
+        assert_eq!(
+            lines(vec![("02", verdict(&[Prospect::Hook(Hook::PreApply)], true))], false),
+            "a: UPLOAD: success\n"
+        );
         let unknown = Verdict { upload: Answer::Unknown, again: None, ..verdict(&[], true) };
         assert_eq!(lines(vec![("02", unknown)], false), "");
     }

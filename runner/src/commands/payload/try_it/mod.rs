@@ -19,7 +19,7 @@ use std::time::Duration;
 use protocol::metadata::Environment;
 use protocol::programs::{CYCLES, FORETOLD, REPLACES};
 
-use self::foretold::Foretold;
+use self::foretold::{Foretold, Together};
 use self::outside::{Looks, OfXen};
 use self::told::Witness;
 use super::files::read;
@@ -109,6 +109,7 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
     let version = qemu.probe()?;
     let xens = chosen.iter().map(|one| Ok(one.with(one.obtain()?)));
     let xens = xens.collect::<Result<Vec<_>>>()?;
+    let how = Together { alone: args.upload_only, replaces: args.replace };
     let subjects: Subjects = chosen
         .iter()
         .map(|one| {
@@ -116,7 +117,7 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
             (one.xen.name.clone(), subject.map_err(|why| why.to_string()))
         })
         .collect();
-    let foretold = Foretold::of(&subjects, payloads, args.replace);
+    let foretold = Foretold::of(&subjects, payloads, &how);
     let machine = |xen: &Hypervisor, test: &TestMeta| {
         let mut machine = config.machine(xen, test);
         machine.vcpus = machine.vcpus.max(with::least_cpus(args));

@@ -1,7 +1,7 @@
 //! Which tests run: the life of the payloads, and what the user wants while they are applied.
 
 use protocol::metadata::Need;
-use protocol::programs::{PAYLOAD_EFFECT, PAYLOAD_TRY, PAYLOAD_TRY_SMP};
+use protocol::programs::{PAYLOAD_EFFECT, PAYLOAD_TRY, PAYLOAD_TRY_SMP, PAYLOAD_UPLOAD};
 
 use crate::base::exit::{Error, Result};
 use crate::cli::TryArgs;
@@ -11,6 +11,9 @@ use crate::plan::select::{Selected, Wanted};
 
 /// The tests that `args` ask for, in the order in which they run.
 pub fn tests(args: &TryArgs, image: &Image) -> Result<Vec<Selected>> {
+    if args.upload_only {
+        return Ok(vec![Selected::whole(image, PAYLOAD_UPLOAD)?]);
+    }
     let mut tests = Vec::new();
     for (cpus, name) in [(1, PAYLOAD_TRY), (2, PAYLOAD_TRY_SMP)] {
         if args.cpus().contains(&cpus) {
