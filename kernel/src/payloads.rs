@@ -83,18 +83,23 @@ pub(crate) fn are_around(test: &Test) -> bool {
     !test.needs.contains(&Need::Payloads) && are_there()
 }
 
-/// See [`Context::payloads`].
-pub(crate) fn stack(context: &Context) -> Result<Stack<'_>, Stop> {
-    let mut files = Vec::new();
-    for file in input::files().into_iter().flatten() {
-        let File { name, content } = file.map_err(Stop::error)?;
-        files.extend(name.strip_prefix(PAYLOADS).map(|name| File { name, content }));
+impl Context {
+    /// The live patches that were handed over, for tests that declare [`Need::Payloads`].
+    ///
+    /// # Errors
+    /// A [`Stop::Skip`] where there are none, a [`Stop::Error`] where the archive is damaged.
+    pub fn payloads(&self) -> Result<Stack<'_>, Stop> {
+        let mut files = Vec::new();
+        for file in input::files().into_iter().flatten() {
+            let File { name, content } = file.map_err(Stop::error)?;
+            files.extend(name.strip_prefix(PAYLOADS).map(|name| File { name, content }));
+        }
+        if files.is_empty() {
+            return Err(Stop::skip("no payloads were handed over; see `xtf-runner payload try`"));
+        }
+        let replaces = self.parameter(REPLACES, 0)? != 0;
+        Ok(Stack { context: self, files, replaces, answers: RefCell::default() })
     }
-    if files.is_empty() {
-        return Err(Stop::skip("no payloads were handed over; see `xtf-runner payload try`"));
-    }
-    let replaces = context.parameter(REPLACES, 0)? != 0;
-    Ok(Stack { context, files, replaces, answers: RefCell::default() })
 }
 
 /// Why payloads had better not be applied here.
@@ -114,7 +119,7 @@ impl<'c> Around<'c> {
     pub(crate) fn begin(test: &Test, context: &'c Context) -> Self {
         let put_in = || {
             let unable = |stop| as_error("the payloads could not be applied", stop);
-            let stack = stack(context).map_err(unable)?;
+            let stack = context.payloads().map_err(unable)?;
             stack.upload().and_then(|()| stack.apply()).map_err(unable)?;
             Ok(stack)
         };

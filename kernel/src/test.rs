@@ -9,7 +9,6 @@ use crate::cmdline;
 use crate::livepatch::Livepatch;
 use crate::observe;
 use crate::outcome::{Outcome, Stop};
-use crate::payloads::{self, Stack};
 use crate::xen::{Change, Xen};
 
 /// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
@@ -146,14 +145,6 @@ impl Context {
     /// Where there is none, which that need has ruled out.
     pub fn livepatch(&self) -> &Livepatch {
         self.livepatch.as_ref().expect("the test declares Need::Livepatch")
-    }
-
-    /// The live patches that were handed over, for tests that declare [`Need::Payloads`].
-    ///
-    /// # Errors
-    /// A [`Stop::Skip`] where there are none, a [`Stop::Error`] where the archive is damaged.
-    pub fn payloads(&self) -> Result<Stack<'_>, Stop> {
-        payloads::stack(self)
     }
 
     /// A number that the command line sets, or this one.
