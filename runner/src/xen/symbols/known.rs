@@ -186,7 +186,7 @@ fn start_of_xen(xen: &BootXen, symbols: &[table::Symbol]) -> Option<u64> {
     for word in xen.bytes().chunks_exact(8) {
         let pointer = u64::from_le_bytes(word.try_into().ok()?);
         let (start, offset) = (pointer - pointer % AREA, pointer % AREA);
-        if start >> 47 == u64::MAX >> 47 && (u64::from(first)..u64::from(last)).contains(&offset) {
+        if start >> 47 == u64::MAX >> 47 && (u64::from(first)..=u64::from(last)).contains(&offset) {
             *votes.entry(start).or_default() += 1;
         }
     }

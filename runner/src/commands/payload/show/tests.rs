@@ -11,6 +11,7 @@ use livepatch::payload::wire::{
 use livepatch::payload::{
     Area, Chunk, Data, Function, Hook, HookBody, Payload, Section, Target, code,
 };
+use livepatch::program::Rng;
 
 use super::file::Contents;
 use super::verdict::{Answer, Subject, Verdict};
@@ -142,7 +143,12 @@ fn a_symbol_that_is_spelled_otherwise() {
     let verdict = judge_one(&import.to_bytes());
     let told = verdict.refusal.unwrap();
     assert_eq!((told.errno.as_str(), told.function), ("ENOENT", "livepatch_elf_resolve_symbols"));
-    assert!(told.remedy.starts_with("this Xen has common/livepatch.c#payload_list; "), "{told:?}");
+    assert!(
+        told.remedy.starts_with(
+            "this Xen has common/livepatch.c#payload_list (as it is spelled, a xen.efi has it); "
+        ),
+        "{told:?}"
+    );
 
     let function = Function::named("do_somethin", code::return_u32(0));
     let named = Payload::new(&target(), [1; 20]).function(function);
@@ -274,6 +280,9 @@ fn the_release_is_read_off_the_code() {
     assert!(Change::LargeText.entry().is_in(release));
 }
 
+/// Bytes of an ELF header, and of a section's.
+const HEADER: usize = 64;
+
 /// Files of all sizes and with any field wrong: a verdict or none, but an answer.
 #[test]
 fn damaged_files_are_judged_as_well() {
@@ -295,6 +304,19 @@ fn damaged_files_are_judged_as_well() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut changed = whole.clone();
             changed[at] = value;
+            shown(&changed);
+        }
+    }
+    // Whole fields of the headers.
+    let sections = whole.len() - HEADER * elf.sections.len();
+    let mut numbers = Rng::new(1);
+    for at in (0..HEADER).chain(sections..whole.len()).step_by(4) {
+        for width in [2, 4, 8] {
+            let mut changed = whole.clone();
+            let field = at..(at + width).min(whole.len());
+            let (number, small) = (numbers.next_u64(), 8 * numbers.below(8));
+            let number = number >> small;
+            changed[field.clone()].copy_from_slice(&number.to_le_bytes()[..field.len()]);
             shown(&changed);
         }
     }

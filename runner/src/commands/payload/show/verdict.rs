@@ -259,6 +259,15 @@ impl Subject {
         }
         others.sort_unstable();
         others.truncate(3);
-        (!others.is_empty()).then(|| others.join(", "))
+        // In a xen.efi (PE), paths of 15 to 18 characters have their first 14 only (4.17.7, 4.20.4).
+        let cut = |other: &&str| match (name.split_once('#'), other.split_once('#')) {
+            (Some((cut, _)), Some((file, _))) => {
+                cut.len() == 14 && (15..=18).contains(&file.len()) && file.starts_with(cut)
+            }
+            _ => false,
+        };
+        let of_efi = others.iter().any(cut);
+        let of_efi = if of_efi { " (as it is spelled, a xen.efi has it)" } else { "" };
+        (!others.is_empty()).then(|| others.join(", ") + of_efi)
     }
 }
