@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::judge::splitter::{Line, Speaker};
+use crate::xen::hypervisor::XenUnderTest;
 
 /// Name of the link to Xen in a boot's folder.
 pub const XEN_LINK: &str = "xen";
@@ -79,13 +80,29 @@ fn point_latest(base: &Path, name: &str) -> Result<()> {
 }
 
 /// Makes the links in `dir` that a boot's command refers to.
-pub fn link(dir: &Path, xen: Option<&Path>, image: &Path) -> Result<()> {
-    let links = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
-    for (target, link) in links {
+pub fn link(dir: &Path, xen: Option<&Path>, modules: &[PathBuf], image: &Path) -> Result<()> {
+    for (target, link) in links(xen, modules, image) {
         let link = dir.join(link);
         symlink(target, &link).io("create", &link)?;
     }
     Ok(())
+}
+
+/// The files that a boot's command refers to, and by what names.
+pub fn links<'p>(
+    xen: Option<&'p Path>,
+    modules: &'p [PathBuf],
+    image: &'p Path,
+) -> impl Iterator<Item = (&'p Path, String)> {
+    let own = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
+    let modules = modules.iter().enumerate();
+    let modules = modules.map(|(number, module)| (module.as_path(), module_link(number)));
+    own.map(|(target, name)| (target, name.to_owned())).chain(modules)
+}
+
+/// The name of one of the Xen's own modules, counted from 0.
+pub fn module_link(number: usize) -> String {
+    format!("module-{}", number + 1)
 }
 
 /// Makes the link in `dir` to a file that the image is to get as its initrd.
@@ -106,9 +123,10 @@ pub struct BootLogs {
 
 impl BootLogs {
     /// A new folder `dir` with the links that a boot's command refers to.
-    pub fn create(dir: PathBuf, xen: Option<&Path>, image: &Path) -> Result<BootLogs> {
+    pub fn create(dir: PathBuf, xen: Option<&XenUnderTest>, image: &Path) -> Result<BootLogs> {
         fs::create_dir(&dir).io("create", &dir)?;
-        link(&dir, xen, image)?;
+        let modules = xen.map_or(&[][..], |xen| &xen.hypervisor.modules);
+        link(&dir, xen.and_then(XenUnderTest::elf), modules, image)?;
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
             console: open(CONSOLE)?,

@@ -19,8 +19,8 @@ use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
 use crate::machine::debug::Debug;
-use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK};
-use crate::plan::config::Config;
+use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK, links, module_link};
+use crate::plan::config::{Config, Hypervisor};
 use crate::plan::spec::join;
 
 /// Name of the file in a boot's folder with the parameters for which a guest waits: [`CMDLINE_MAX`]
@@ -217,6 +217,10 @@ impl Qemu {
             module += ",";
             module += INITRD_LINK;
         }
+        for number in 0..boot.xen.hypervisor.modules.len() {
+            module += ",";
+            module += &module_link(number);
+        }
         let xen_cmdline = self.xen_cmdline(boot);
         args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
         args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
@@ -285,14 +289,12 @@ impl Invocation {
         parts.map(quote).collect::<Vec<_>>().join(" ")
     }
 
-    /// A shell line that works from anywhere, with a folder of its own for the two links.
-    pub fn shell_anywhere(&self, xen: &Path, image: &Path) -> String {
-        format!(
-            "( cd \"$(mktemp -d)\" && ln -s {} {XEN_LINK} && ln -s {} {IMAGE_LINK} && {} )",
-            quote_path(xen),
-            quote_path(image),
-            self.shell()
-        )
+    /// A shell line that works from anywhere, with a folder of its own for the links to the image and
+    /// to what belongs to the Xen at `elf`.
+    pub fn shell_anywhere(&self, elf: &Path, xen: &Hypervisor, image: &Path) -> String {
+        let links = links(Some(elf), &xen.modules, image);
+        let links = links.map(|(to, name)| format!("ln -s {} {name} && ", quote_path(to)));
+        format!("( cd \"$(mktemp -d)\" && {}{} )", links.collect::<String>(), self.shell())
     }
 }
 

@@ -208,6 +208,6 @@ impl Session<'_> {
             _ => format!("{xen}-{}", boot.environment.name()),
         };
         let dir = self.logs.boot(*number, &title);
-        BootLogs::create(dir, boot.xen.elf(), &self.image.path)
+        BootLogs::create(dir, Some(boot.xen), &self.image.path)
     }
 }

@@ -69,6 +69,11 @@ struct HypervisorEntry {
     /// The package with the xl that goes with this Xen, for `--backend qemu-xl`. Debian's
     /// xen-hypervisor-X-amd64 uses xen-utils-X of its suite by default.
     toolstack: Option<DebianPackage>,
+    /// Files that this Xen gets behind the guest as modules, in this order: microcode, a FLASK policy;
+    /// relative to this file. Xen tells a policy by its content; for microcode say in `cmdline` which
+    /// module it is (`ucode=N`; the guest is module 0) or `ucode=scan`.
+    #[serde(default)]
+    modules: Vec<PathBuf>,
     /// Added to this Xen's command line. A boot is an error if its Xen does not print this command
     /// line or refuses an option in it.
     #[serde(default)]
@@ -171,6 +176,8 @@ pub struct Hypervisor {
     pub machine: Settings,
     /// What is stated about its changes, each as `+NAME` or `-NAME`.
     pub changes: Vec<String>,
+    /// Modules for it, behind the guest.
+    pub modules: Vec<PathBuf>,
 }
 
 impl Hypervisor {
@@ -183,6 +190,7 @@ impl Hypervisor {
             toolstack: None,
             machine: Settings::default(),
             changes: Vec::new(),
+            modules: Vec::new(),
         }
     }
 
@@ -260,6 +268,7 @@ impl Config {
             let offset = entry.span().start;
             let pattern = Pattern::new(&pattern).map_err(|why| complain(offset, &why))?;
             let entry = entry.into_inner();
+            check_qemu_args(&entry.qemu_args).map_err(|why| complain(offset, &why))?;
             tests.push(TestSettings {
                 tests: pattern,
                 machine: Settings {
@@ -412,6 +421,8 @@ fn hypervisor(
         }
     };
     let stated = stated(&name, &entry.changes)?;
+    check_qemu_args(&entry.qemu_args)?;
+    let modules = entry.modules.iter().map(|module| workspace.join(module)).collect();
     let machine = Settings {
         xen_cmdline: entry.cmdline,
         guest_cmdline: join([&entry.guest_cmdline, &stated]),
@@ -419,7 +430,25 @@ fn hypervisor(
         memory_mib: entry.memory_mib,
         qemu_args: entry.qemu_args,
     };
-    Ok(Hypervisor { name, origin, symbols, toolstack, machine, changes: entry.changes })
+    let changes = entry.changes;
+    Ok(Hypervisor { name, origin, symbols, toolstack, machine, changes, modules })
+}
+
+/// Refuses arguments for QEMU of which the runner gives its own, behind these: QEMU takes the last.
+fn check_qemu_args(args: &[String]) -> std::result::Result<(), String> {
+    for (option, instead) in [
+        ("kernel", "name the Xen with `path` or `debian`"),
+        ("append", "use `cmdline`, or `xen-cmdline` of a test"),
+        ("initrd", "use `modules`"),
+    ] {
+        let is_it = |arg: &&String| arg.trim_start_matches('-') == option && arg.starts_with('-');
+        if let Some(arg) = args.iter().find(is_it) {
+            return Err(format!(
+                "`qemu-args` holds {arg}, which the runner sets itself; {instead}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The guest's word for what is stated about the changes of a hypervisor, or what is wrong with it.

@@ -250,6 +250,33 @@ fn settings_reach_the_machine_and_split_boots() {
 }
 
 #[test]
+fn modules_come_behind_the_image() {
+    let world = World::new();
+    world.file(
+        "xtf-runner.toml",
+        "[hypervisor.fake]\npath = 'xen'\nmodules = ['a policy', 'sub/ucode,1']\n",
+    );
+    let missing = world.run(&["run", "--xen", "fake"], "print", "success.log");
+    assert_eq!(missing.code, 74, "{missing:?}");
+    assert!(missing.stderr.contains("a policy, of `modules` of fake: No such file"), "{missing:?}");
+
+    fs::create_dir(world.path("sub")).unwrap();
+    world.file("a policy", "first");
+    world.file("sub/ucode,1", "second");
+    let dry = world.run(&["run", "--xen", "fake", "--dry-run"], "print", "success.log");
+    let link = |file: &str, name: &str| format!("/{file}' {name} && ");
+    assert!(dry.stdout.contains(&link("a policy", "module-1")), "{dry:?}");
+    assert!(dry.stdout.contains(" -initrd 'xtf tests=example,,args,,needy exit=reboot,module-1,module-2' )"));
+
+    let out = world.run(&["run", "--xen", "fake"], "print", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    let boot = world.boot_dir("001");
+    let read = |name: &str| fs::read_to_string(boot.join(name)).unwrap();
+    assert_eq!([read("module-1"), read("module-2")], ["first", "second"]);
+    assert!(read("runner.log").contains("exit=reboot,module-1,module-2'"), "{out:?}");
+}
+
+#[test]
 fn isolated_tests_have_boots_of_their_own() {
     let world = World::new();
     let out = world.run(&["run", "--isolate", "--dry-run"], "print", "good.log");

@@ -122,7 +122,7 @@ impl Target {
         verbosity: Verbosity,
         saved: Option<&Saved>,
     ) -> Result<Invocation> {
-        logs::link(dir, Some(&self.build.ready.elf), &self.rig.image.path)?;
+        self.link(dir)?;
         let mut invocation = self.with_boot(verbosity, |qemu, boot| match saved {
             Some(saved) => saved.go_on(qemu.waiting(boot), dir, &qemu.guest_cmdline(boot)),
             None => Ok(qemu.invocation(boot)),
@@ -135,6 +135,11 @@ impl Target {
         Ok(invocation)
     }
 
+    fn link(&self, dir: &Path) -> Result<()> {
+        let (elf, modules) = (&self.build.ready.elf, &self.rig.on.xen.modules);
+        logs::link(dir, Some(elf), modules, &self.rig.image.path)
+    }
+
     /// Boots a machine, and saves it for others to go on from.
     pub fn save(&self, verbosity: Verbosity) -> Result<Saved> {
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
@@ -142,7 +147,7 @@ impl Target {
             source,
         })?;
         let dir = dir.path();
-        logs::link(dir, Some(&self.build.ready.elf), &self.rig.image.path)?;
+        self.link(dir)?;
         let waiting = self.with_boot(verbosity, Qemu::waiting)?;
         Saved::make(waiting, dir)
     }

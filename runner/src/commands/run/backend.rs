@@ -191,7 +191,8 @@ impl<'a> ChosenBackend<'a> {
         }
         let command = |boot: &Boot<'_>| {
             let elf = &boot.xen.bootable()?.elf;
-            Ok(self.qemu.invocation(boot).shell_anywhere(elf, &image.path) + "\n")
+            Ok(self.qemu.invocation(boot).shell_anywhere(elf, &boot.xen.hypervisor, &image.path)
+                + "\n")
         };
         boots.iter().map(command).collect()
     }

@@ -155,14 +155,13 @@ impl Domains {
             Hosts::Given(Some(remote)) => format!("# on {}\n", remote.destination),
             Hosts::Booted { qemu, dom0s } => {
                 let Dom0 { kernel, initramfs, .. } = &dom0s[xen.name()];
-                let cmdline = &xen.hypervisor.machine.xen_cmdline;
                 format!(
                     "# in the dom0 of Xen {}: {}\n# vmlinux is {}\n# initramfs is {}\n# {}\n",
                     xen.name(),
                     xen.bootable()?.elf.display(),
                     kernel.display(),
                     initramfs.display(),
-                    invocation(qemu, cmdline, "KEY", 0).shell()
+                    invocation(qemu, &xen.hypervisor, "KEY", 0).shell()
                 )
             }
         })

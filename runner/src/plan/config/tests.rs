@@ -95,6 +95,14 @@ fn mistakes_are_placed_and_explained() {
         ("\n[test.'[']\nvcpus = 1", "x.toml:2: `[` is not a valid pattern"),
         ("[test.a]\nmemory = 1", "x.toml:2: unknown field `memory`; did you mean"),
         ("[test.'a']\nqemu-args = '-x'", "x.toml:2: invalid type: string"),
+        (
+            "[hypervisor.x]\npath = 'p'\nqemu-args = ['-m', '1', '-initrd', 'f']",
+            "x.toml:1: `qemu-args` holds -initrd, which the runner sets itself; use `modules`",
+        ),
+        (
+            "\n[test.a]\nqemu-args = ['--append', 'x']",
+            "x.toml:2: `qemu-args` holds --append, which the runner sets itself; use `cmdline`, or",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.to_string().starts_with(why), "{error}");

@@ -4,7 +4,7 @@ mod cache;
 pub mod debian;
 pub mod fresh;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,10 @@ impl XenFile {
 /// Gets `xen` ready, from the cache where possible. `note` hears what takes time, and what may not
 /// be current.
 pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenFile> {
+    for module in &xen.modules {
+        let whose = format!("cannot read {}, of `modules` of {}", module.display(), xen.name);
+        File::open(module).map_err(|source| Error::Io { what: whose, source })?;
+    }
     let package = match &xen.origin {
         Origin::Debian(package) => package,
         Origin::Path(path) => return from_path(path, cache, note),

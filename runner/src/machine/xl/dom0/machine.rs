@@ -15,9 +15,10 @@ use super::Dom0;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::{ChildGuard, Tool};
 use crate::base::signals::StopSignal;
-use crate::machine::logs::XEN_LINK;
+use crate::machine::logs::{XEN_LINK, module_link};
 use crate::machine::qemu::{Invocation, Kvm, Qemu};
 use crate::machine::xl::host_shell::{HostShell, Remote};
+use crate::plan::config::Hypervisor;
 use crate::plan::spec::join;
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -66,7 +67,7 @@ impl Console {
 }
 
 /// QEMU's command for a dom0 whose user has this public key, with ssh at this port of ours.
-pub fn invocation(qemu: &Qemu, xen_cmdline: &String, key: &str, port: u16) -> Invocation {
+pub fn invocation(qemu: &Qemu, xen: &Hypervisor, key: &str, port: u16) -> Invocation {
     let kvm = matches!(qemu.kvm, Kvm::Always);
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
@@ -80,9 +81,13 @@ pub fn invocation(qemu: &Qemu, xen_cmdline: &String, key: &str, port: u16) -> In
     let own = "console=com1 bootscrub=0 loglvl=all guest_loglvl=all dom0_max_vcpus=1 \
                dom0_mem=512M,max:512M"
         .to_owned();
-    let xen_cmdline = join([&own, xen_cmdline, &qemu.xen_cmdline]);
+    let xen_cmdline = join([&own, &xen.machine.xen_cmdline, &qemu.xen_cmdline]);
     let linux = format!("console=hvc0 quiet panic=1 nokaslr mitigations=off xtf.key={key}");
-    let modules = format!("{KERNEL_LINK} {linux},{INITRAMFS_LINK}");
+    let mut modules = format!("{KERNEL_LINK} {linux},{INITRAMFS_LINK}");
+    for number in 0..xen.modules.len() {
+        modules += ",";
+        modules += &module_link(number);
+    }
     add(&["-kernel", XEN_LINK, "-append", &xen_cmdline, "-initrd", &modules]);
     Invocation { program: qemu.binary.clone(), args, xen_cmdline }
 }
@@ -100,14 +105,17 @@ impl RunningDom0 {
         let elf = &xen.bootable()?.elf;
         let links =
             [(elf, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
-        for (target, name) in links {
-            symlink(target, dir.join(name)).io("create", &dir.join(name))?;
+        let links = links.map(|(target, name)| (target, name.to_owned()));
+        let modules = xen.hypervisor.modules.iter().enumerate();
+        let modules = modules.map(|(number, module)| (module, module_link(number)));
+        for (target, name) in links.into_iter().chain(modules) {
+            symlink(target, dir.join(&name)).io("create", &dir.join(&name))?;
         }
         let (keys, public) = make_key()?;
         let mut tries = TRIES;
         let mut machine = loop {
             let port = free_port()?;
-            let command = invocation(qemu, &xen.hypervisor.machine.xen_cmdline, &public, port);
+            let command = invocation(qemu, &xen.hypervisor, &public, port);
             let machine = RunningDom0::power_on(&command, &keys, port, dir)?;
             tries -= 1;
             match machine.wait_until_ready(dir, stop) {
