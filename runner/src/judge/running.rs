@@ -15,9 +15,12 @@ impl Judge {
             let why = format!("subtest `{name}` began before the result line");
             self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
         }
-        let slot = self.expected.iter().position(|test| test.name == name);
+        let slot = self.slot_of(name);
         match slot {
-            None => self.violation(format!("subtest `{name}` was not selected")),
+            None => {
+                let why = self.why_not_listed(name);
+                self.violation(format!("subtest `{name}` {why}"));
+            }
             Some(slot) if self.reports[slot].is_some() => {
                 self.violation(format!("subtest `{name}` began a second time"));
             }
@@ -29,6 +32,9 @@ impl Judge {
         self.diagnostics.clear();
         self.xen.forget();
         self.running = Some(Running::new(slot, name, now));
+        if let Some(why) = self.unknown_test(name) {
+            self.violation(why);
+        }
         if without_header {
             self.violation("subtest without its KTAP header");
         }
@@ -43,11 +49,16 @@ impl Judge {
         let Some(running) = &mut self.running else {
             return self.violation("a case plan outside a subtest");
         };
-        let known = running.slot.map(|slot| self.expected[slot].cases.len());
         if running.plan.is_some() {
             self.violation("a second case plan");
         } else {
             running.plan = Some(count);
+            if let Some(why) = self.list_cases(count) {
+                self.violation(why);
+            }
+            let planned = self.catalogue.is_none().then_some(self.running.as_ref()).flatten();
+            let slot = planned.and_then(|running| running.slot);
+            let known = slot.map(|slot| self.expected[slot].cases.len());
             if let Some(known) = known.filter(|&known| known != count) {
                 let cases = plural::count(count, "case");
                 self.violation(format!(
@@ -65,7 +76,8 @@ impl Judge {
         };
         let next = running.cases.len() + 1;
         let planned = running.plan;
-        let known = running.slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
+        let slot = running.slot.filter(|_| self.catalogue.is_none());
+        let known = slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
         // A runaway guest must not grow the report: what exceeds the plan is only a violation.
         let surplus = planned.is_some_and(|planned| next > planned);
         let duplicate = running.cases.iter().any(|case| case.name == name);
@@ -89,6 +101,9 @@ impl Judge {
         {
             let wanted = known.map_or("no further case".into(), |known| format!("`{known}`"));
             self.violation(format!("case {next} is `{name}`, the image's metadata says {wanted}"));
+        }
+        if !surplus && let Some(why) = self.name_case(next, name) {
+            self.violation(why);
         }
         if number != next {
             self.violation(format!("case `{name}` has number {number} instead of {next}"));
@@ -178,11 +193,16 @@ impl Judge {
         diagnostics: Vec<String>,
         now: Duration,
     ) {
-        let slot = self.expected.iter().position(|test| test.name == name);
+        let slot = self.slot_of(name);
         let Some(slot) = slot.filter(|&slot| self.reports[slot].is_none()) else {
-            let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
-            return self.violation(format!("test `{name}` was {what}"));
+            let what = match slot {
+                Some(_) => "was reported twice",
+                None if self.catalogue.is_none() => "was reported but not selected",
+                None => self.why_not_listed(name),
+            };
+            return self.violation(format!("test `{name}` {what}"));
         };
+        reasons.extend(self.unknown_test(name).map(Reason::Violation));
         let status = verdict.status();
         reasons.push(match verdict {
             Verdict::Skip(why) | Verdict::Error(why) => Reason::Told(why),

@@ -105,10 +105,12 @@ pub struct BootLogs {
 }
 
 impl BootLogs {
-    /// A new folder `dir` with the links that a boot's command refers to.
-    pub fn create(dir: PathBuf, xen: Option<&Path>, image: &Path) -> Result<BootLogs> {
+    /// A new folder `dir`, with the links that a boot's command refers to, if it has one.
+    pub fn create(dir: PathBuf, xen: Option<&Path>, image: Option<&Path>) -> Result<BootLogs> {
         fs::create_dir(&dir).io("create", &dir)?;
-        link(&dir, xen, image)?;
+        if let Some(image) = image {
+            link(&dir, xen, image)?;
+        }
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
             console: open(CONSOLE)?,

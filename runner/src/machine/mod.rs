@@ -3,8 +3,9 @@
 //! A [`session`] takes the boots of a plan and hands each to a [`backend`]: QEMU with the image as
 //! dom0 ([`as_dom0`]), the same from a [`snapshot`], or domains of the real [`xl`]. All of them
 //! give a process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits,
-//! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot. Who tries something with a single boot makes a
-//! [`trial`].
+//! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot. Who tries something with a single
+//! boot makes a [`trial`]. What others recorded of their machines is a [`console`], whose boots are
+//! taken by [`listening`].
 //!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
@@ -14,10 +15,12 @@ mod account;
 pub mod as_dom0;
 pub mod backend;
 pub mod boot;
+pub mod console;
 pub mod cpio;
 pub mod debug;
 mod findings;
 mod job;
+pub mod listening;
 pub mod logs;
 pub mod plugin;
 pub mod qemu;
