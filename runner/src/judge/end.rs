@@ -94,7 +94,7 @@ impl Judge {
             let why = format!("the guest died: {line}");
             return Some((Status::Crash, Cause::Guest, Reason::Told(why)));
         }
-        let silence = self.command_line.silence().filter(|_| self.bytes == 0);
+        let silence = self.command_line.silence().filter(|_| !self.heard);
         let (status, cause, why) = match end {
             End::Exited | End::Over(_) => match xen().or(silence.map(str::to_owned)) {
                 Some(words) if silence.is_some() => (Status::Error, Cause::Reset, words),

@@ -19,6 +19,7 @@ pub(super) const MAX_DIAGNOSTICS: usize = 100;
 impl Judge {
     /// Takes console bytes that arrived at `now` (since the start of the boot).
     pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
+        self.heard |= !bytes.is_empty();
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.feed(bytes, |line| self.line(line, now, &mut events));

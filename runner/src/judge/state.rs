@@ -91,6 +91,8 @@ pub struct Judge {
     pub(super) xen: XenWatch,
     pub(super) command_line: CommandLineCheck,
     pub(super) sights: Sights,
+    /// Whether anything at all was said.
+    pub(super) heard: bool,
     /// Bytes since the last result line,
     pub(super) bytes: u64,
     /// and those of them in lines of the guest's.
@@ -128,6 +130,7 @@ impl Judge {
             xen: XenWatch::new(),
             command_line: CommandLineCheck::default(),
             sights: Sights::default(),
+            heard: false,
             bytes: 0,
             guest_bytes: 0,
             version: None,
