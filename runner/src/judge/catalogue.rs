@@ -111,6 +111,30 @@ impl Judge {
         Some(slot)
     }
 
+    /// The test `name`, which is reported, has this `number`. It took the first place that was free,
+    /// or will: what was lost are those before it.
+    pub(super) fn correct_place(&mut self, name: &str, number: usize) {
+        if self.catalogue.is_none() || !(self.named..self.expected.len()).contains(&(number - 1)) {
+            return;
+        }
+        match self.running.as_mut().filter(|running| running.name == name) {
+            None if self.expected.iter().all(|test| test.name != name) => self.named = number - 1,
+            None => {}
+            Some(running) => {
+                let Some(slot) = running.slot.replace(number - 1) else { return };
+                self.named = number;
+                let test = std::mem::replace(
+                    &mut self.expected[slot],
+                    PlannedTest {
+                        name: unnamed("test", slot + 1, self.reports.len()),
+                        cases: Vec::new(),
+                    },
+                );
+                self.expected[number - 1] = test;
+            }
+        }
+    }
+
     /// Why the test `name` has no place in the list.
     pub(super) fn why_not_listed(&self, name: &str) -> &'static str {
         match self.catalogue {

@@ -154,7 +154,7 @@ impl Judge {
         let mut ended_in = None;
         let slots: Vec<usize> = if let Some((slot, mut running)) = running {
             let planned = &self.expected[slot];
-            let under_way = planned.cases.get(running.cases.len());
+            let under_way = planned.cases.get(running.next - 1);
             match under_way.filter(|name| running.cases.iter().all(|case| case.name != **name)) {
                 Some(case) => {
                     ended_in = Some(EndedIn { test: planned.name.clone(), case: case.clone() });

@@ -34,10 +34,9 @@ pub struct RecordedLine {
     pub raw: Vec<u8>,
     /// What the machine said, with the end if it has one.
     pub text: String,
-    /// What of the guest's was not understood here, though it is like a line of the protocol.
+    /// What was not understood here: it is like a line of the protocol, or lacks what is in front of
+    /// all other lines.
     pub puzzle: Option<String>,
-    /// It lacks what is in front of all other lines.
-    pub is_bare: bool,
 }
 
 /// What was seen of the boot at hand.
@@ -113,7 +112,10 @@ impl Recording {
         let whole = clean(&raw);
         let stripped = if goes_on { Some(whole.as_str()) } else { self.prefix.strip(&whole) };
         let is_bare = stripped.is_none() && !whole.trim().is_empty();
-        let mut text = stripped.unwrap_or(&whole).to_owned();
+        let text = stripped.unwrap_or(&whole);
+        // What is left of a damaged time is not the beginning of a guest's line.
+        let xen = text.find(PREFIX).filter(|_| is_bare);
+        let mut text = text[xen.unwrap_or_default()..].to_owned();
         if self.begins_a_boot(&text) {
             self.boot = Some(Seen::default());
             self.splitter = Splitter::default();
@@ -130,14 +132,16 @@ impl Recording {
                 Token::Banner => seen.banner = true,
                 Token::Final(_) => seen.result = true,
                 Token::Malformed(_) => puzzle = Some(line.text),
-                Token::Text | Token::Diagnostic(_) if grammar::is_like_protocol(&line.text) => {
+                Token::Text | Token::Diagnostic(_)
+                    if is_bare || grammar::is_like_protocol(&line.text) =>
+                {
                     puzzle = Some(line.text);
                 }
                 _ => {}
             },
         };
         self.splitter.feed(text.as_bytes(), &mut listen);
-        sink(Heard::Line(RecordedLine { number: self.lines, raw, text, puzzle, is_bare }));
+        sink(Heard::Line(RecordedLine { number: self.lines, raw, text, puzzle }));
     }
 
     /// Whether a boot begins with this line.
@@ -160,23 +164,22 @@ mod tests {
 
     const GOOD: &str = include_str!("../../tests/fixtures/good.log");
 
-    /// The texts of a recording, each boot's in one, with the puzzles and bare lines by number.
-    fn heard(console: &[u8], size: usize) -> (Vec<String>, Vec<usize>, Vec<usize>) {
-        let (mut boots, mut puzzles, mut bare) = (Vec::<String>::new(), Vec::new(), Vec::new());
+    /// The texts of a recording, each boot's in one, with the puzzles by number.
+    fn heard(console: &[u8], size: usize) -> (Vec<String>, Vec<usize>) {
+        let (mut boots, mut puzzles) = (Vec::<String>::new(), Vec::new());
         let mut recording = Recording::default();
         let mut sink = |heard| match heard {
             Heard::Boot => boots.push(String::new()),
             Heard::Line(line) => {
                 boots.last_mut().unwrap().push_str(&line.text);
                 puzzles.extend(line.puzzle.map(|_| line.number));
-                bare.extend(line.is_bare.then_some(line.number));
             }
         };
         for piece in console.chunks(size) {
             recording.feed(piece, &mut sink);
         }
         recording.finish(&mut sink);
-        (boots, puzzles, bare)
+        (boots, puzzles)
     }
 
     #[test]
@@ -184,7 +187,7 @@ mod tests {
         let plain = GOOD.replace('\r', "");
         let console = format!("POST 17\r\n{GOOD}GNU GRUB\r\n{GOOD}");
         for size in [1, 7, 1 << 20] {
-            let (boots, puzzles, _) = heard(console.as_bytes(), size);
+            let (boots, puzzles) = heard(console.as_bytes(), size);
             assert_eq!(boots, [plain.clone() + "GNU GRUB\n", plain.clone()]);
             assert!(puzzles.is_empty(), "{puzzles:?}");
         }
@@ -244,9 +247,17 @@ mod tests {
     fn lines_without_what_all_others_have_are_told() {
         let stamped: String = GOOD.lines().map(|line| format!("[ 1.5] {line}\n")).collect();
         let plain: String = GOOD.lines().map(|line| format!("{line}\n")).collect();
-        assert_eq!(heard(stamped.as_bytes(), 9), (vec![plain], vec![], vec![]));
+        assert_eq!(heard(stamped.as_bytes(), 9), (vec![plain], vec![]));
         let bare = stamped.replacen("\n[ 1.5] 1..3", "\n\n[ 11..3", 1);
-        assert_eq!(heard(bare.as_bytes(), 9).2, [11]);
+        assert_eq!(heard(bare.as_bytes(), 9).1, [11]);
+        // A damaged time in front of Xen's words is no half of a guest's line.
+        let damaged = stamped.replacen("[ 1.5] (XEN) livepatch", "[ 1.(XEN) livepatch", 1);
+        assert_ne!(damaged, stamped);
+        let plain: String = GOOD.lines().map(|line| format!("{line}\n")).collect();
+        assert_eq!(heard(damaged.as_bytes(), 9), (vec![plain], vec![]));
+        // What can be understood without it is.
+        let bare = stamped.replacen("[ 1.5]   ok 1 list", "  ok 1 list", 1);
+        assert_eq!(heard(bare.as_bytes(), 9).1, [0_usize; 0]);
     }
 
     #[test]

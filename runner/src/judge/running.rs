@@ -74,16 +74,22 @@ impl Judge {
         let Some(running) = &mut self.running else {
             return self.violation(format!("case `{name}` outside a subtest"));
         };
-        let next = running.cases.len() + 1;
         let planned = running.plan;
+        let next = running.next;
+        // A lost line is no reason to doubt those behind it.
+        let is_free = planned.is_some_and(|planned| (1..=planned).contains(&number))
+            && !running.numbers.contains(&number);
+        let place = if is_free { number } else { next };
         let slot = running.slot.filter(|_| self.catalogue.is_none());
-        let known = slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
+        let known = slot.map(|slot| self.expected[slot].cases.get(place - 1).cloned());
         // A runaway guest must not grow the report: what exceeds the plan is only a violation.
-        let surplus = planned.is_some_and(|planned| next > planned);
+        let surplus = planned.is_some_and(|planned| running.cases.len() >= planned);
         let duplicate = running.cases.iter().any(|case| case.name == name);
         if !surplus {
             let elapsed = now.saturating_sub(std::mem::replace(&mut running.last_case, now));
             running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
+            running.numbers.insert(place);
+            running.next = place + 1;
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
@@ -100,9 +106,9 @@ impl Judge {
             && known.as_deref() != Some(name)
         {
             let wanted = known.map_or("no further case".into(), |known| format!("`{known}`"));
-            self.violation(format!("case {next} is `{name}`, the image's metadata says {wanted}"));
+            self.violation(format!("case {place} is `{name}`, the image's metadata says {wanted}"));
         }
-        if !surplus && let Some(why) = self.name_case(next, name) {
+        if !surplus && let Some(why) = self.name_case(place, name) {
             self.violation(why);
         }
         if number != next {
@@ -112,13 +118,18 @@ impl Judge {
 
     /// The result line of a test.
     pub(super) fn test(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
-        self.results += 1;
+        let next = self.results + 1;
+        self.results = next;
         self.guest_statuses.push(verdict.status());
-        let next = self.results;
         let mut reasons = Vec::new();
         if number != next {
             let why = format!("test `{name}` has number {number} instead of {next}");
             reasons.push(Reason::Violation(why));
+            if self.plan.is_some_and(|plan| (next..=plan).contains(&number)) {
+                // Those before it were lost.
+                self.results = number;
+                self.correct_place(name, number);
+            }
         }
         if self.plan.is_none() {
             reasons.push(Reason::Violation("result line before the plan line of the run".into()));

@@ -1,5 +1,6 @@
 //! What the judge knows of the boot that it listens to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
@@ -34,6 +35,10 @@ pub(super) struct Running {
     pub(super) last_case: Duration,
     pub(super) began: bool,
     pub(super) plan: Option<usize>,
+    /// The number that the next case should have,
+    pub(super) next: usize,
+    /// and those that are taken.
+    pub(super) numbers: BTreeSet<usize>,
     /// Whether some cases of the test were selected, and not all that the image has;
     pub(super) is_part: bool,
     /// then how many of those are behind it.
@@ -52,6 +57,8 @@ impl Running {
             last_case: now,
             began: true,
             plan: None,
+            next: 1,
+            numbers: BTreeSet::new(),
             is_part: false,
             matched: 0,
             cases: Vec::new(),

@@ -97,8 +97,6 @@ struct Remarks {
     dom0: Option<Environment>,
     puzzles: usize,
     quoted: Vec<String>,
-    bare: usize,
-    first_bare: usize,
 }
 
 impl Remarks {
@@ -303,18 +301,12 @@ impl Listening<'_> {
         judgement: &Judgement,
         console: &str,
     ) {
-        let Remarks { sights, puzzles, quoted, bare, first_bare, .. } = remarks;
+        let Remarks { sights, puzzles, quoted, .. } = remarks;
         if *puzzles > 0 {
             let more = if *puzzles > quoted.len() { ", ..." } else { "" };
             let quoted = quoted.join(", ");
             let lines = count(*puzzles, "line");
             sights.note(format!("{lines} of {console} not understood: {quoted}{more}"));
-        }
-        if *bare > 0 {
-            sights.note(format!(
-                "{} of {console}, from line {first_bare} on, without what is in front of all others",
-                count(*bare, "line")
-            ));
         }
         let image = self.image.path.display();
         let has_backtrace = judgement.settled.iter().any(|report| !report.backtrace.is_empty());
@@ -375,7 +367,7 @@ impl Hearing<'_> {
     /// Takes a line.
     fn take(&mut self, line: RecordedLine, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
         let Hearing { watch, judge, logs, start, is_live, remarks } = self;
-        let RecordedLine { number, raw, text, puzzle, is_bare } = line;
+        let RecordedLine { number, raw, text, puzzle } = line;
         logs.console(&raw)?;
         let now = if *is_live { Instant::now() } else { *start };
         watch.bytes_at(now, text.as_bytes(), judge, logs, &mut |event| {
@@ -403,12 +395,6 @@ impl Hearing<'_> {
             if remarks.quoted.len() < QUOTED {
                 let text: String = text.trim().chars().take(QUOTED_CHARS).collect();
                 remarks.quoted.push(format!("line {number} `{text}`"));
-            }
-        }
-        if is_bare {
-            remarks.bare += 1;
-            if remarks.bare == 1 {
-                remarks.first_bare = number;
             }
         }
         Ok(())

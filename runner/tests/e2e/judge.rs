@@ -365,7 +365,7 @@ fn what_was_not_understood_is_told_with_its_line() {
     world.file("lab.log", &stamped.replacen("7.5:   1..2", ".5:   1..2", 1));
     let out = world.run_plain(&["judge", "lab.log", "--no-image"]);
     assert_eq!(out.code, 4, "{out:?}");
-    let why = "1 line of lab.log, from line 13 on, without what is in front of all others";
+    let why = "1 line of lab.log not understood: line 13 `.5:   1..2`";
     assert!(out.stdout.contains(why), "{out:?}");
 }
 

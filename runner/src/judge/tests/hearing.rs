@@ -124,6 +124,36 @@ fn the_environment_is_the_one_that_the_guest_names() {
     assert!(odd.0.is_none() && odd.1.contains("which nobody knows"), "{odd:?}");
 }
 
+/// A lost line costs the success of what it belongs to, and of what comes next: nothing further on.
+#[test]
+fn what_was_lost_has_the_right_number() {
+    let lost = |from: &str, to: &str| {
+        let (start, end) = (GOOD.find(from).unwrap(), GOOD.find(to).unwrap());
+        hear(&[&GOOD[..start], &GOOD[end..]].concat())
+    };
+    let got = lost("  ok 1 list/a", "  # expected EINVAL");
+    let args = report(&got, "args");
+    assert_eq!(
+        (names(args), args.not_run.clone()),
+        (vec!["list/b", "get/c"], vec!["case 1 of 3".into()])
+    );
+    assert!(
+        args.reasons[0].contains("number 2 instead of 1") && args.reasons.len() == 2,
+        "{args:?}"
+    );
+    // A whole test; the guest's own sum counts it.
+    let got =
+        lost("  KTAP version 1\r\n  # Subtest: example", "  KTAP version 1\r\n  # Subtest: args");
+    assert!(report(&got, "args").reasons.iter().any(|why| why.contains("number 2 instead of 1")));
+    assert_eq!(report(&got, "needy").status, Status::Skip);
+    let missing = report(&got, "test 1 of 3");
+    assert!(missing.reasons[0].contains("not reported before the last line"), "{missing:?}");
+    let got = lost("  KTAP version 1\r\n  # Subtest: args", "ok 3 needy");
+    assert_eq!(report(&got, "test 2 of 3").status, Status::Error);
+    assert_eq!(report(&got, "needy").status, Status::Error);
+    assert_eq!(got.settled.len(), 3);
+}
+
 #[test]
 fn absurd_plans_are_violations_and_cost_nothing() {
     for (from, to, why) in [
