@@ -1,10 +1,11 @@
 //! `xtf-runner judge`: judges a console that something else recorded or streams, and reports as
 //! `run` does.
 
+use std::fs::File;
 use std::time::Duration;
 
 use super::run::{policy, report_files};
-use crate::base::exit::{Error, Exit, Result};
+use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
 use crate::base::signals::StopSignal;
 use crate::cli::{FlakyResult, JudgeArgs};
@@ -39,6 +40,10 @@ fn hear_and_report(args: &JudgeArgs, record: &mut Record) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
     let (image, is_certain) = image_of(args, &config)?;
     let policy = policy(&args.reports, &config)?;
+    if let Some(symbols) = &args.symbols {
+        // Better now than after a night.
+        File::open(symbols).io("read", symbols)?;
+    }
     let mut console = Console::open(&args.console)?;
 
     let about = About {

@@ -393,8 +393,10 @@ impl Hearing<'_> {
         if let Some(text) = puzzle {
             remarks.puzzles += 1;
             if remarks.quoted.len() < QUOTED {
-                let text: String = text.trim().chars().take(QUOTED_CHARS).collect();
-                remarks.quoted.push(format!("line {number} `{text}`"));
+                let text = text.trim();
+                let end = text.char_indices().nth(QUOTED_CHARS).map(|(end, _)| end);
+                let (text, more) = end.map_or((text, ""), |end| (&text[..end], "..."));
+                remarks.quoted.push(format!("line {number} `{text}{more}`"));
             }
         }
         Ok(())

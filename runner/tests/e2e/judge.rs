@@ -1,14 +1,18 @@
 //! `judge`: the same verdicts as `run` on consoles that somebody else recorded or streams.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
-use crate::world::{Output, World, fixture};
+use crate::world::{Output, PATIENCE, World, fixture};
+use crate::xen_build;
 
 /// Real consoles, and those of the fixtures.
 fn consoles() -> Vec<PathBuf> {
@@ -369,12 +373,58 @@ fn what_was_not_understood_is_told_with_its_line() {
     assert!(out.stdout.contains(why), "{out:?}");
 }
 
-/// A judge of what this test says.
-fn judge_stream(world: &World, more: &[&str]) -> Child {
+#[test]
+fn a_terminal_is_no_console() {
+    let world = World::new();
+    let pty = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&pty).unwrap();
+    unlockpt(&pty).unwrap();
+    let name = ptsname(&pty, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = world.command(&["judge", "-"], "print", "good.log");
+    let out = Output::from(command.stdin(terminal).output().unwrap());
+    assert_eq!(out.code, 64, "{out:?}");
+    assert!(out.stderr.contains("standard input is a terminal; pipe a console into it"), "{out:?}");
+}
+
+#[test]
+fn source_lines_are_those_of_the_same_build_or_none() {
+    let world = World::new();
+    let functions: [xen_build::Function<'_>; 1] = [("livepatch_op", None, &[0xc3])];
+    fs::write(world.path("syms"), xen_build::syms(1, &functions)).unwrap();
+    let log = fs::read_to_string(fixture("xen-panic.log")).unwrap();
+    for (id, is_same) in [("01".repeat(20), true), ("02".repeat(20), false)] {
+        let named = log.replacen("# xen:", &format!("# build-id: {id}\r\n# xen:"), 1);
+        world.file("lab.log", &named);
+        let args = ["judge", "lab.log", "--no-image", "--symbols", "syms", "--json", "r.json"];
+        let out = world.run_plain(&args);
+        let why = format!("no source lines for Xen's messages: syms is not of the build {id}");
+        assert_eq!(out.stderr.contains(&why), !is_same, "{out:?}");
+        assert_eq!(results(&world, "r.json")["boots"][0]["build_id"], id);
+    }
+    let args = ["judge", "lab.log", "--no-image", "--symbols", "gone"];
+    let out = world.run_plain(&args);
+    assert_eq!(out.code, 74, "{out:?}");
+    assert!(out.stderr.contains("cannot read gone"), "{out:?}");
+}
+
+/// A judge of what this test says. One that says nothing for ever is ended, and so is the test.
+fn judge_stream(world: &World, more: &[&str]) -> (Child, Watchdog) {
     let args = [&["judge", "-", "--no-image"], more].concat();
     let mut command = world.command(&args, "print", "good.log");
-    command.stdin(Stdio::piped()).spawn().unwrap()
+    let judge = command.stdin(Stdio::piped()).spawn().unwrap();
+    let (watchdog, gone) = mpsc::channel();
+    let pid = Pid::from_child(&judge);
+    thread::spawn(move || {
+        if gone.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    (judge, watchdog)
 }
+
+/// Barks when it was kept too long.
+type Watchdog = Sender<()>;
 
 /// Reads until a line holds `words`.
 fn read_until(out: &mut impl BufRead, words: &str) {
@@ -389,7 +439,7 @@ fn read_until(out: &mut impl BufRead, words: &str) {
 #[test]
 fn a_stream_is_judged_as_it_comes() {
     let world = World::new();
-    let mut judge = judge_stream(&world, &[]);
+    let (mut judge, _watchdog) = judge_stream(&world, &[]);
     let mut input = judge.stdin.take().unwrap();
     let mut out = BufReader::new(judge.stdout.take().unwrap());
     let log = fs::read_to_string(fixture("good.log")).unwrap();
@@ -414,7 +464,7 @@ fn a_stream_is_judged_as_it_comes() {
 fn a_stream_that_goes_on_ends_with_its_boot() {
     let log = fs::read(fixture("success.log")).unwrap();
     let world = World::new();
-    let mut judge = judge_stream(&world, &[]);
+    let (mut judge, _watchdog) = judge_stream(&world, &[]);
     let mut input = judge.stdin.take().unwrap();
     input.write_all(&log).unwrap();
     // It stays open.
@@ -424,7 +474,7 @@ fn a_stream_that_goes_on_ends_with_its_boot() {
     drop(input);
 
     // Two boots are waited for, however long the second takes.
-    let mut judge = judge_stream(&world, &["--boots", "2"]);
+    let (mut judge, _watchdog) = judge_stream(&world, &["--boots", "2"]);
     let mut input = judge.stdin.take().unwrap();
     let mut out = BufReader::new(judge.stdout.take().unwrap());
     input.write_all(&log).unwrap();
@@ -443,7 +493,7 @@ fn a_stream_has_time_limits() {
     let world = World::new();
     let log = fs::read_to_string(fixture("good.log")).unwrap();
     let half = &log[..log.find("  ok 1 list/a").unwrap()];
-    let mut judge = judge_stream(&world, &["--timeout", "1"]);
+    let (mut judge, _watchdog) = judge_stream(&world, &["--timeout", "1"]);
     let mut input = judge.stdin.take().unwrap();
     input.write_all(half.as_bytes()).unwrap();
     let out = Output::from(judge.wait_with_output().unwrap());
@@ -454,7 +504,7 @@ fn a_stream_has_time_limits() {
     world.file("half.log", half);
     let args = ["judge", "half.log", "--no-image", "--timeout", "1"];
     assert_eq!(world.run_plain(&args).code, 6);
-    let mut judge = judge_stream(&world, &[]);
+    let (mut judge, _watchdog) = judge_stream(&world, &[]);
     judge.stdin.take().unwrap().write_all(half.as_bytes()).unwrap();
     let out = Output::from(judge.wait_with_output().unwrap());
     assert_eq!(out.code, 6, "{out:?}");
@@ -466,10 +516,10 @@ fn signals_end_judging_with_a_summary() {
     for (signal, code, name) in [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")] {
         let world = World::new();
         let log = fs::read_to_string(fixture("good.log")).unwrap();
-        let mut judge = judge_stream(&world, &["--json", "r.json"]);
+        let (mut judge, _watchdog) = judge_stream(&world, &["--json", "r.json"]);
         let mut input = judge.stdin.take().unwrap();
         let mut out = BufReader::new(judge.stdout.take().unwrap());
-        input.write_all(log[..log.find("  ok 1 list/a").unwrap()].as_bytes()).unwrap();
+        input.write_all(&log.as_bytes()[..log.find("  ok 1 list/a").unwrap()]).unwrap();
         read_until(&mut out, "PASS [");
         kill_process(Pid::from_child(&judge), signal).unwrap();
         let mut rest = String::new();
