@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 
@@ -382,7 +382,8 @@ fn a_terminal_is_no_console() {
     let name = ptsname(&pty, Vec::new()).unwrap().into_string().unwrap();
     let terminal = File::options().read(true).write(true).open(name).unwrap();
     let mut command = world.command(&["judge", "-"], "print", "good.log");
-    let out = Output::from(command.stdin(terminal).output().unwrap());
+    let (judge, _watchdog) = watched(command.stdin(terminal));
+    let out = Output::from(judge.wait_with_output().unwrap());
     assert_eq!(out.code, 64, "{out:?}");
     assert!(out.stderr.contains("standard input is a terminal; pipe a console into it"), "{out:?}");
 }
@@ -408,11 +409,15 @@ fn source_lines_are_those_of_the_same_build_or_none() {
     assert!(out.stderr.contains("cannot read gone"), "{out:?}");
 }
 
-/// A judge of what this test says. One that says nothing for ever is ended, and so is the test.
+/// A judge of what this test says.
 fn judge_stream(world: &World, more: &[&str]) -> (Child, Watchdog) {
     let args = [&["judge", "-", "--no-image"], more].concat();
-    let mut command = world.command(&args, "print", "good.log");
-    let judge = command.stdin(Stdio::piped()).spawn().unwrap();
+    watched(world.command(&args, "print", "good.log").stdin(Stdio::piped()))
+}
+
+/// Starts what is ended, and the test with it, if it says nothing for ever.
+fn watched(command: &mut Command) -> (Child, Watchdog) {
+    let judge = command.spawn().unwrap();
     let (watchdog, gone) = mpsc::channel();
     let pid = Pid::from_child(&judge);
     thread::spawn(move || {
