@@ -16,7 +16,7 @@ use crate::base::signals::StopSignal;
 use crate::image::Image;
 use crate::judge::recording::{Heard, RecordedLine};
 use crate::judge::splitter::{Line, Speaker};
-use crate::judge::{Catalogue, End, Event, Judge, Judgement, NO_TEST, PlannedTest, Sights};
+use crate::judge::{Catalogue, End, Event, Judge, Judgement, NO_TEST, PlannedTest, Sights, Vitals};
 use crate::machine::Boot;
 use crate::machine::account::Account;
 use crate::machine::boot::{GRACE, Limits, conclude};
@@ -336,8 +336,10 @@ impl Hearing<'_> {
     ) -> Result<Option<(End, After)>> {
         let mut flooded = false;
         while !enough(&self.judge) {
-            // Linux may run for days before somebody boots the tests.
-            let waits = self.remarks.is_of_linux(&self.judge);
+            // Linux may run for days before somebody boots the tests, and Xen may say a word
+            // meanwhile.
+            let is_alive = self.judge.vitals() == Vitals::Alive;
+            let waits = self.remarks.is_of_linux(&self.judge) || is_alive && !self.has_begun();
             let patience = self.watch.patience(&self.judge, Instant::now());
             let next = console.next((!waits).then_some(patience), stop)?;
             let over = || End::Over(console.name().to_owned());
@@ -364,8 +366,15 @@ impl Hearing<'_> {
         Ok(None)
     }
 
+    /// Whether the first line of the boot was heard: a stream may have been joined in the middle of
+    /// another one.
+    fn has_begun(&self) -> bool {
+        self.judge.version().is_some() || self.judge.has_banner()
+    }
+
     /// Takes a line.
     fn take(&mut self, line: RecordedLine, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
+        let had_begun = self.has_begun();
         let Hearing { watch, judge, logs, start, is_live, remarks } = self;
         let RecordedLine { number, raw, text, puzzle } = line;
         logs.console(&raw)?;
@@ -398,6 +407,9 @@ impl Hearing<'_> {
                 let (text, more) = end.map_or((text, ""), |end| (&text[..end], "..."));
                 remarks.quoted.push(format!("line {number} `{text}{more}`"));
             }
+        }
+        if !had_begun && self.has_begun() {
+            self.watch.restart(now);
         }
         Ok(())
     }

@@ -303,6 +303,11 @@ impl<'a> Watch<'a> {
         Mark { at, waited: (self.waits)() }
     }
 
+    /// The boot begins now; what was heard before came from the one before it.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.begin(now, self.limits.boot);
+    }
+
     /// Something begins that may take so long.
     fn begin(&mut self, now: Instant, time: Duration) {
         (self.since, self.time) = (self.mark(now), time);

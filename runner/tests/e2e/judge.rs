@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -514,6 +515,22 @@ fn a_stream_has_time_limits() {
     let out = Output::from(judge.wait_with_output().unwrap());
     assert_eq!(out.code, 6, "{out:?}");
     assert!(out.stdout.contains("standard input ends: it was cut, or the machine was"), "{out:?}");
+}
+
+/// Somebody looks on, and boots the machine when it suits him.
+#[test]
+fn a_stream_may_be_joined_before_its_boot() {
+    let world = World::new();
+    world.file("xtf-runner.toml", "[qemu]\nboot-timeout-s = 1\n");
+    let (mut judge, _watchdog) = judge_stream(&world, &[]);
+    let mut input = judge.stdin.take().unwrap();
+    input.write_all(b"(XEN) a word of the last boot\n(XEN) another\nlogin:\n").unwrap();
+    thread::sleep(Duration::from_secs(2));
+    input.write_all(&fs::read(fixture("success.log")).unwrap()).unwrap();
+    drop(input);
+    let out = Output::from(judge.wait_with_output().unwrap());
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("] 1 boot, 3 tests"), "{out:?}");
 }
 
 #[test]
