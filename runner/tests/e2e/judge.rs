@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -522,15 +522,31 @@ fn a_stream_has_time_limits() {
 fn a_stream_may_be_joined_before_its_boot() {
     let world = World::new();
     world.file("xtf-runner.toml", "[qemu]\nboot-timeout-s = 1\n");
-    let (mut judge, _watchdog) = judge_stream(&world, &[]);
-    let mut input = judge.stdin.take().unwrap();
-    input.write_all(b"(XEN) a word of the last boot\n(XEN) another\nlogin:\n").unwrap();
-    thread::sleep(Duration::from_secs(2));
-    input.write_all(&fs::read(fixture("success.log")).unwrap()).unwrap();
+    let late = Duration::from_secs(2);
+    let join = || {
+        let (mut judge, watchdog) = judge_stream(&world, &[]);
+        let mut input = judge.stdin.take().unwrap();
+        input.write_all(b"(XEN) a word of the last boot\n(XEN) another\nlogin:\n").unwrap();
+        thread::sleep(late);
+        (judge, watchdog, input)
+    };
+    let log = fs::read(fixture("success.log")).unwrap();
+    let (judge, _watchdog, mut input) = join();
+    input.write_all(&log).unwrap();
     drop(input);
     let out = Output::from(judge.wait_with_output().unwrap());
     assert_eq!(out.code, 0, "{out:?}");
     assert!(out.stdout.contains("] 1 boot, 3 tests"), "{out:?}");
+
+    // The boot has its whole time.
+    let (judge, _watchdog, mut input) = join();
+    let power_on = Instant::now();
+    input.write_all(&log[..100]).unwrap();
+    let out = Output::from(judge.wait_with_output().unwrap());
+    assert_eq!(out.code, 7, "{out:?}");
+    assert!(out.stdout.contains("no test began within 1 s after power on"), "{out:?}");
+    assert!(power_on.elapsed() >= Duration::from_secs(1), "{out:?}");
+    drop(input);
 }
 
 #[test]
