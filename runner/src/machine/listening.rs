@@ -77,6 +77,8 @@ enum After {
     Quiet { ended: bool },
     /// A signal.
     Stopped,
+    /// The console cannot be read any more.
+    Failed(Error),
 }
 
 /// Boots so far.
@@ -147,6 +149,7 @@ impl Listening<'_> {
             match after {
                 After::Boot => {}
                 After::Over | After::Stopped => return Ok(()),
+                After::Failed(error) => return Err(error),
                 After::Quiet { ended } if !ended || enough => {
                     note(&format!(
                         "{} goes on; what follows is not judged (--boots N waits for N boots)",
@@ -341,20 +344,21 @@ impl Hearing<'_> {
             let is_alive = self.judge.vitals() == Vitals::Alive;
             let waits = self.remarks.is_of_linux(&self.judge) || is_alive && !self.has_begun();
             let patience = self.watch.patience(&self.judge, Instant::now());
-            let next = console.next((!waits).then_some(patience), stop)?;
+            let next = console.next((!waits).then_some(patience), stop);
             let over = || End::Over(console.name().to_owned());
             let (end, after) = match next {
-                Next::Heard(Heard::Line(_)) if flooded => continue,
-                Next::Heard(Heard::Line(line)) => {
+                Ok(Next::Heard(Heard::Line(_))) if flooded => continue,
+                Ok(Next::Heard(Heard::Line(line))) => {
                     self.take(line, on_event)?;
                     // A recording may say much after the tests are over.
                     flooded = self.judge.is_flooded();
                     continue;
                 }
-                Next::Heard(Heard::Boot) => (End::Exited, After::Boot),
-                Next::Over => (over(), After::Over),
-                Next::Stopped => (End::Interrupted, After::Stopped),
-                Next::Late => {
+                Ok(Next::Heard(Heard::Boot)) => (End::Exited, After::Boot),
+                Ok(Next::Over) => (over(), After::Over),
+                Ok(Next::Stopped) => (End::Interrupted, After::Stopped),
+                Err(error) => (End::ToolDied(error.to_string()), After::Failed(error)),
+                Ok(Next::Late) => {
                     let end = self.watch.verdict(&self.judge, self.logs.dir());
                     let ended = !matches!(end, End::TimedOut(_));
                     (end, After::Quiet { ended })

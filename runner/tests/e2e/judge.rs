@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -515,6 +517,30 @@ fn a_stream_has_time_limits() {
     let out = Output::from(judge.wait_with_output().unwrap());
     assert_eq!(out.code, 6, "{out:?}");
     assert!(out.stdout.contains("standard input ends: it was cut, or the machine was"), "{out:?}");
+}
+
+/// The connection breaks off: what was heard counts, and the exit code tells that it was not all.
+#[test]
+fn a_stream_that_breaks_off_is_an_error() {
+    let world = World::new();
+    let log = fs::read(fixture("good.log")).unwrap();
+    let half = log.windows(10).position(|words| words == b"ok 1 list/").unwrap();
+    let (mut machine, mut judges) = UnixStream::pair().unwrap();
+    machine.write_all(&log[..half]).unwrap();
+    // Who leaves without having read all resets the connection.
+    judges.write_all(b"unread").unwrap();
+    drop(machine);
+    let args = ["judge", "-", "--no-image", "--json", "r.json"];
+    let mut command = world.command(&args, "print", "good.log");
+    let out = Output::from(command.stdin(OwnedFd::from(judges)).output().unwrap());
+    assert_eq!(out.code, 74, "{out:?}");
+    let why = "cannot read standard input: Connection reset by peer";
+    assert!(out.stderr.contains(&format!("error: {why}")), "{out:?}");
+    assert!(out.stdout.contains(&format!("! case 1 of 3: {why}")), "{out:?}");
+    let json = results(&world, "r.json");
+    assert_eq!(json["complete"], false);
+    assert!(json["incomplete_because"].as_str().unwrap().contains(why), "{json:#}");
+    assert_eq!(json["tests"][0]["status"], "SUCCESS");
 }
 
 /// Somebody looks on, and boots the machine when it suits him.
