@@ -37,6 +37,8 @@ pub const RESULT: &str = "Test result:";
 
 /// Diagnostic before the plan: Xen's version and, in parentheses, its changeset.
 pub const XEN: &str = "xen: ";
+/// Diagnostic before the plan: Xen's build-id in hexadecimal, or why there is none.
+pub const BUILD_ID: &str = "build-id: ";
 /// Diagnostic before the plan: Xen's command line, as Xen keeps it.
 pub const XEN_COMMAND_LINE: &str = "xen command line: ";
 /// Diagnostic before the plan: what Xen says against an option of its command line.

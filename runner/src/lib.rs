@@ -45,6 +45,7 @@ pub fn main() -> Exit {
     };
     let done = match &cli.command {
         Command::Run(args) => commands::run::run(args),
+        Command::Judge(args) => commands::judge::judge(args),
         Command::List(args) => commands::list::list(args),
         Command::Export(args) => commands::export::export(args),
         Command::Diff(args) => commands::diff::diff(args),

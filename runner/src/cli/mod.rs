@@ -11,6 +11,7 @@ mod dom0;
 mod export;
 mod fuzz;
 mod generate;
+mod judge;
 mod list;
 mod mutate;
 mod new;
@@ -35,6 +36,7 @@ pub use dom0::Dom0Args;
 pub use export::ExportArgs;
 pub use fuzz::{DomainBackend, FuzzArgs, FuzzTarget, Guided, GuidedArgs, HypercallArgs};
 pub use generate::{GenerateArgs, Generated};
+pub use judge::JudgeArgs;
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
@@ -77,6 +79,14 @@ Exit codes: 0 success, 3 all skipped, 4 error, 5 failure, 6 crash, 7 timeout (th
 pub enum Command {
     /// Run tests
     Run(RunArgs),
+    /// Judge a console that something else recorded or streams: a serial line, a lab's log
+    ///
+    /// Prints and writes what `run` would have, had it booted that machine. See docs/judge.md.
+    #[command(
+        mut_arg("retries", |arg| arg.hide(true)),
+        mut_arg("flaky_result", |arg| arg.hide(true))
+    )]
+    Judge(JudgeArgs),
     /// List the tests in the image
     List(ListArgs),
     /// Write the tests as domains, for `xl create` and upstream's xtf-runner

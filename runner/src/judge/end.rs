@@ -94,15 +94,19 @@ impl Judge {
             let why = format!("the guest died: {line}");
             return Some((Status::Crash, Cause::Guest, Reason::Told(why)));
         }
-        let silence = self.command_line.silence().filter(|_| self.bytes == 0);
+        let silence = self.command_line.silence().filter(|_| !self.heard);
         let (status, cause, why) = match end {
-            End::Exited => match xen().or(silence.map(str::to_owned)) {
+            End::Exited | End::Over(_) => match xen().or(silence.map(str::to_owned)) {
                 Some(words) if silence.is_some() => (Status::Error, Cause::Reset, words),
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {
-                    let words = "the machine was reset without a message from Xen (a triple fault, \
+                    let reset = "the machine was reset without a message from Xen (a triple fault, \
                                  or a shutdown without a result)";
-                    (Status::Crash, Cause::Reset, words.into())
+                    let words = match end {
+                        End::Over(console) => format!("{console} ends: it was cut, or {reset}"),
+                        _ => reset.into(),
+                    };
+                    (Status::Crash, Cause::Reset, words)
                 }
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
@@ -135,6 +139,7 @@ impl Judge {
         reason: Reason,
         now: Duration,
     ) -> Option<EndedIn> {
+        self.list_somebody();
         let panic = self.panic.take().unwrap_or_default();
         let words = if status == Status::Crash { self.xen.quote() } else { Vec::new() };
         let diagnostics = std::mem::take(&mut self.diagnostics);
@@ -149,7 +154,7 @@ impl Judge {
         let mut ended_in = None;
         let slots: Vec<usize> = if let Some((slot, mut running)) = running {
             let planned = &self.expected[slot];
-            let under_way = planned.cases.get(running.cases.len());
+            let under_way = planned.cases.get(running.next - 1);
             match under_way.filter(|name| running.cases.iter().all(|case| case.name != **name)) {
                 Some(case) => {
                     ended_in = Some(EndedIn { test: planned.name.clone(), case: case.clone() });
@@ -196,6 +201,7 @@ impl Judge {
     /// The checks of a boot that came to its regular end.
     fn check_whole(&mut self, now: Duration) {
         self.command_line.end();
+        self.list_somebody();
         if self.plan.is_none() {
             self.violation("no plan line for the run");
         }

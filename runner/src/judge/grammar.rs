@@ -97,6 +97,56 @@ pub fn parse(line: &str) -> Token<'_> {
     }
 }
 
+/// Whether `line`, which is none of the protocol's, is like one: as if some characters were lost or
+/// came twice.
+pub fn is_like_protocol(line: &str) -> bool {
+    let line = line.trim();
+    let like = |words: &str| {
+        let len = words.chars().count();
+        let heads = (len.saturating_sub(LOST)..=len + LOST)
+            .filter_map(|len| line.char_indices().map(|(at, _)| at).chain([line.len()]).nth(len));
+        let mut heads = heads.map(|end| &line[..end]);
+        heads.any(|head| strsim::damerau_levenshtein(head, words) <= LOST)
+    };
+    let subtest = [DIAGNOSTIC, SUBTEST].concat();
+    [BANNER, ENVIRONMENT.trim_end(), KTAP.trim_end(), subtest.trim_end(), RESULT]
+        .into_iter()
+        .any(like)
+        || is_like_plan(line)
+        || is_like_result(line)
+}
+
+/// So many characters of a line's first words may be lost or too many.
+const LOST: usize = 2;
+
+/// Whether it is digits and one or more dots, behind which there are more.
+fn is_like_plan(line: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count = rest.trim_start_matches('.');
+    line.len() - rest.len() <= 2 && rest.len() > count.len() && !count.is_empty() && digits(count)
+}
+
+/// Whether it has a number behind what is like `ok` or `not ok`, and a name behind that.
+fn is_like_result(line: &str) -> bool {
+    let mut words: Vec<&str> = line.split_whitespace().take(4).collect();
+    // The blank in front of the number may be lost, too.
+    if let Some(first) = words.first().copied().filter(|word| word.starts_with(OK.trim_end())) {
+        let word = first.trim_end_matches(|c: char| c.is_ascii_digit());
+        if word.len() < first.len() {
+            words.splice(..1, [word, &first[word.len()..]]);
+        }
+    }
+    let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit());
+    let Some(at) = words.iter().position(is_number).filter(|&at| at + 1 < words.len()) else {
+        return false;
+    };
+    let head = words[..at].join(" ");
+    // Of two letters, one has to be there.
+    let is_ok = ["o", "k", "ok", "okk", "ook", "okok"].contains(&head.as_str());
+    is_ok || head.len() > LOST && strsim::damerau_levenshtein(&head, NOT_OK.trim_end()) <= LOST
+}
+
 enum Parsed<'a> {
     Ktap,
     Plan(usize),

@@ -239,6 +239,8 @@ pub enum Event {
 pub enum End {
     /// QEMU left by itself without complaint, or was stopped after the last line.
     Exited,
+    /// What told of the boot, which is called so, ends; whether the boot does is not known.
+    Over(String),
     /// Stopped because Xen said that it is dying.
     XenDied,
     /// Stopped because time was up.

@@ -4,7 +4,8 @@
 use crate::base::plural;
 use std::time::Duration;
 
-use protocol::console::{BACKTRACE, PANIC, TRAP, XEN};
+use protocol::console::{BACKTRACE, BUILD_ID, PANIC, TRAP, XEN};
+use protocol::metadata::Environment;
 
 use super::end::taint;
 use super::grammar::{self, Depth, Token};
@@ -18,6 +19,7 @@ pub(super) const MAX_DIAGNOSTICS: usize = 100;
 impl Judge {
     /// Takes console bytes that arrived at `now` (since the start of the boot).
     pub fn feed(&mut self, bytes: &[u8], now: Duration, mut events: impl FnMut(Event)) {
+        self.heard |= !bytes.is_empty();
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.feed(bytes, |line| self.line(line, now, &mut events));
@@ -99,17 +101,29 @@ impl Judge {
 
     fn environment(&mut self, name: &str) {
         self.environment_seen = true;
-        let wanted = self.environment;
-        let same =
-            name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-        if !same {
-            self.violation(format!("the guest runs in `{name}`, not in `{wanted}`"));
+        let is = |banner: &str| {
+            name.strip_prefix(banner).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        match self.environment {
+            Some(wanted) if is(wanted) => {}
+            Some(wanted) => {
+                self.violation(format!("the guest runs in `{name}`, not in `{wanted}`"));
+            }
+            None => {
+                let mut known = Environment::ALL.map(Environment::banner).into_iter();
+                self.environment = known.find(|banner| is(banner));
+                if self.environment.is_none() {
+                    self.violation(format!("the guest runs in `{name}`, which nobody knows"));
+                }
+            }
         }
     }
 
     fn plan(&mut self, count: usize) {
         if self.plan.is_some() {
             self.violation("a second plan");
+        } else if self.catalogue.is_some() {
+            self.make_room(count);
         } else if count != self.expected.len() {
             let expected = self.expected.len();
             let tests = plural::count(count, "test");
@@ -124,6 +138,10 @@ impl Judge {
             if let Some(note) = self.command_line.guest_diagnostic(text) {
                 self.sights.note(note);
             }
+        }
+        if let Some(id) = text.strip_prefix(BUILD_ID).filter(|_| self.plan.is_none()) {
+            let is_hex = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
+            self.build_id = is_hex.then(|| id.to_owned());
         }
         if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()

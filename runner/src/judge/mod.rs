@@ -14,14 +14,21 @@
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
 //! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out
 //! about Xen, and `end` settles the boot. `inability` knows the ends that say what a Xen cannot do.
+//!
+//! Of a boot that nobody here planned, the console alone tells which tests there are (`catalogue`).
+//! What else such a console holds, a [`recording`] takes away: other boots, and what its recorder
+//! put in front of each line (`prefix`).
 
+mod catalogue;
 mod command_line;
 mod end;
 mod grammar;
 mod inability;
 mod judgement;
 mod line;
+mod prefix;
 mod reason;
+pub mod recording;
 mod running;
 mod sights;
 pub mod splitter;
@@ -29,6 +36,7 @@ mod state;
 mod timestamp;
 pub mod xen;
 
+pub use catalogue::{Catalogue, NO_TEST};
 pub use judgement::{
     CaseReport, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict, WentOn,
 };

@@ -15,9 +15,12 @@ impl Judge {
             let why = format!("subtest `{name}` began before the result line");
             self.close(open, Status::Error, vec![Reason::Violation(why)], Vec::new(), now);
         }
-        let slot = self.expected.iter().position(|test| test.name == name);
+        let slot = self.slot_of(name);
         match slot {
-            None => self.violation(format!("subtest `{name}` was not selected")),
+            None => {
+                let why = self.why_not_listed(name);
+                self.violation(format!("subtest `{name}` {why}"));
+            }
             Some(slot) if self.reports[slot].is_some() => {
                 self.violation(format!("subtest `{name}` began a second time"));
             }
@@ -29,6 +32,9 @@ impl Judge {
         self.diagnostics.clear();
         self.xen.forget();
         self.running = Some(Running::new(slot, name, now));
+        if let Some(why) = self.unknown_test(name) {
+            self.violation(why);
+        }
         if without_header {
             self.violation("subtest without its KTAP header");
         }
@@ -43,11 +49,16 @@ impl Judge {
         let Some(running) = &mut self.running else {
             return self.violation("a case plan outside a subtest");
         };
-        let known = running.slot.map(|slot| self.expected[slot].cases.len());
         if running.plan.is_some() {
             self.violation("a second case plan");
         } else {
             running.plan = Some(count);
+            if let Some(why) = self.list_cases(count) {
+                self.violation(why);
+            }
+            let planned = self.catalogue.is_none().then_some(self.running.as_ref()).flatten();
+            let slot = planned.and_then(|running| running.slot);
+            let known = slot.map(|slot| self.expected[slot].cases.len());
             if let Some(known) = known.filter(|&known| known != count) {
                 let cases = plural::count(count, "case");
                 self.violation(format!(
@@ -63,15 +74,22 @@ impl Judge {
         let Some(running) = &mut self.running else {
             return self.violation(format!("case `{name}` outside a subtest"));
         };
-        let next = running.cases.len() + 1;
         let planned = running.plan;
-        let known = running.slot.map(|slot| self.expected[slot].cases.get(next - 1).cloned());
+        let next = running.next;
+        // A lost line is no reason to doubt those behind it.
+        let is_free = planned.is_some_and(|planned| (1..=planned).contains(&number))
+            && !running.numbers.contains(&number);
+        let place = if is_free { number } else { next };
+        let slot = running.slot.filter(|_| self.catalogue.is_none());
+        let known = slot.map(|slot| self.expected[slot].cases.get(place - 1).cloned());
         // A runaway guest must not grow the report: what exceeds the plan is only a violation.
-        let surplus = planned.is_some_and(|planned| next > planned);
+        let surplus = planned.is_some_and(|planned| running.cases.len() >= planned);
         let duplicate = running.cases.iter().any(|case| case.name == name);
         if !surplus {
             let elapsed = now.saturating_sub(std::mem::replace(&mut running.last_case, now));
             running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
+            running.numbers.insert(place);
+            running.next = place + 1;
         }
         if planned.is_some() && !surplus {
             self.bytes = 0;
@@ -88,7 +106,10 @@ impl Judge {
             && known.as_deref() != Some(name)
         {
             let wanted = known.map_or("no further case".into(), |known| format!("`{known}`"));
-            self.violation(format!("case {next} is `{name}`, the image's metadata says {wanted}"));
+            self.violation(format!("case {place} is `{name}`, the image's metadata says {wanted}"));
+        }
+        if !surplus && let Some(why) = self.name_case(place, name) {
+            self.violation(why);
         }
         if number != next {
             self.violation(format!("case `{name}` has number {number} instead of {next}"));
@@ -97,13 +118,18 @@ impl Judge {
 
     /// The result line of a test.
     pub(super) fn test(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
-        self.results += 1;
+        let next = self.results + 1;
+        self.results = next;
         self.guest_statuses.push(verdict.status());
-        let next = self.results;
         let mut reasons = Vec::new();
         if number != next {
             let why = format!("test `{name}` has number {number} instead of {next}");
             reasons.push(Reason::Violation(why));
+            if self.plan.is_some_and(|plan| (next..=plan).contains(&number)) {
+                // Those before it were lost.
+                self.results = number;
+                self.correct_place(name, number);
+            }
         }
         if self.plan.is_none() {
             reasons.push(Reason::Violation("result line before the plan line of the run".into()));
@@ -178,11 +204,16 @@ impl Judge {
         diagnostics: Vec<String>,
         now: Duration,
     ) {
-        let slot = self.expected.iter().position(|test| test.name == name);
+        let slot = self.slot_of(name);
         let Some(slot) = slot.filter(|&slot| self.reports[slot].is_none()) else {
-            let what = if slot.is_some() { "reported twice" } else { "reported but not selected" };
-            return self.violation(format!("test `{name}` was {what}"));
+            let what = match slot {
+                Some(_) => "was reported twice",
+                None if self.catalogue.is_none() => "was reported but not selected",
+                None => self.why_not_listed(name),
+            };
+            return self.violation(format!("test `{name}` {what}"));
         };
+        reasons.extend(self.unknown_test(name).map(Reason::Violation));
         let status = verdict.status();
         reasons.push(match verdict {
             Verdict::Skip(why) | Verdict::Error(why) => Reason::Told(why),

@@ -11,7 +11,7 @@ use super::timestamp;
 use super::xen::PREFIX;
 
 /// Longest line kept; the rest of a longer one is dropped. Far above any protocol line.
-const MAX_LINE: usize = 64 * 1024;
+pub(super) const MAX_LINE: usize = 64 * 1024;
 
 /// Who printed a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Splitter {
 }
 
 /// Text without control characters and terminal escapes.
-fn clean(raw: &[u8]) -> String {
+pub(super) fn clean(raw: &[u8]) -> String {
     // Other control characters go first, so that a NUL inside an escape sequence does not save it.
     let raw: Vec<u8> =
         raw.iter().copied().filter(|&b| b == 0x1b || b == b'\t' || !b.is_ascii_control()).collect();
@@ -97,7 +97,7 @@ fn clean(raw: &[u8]) -> String {
 }
 
 /// Removes one `(d0) ` or `(d0v0) `, which some Xens put before a guest's lines, and the time.
-fn strip_domain_prefix(text: &str) -> &str {
+pub(super) fn strip_domain_prefix(text: &str) -> &str {
     fn digits(text: &str) -> Option<&str> {
         let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
         (rest.len() < text.len()).then_some(rest)

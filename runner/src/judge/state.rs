@@ -1,7 +1,9 @@
 //! What the judge knows of the boot that it listens to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::catalogue::Catalogue;
 use super::command_line::CommandLineCheck;
 use super::judgement::{CaseReport, PlannedTest, TestReport};
 use super::reason::Reason;
@@ -33,6 +35,14 @@ pub(super) struct Running {
     pub(super) last_case: Duration,
     pub(super) began: bool,
     pub(super) plan: Option<usize>,
+    /// The number that the next case should have,
+    pub(super) next: usize,
+    /// and those that are taken.
+    pub(super) numbers: BTreeSet<usize>,
+    /// Whether some cases of the test were selected, and not all that the image has;
+    pub(super) is_part: bool,
+    /// then how many of those are behind it.
+    pub(super) matched: usize,
     pub(super) cases: Vec<CaseReport>,
     pub(super) violations: Vec<Reason>,
 }
@@ -47,6 +57,10 @@ impl Running {
             last_case: now,
             began: true,
             plan: None,
+            next: 1,
+            numbers: BTreeSet::new(),
+            is_part: false,
+            matched: 0,
             cases: Vec::new(),
             violations: Vec::new(),
         }
@@ -68,7 +82,13 @@ pub(super) struct Panic {
 /// Judges one boot.
 #[derive(Debug)]
 pub struct Judge {
-    pub(super) environment: &'static str,
+    /// What the guest must call itself, if that is known beforehand.
+    pub(super) environment: Option<&'static str>,
+    /// Where the list of tests grows: what is known of them all the same.
+    pub(super) catalogue: Option<Catalogue>,
+    /// How many of the expected tests have names; without a catalogue that does not matter.
+    pub(super) named: usize,
+    pub(super) misfit: Option<String>,
     pub(super) expected: Vec<PlannedTest>,
     pub(super) reports: Vec<Option<TestReport>>,
     pub(super) last_reported: Option<usize>,
@@ -78,11 +98,14 @@ pub struct Judge {
     pub(super) xen: XenWatch,
     pub(super) command_line: CommandLineCheck,
     pub(super) sights: Sights,
+    /// Whether anything at all was said.
+    pub(super) heard: bool,
     /// Bytes since the last result line,
     pub(super) bytes: u64,
     /// and those of them in lines of the guest's.
     pub(super) guest_bytes: u64,
     pub(super) version: Option<String>,
+    pub(super) build_id: Option<String>,
     pub(super) banner: bool,
     pub(super) environment_seen: bool,
     pub(super) ktap: bool,
@@ -102,7 +125,10 @@ impl Judge {
     /// A judge for a boot of `expected` tests; `environment` is what the guest must call itself.
     pub fn new(environment: &'static str, expected: Vec<PlannedTest>) -> Self {
         Judge {
-            environment,
+            environment: Some(environment),
+            catalogue: None,
+            named: 0,
+            misfit: None,
             reports: expected.iter().map(|_| None).collect(),
             expected,
             last_reported: None,
@@ -111,9 +137,11 @@ impl Judge {
             xen: XenWatch::new(),
             command_line: CommandLineCheck::default(),
             sights: Sights::default(),
+            heard: false,
             bytes: 0,
             guest_bytes: 0,
             version: None,
+            build_id: None,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -143,6 +171,16 @@ impl Judge {
     /// Whether the console is out of control.
     pub fn is_flooded(&self) -> bool {
         self.bytes > FLOOD_LIMIT || self.guest_bytes > GUEST_FLOOD_LIMIT
+    }
+
+    /// The version of Xen: as the guest found it, or as Xen said itself when it began.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref().or(self.xen.version())
+    }
+
+    /// The build-id of Xen in hexadecimal, as the guest found it.
+    pub fn build_id(&self) -> Option<&str> {
+        self.build_id.as_deref()
     }
 
     /// How far Xen is on its way out.

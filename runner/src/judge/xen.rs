@@ -7,6 +7,9 @@ use super::timestamp;
 /// What Xen prints in front of a line.
 pub(super) const PREFIX: &str = "(XEN)";
 
+/// Begins the first line that Xen prints when it starts; its version follows.
+pub(super) const FIRST: &str = "Xen version ";
+
 /// Xen lines remembered for a quotation: the dumps of some CPUs.
 const REMEMBERED: usize = 250;
 /// Lines quoted where no line says what is wrong,
@@ -108,6 +111,8 @@ pub struct XenWatch {
     repeats: usize,
     vitals: Vitals,
     panic: Panic,
+    /// As its first line says.
+    version: Option<String>,
 }
 
 impl Default for XenWatch {
@@ -124,12 +129,16 @@ impl XenWatch {
             repeats: 0,
             vitals: Vitals::Alive,
             panic: Panic::default(),
+            version: None,
         }
     }
 
     /// Takes a line that begins with `(XEN)`.
     pub fn line(&mut self, line: &str) {
         let said = words(line);
+        if let Some(version) = said.strip_prefix(FIRST) {
+            self.version = version.split_whitespace().next().map(str::to_owned);
+        }
         if has(said, DEAD) {
             self.vitals = Vitals::Dead;
         } else if has(said, DYING) {
@@ -154,6 +163,11 @@ impl XenWatch {
     /// A test begins: what Xen said before is not about it.
     pub fn forget(&mut self) {
         self.lines.clear();
+    }
+
+    /// Its version, as it said itself.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// How far Xen is on its way out.

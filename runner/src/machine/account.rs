@@ -2,7 +2,6 @@
 //! be done.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::findings::{Findings, Shared};
@@ -11,13 +10,12 @@ use crate::base::source_lines;
 use crate::image::Image;
 use crate::judge::splitter::{Line, Speaker};
 use crate::judge::{Cause, EndedIn, Event, Judgement, TestReport, Verdict};
-use crate::machine::backend::Prepared;
 use crate::machine::debug::Debug;
 use crate::plan::select::MAX_TEST_LIST;
-use crate::results::Evidence;
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::Subject;
 use crate::results::policy::Policy;
+use crate::results::{Evidence, Unit};
 use crate::xen::hypervisor::XenUnderTest;
 
 /// So many boots go on with a test, for each attempt: who wants to know the deaths one by one gets
@@ -34,6 +32,8 @@ pub(super) struct Account<'s, 'l> {
     job: &'s Job<'s>,
     shared: &'s Shared<'l>,
     xen: &'s XenUnderTest,
+    /// What its tests are told under, where they were not planned but only heard of.
+    column: Option<String>,
     /// What it calls itself, if it came to that.
     version: Option<String>,
     /// The tests that are settled, by name.
@@ -61,38 +61,52 @@ impl<'s, 'l> Account<'s, 'l> {
     ) -> Self {
         let version = job.begun.as_ref().and_then(|begun| begun.so_far.version.clone());
         let (xen, told) = (job.boot.xen, BTreeMap::new());
-        Account { policy, image, debug, job, shared, xen, version, told }
+        Account { policy, image, debug, job, shared, xen, column: None, version, told }
+    }
+
+    /// Of a boot of which nobody knows beforehand what it runs: its tests are told under `column`.
+    pub(super) fn hearing(self, column: String) -> Self {
+        Account { column: Some(column), ..self }
+    }
+
+    /// What the boot's tests are told under.
+    fn column(&self) -> &str {
+        self.column.as_deref().unwrap_or(self.xen.name())
+    }
+
+    /// Where the `test` has its place among all.
+    fn index_of(&self, test: &str, findings: &mut Findings<'_>) -> usize {
+        let Job { number, first, boot, .. } = self.job;
+        match &self.column {
+            None => self.job.index_of(test),
+            Some(column) => {
+                let (xen, environment) = (column.clone(), boot.environment);
+                let unit = Unit { xen, environment, test: test.to_owned() };
+                findings.place_of(*number, *first, &unit)
+            }
+        }
     }
 
     fn tell(&self, event: &RunEvent<'_>) {
         self.shared.lock().listener.event(event);
     }
 
-    /// The boot begins, with its logs in `dir`.
-    pub(super) fn begin(&self, prepared: &Prepared<'_>, dir: &Path) {
+    /// The boot begins, of which a person should know the `note`.
+    pub(super) fn begin(&self, facts: &BootFacts<'_>, note: Option<&str>) {
         let Job { number, boot, .. } = self.job;
         let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
-        let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
-        let facts = BootFacts {
-            provenance: &prepared.provenance,
-            build_id: self.xen.build_id.as_deref(),
-            backend: prepared.backend,
-            mode: prepared.mode,
-            command: command.as_deref().unwrap_or_default(),
-            logs: dir,
-        };
         self.tell(&RunEvent::BootStarted {
             boot: *number,
-            xen: self.xen.name(),
+            xen: self.column(),
             environment: boot.environment,
             tests: &names,
-            facts: &facts,
+            facts,
         });
-        if let Some(text) = &prepared.note {
+        if let Some(text) = note {
             self.tell(&RunEvent::Note { boot: *number, text });
         }
         if self.debug == Debug::Gdb {
-            let command = Debug::Gdb.gdb_command(dir, self.xen.symbols.as_deref());
+            let command = Debug::Gdb.gdb_command(facts.logs, self.xen.symbols.as_deref());
             let text =
                 format!("the machine waits for a debugger; in another terminal, run:\n{command}");
             self.tell(&RunEvent::Note { boot: *number, text: &text });
@@ -109,10 +123,14 @@ impl<'s, 'l> Account<'s, 'l> {
             }
             Event::Xen(text) => self.version = Some(text.clone()),
             Event::Sights(sights) => self.tell(&RunEvent::XenSeen { boot, sights }),
-            Event::TestStarted(test) => self.tell(&RunEvent::TestStarted { boot, test }),
+            Event::TestStarted(test) => {
+                self.index_of(test, &mut self.shared.lock());
+                self.tell(&RunEvent::TestStarted { boot, test });
+            }
             Event::TestSettled(report) => {
                 let amended = self.job.begun.is_some();
-                let outcome = SettledTest { amended, ..self.weigh(self.job.whole(report)) };
+                let index = self.index_of(&report.name, &mut self.shared.lock());
+                let outcome = SettledTest { amended, ..self.weigh(self.job.whole(report), index) };
                 self.tell(&RunEvent::TestSettled { boot: began, outcome: &outcome });
                 self.told.insert(outcome.report.name.clone(), outcome);
             }
@@ -135,11 +153,12 @@ impl<'s, 'l> Account<'s, 'l> {
             let report = self.job.whole(report);
             let told = self.told.remove(&report.name);
             let known = told.as_ref().is_some_and(|told| told.report == report);
+            let index = self.index_of(&report.name, findings);
             let mut outcome = match told {
                 Some(told) if known => told,
                 told => {
                     let amended = self.job.begun.is_some() || told.is_some();
-                    SettledTest { amended, ..self.weigh(report) }
+                    SettledTest { amended, ..self.weigh(report, index) }
                 }
             };
             let report = &outcome.report;
@@ -158,6 +177,12 @@ impl<'s, 'l> Account<'s, 'l> {
             ended.bad |= outcome.weighed.status.is_bad();
             if !known {
                 findings.listener.event(&RunEvent::TestSettled { boot: began, outcome: &outcome });
+            }
+        }
+        if self.column.is_some() {
+            // Nobody can boot them once more.
+            for name in &judgement.rerun {
+                self.index_of(name, findings);
             }
         }
         let ended_by = judgement.ended_by;
@@ -193,8 +218,8 @@ impl<'s, 'l> Account<'s, 'l> {
         })
     }
 
-    /// The `report` of a test with all that belongs to it.
-    fn weigh(&self, report: TestReport) -> SettledTest {
+    /// The `report` of the test at `index` with all that belongs to it.
+    fn weigh(&self, report: TestReport, index: usize) -> SettledTest {
         let Account { policy, image, .. } = self;
         let environment = self.job.boot.environment;
         let attempt = self.job.attempt;
@@ -216,10 +241,10 @@ impl<'s, 'l> Account<'s, 'l> {
             xen_words: placed(xen_words),
         });
         SettledTest {
-            xen: self.xen.name().to_owned(),
+            xen: self.column().to_owned(),
             environment,
             evidence: evidence.collect(),
-            index: self.job.index_of(&report.name),
+            index,
             report,
             weighed,
             flaky,

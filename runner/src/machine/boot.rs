@@ -18,7 +18,7 @@ pub use crate::machine::watch::Limits;
 use crate::machine::watch::{Ended, Watch};
 
 /// Time to leave by itself after the guest's last line.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// Lines of QEMU's complaints that are worth a quotation.
 const QUOTED: usize = 8;
 
@@ -159,7 +159,7 @@ fn end_of(
 }
 
 /// Has the judge settle what is left, and writes down how.
-fn conclude(
+pub(super) fn conclude(
     judge: Judge,
     end: End,
     elapsed: Duration,
@@ -179,7 +179,7 @@ fn conclude(
         logs.decision(&format!("{} {}: {reasons}", report.status, report.name))?;
     }
     if !judgement.rerun.is_empty() {
-        logs.decision(&format!("booting again: {}", judgement.rerun.join(" ")))?;
+        logs.decision(&format!("not reached: {}", judgement.rerun.join(" ")))?;
     }
     logs.flush()?;
     Ok(judgement)

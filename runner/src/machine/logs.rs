@@ -122,11 +122,17 @@ pub struct BootLogs {
 }
 
 impl BootLogs {
-    /// A new folder `dir` with the links that a boot's command refers to.
-    pub fn create(dir: PathBuf, xen: Option<&XenUnderTest>, image: &Path) -> Result<BootLogs> {
+    /// A new folder `dir`, with the links that a boot's command refers to, if it has one.
+    pub fn create(
+        dir: PathBuf,
+        xen: Option<&XenUnderTest>,
+        image: Option<&Path>,
+    ) -> Result<BootLogs> {
         fs::create_dir(&dir).io("create", &dir)?;
-        let modules = xen.map_or(&[][..], |xen| &xen.hypervisor.modules);
-        link(&dir, xen.and_then(XenUnderTest::elf), modules, image)?;
+        if let Some(image) = image {
+            let modules = xen.map_or(&[][..], |xen| &xen.hypervisor.modules);
+            link(&dir, xen.and_then(XenUnderTest::elf), modules, image)?;
+        }
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {
             console: open(CONSOLE)?,

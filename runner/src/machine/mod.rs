@@ -5,7 +5,8 @@
 //! give a process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits,
 //! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot, and a
 //! [`lookout`] looks at a machine from outside. Who tries something with a single boot makes a
-//! [`trial`].
+//! [`trial`]. What others recorded of their machines is a [`console`], whose boots are taken by
+//! [`listening`].
 //!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
@@ -15,10 +16,12 @@ mod account;
 pub mod as_dom0;
 pub mod backend;
 pub mod boot;
+pub mod console;
 pub mod cpio;
 pub mod debug;
 mod findings;
 mod job;
+pub mod listening;
 pub mod logs;
 pub mod lookout;
 pub mod plugin;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::signals::StopSignal;
-use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::Event;
 use crate::machine::Boot;
@@ -24,7 +23,7 @@ use crate::machine::job::Job;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
 use crate::results::Unit;
-use crate::results::event::{Listener, RunEvent};
+use crate::results::event::{BootFacts, Listener, RunEvent};
 use crate::results::policy::Policy;
 
 /// As many boots at a time as there are CPUs for them.
@@ -90,22 +89,8 @@ impl Session<'_> {
             }
         });
 
-        let findings = shared.into_findings();
         let stopped = self.stop.requested();
-        let results = Status::of_parts(findings.statuses.into_values());
-        let results = results.map_or(Exit::Success, Exit::from);
-        let tool = findings.tool_failed.then_some(Exit::Tool);
-        let failed = findings.error.as_ref().map(Error::exit);
-        let exit = [Some(results), tool, stopped, failed].into_iter().flatten().max();
-        let exit = exit.unwrap_or(results);
-        let error = findings.error.as_ref().map(Error::to_string);
-        findings.listener.event(&RunEvent::RunEnded {
-            elapsed: start.elapsed(),
-            stopped,
-            error: error.as_deref(),
-            exit,
-        });
-        findings.error.map_or(Ok(exit), Err)
+        shared.into_findings().end(start.elapsed(), stopped)
     }
 
     /// What `boot` is to run, in the words of the results.
@@ -138,9 +123,19 @@ impl Session<'_> {
             None => self.backend.prepare(boot, &limits, self.stop, &mut logs)?,
         };
         let mut account = Account::new(&self.policy, self.image, self.debug, job, shared);
-        account.begin(&prepared, logs.dir());
-
         let start = Instant::now();
+        let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
+        let facts = BootFacts {
+            provenance: &prepared.provenance,
+            build_id: boot.xen.build_id.as_deref(),
+            backend: prepared.backend,
+            mode: prepared.mode,
+            command: command.as_deref().unwrap_or_default(),
+            logs: logs.dir(),
+            power_on: Some(start),
+        };
+        account.begin(&facts, prepared.note.as_deref());
+
         let outcome = match prepared.start {
             Ok((carrier, judge)) => {
                 let mut on_event = |event: &Event| account.event(event);
@@ -208,6 +203,6 @@ impl Session<'_> {
             _ => format!("{xen}-{}", boot.environment.name()),
         };
         let dir = self.logs.boot(*number, &title);
-        BootLogs::create(dir, Some(boot.xen), &self.image.path)
+        BootLogs::create(dir, Some(boot.xen), Some(&self.image.path))
     }
 }

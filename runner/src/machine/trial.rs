@@ -38,7 +38,7 @@ impl Trial<'_> {
         boot: &Boot<'_>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Tried> {
-        let mut logs = BootLogs::create(dir, Some(boot.xen), self.image)?;
+        let mut logs = BootLogs::create(dir, Some(boot.xen), Some(self.image))?;
         let prepared = backend.prepare(boot, self.limits, self.stop, &mut logs)?;
         let Prepared { provenance, start, .. } = prepared;
         let (carrier, judge) = start.map_err(|why| {
@@ -59,7 +59,7 @@ impl Trial<'_> {
         carrier: &dyn ConsoleProcess,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<std::result::Result<(), String>> {
-        let mut logs = BootLogs::create(dir, Some(boot.xen), self.image)?;
+        let mut logs = BootLogs::create(dir, Some(boot.xen), Some(self.image))?;
         // Somebody has to be blamed, so that there is a report of what happened.
         let blamed = PlannedTest { name: "trial".into(), cases: Vec::new() };
         let judge = Judge::new(boot.environment.banner(), vec![blamed]);

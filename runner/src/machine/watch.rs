@@ -118,7 +118,7 @@ impl<'a> Watch<'a> {
         Watch::with_waits(start, limits, grace, Box::new(move || waits.so_far()))
     }
 
-    fn with_waits(
+    pub(super) fn with_waits(
         start: Instant,
         limits: &'a Limits<'a>,
         grace: Duration,
@@ -250,9 +250,20 @@ impl<'a> Watch<'a> {
         logs: &mut BootLogs,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<()> {
-        let now = Instant::now();
-        self.last_output = now;
         logs.console(bytes)?;
+        self.bytes_at(Instant::now(), bytes, judge, logs, on_event)
+    }
+
+    /// The same for what is in the console's log already, and came at `now`.
+    pub(super) fn bytes_at(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        judge: &mut Judge,
+        logs: &mut BootLogs,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
+        self.last_output = now;
         let mut events = Vec::new();
         judge.feed(bytes, now - self.start, |event| events.push(event));
         for event in &events {
@@ -292,6 +303,11 @@ impl<'a> Watch<'a> {
         Mark { at, waited: (self.waits)() }
     }
 
+    /// The boot begins now; what was heard before came from the one before it.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.begin(now, self.limits.boot);
+    }
+
     /// Something begins that may take so long.
     fn begin(&mut self, now: Instant, time: Duration) {
         (self.since, self.time) = (self.mark(now), time);
@@ -326,8 +342,17 @@ impl<'a> Watch<'a> {
         (until.at + lost).saturating_duration_since(now)
     }
 
+    /// How long to wait from `now` on for what a machine says that nobody here can stop: after a
+    /// Xen that died it may start again.
+    pub(super) fn patience(&self, judge: &Judge, now: Instant) -> Duration {
+        match self.dying_since.filter(|_| judge.vitals() == Vitals::Dead) {
+            Some(since) => (since.at + self.grace).saturating_duration_since(now),
+            None => self.left(self.until(judge), now),
+        }
+    }
+
     /// What a stop at [`Watch::until`] means.
-    fn verdict(&self, judge: &Judge, dir: &Path) -> End {
+    pub(super) fn verdict(&self, judge: &Judge, dir: &Path) -> End {
         let keep = self.limits.debug == Debug::Keep;
         if judge.has_result() {
             End::Exited
@@ -372,7 +397,7 @@ mod tests {
         let stop = StopSignal::none();
         let logs = RunLogs::create(dir.path(), &stop).unwrap();
         let dir = logs.boot(1, "echo");
-        let mut logs = BootLogs::create(dir, None, Path::new("/dev/null")).unwrap();
+        let mut logs = BootLogs::create(dir, None, None).unwrap();
         let mut judge = Judge::new("PV 64bit", Vec::new());
         watch.supervise(process, &mut judge, &stop, &mut logs, &mut |_| {}).unwrap()
     }

@@ -99,7 +99,9 @@ impl<W: Write + Send> Listener for Reporter<'_, W> {
             self.display.summary(&recorder.document());
         }
         let renew = match event {
-            RunEvent::RunStarted { .. } | RunEvent::RunEnded { .. } => true,
+            RunEvent::RunStarted { .. }
+            | RunEvent::ListeningStarted { .. }
+            | RunEvent::RunEnded { .. } => true,
             RunEvent::BootEnded { .. } => files.are_old(),
             _ => false,
         };

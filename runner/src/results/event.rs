@@ -3,7 +3,7 @@
 //! Events of several boots interleave; each has the number of its boot.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::metadata::Environment;
 
@@ -53,6 +53,8 @@ pub struct BootFacts<'a> {
     pub command: &'a str,
     /// The boot's folder.
     pub logs: &'a Path,
+    /// When it began; nothing where somebody else recorded it.
+    pub power_on: Option<Instant>,
 }
 
 /// Something that happened.
@@ -66,6 +68,23 @@ pub enum RunEvent<'a> {
         plan: &'a [Unit],
         /// Folder of the logs.
         logs: &'a Path,
+    },
+    /// A console comes next that somebody else records. Nothing is planned: tests are told of as
+    /// soon as they are heard of.
+    ListeningStarted {
+        /// What the console is called.
+        console: &'a str,
+        /// Folder of the logs.
+        logs: &'a Path,
+    },
+    /// There is a test that was not planned.
+    TestHeardOf {
+        /// In which boot.
+        boot: usize,
+        /// Its place among all tests.
+        index: usize,
+        /// The test.
+        unit: &'a Unit,
     },
     /// A boot begins.
     BootStarted {

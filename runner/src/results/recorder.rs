@@ -96,9 +96,19 @@ impl Recorder {
                 self.run.logs = logs.to_path_buf();
                 self.planned = plan.iter().cloned().enumerate().collect();
             }
+            RunEvent::ListeningStarted { logs, .. } => {
+                self.started = Instant::now();
+                self.run.logs = logs.to_path_buf();
+            }
+            RunEvent::TestHeardOf { boot, index, unit } => {
+                self.planned.insert(*index, (*unit).clone());
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.tests.push(unit.test.clone());
+                }
+            }
             RunEvent::BootStarted { boot, xen, environment, tests, facts } => {
                 let logs = facts.logs.strip_prefix(&self.run.logs).unwrap_or(facts.logs);
-                self.boot_started.insert(*boot, Instant::now());
+                self.boot_started.extend(facts.power_on.map(|start| (*boot, start)));
                 self.boots.insert(
                     *boot,
                     Boot {
@@ -129,8 +139,8 @@ impl Recorder {
                 }
             }
             RunEvent::TestStarted { boot, .. } => {
-                let since = self.boot_started.get(boot).map_or(Duration::ZERO, Instant::elapsed);
-                if let Some(boot) = self.boots.get_mut(boot) {
+                let since = self.boot_started.get(boot).map(Instant::elapsed);
+                if let (Some(boot), Some(since)) = (self.boots.get_mut(boot), since) {
                     boot.boot_s.get_or_insert(seconds(since));
                 }
             }
@@ -202,7 +212,7 @@ impl Recorder {
         }
         let ended = self.elapsed.is_some();
         let complete = ended && self.trouble.is_none() && not_run.is_empty();
-        let otherwise = match (ended, self.planned.is_empty()) {
+        let otherwise = match (ended, run.logs.as_os_str().is_empty()) {
             (true, _) => "some tests have no result",
             (false, false) => "the run goes on",
             (false, true) => "the run has not started",

@@ -259,6 +259,7 @@ impl Teller {
             mode: "fast, tcg",
             command: "qemu-system-x86_64 -kernel xen -append 'console=com1 <x>'",
             logs: Path::new(&logs),
+            power_on: None,
         };
         self.recorder.event(&RunEvent::BootStarted {
             boot,

@@ -9,6 +9,7 @@ mod export;
 mod faults;
 mod further;
 mod generate;
+mod judge;
 mod mutate;
 mod new;
 mod payload;
@@ -266,7 +267,10 @@ fn modules_come_behind_the_image() {
     let dry = world.run(&["run", "--xen", "fake", "--dry-run"], "print", "success.log");
     let link = |file: &str, name: &str| format!("/{file}' {name} && ");
     assert!(dry.stdout.contains(&link("a policy", "module-1")), "{dry:?}");
-    assert!(dry.stdout.contains(" -initrd 'xtf tests=example,,args,,needy exit=reboot,module-1,module-2' )"));
+    assert!(
+        dry.stdout
+            .contains(" -initrd 'xtf tests=example,,args,,needy exit=reboot,module-1,module-2' )")
+    );
 
     let out = world.run(&["run", "--xen", "fake"], "print", "success.log");
     assert_eq!(out.code, 0, "{out:?}");

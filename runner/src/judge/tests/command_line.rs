@@ -109,6 +109,23 @@ fn a_console_without_a_word_is_told_as_that() {
     }
 }
 
+/// However the console comes, in lines or as a whole, its last result line is no silence.
+#[test]
+fn what_follows_a_result_at_once_is_no_silence() {
+    let half = &GOOD[..GOOD.find("  # expected EINVAL").unwrap()];
+    let dump = "(XEN) RIP:    e008:[<ffff82d04020d0b4>] livepatch_op+0x1a4/0x1810\n";
+    let shown = "(XEN) Command line: console=com1\n";
+    for (last, why) in [("", "without a message from Xen"), (dump, "register dump is cut off")] {
+        let mut judge = Judge::new("PV 64bit", three()).demand_options("console=com1");
+        let console = [shown, half, last].concat();
+        judge.feed(console.as_bytes(), Duration::from_millis(1), |_| {});
+        let judgement = judge.finish(End::Exited, Duration::from_millis(2), |_| {});
+        let args = report(&judgement, "args");
+        assert_eq!(args.status, Status::Crash, "{args:?}");
+        assert!(args.told()[0].contains(why), "{args:?}");
+    }
+}
+
 #[test]
 fn options_that_xen_refuses_are_errors_in_its_words() {
     let refusal = "# xen refuses: parameter \"b\" unknown!";

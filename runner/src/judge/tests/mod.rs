@@ -2,6 +2,7 @@
 
 mod command_line;
 mod ends;
+mod hearing;
 mod inability;
 mod protocol;
 mod recordings;

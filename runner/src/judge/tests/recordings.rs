@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 }
 
 /// The recordings, by name.
-fn recordings() -> Vec<PathBuf> {
+pub(super) fn recordings() -> Vec<PathBuf> {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let mut logs: Vec<PathBuf> =
         files.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();

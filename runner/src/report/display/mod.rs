@@ -177,6 +177,18 @@ impl<W: Write> Screen<W> {
                 let total = ProgressBar::new(plan.len() as u64).with_style(total_style());
                 self.total = Some(self.progress.add(total));
             }
+            RunEvent::ListeningStarted { console, logs } => {
+                let logs = logs.display();
+                self.print(&format!("{BOLD}{:>12}{BOLD:#} {console}; logs in {logs}\n", "Judging"));
+                let total = ProgressBar::new(0).with_style(total_style());
+                self.total = Some(self.progress.add(total));
+            }
+            RunEvent::TestHeardOf { .. } => {
+                self.planned += 1;
+                if let Some(total) = &self.total {
+                    total.set_length(self.planned as u64);
+                }
+            }
             RunEvent::BootStarted { boot, xen, environment, tests, .. } => {
                 self.boot_started(*boot, format!("{xen} {:<5}", environment.name()), tests);
             }
@@ -231,7 +243,9 @@ impl<W: Write> Screen<W> {
 
     fn boot_started(&mut self, boot: usize, label: String, tests: &[&str]) {
         if self.verbose {
-            self.print(&format!("\n=== {}: {}\n", label.trim_end(), tests.join(" ")));
+            let tests =
+                if tests.is_empty() { String::new() } else { format!(": {}", tests.join(" ")) };
+            self.print(&format!("\n=== {}{tests}\n", label.trim_end()));
         }
         let bar = ProgressBar::no_length().with_style(boot_style(self.slow));
         let bar = match &self.total {
@@ -273,7 +287,7 @@ impl<W: Write + Send> Listener for Display<W> {
     fn event(&mut self, event: &RunEvent<'_>) {
         lock(&self.screen).event(event);
         match event {
-            RunEvent::RunStarted { .. } => self.start_clock(),
+            RunEvent::RunStarted { .. } | RunEvent::ListeningStarted { .. } => self.start_clock(),
             RunEvent::RunEnded { .. } => self.stop_clock(),
             _ => {}
         }

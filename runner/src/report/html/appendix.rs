@@ -61,7 +61,9 @@ impl Page<'_> {
                             }
                             dt { "Tests" } dd { (boot.tests.join(" ")) }
                             dt { "Logs" } dd { (self.logs(boot)) }
-                            dt { "Command" } dd { pre { (boot.command) } }
+                            @if !boot.command.is_empty() {
+                                dt { "Command" } dd { pre { (boot.command) } }
+                            }
                         }
                     }
                 }
