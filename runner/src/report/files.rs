@@ -4,8 +4,9 @@
 //! it has ended, so that nobody takes the remains of a killed run, or of an earlier one, for
 //! complete results. Each is replaced in one step.
 
-use std::fs;
+use std::fs::{self, FileType, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,13 @@ impl Files {
         // Better now than after an hour.
         for (_, path) in files.wanted.iter_mut().filter(|(_, path)| !is_stdout(path)) {
             *path = std::path::absolute(&path).io("find", path)?;
+            if let Some(kind) = device(path) {
+                // Who opens a pipe waits for its reader.
+                if !kind.is_fifo() {
+                    OpenOptions::new().append(true).open(&path).io("write", path)?;
+                }
+                continue;
+            }
             fs::create_dir_all(folder(path)).io("create", folder(path))?;
             NamedTempFile::new_in(folder(path)).io("write", path)?;
         }
@@ -77,18 +85,19 @@ impl Files {
         self.ended
     }
 
-    /// Writes them all. Standard output only gets what is final.
+    /// Writes them all. Standard output and devices only get what is final.
     pub fn write(&mut self, document: &Document) {
         self.written = Some(Instant::now());
         self.ended = document.run.exit_code.is_some();
         for (form, path) in &self.wanted {
-            let done = if !is_stdout(path) {
-                form.text(document, folder(path)).and_then(|text| replace(path, &text))
-            } else if self.ended {
-                form.text(document, Path::new("/"))
-                    .and_then(|text| crate::base::output::write_out(&text))
-            } else {
-                Ok(())
+            let text = || form.text(document, Path::new("/"));
+            let done = match (is_stdout(path), device(path).is_some()) {
+                (false, false) => {
+                    form.text(document, folder(path)).and_then(|text| replace(path, &text))
+                }
+                _ if !self.ended => Ok(()),
+                (true, _) => text().and_then(|text| crate::base::output::write_out(&text)),
+                (_, true) => text().and_then(|text| append(path, &text)),
             };
             if let Err(error) = done {
                 self.error.get_or_insert(error);
@@ -129,6 +138,17 @@ impl Form {
 
 fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
+}
+
+/// What is there, if it is no file that can be replaced: a device, a pipe.
+fn device(path: &Path) -> Option<FileType> {
+    let found = fs::metadata(path).ok()?.file_type();
+    (!found.is_file() && !found.is_dir()).then_some(found)
+}
+
+fn append(path: &Path, text: &str) -> Result<()> {
+    let device = OpenOptions::new().append(true).open(path).io("write", path)?;
+    (&device).write_all(text.as_bytes()).io("write", path)
 }
 
 fn folder(path: &Path) -> &Path {

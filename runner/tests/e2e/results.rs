@@ -1,6 +1,9 @@
 //! Reports of the real binary: what is in them, whatever became of the run, and `diff` on them.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::process::Command;
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -64,6 +67,21 @@ fn a_report_can_go_to_standard_output() {
     assert_eq!(out.code, 74, "{out:?}");
     assert!(out.stderr.contains("xen/such"), "{out:?}");
     assert!(!out.stdout.contains("Running"), "an hour later is too late: {out:?}");
+}
+
+/// What is no file is not replaced by one.
+#[test]
+fn a_report_can_go_to_a_pipe() {
+    let world = World::new();
+    let pipe = world.path("report");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = thread::spawn(move || fs::read_to_string(pipe).unwrap());
+    let out = world.run(&["run", "--json", "report"], "print", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    // If not, nobody ever writes to it.
+    assert!(fs::metadata(world.path("report")).unwrap().file_type().is_fifo());
+    let json: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
+    assert_eq!(json["complete"], true);
 }
 
 /// All files of a run agree on when it began, from the first to the last.
