@@ -71,7 +71,8 @@ pub struct ShowArgs {
 /// Exit codes of `payload show`.
 const SHOW_EXIT_CODES: &str = "\
 Exit codes: 0 every Xen takes every file, or no Xen was named; 4 the model cannot tell of one; 5 one is \
-refused; 65 a file is no payload at all; the others as for `run`.";
+refused, or its APPLY will be (with --each, only the upload counts); 65 a file is no payload at all; the \
+others as for `run`.";
 
 /// Options of `payload try`.
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! It copies the example of the source tree, so that a new test starts from code that compiles and
 //! runs.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -92,6 +93,13 @@ pub fn new(args: &NewArgs) -> Result<Exit> {
         Some(dir) => dir.clone(),
         None => Config::load(None)?.workspace,
     };
+    let here = env::current_dir().io("find", Path::new("the working directory"))?;
+    if args.workspace.is_none() && !here.starts_with(&workspace) {
+        return Err(Error::Usage(format!(
+            "this is no source tree of xtf-rs; name one with --workspace, such as {}",
+            workspace.display()
+        )));
+    }
     let registry = workspace.join(REGISTRY);
     let text = fs::read_to_string(&registry).map_err(|e| {
         Error::Usage(format!(

@@ -4,8 +4,8 @@
 //! it has ended, so that nobody takes the remains of a killed run, or of an earlier one, for
 //! complete results. Each is replaced in one step.
 
-use std::fs::{self, FileType, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -64,6 +64,7 @@ impl Files {
                 }
                 continue;
             }
+            check(path)?;
             fs::create_dir_all(folder(path)).io("create", folder(path))?;
             NamedTempFile::new_in(folder(path)).io("write", path)?;
         }
@@ -138,6 +139,21 @@ impl Form {
 
 fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
+}
+
+/// Refuses what nobody wants to be replaced by a report.
+fn check(path: &Path) -> Result<()> {
+    let mut start = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let what = if path.is_dir() {
+        "a folder"
+    } else if read.is_ok() && start == *b"\x7fELF" {
+        "an ELF file"
+    } else {
+        return Ok(());
+    };
+    let path = path.display();
+    Err(Error::Usage(format!("a report would replace {path}, which is {what}; name another file")))
 }
 
 /// What is there, if it is no file that can be replaced: a device, a pipe.

@@ -62,6 +62,7 @@ fn what_is_no_payload() {
         ("text", 65, "text is no ELF file, so it is no payload"),
         ("large", 65, "large has 68157440 bytes, and a payload at most 2 MiB"),
         ("missing", 74, "cannot read missing"),
+        ("pipe", 65, "pipe is no file; name a .livepatch file"),
     ] {
         let out = world.run(&["payload", "show", file], "print", "good.log");
         assert_eq!(out.code, code, "{out:?}");

@@ -63,6 +63,14 @@ fn a_report_can_go_to_standard_output() {
     assert_eq!(out.code, 64, "{out:?}");
     let why = "only one of --json, --junit, --ktap and --html can be `-`";
     assert!(out.stderr.contains(why), "{out:?}");
+    for (path, what) in [("xtf", "an ELF file"), ("logs", "a folder")] {
+        fs::create_dir_all(world.path("logs")).unwrap();
+        let before = fs::metadata(world.path(path)).unwrap().modified().unwrap();
+        let out = world.run(&["run", "--json", path], "print", "success.log");
+        assert_eq!(out.code, 64, "{out:?}");
+        assert!(out.stderr.contains(&format!("{path}, which is {what}; name another")), "{out:?}");
+        assert_eq!(fs::metadata(world.path(path)).unwrap().modified().unwrap(), before);
+    }
     let out = world.run(&["run", "--json", "xen/such/r.json"], "print", "success.log");
     assert_eq!(out.code, 74, "{out:?}");
     assert!(out.stderr.contains("xen/such"), "{out:?}");

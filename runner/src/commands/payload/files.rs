@@ -16,7 +16,14 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<(Vec<u8>, Contents)>> {
         if paths[..number].contains(path) {
             return Err(Error::Usage(format!("{} is named twice", path.display())));
         }
-        let size = fs::metadata(path).io("read", path)?.len();
+        let found = fs::metadata(path).io("read", path)?;
+        if !found.is_file() {
+            return Err(Error::Data(format!(
+                "{} is no file; name a .livepatch file",
+                path.display()
+            )));
+        }
+        let size = found.len();
         if size > READ_MAX {
             return Err(Error::Data(format!(
                 "{} has {size} bytes, and a payload at most 2 MiB; is it the right file?",

@@ -7,12 +7,12 @@ mod tests;
 mod text;
 pub mod verdict;
 
-use std::path::Path;
+use std::borrow::Cow;
 
 use serde::Serialize;
 
 use self::file::Contents;
-use self::verdict::{Answer, OnXen, Subject};
+use self::verdict::{Answer, OnXen, Subject, Verdict};
 use super::files::read;
 use crate::base::exit::{Exit, Result};
 use crate::base::output::{json, write_out};
@@ -28,12 +28,14 @@ pub struct Shown<'a> {
     schema: &'static str,
     files: Vec<OfFile<'a>>,
     xens: Vec<OnXen>,
+    #[serde(skip)]
+    each: bool,
 }
 
 /// A file.
 #[derive(Serialize)]
 struct OfFile<'a> {
-    path: &'a Path,
+    path: Cow<'a, str>,
     #[serde(flatten)]
     contents: &'a Contents,
 }
@@ -48,15 +50,22 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
         }
     }
     let paths = args.files.iter().zip(&files);
-    let files = paths.map(|(path, (_, contents))| OfFile { path, contents }).collect();
-    let shown = Shown { schema: SCHEMA, files, xens };
+    let files = paths
+        .map(|(path, (_, contents))| OfFile { path: path.to_string_lossy(), contents })
+        .collect();
+    let shown = Shown { schema: SCHEMA, files, xens, each: args.each };
     write_out(&if args.json { json(&shown)? } else { text::text(&shown) })?;
     Ok(exit(&shown))
 }
 
 fn exit(shown: &Shown<'_>) -> Exit {
     let all = || shown.xens.iter().flat_map(|on| &on.files);
-    if all().any(|verdict| verdict.upload == Answer::Refused) {
+    // A file that is taken alone may belong upon another one.
+    let refused = |verdict: &Verdict| {
+        let apply = verdict.then.iter().any(|then| then.refuses_apply().is_some());
+        verdict.upload == Answer::Refused || apply && !shown.each
+    };
+    if all().any(refused) {
         Exit::Failure
     } else if all().any(|verdict| verdict.upload == Answer::Unknown) {
         Exit::Error

@@ -28,6 +28,9 @@ pub enum Prospect {
         /// The error.
         errno: Errno,
     },
+    /// It expects certain code at one of its functions, from 0, where a file below it has put other
+    /// code by then.
+    Covered(usize),
     /// A hook decides.
     Hook(Hook),
     /// It is refused when it is applied again.
@@ -47,7 +50,7 @@ impl Prospect {
         if image.depends != below {
             all.push(Prospect::Depends {
                 on: hex(&image.depends),
-                instead: if loaded { "the file before it" } else { "this Xen" },
+                instead: if loaded { "the file below it" } else { "this Xen" },
                 id: hex(below),
             });
         }
@@ -80,12 +83,22 @@ impl fmt::Display for Prospect {
                 "APPLY: {ELSEWHERE}, because .livepatch.depends is {on}, and {instead} has {id} \
                  (build_id_dep)"
             ),
+            Prospect::Unmet { function, errno: Errno::ERANGE } => write!(
+                f,
+                "APPLY: ERANGE, because the expectation of function {function} is longer than the function \
+                 (livepatch_check_expectations)"
+            ),
+            Prospect::Covered(function) => write!(
+                f,
+                "APPLY depends on what a file below it has made of the code that function {function} \
+                 expects"
+            ),
             Prospect::Unmet { function, errno } => write!(
                 f,
                 "APPLY: {errno}, because the code of function {function} is not what its expectation \
                  says (livepatch_check_expectations)"
             ),
-            Prospect::Hook(hook) => write!(f, "the {hook:?} hook decides whether that works"),
+            Prospect::Hook(hook) => write!(f, "the {hook:?} hook decides whether the action works"),
             Prospect::NotAgain => {
                 f.write_str("after a REVERT it cannot be applied again: it has writable data")
             }

@@ -1,7 +1,5 @@
 //! Files of every kind, and the verdict on a small Xen that calls itself 4.17.7.
 
-use std::path::Path;
-
 use expect_test::expect;
 use livepatch::abi::Revision;
 use livepatch::change::Change;
@@ -14,8 +12,10 @@ use livepatch::payload::{
 use livepatch::program::Rng;
 
 use super::file::Contents;
+use super::prospect::Prospect;
 use super::verdict::{Answer, Subject, Verdict};
-use super::{OfFile, SCHEMA, Shown, text};
+use super::{OfFile, SCHEMA, Shown, exit, text};
+use crate::base::exit::Exit;
 use crate::xen::symbols::{BootXen, KnownSymbols, xen_build};
 
 const XEN: u8 = 7;
@@ -69,8 +69,8 @@ fn refused(bytes: &[u8]) -> (String, &'static str, Option<String>) {
 fn shown(bytes: &[u8]) -> String {
     let files = [(bytes.to_vec(), Contents::of(bytes))];
     let xens = vec![subject().judge(&files, false)];
-    let of = OfFile { path: Path::new("lp.livepatch"), contents: &files[0].1 };
-    text::text(&Shown { schema: SCHEMA, files: vec![of], xens })
+    let of = OfFile { path: "lp.livepatch".into(), contents: &files[0].1 };
+    text::text(&Shown { schema: SCHEMA, files: vec![of], xens, each: false })
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_payload_that_xen_takes() {
         on sample: Xen 4.17.7, nowhere, 0707070707070707070707070707070707070707
           lp.livepatch: UPLOAD succeeds
             function 0 is at 0xffff82d040200140 xen_extra_version
-            the PreApply hook decides whether that works
+            the PreApply hook decides whether the action works
             it cannot take part in a REPLACE: it has a hook before or after
     "#]].assert_eq(&shown(&rich.to_bytes()));
 }
@@ -240,10 +240,7 @@ fn a_stack_of_files() {
     assert!(verdicts.iter().all(|verdict| verdict.upload == Answer::Success), "{verdicts:?}");
     assert!(verdicts[1].then.is_empty(), "{verdicts:?}");
     let verdicts = judge(&[first.clone(), second([XEN; 20])]);
-    assert!(
-        verdicts[1].then[0].to_string().contains("the file before it has 0101"),
-        "{verdicts:?}"
-    );
+    assert!(verdicts[1].then[0].to_string().contains("the file below it has 0101"), "{verdicts:?}");
     let alone = [(first.clone(), Contents::of(&first)), (first.clone(), Contents::of(&first))];
     let alone = subject().judge(&alone, true).files;
     assert!(alone.iter().all(|verdict| verdict.upload == Answer::Success), "{alone:?}");
@@ -251,6 +248,53 @@ fn a_stack_of_files() {
     let verdicts = judge(&[first.clone(), first]);
     let told = verdicts[1].refusal.as_ref().unwrap();
     assert_eq!((told.errno.as_str(), told.function), ("EEXIST", "prepare_payload"));
+}
+
+#[test]
+fn what_a_file_expects_where_one_below_it_has_patched() {
+    let patch = |id: u8, depends: u8, code: &[u8]| {
+        let function = Function::named("do_something", code::return_u32(0)).expecting(code);
+        let patch = Payload::new(&target(), [id; 20]).depends([depends; 20]).function(function);
+        patch.to_bytes()
+    };
+    let same = [0x55, 0x48, 0x89];
+    for expected in [same, [0x90; 3]] {
+        let verdicts = judge(&[patch(1, XEN, &same), patch(2, 1, &expected)]);
+        assert_eq!(verdicts[1].then, [Prospect::Covered(0)], "{verdicts:?}");
+        assert!(verdicts[0].then.is_empty(), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn nothing_is_foretold_upon_a_file_of_which_nothing_is() {
+    let mut elf = payload().elf();
+    elf.section_mut(".text").shdr.sh_addralign = 8192;
+    let other = Payload::new(&target(), [2; 20]);
+    let other = other.function(Function::named("do_something", code::return_u32(0))).to_bytes();
+    let verdicts = judge(&[elf.to_bytes(), other]);
+    let why: Vec<_> = verdicts.iter().map(|verdict| verdict.unknown.as_deref()).collect();
+    assert_eq!(why, [Some("alignment beyond a page"), Some("what comes of a file before it")]);
+}
+
+#[test]
+fn what_apply_refuses_is_no_success() {
+    let shown = |each: bool| {
+        let bytes = Payload::new(&target(), [2; 20])
+            .depends([9; 20])
+            .function(Function::named("do_something", code::return_u32(0)));
+        let files = [(bytes.to_bytes(), Contents::of(&bytes.to_bytes()))];
+        let xens = vec![subject().judge(&files, each)];
+        exit(&Shown { schema: SCHEMA, files: Vec::new(), xens, each })
+    };
+    assert_eq!((shown(false), shown(true)), (Exit::Failure, Exit::Success));
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_not_printed() {
+    let function = Function::named("do_something", code::return_u32(0));
+    let file = payload().function(function).metadata("a=\x1b[2Jb").to_bytes();
+    let shown = shown(&file);
+    assert!(shown.contains("a=\u{fffd}[2Jb") && !shown.contains('\x1b'), "{shown}");
 }
 
 #[test]

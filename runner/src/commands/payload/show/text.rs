@@ -1,7 +1,6 @@
 //! The output for people.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use livepatch::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 
@@ -14,7 +13,7 @@ use crate::base::plural::count;
 pub fn text(shown: &Shown<'_>) -> String {
     let mut out = String::new();
     for shown in &shown.files {
-        file(&mut out, shown.path, shown.contents);
+        file(&mut out, &shown.path, shown.contents);
     }
     for on in &shown.xens {
         xen(&mut out, on, shown);
@@ -22,15 +21,20 @@ pub fn text(shown: &Shown<'_>) -> String {
     out
 }
 
+/// What comes from a file, without what a terminal would take for a command.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A line with its name in front, unless there is nothing to say.
 fn line(out: &mut String, name: &str, text: &str) {
     if !text.is_empty() {
-        let _ = writeln!(out, "  {name:<12} {text}");
+        let _ = writeln!(out, "  {name:<12} {}", plain(text));
     }
 }
 
-fn file(out: &mut String, path: &Path, contents: &Contents) {
-    let _ = writeln!(out, "{}", path.display());
+fn file(out: &mut String, path: &str, contents: &Contents) {
+    let _ = writeln!(out, "{}", plain(path));
     let size = format!(
         "{} of {PAYLOAD_SIZE_MAX} bytes, {} of {} sections; loaded: {} of code, {} of data, {} of \
          constants",
@@ -90,7 +94,7 @@ fn xen(out: &mut String, on: &OnXen, shown: &Shown<'_>) {
     let release = on.release.as_deref().unwrap_or("of an unknown release");
     let _ = writeln!(out, "on {}: Xen {release}, {}, {}", on.xen, on.provenance, on.build_id);
     for (of, verdict) in shown.files.iter().zip(&on.files) {
-        let name = of.path.file_name().unwrap_or(of.path.as_os_str()).to_string_lossy();
+        let name = plain(of.path.rsplit('/').next().unwrap_or_default());
         match (verdict.upload, &verdict.refusal, &verdict.unknown) {
             (Answer::Success, ..) => {
                 let _ = writeln!(out, "  {name}: UPLOAD succeeds");
@@ -99,9 +103,9 @@ fn xen(out: &mut String, on: &OnXen, shown: &Shown<'_>) {
                 let _ = writeln!(out, "  {name}: UPLOAD: {} from {}", told.errno, told.function);
                 let _ = writeln!(out, "    Xen asks: {}", told.rule);
                 if let Some(item) = &told.item {
-                    let _ = writeln!(out, "    but: {item}");
+                    let _ = writeln!(out, "    but: {}", plain(item));
                 }
-                let _ = writeln!(out, "    remedy: {}", told.remedy);
+                let _ = writeln!(out, "    remedy: {}", plain(&told.remedy));
             }
             (_, None, why) => {
                 let why = why.as_deref().unwrap_or("it");

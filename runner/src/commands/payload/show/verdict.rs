@@ -6,7 +6,7 @@ use livepatch::change::{Change, Changes, Release};
 use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
 use serde::Serialize;
 
-use super::file::Contents;
+use super::file::{Contents, Function};
 use super::prospect::Prospect;
 use crate::base::exit::{IoContext, Result};
 use crate::base::hash::hex;
@@ -73,6 +73,23 @@ pub struct Verdict {
     pub functions: Vec<Option<Place>>,
 }
 
+impl Verdict {
+    /// None, for this reason.
+    fn unknown(why: &str) -> Verdict {
+        Verdict {
+            upload: Answer::Unknown,
+            refusal: None,
+            unknown: Some(why.to_owned()),
+            then: Vec::new(),
+            again: None,
+            functions: Vec::new(),
+        }
+    }
+}
+
+/// Why nothing is foretold of a file upon one of which nothing is.
+const BELOW: &str = "what comes of a file before it";
+
 /// Where a function is in a Xen.
 #[derive(Debug, Serialize)]
 pub struct Place {
@@ -138,9 +155,27 @@ impl Subject {
     /// What comes of the files, each behind the ones before it, or `alone`.
     pub fn judge(&self, files: &[(Vec<u8>, Contents)], alone: bool) -> OnXen {
         let mut loaded: Vec<Image> = Vec::new();
-        let mut verdicts = Vec::new();
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let mut patched: Vec<u64> = Vec::new();
         for (bytes, contents) in files {
-            let (verdict, image) = self.judge_one(bytes, contents, &loaded);
+            let (mut verdict, image) = self.judge_one(bytes, contents, &loaded);
+            let places = contents.functions.iter().map(|function| address(function, &self.symbols));
+            let places: Vec<Option<u64>> = places.collect();
+            if !alone {
+                // What such a file leaves behind, nobody knows either.
+                if verdicts.iter().any(|below| below.upload == Answer::Unknown) {
+                    verdict = Verdict { functions: verdict.functions, ..Verdict::unknown(BELOW) };
+                }
+                for (number, place) in places.iter().enumerate() {
+                    let expects = contents.functions[number].expects.is_some();
+                    if expects && place.is_some_and(|place| patched.contains(&place)) {
+                        let unmet = |then: &Prospect| matches!(then, Prospect::Unmet { function, .. } if *function == number);
+                        verdict.then.retain(|then| !unmet(then));
+                        verdict.then.push(Prospect::Covered(number));
+                    }
+                }
+                patched.extend(places.into_iter().flatten());
+            }
             loaded.extend(image.filter(|_| !alone));
             verdicts.push(verdict);
         }
@@ -160,11 +195,7 @@ impl Subject {
         loaded: &[Image],
     ) -> (Verdict, Option<Image>) {
         let functions = contents.functions.iter().map(|function| {
-            let by_name = || {
-                let symbol = self.symbols.find(function.name.as_deref()?.as_bytes())?;
-                self.symbols.address(symbol)
-            };
-            let address = function.old_address.or_else(by_name)?;
+            let address = address(function, &self.symbols)?;
             Some(Place {
                 address: format!("{address:#x}"),
                 symbol: self.symbols.describe(address)?,
@@ -172,18 +203,11 @@ impl Subject {
             })
         });
         let functions = functions.collect();
-        let mut verdict = Verdict {
-            upload: Answer::Unknown,
-            refusal: None,
-            unknown: None,
-            then: Vec::new(),
-            again: None,
-            functions,
-        };
+        let mut verdict = Verdict { functions, ..Verdict::unknown("what this Xen calls itself") };
         if self.release.is_none() {
-            verdict.unknown = Some("what this Xen calls itself".into());
             return (verdict, None);
         }
+        verdict.unknown = None;
         let (id, xen) = (self.symbols.build_id(), &self.symbols);
         match model::upload(bytes, self.changes, id, xen, &loaded) {
             Ok(image) => {
@@ -270,4 +294,21 @@ impl Subject {
         let of_efi = if of_efi { " (as it is spelled, a xen.efi has it)" } else { "" };
         (!others.is_empty()).then(|| others.join(", ") + of_efi)
     }
+}
+
+/// Where a function is, as `resolve_old_address` finds it.
+pub fn address(function: &Function, symbols: &KnownSymbols) -> Option<u64> {
+    let of_name = |name: &str| symbols.address(symbols.find(name.as_bytes())?);
+    if let Some(symbol) = &function.old_symbol {
+        // `name`, or `name+0x10`
+        let (name, addend) = symbol.rsplit_once(['+', '-']).unwrap_or((symbol, "0x0"));
+        let digits = addend.strip_prefix("0x").filter(|_| of_name(symbol).is_none());
+        let Some(distance) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
+            return of_name(symbol);
+        };
+        let start = of_name(name)?;
+        let minus = symbol.as_bytes()[name.len()..].starts_with(b"-");
+        return if minus { start.checked_sub(distance) } else { start.checked_add(distance) };
+    }
+    function.old_address.or_else(|| of_name(function.name.as_deref()?))
 }

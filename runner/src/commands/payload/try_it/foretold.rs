@@ -177,7 +177,9 @@ fn success() -> Expected {
 
 /// Success, unless a hook is asked first.
 fn unless_a_hook_decides(verdict: &Verdict) -> Expected {
-    let decides = |then: &&Prospect| matches!(then, Prospect::Hook(Hook::PreApply | Hook::Apply));
+    let decides = |then: &&Prospect| {
+        matches!(then, Prospect::Hook(Hook::PreApply | Hook::Apply) | Prospect::Covered(_))
+    };
     match verdict.then.iter().find(decides) {
         Some(then) => Expected::Unknown(then.to_string()),
         None => success(),

@@ -132,7 +132,7 @@ fn payload<'s>(
         let answer = answer.as_deref();
         let expected = foretold.step(xen, name, what);
         let different = match &expected {
-            Some(Expected::Answer(expected)) => answer != Some(expected),
+            Some(Expected::Answer(expected)) => answer.is_some_and(|answer| answer != expected),
             _ => false,
         };
         // What went as it should is told of the first upload, for all of them.
@@ -146,6 +146,7 @@ fn payload<'s>(
         }
         let _ = match expected {
             None => writeln!(out),
+            Some(_) if answer.is_none() => writeln!(out),
             Some(Expected::Answer(_)) if !different => writeln!(out, " (as foretold)"),
             Some(Expected::Answer(other)) => {
                 writeln!(out, " (DIFFERENT: `payload show` foretells {other})")
@@ -207,8 +208,12 @@ fn steps(console: &[u8], xen: &str, foretold: &Foretold) -> Vec<PayloadStep> {
     };
     let mut splitter = Splitter::default();
     splitter.feed(console, &mut hear);
-    let half = splitter.finish(&mut hear);
-    half.into_iter().for_each(hear);
+    // A line without its end is no step, and no answer.
+    splitter.finish(|line| {
+        if line.speaker == Speaker::Xen {
+            hear(line);
+        }
+    });
     for step in &mut all {
         if let Some(Expected::Answer(answer)) = foretold.step(xen, &step.payload, &step.step) {
             step.foretold = Some(answer);

@@ -46,6 +46,9 @@ impl OfXen {
     }
 }
 
+/// Why a boot that goes on behind a step has nothing to compare with.
+const NOBODY: &str = "in this boot nobody was asked to remember Xen's code";
+
 /// Looks at one boot.
 pub struct Looks {
     /// Or why nothing can be told.
@@ -59,7 +62,7 @@ pub struct Looks {
 impl Looks {
     /// At a boot of `xen`.
     pub fn at(xen: Result<Arc<OfXen>, String>) -> Looks {
-        let before = Err("nobody was asked to remember Xen's code".into());
+        let before = Err(NOBODY.into());
         Looks { xen, base: None, before }
     }
 
@@ -112,6 +115,7 @@ impl Onlooker for Looks {
                 self.before = Ok(now);
                 (Finding::Holds, String::new())
             }
+            (Err(why), _) if why == NOBODY => (Finding::Untold, why.clone()),
             (Err(why), _) => (Finding::Unseen, why.clone()),
             (Ok(before), Request::Patched) => {
                 verdict(sites::check(before, &now, sites, written, &codes, symbols))

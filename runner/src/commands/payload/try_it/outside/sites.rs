@@ -5,15 +5,14 @@ use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 use livepatch::change::Change;
-use livepatch::model::KnownXen;
 use livepatch::payload::code::{ENDBR64, ENDBR64_POISON};
 
 use super::code::{self, NewCode};
 use super::picture::{Picture, place, told};
 use crate::base::hash::hex;
 use crate::base::plural::count;
-use crate::commands::payload::show::file::{Contents, Function};
-use crate::commands::payload::show::verdict::Subject;
+use crate::commands::payload::show::file::Contents;
+use crate::commands::payload::show::verdict::{Subject, address};
 use crate::xen::symbols::KnownSymbols;
 
 /// Bytes of a jump (`ARCH_PATCH_INSN_SIZE`).
@@ -65,23 +64,6 @@ pub fn of(names: &[String], files: &[(Vec<u8>, Contents)], symbols: &KnownSymbol
         }
     }
     sites
-}
-
-/// Where a function is, as `resolve_old_address` finds it.
-fn address(function: &Function, symbols: &KnownSymbols) -> Option<u64> {
-    let of_name = |name: &str| symbols.address(symbols.find(name.as_bytes())?);
-    if let Some(symbol) = &function.old_symbol {
-        // `name`, or `name+0x10`
-        let (name, addend) = symbol.rsplit_once(['+', '-']).unwrap_or((symbol, "0x0"));
-        let digits = addend.strip_prefix("0x").filter(|_| of_name(symbol).is_none());
-        let Some(distance) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
-            return of_name(symbol);
-        };
-        let start = of_name(name)?;
-        let minus = symbol.as_bytes()[name.len()..].starts_with(b"-");
-        return if minus { start.checked_sub(distance) } else { start.checked_add(distance) };
-    }
-    function.old_address.or_else(|| of_name(function.name.as_deref()?))
 }
 
 /// What a Xen writes to a site.
@@ -382,6 +364,8 @@ mod tests {
 
     #[test]
     fn where_functions_are() {
+        use crate::commands::payload::show::file::Function;
+
         let symbols = symbols();
         let place = |name: Option<&str>, old_symbol: Option<&str>, old_address| {
             let function = Function {
