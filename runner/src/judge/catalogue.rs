@@ -7,29 +7,13 @@
 
 use protocol::metadata::{Environment, is_test_name};
 
-use super::judgement::PlannedTest;
+use super::judgement::{Catalogue, PlannedTest};
 use super::state::{Judge, Running};
 
 /// What is blamed for the end of a boot that says of no test that it was selected.
 pub const NO_TEST: &str = "no test began";
 /// Far more tests, or cases of one, than there are: a larger plan is a damaged one.
 const MAX_PLAN: usize = 10_000;
-
-/// What is known beforehand of the tests on a console that nobody planned.
-#[derive(Clone, Debug, Default)]
-pub struct Catalogue {
-    /// The tests of an image; none where no image is at hand.
-    pub tests: Vec<PlannedTest>,
-    /// Whether the image is certainly the one that ran: then what contradicts it is a violation.
-    /// Otherwise it says that this is another image.
-    pub is_certain: bool,
-}
-
-impl Catalogue {
-    fn cases_of(&self, test: &str) -> Option<&[String]> {
-        self.tests.iter().find(|known| known.name == test).map(|known| known.cases.as_slice())
-    }
-}
 
 /// What is called by its number; no name has blanks.
 fn unnamed(what: &str, number: usize, of: usize) -> String {

@@ -17,6 +17,23 @@ pub struct PlannedTest {
     pub cases: Vec<String>,
 }
 
+/// What is known beforehand of the tests on a console that nobody planned.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// The tests of an image; none where no image is at hand.
+    pub tests: Vec<PlannedTest>,
+    /// Whether the image is certainly the one that ran: then what contradicts it is a violation.
+    /// Otherwise it says that this is another image.
+    pub is_certain: bool,
+}
+
+impl Catalogue {
+    /// The cases of a test that it knows.
+    pub(super) fn cases_of(&self, test: &str) -> Option<&[String]> {
+        self.tests.iter().find(|known| known.name == test).map(|known| known.cases.as_slice())
+    }
+}
+
 /// A case's verdict, or what a test's result line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -36,9 +36,10 @@ mod state;
 mod timestamp;
 pub mod xen;
 
-pub use catalogue::{Catalogue, NO_TEST};
+pub use catalogue::NO_TEST;
 pub use judgement::{
-    CaseReport, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict, WentOn,
+    CaseReport, Catalogue, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict,
+    WentOn,
 };
 pub use sights::{SeenChange, Sights};
 pub use state::{FLOOD_LIMIT, GUEST_FLOOD_LIMIT, Judge};

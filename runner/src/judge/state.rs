@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::catalogue::Catalogue;
 use super::command_line::CommandLineCheck;
-use super::judgement::{CaseReport, PlannedTest, TestReport};
+use super::judgement::{CaseReport, Catalogue, PlannedTest, TestReport};
 use super::reason::Reason;
 use super::sights::Sights;
 use super::splitter::Splitter;
