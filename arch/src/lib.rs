@@ -14,9 +14,9 @@
 //! What differs between environments is behind one trait, `boot::Platform`, which the entry code
 //! brings along. So the arrows go one way: `page`, `layout`, `hypercall`, `port` and `stacks` know
 //! nothing else of this crate; `boot` holds the record; what the code above uses ([`memory`],
-//! [`trap`], [`console`], [`smp`], [`fw_cfg`],
-//! [`serial`]) asks the record; [`pv`] and [`hvm`] use all of them
-//! and are used by none. A further environment is a sibling of the two, and no `if` anywhere else.
+//! [`trap`], [`console`], [`smp`], [`fw_cfg`], [`serial`]) asks the record; [`pv`] and [`hvm`] use
+//! all of them and are used by none. A further environment is a sibling of the two, and no `if`
+//! anywhere else.
 
 #![no_std]
 

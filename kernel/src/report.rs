@@ -10,8 +10,8 @@ use arch::trap;
 use livepatch::change::{Change, Entry};
 use protocol::change::{CHANGES, NOTE, Sight};
 use protocol::console::{
-    BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
-    PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
+    BANNER, BUILD_ID, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION,
+    NOT_OK, OK, PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
 };
 
 use crate::outcome::{Outcome, Stop};
@@ -70,8 +70,8 @@ pub fn header(
     println!("{DIAGNOSTIC}{XEN}{major}.{minor}{} ({})", xen.extraversion, xen.changeset);
     println!("# capabilities: {}", xen.capabilities);
     match &xen.build_id {
-        Ok(id) => println!("# build-id: {}", Hex(id)),
-        Err(errno) => println!("# build-id: not available ({errno})"),
+        Ok(id) => println!("{DIAGNOSTIC}{BUILD_ID}{}", Hex(id)),
+        Err(errno) => println!("{DIAGNOSTIC}{BUILD_ID}not available ({errno})"),
     }
     match xen.livepatch {
         LivepatchSupport::Available(version) => {

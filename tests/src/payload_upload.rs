@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use kernel::payloads::Step;
-use kernel::{Case, Category, Context, Environment, Need, Outcome, Test};
+use kernel::{Case, Context, Outcome, Test};
 use protocol::programs::{FORETOLD, PAYLOAD_UPLOAD};
 use spin::Mutex;
 
@@ -18,14 +18,9 @@ use crate::payload_try;
 pub const TEST: Test = Test {
     name: PAYLOAD_UPLOAD,
     title: "Given live patches, each uploaded alone",
-    category: Category::Utility,
-    environments: &[Environment::Pv64, Environment::Pvh64],
-    needs: &[Need::Privileged, Need::Livepatch, Need::Payloads],
-    default: false,
-    timeout_s: 60,
     parameters: &[FORETOLD],
     cases: &[Case::new("upload", upload), Case::new("as_foretold", as_foretold)],
-    ..Test::DEFAULT
+    ..payload_try::TEST
 };
 
 /// What Xen answered, for the second case.

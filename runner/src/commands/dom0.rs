@@ -32,7 +32,7 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
     let (file, dom0) = with_dom0(&xen, &cache)?;
     let xen = XenUnderTest::new(&xen, Some(file));
     let stop = StopSignal::install()?;
-    let logs = RunLogs::create(&config.workspace.join("logs"), &stop)?;
+    let logs = RunLogs::create(&config.logs(None), &stop)?;
     note(&format!("booting; logs in {}", logs.dir().display()));
     let folder = logs.dir().join(format!("dom0-{}", xen.name()));
     let machine = RunningDom0::start(&qemu, &xen, &dom0, &folder, &stop)?;

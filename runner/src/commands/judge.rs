@@ -57,7 +57,6 @@ fn hear_and_report(args: &JudgeArgs, record: &mut Record) -> Result<Exit> {
         args.timeout.map_or(own, Duration::from_secs)
     };
     let stop = StopSignal::install()?;
-    let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
     let listening = Listening {
         image: &image,
         catalogue: Catalogue { tests: planned(&image), is_certain },
@@ -65,7 +64,7 @@ fn hear_and_report(args: &JudgeArgs, record: &mut Record) -> Result<Exit> {
         xen: args.xen.as_deref(),
         symbols: args.symbols.as_deref(),
         boots: usize::try_from(args.boots).unwrap_or(usize::MAX),
-        logs: RunLogs::create(&logs, &stop)?,
+        logs: RunLogs::create(&config.logs(args.logs.as_deref()), &stop)?,
         stop: &stop,
         policy,
         test_time: &test_time,

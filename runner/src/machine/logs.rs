@@ -95,14 +95,13 @@ pub fn links<'p>(
     image: &'p Path,
 ) -> impl Iterator<Item = (&'p Path, String)> {
     let own = xen.map(|xen| (xen, XEN_LINK)).into_iter().chain([(image, IMAGE_LINK)]);
-    let modules = modules.iter().enumerate();
-    let modules = modules.map(|(number, module)| (module.as_path(), module_link(number)));
-    own.map(|(target, name)| (target, name.to_owned())).chain(modules)
+    own.map(|(target, name)| (target, name.to_owned())).chain(module_links(modules))
 }
 
-/// The name of one of the Xen's own modules, counted from 0.
-pub fn module_link(number: usize) -> String {
-    format!("module-{}", number + 1)
+/// The Xen's own modules, and the names of the links to them.
+pub fn module_links(modules: &[PathBuf]) -> impl Iterator<Item = (&Path, String)> {
+    let named = |(number, module)| (PathBuf::as_path(module), format!("module-{number}"));
+    (1..).zip(modules).map(named)
 }
 
 /// Makes the link in `dir` to a file that the image is to get as its initrd.

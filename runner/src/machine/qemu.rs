@@ -19,7 +19,7 @@ use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
 use crate::machine::debug::Debug;
-use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK, links, module_link};
+use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK, links, module_links};
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::spec::join;
 
@@ -217,9 +217,9 @@ impl Qemu {
             module += ",";
             module += INITRD_LINK;
         }
-        for number in 0..boot.xen.hypervisor.modules.len() {
+        for (_, link) in module_links(&boot.xen.hypervisor.modules) {
             module += ",";
-            module += &module_link(number);
+            module += &link;
         }
         let xen_cmdline = self.xen_cmdline(boot);
         args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));

@@ -301,6 +301,11 @@ impl Config {
         Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors })
     }
 
+    /// The folder for logs: the one that is `wanted`, or the workspace's own.
+    pub fn logs(&self, wanted: Option<&Path>) -> PathBuf {
+        wanted.map_or_else(|| self.workspace.join("logs"), Path::to_owned)
+    }
+
     /// Whether `xens` are all that the configuration names, and perhaps more.
     pub fn are_all(&self, xens: &[Hypervisor]) -> bool {
         self.hypervisors.keys().all(|name| xens.iter().any(|xen| xen.name == *name))

@@ -195,7 +195,7 @@ impl Measure<'_> {
     }
 
     fn logs(&self) -> Result<RunLogs> {
-        RunLogs::create(&self.rig.on.config.workspace.join("logs"), self.stop)
+        RunLogs::create(&self.rig.on.config.logs(None), self.stop)
     }
 
     fn subject(&self) -> Result<Subject> {

@@ -92,7 +92,7 @@ impl<'a> Plan<'a> {
 
     /// The folder for logs.
     pub fn logs(&self) -> PathBuf {
-        self.args.logs.clone().unwrap_or_else(|| self.config.workspace.join("logs"))
+        self.config.logs(self.args.logs.as_deref())
     }
 
     /// Time for a test.

@@ -46,7 +46,7 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let mut xens = Vec::new();
     if !args.xen.is_empty() {
         for chosen in ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())? {
-            xens.push(Subject::obtain(&chosen)?.judge(&files, args.each));
+            xens.push(Subject::read(&chosen, &chosen.obtain()?)?.judge(&files, args.each));
         }
     }
     let paths = args.files.iter().zip(&files);

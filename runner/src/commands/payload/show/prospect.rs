@@ -65,6 +65,11 @@ impl Prospect {
         all
     }
 
+    /// Whether it is about the code that a function expects.
+    pub fn is_unmet_in(&self, number: usize) -> bool {
+        matches!(self, Prospect::Unmet { function, .. } if *function == number)
+    }
+
     /// The error to APPLY, if it is refused for that.
     pub fn refuses_apply(&self) -> Option<Errno> {
         match self {

@@ -119,7 +119,7 @@ fn xen(out: &mut String, on: &OnXen, shown: &Shown<'_>) {
 fn details(out: &mut String, functions: &[Function], verdict: &Verdict) {
     for (number, (function, place)) in functions.iter().zip(&verdict.functions).enumerate() {
         let Some(Place { address, symbol, size }) = place else { continue };
-        let _ = write!(out, "    function {number} is at {address} {symbol}");
+        let _ = write!(out, "    function {number} is at {address:#x} {symbol}");
         let size = size.filter(|&size| size < function.old_size.into());
         let _ = match size {
             Some(size) => writeln!(

@@ -4,7 +4,7 @@ use std::fs;
 
 use livepatch::change::{Change, Changes, Release};
 use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::file::{Contents, Function};
 use super::prospect::Prospect;
@@ -42,7 +42,7 @@ pub struct OnXen {
 }
 
 /// What comes of the upload of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// It is loaded.
@@ -50,11 +50,12 @@ pub enum Answer {
     /// It is refused.
     Refused,
     /// The model cannot tell.
+    #[default]
     Unknown,
 }
 
 /// What it will answer to one file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Verdict {
     /// To the upload.
     pub upload: Answer,
@@ -76,14 +77,26 @@ pub struct Verdict {
 impl Verdict {
     /// None, for this reason.
     fn unknown(why: &str) -> Verdict {
-        Verdict {
-            upload: Answer::Unknown,
-            refusal: None,
-            unknown: Some(why.to_owned()),
-            then: Vec::new(),
-            again: None,
-            functions: Vec::new(),
+        Verdict { unknown: Some(why.to_owned()), ..Verdict::default() }
+    }
+
+    /// What becomes of it for a file with these `contents` that is loaded upon those `below`.
+    fn upon(self, below: &[Verdict], contents: &Contents) -> Verdict {
+        let mut verdict = self;
+        // What such a file leaves behind, nobody knows either.
+        if below.iter().any(|below| below.upload == Answer::Unknown) {
+            verdict = Verdict { functions: verdict.functions, ..Verdict::unknown(BELOW) };
         }
+        let patched = || below.iter().flat_map(|below| &below.functions).flatten();
+        let functions = contents.functions.iter().zip(&verdict.functions).enumerate();
+        for (number, (function, place)) in functions {
+            let at = |place: &Place| patched().any(|other| other.address == place.address);
+            if function.expects.is_some() && place.as_ref().is_some_and(at) {
+                verdict.then.retain(|then| !then.is_unmet_in(number));
+                verdict.then.push(Prospect::Covered(number));
+            }
+        }
+        verdict
     }
 }
 
@@ -93,12 +106,20 @@ const BELOW: &str = "what comes of a file before it";
 /// Where a function is in a Xen.
 #[derive(Debug, Serialize)]
 pub struct Place {
-    /// Its address, in hexadecimal.
-    pub address: String,
+    /// Its address; in the document in hexadecimal.
+    #[serde(serialize_with = "in_hexadecimal")]
+    pub address: u64,
     /// The symbol there.
     pub symbol: String,
     /// Bytes from there to the end of the symbol, or to the next one.
     pub size: Option<u64>,
+}
+
+fn in_hexadecimal<S: Serializer>(
+    address: &u64,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{address:#x}"))
 }
 
 /// A check that a file does not pass.
@@ -120,12 +141,12 @@ pub struct Told {
 }
 
 impl Subject {
-    /// The Xen that is `chosen`.
-    pub fn obtain(chosen: &ChosenXen) -> Result<Subject> {
-        let XenFile { elf: path, provenance, .. } = chosen.obtain()?;
-        let xen = BootXen::parse(fs::read(&path).io("read", &path)?);
-        let symbols = xen.and_then(KnownSymbols::of).map_err(|why| in_file(&path, &why))?;
-        let mut subject = Subject::of(&chosen.xen.name, provenance, symbols);
+    /// The Xen that is `chosen`, which is in `file`.
+    pub fn read(chosen: &ChosenXen, file: &XenFile) -> Result<Subject> {
+        let XenFile { elf: path, provenance, .. } = file;
+        let xen = BootXen::parse(fs::read(path).io("read", path)?);
+        let symbols = xen.and_then(KnownSymbols::of).map_err(|why| in_file(path, &why))?;
+        let mut subject = Subject::of(&chosen.xen.name, provenance.clone(), symbols);
         for statement in &chosen.xen.changes {
             let (sign, name) = statement.split_at(1);
             if let Some(change) = Change::named(name) {
@@ -156,27 +177,12 @@ impl Subject {
     pub fn judge(&self, files: &[(Vec<u8>, Contents)], alone: bool) -> OnXen {
         let mut loaded: Vec<Image> = Vec::new();
         let mut verdicts: Vec<Verdict> = Vec::new();
-        let mut patched: Vec<u64> = Vec::new();
         for (bytes, contents) in files {
             let (mut verdict, image) = self.judge_one(bytes, contents, &loaded);
-            let places = contents.functions.iter().map(|function| address(function, &self.symbols));
-            let places: Vec<Option<u64>> = places.collect();
             if !alone {
-                // What such a file leaves behind, nobody knows either.
-                if verdicts.iter().any(|below| below.upload == Answer::Unknown) {
-                    verdict = Verdict { functions: verdict.functions, ..Verdict::unknown(BELOW) };
-                }
-                for (number, place) in places.iter().enumerate() {
-                    let expects = contents.functions[number].expects.is_some();
-                    if expects && place.is_some_and(|place| patched.contains(&place)) {
-                        let unmet = |then: &Prospect| matches!(then, Prospect::Unmet { function, .. } if *function == number);
-                        verdict.then.retain(|then| !unmet(then));
-                        verdict.then.push(Prospect::Covered(number));
-                    }
-                }
-                patched.extend(places.into_iter().flatten());
+                verdict = verdict.upon(&verdicts, contents);
+                loaded.extend(image);
             }
-            loaded.extend(image.filter(|_| !alone));
             verdicts.push(verdict);
         }
         OnXen {
@@ -197,34 +203,35 @@ impl Subject {
         let functions = contents.functions.iter().map(|function| {
             let address = address(function, &self.symbols)?;
             Some(Place {
-                address: format!("{address:#x}"),
+                address,
                 symbol: self.symbols.describe(address)?,
                 size: self.symbols.end(address).map(|end| end - address),
             })
         });
         let functions = functions.collect();
-        let mut verdict = Verdict { functions, ..Verdict::unknown("what this Xen calls itself") };
         if self.release.is_none() {
-            return (verdict, None);
+            let unknown = Verdict::unknown("what this Xen calls itself");
+            return (Verdict { functions, ..unknown }, None);
         }
-        verdict.unknown = None;
         let (id, xen) = (self.symbols.build_id(), &self.symbols);
         match model::upload(bytes, self.changes, id, xen, &loaded) {
             Ok(image) => {
-                verdict.upload = Answer::Success;
                 let below = loaded.last().map_or(id, |below| below.build_id.as_slice());
-                verdict.then = Prospect::all(&image, below, !loaded.is_empty());
-                verdict.again = Some(image.safe_to_reapply);
+                let verdict = Verdict {
+                    upload: Answer::Success,
+                    then: Prospect::all(&image, below, !loaded.is_empty()),
+                    again: Some(image.safe_to_reapply),
+                    functions,
+                    ..Verdict::default()
+                };
                 (verdict, Some(image))
             }
             Err(Refusal::Refused(refused)) => {
-                verdict.upload = Answer::Refused;
-                verdict.refusal = Some(self.tell(refused, contents));
-                (verdict, None)
+                let (upload, refusal) = (Answer::Refused, Some(self.tell(refused, contents)));
+                (Verdict { upload, refusal, functions, ..Verdict::default() }, None)
             }
             Err(Refusal::Unforeseen(Unforeseen::Unknown(why) | Unforeseen::Effect(why))) => {
-                verdict.unknown = Some(why.to_owned());
-                (verdict, None)
+                (Verdict { functions, ..Verdict::unknown(why) }, None)
             }
         }
     }

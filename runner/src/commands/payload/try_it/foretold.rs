@@ -153,11 +153,8 @@ impl Foretold {
     pub fn sample(xen: &str, payload: &str, again: &str) -> Foretold {
         let verdict = Verdict {
             upload: Answer::Success,
-            refusal: None,
-            unknown: None,
-            then: Vec::new(),
             again: Some(again == SUCCESS),
-            functions: Vec::new(),
+            ..Verdict::default()
         };
         let on = OnXen {
             xen: xen.into(),
@@ -202,11 +199,9 @@ mod tests {
     fn verdict(then: &[Prospect], again: bool) -> Verdict {
         Verdict {
             upload: Answer::Success,
-            refusal: None,
-            unknown: None,
             then: then.to_vec(),
             again: Some(again),
-            functions: Vec::new(),
+            ..Verdict::default()
         }
     }
 

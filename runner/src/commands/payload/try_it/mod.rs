@@ -107,16 +107,14 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
         ..Qemu::of(args.qemu.as_deref(), &config)
     };
     let version = qemu.probe()?;
-    let xens = chosen.iter().map(|one| Ok(one.with(one.obtain()?)));
-    let xens = xens.collect::<Result<Vec<_>>>()?;
+    let found = chosen.iter().map(ChosenXen::obtain).collect::<Result<Vec<_>>>()?;
     let how = Together { alone: args.upload_only, replaces: args.replace };
-    let subjects: Subjects = chosen
-        .iter()
-        .map(|one| {
-            let subject = Subject::obtain(one).map(Arc::new);
-            (one.xen.name.clone(), subject.map_err(|why| why.to_string()))
-        })
-        .collect();
+    let subjects = chosen.iter().zip(&found).map(|(one, file)| {
+        let subject = Subject::read(one, file).map(Arc::new);
+        (one.xen.name.clone(), subject.map_err(|why| why.to_string()))
+    });
+    let subjects: Subjects = subjects.collect();
+    let xens: Vec<_> = chosen.iter().zip(found).map(|(one, file)| one.with(file)).collect();
     let foretold = Foretold::of(&subjects, payloads, &how);
     let machine = |xen: &Hypervisor, test: &TestMeta| {
         let mut machine = config.machine(xen, test);
@@ -139,8 +137,7 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
     };
 
     let stop = StopSignal::install()?;
-    let logs = args.logs.clone().unwrap_or_else(|| config.workspace.join("logs"));
-    let logs = RunLogs::create(&logs, &stop)?;
+    let logs = RunLogs::create(&config.logs(args.logs.as_deref()), &stop)?;
     let parcel = parcel::parcel(payloads, &foretold, args.expect_extra_version.as_deref());
     qemu.initrd = Some(parcel::write(&parcel, logs.dir())?);
 

@@ -15,7 +15,7 @@ use super::Dom0;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::{ChildGuard, Tool};
 use crate::base::signals::StopSignal;
-use crate::machine::logs::{XEN_LINK, module_link};
+use crate::machine::logs::{XEN_LINK, module_links};
 use crate::machine::qemu::{Invocation, Kvm, Qemu};
 use crate::machine::xl::host_shell::{HostShell, Remote};
 use crate::plan::config::Hypervisor;
@@ -84,9 +84,9 @@ pub fn invocation(qemu: &Qemu, xen: &Hypervisor, key: &str, port: u16) -> Invoca
     let xen_cmdline = join([&own, &xen.machine.xen_cmdline, &qemu.xen_cmdline]);
     let linux = format!("console=hvc0 quiet panic=1 nokaslr mitigations=off xtf.key={key}");
     let mut modules = format!("{KERNEL_LINK} {linux},{INITRAMFS_LINK}");
-    for number in 0..xen.modules.len() {
+    for (_, link) in module_links(&xen.modules) {
         modules += ",";
-        modules += &module_link(number);
+        modules += &link;
     }
     add(&["-kernel", XEN_LINK, "-append", &xen_cmdline, "-initrd", &modules]);
     Invocation { program: qemu.binary.clone(), args, xen_cmdline }
@@ -105,10 +105,8 @@ impl RunningDom0 {
         let elf = &xen.bootable()?.elf;
         let links =
             [(elf, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
-        let links = links.map(|(target, name)| (target, name.to_owned()));
-        let modules = xen.hypervisor.modules.iter().enumerate();
-        let modules = modules.map(|(number, module)| (module, module_link(number)));
-        for (target, name) in links.into_iter().chain(modules) {
+        let links = links.map(|(target, name)| (target.as_path(), name.to_owned()));
+        for (target, name) in links.into_iter().chain(module_links(&xen.hypervisor.modules)) {
             symlink(target, dir.join(&name)).io("create", &dir.join(&name))?;
         }
         let (keys, public) = make_key()?;
