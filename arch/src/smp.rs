@@ -1,4 +1,4 @@
-//! Secondary virtual CPUs: bringing them up.
+//! Virtual CPUs: counting them, and bringing up the secondary ones.
 
 use crate::boot::boot;
 use crate::{stacks, vcpu};
@@ -15,4 +15,10 @@ pub use crate::stacks::{MAX_CPUS, current};
 pub fn bring_up(cpu: usize) -> Result<(), i64> {
     boot().platform.initialise_cpu(cpu, stacks::end(cpu))?;
     vcpu::up(cpu)
+}
+
+/// How many virtual CPUs the domain has, as far as the image has a use for them.
+#[must_use]
+pub fn count() -> usize {
+    (0..MAX_CPUS).take_while(|&cpu| vcpu::exists(cpu)).count()
 }

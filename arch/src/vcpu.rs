@@ -4,6 +4,7 @@ use crate::hypercall::{hypercall, nr};
 
 const VCPUOP_INITIALISE: u64 = 0;
 const VCPUOP_UP: u64 = 1;
+const VCPUOP_IS_UP: u64 = 3;
 
 /// Tells Xen how a CPU begins: by the structure at `context`, whose form depends on the
 /// environment.
@@ -25,6 +26,14 @@ pub unsafe fn initialise(cpu: usize, context: u64) -> Result<(), i64> {
 pub fn up(cpu: usize) -> Result<(), i64> {
     // SAFETY: takes no argument.
     unsafe { vcpu_op(VCPUOP_UP, cpu, 0) }
+}
+
+/// Whether the domain has such a CPU, up or not.
+#[must_use]
+pub fn exists(cpu: usize) -> bool {
+    const IS_UP: Result<(), i64> = Err(1);
+    // SAFETY: takes no argument.
+    matches!(unsafe { vcpu_op(VCPUOP_IS_UP, cpu, 0) }, Ok(()) | IS_UP)
 }
 
 /// # Safety

@@ -1,5 +1,6 @@
 //! Runs the selected tests and prints the last line.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,11 +10,13 @@ use protocol::console::{DIAGNOSTIC, Status};
 use protocol::metadata::Need;
 
 use crate::cmdline::{self, Options};
+use crate::hypercall::physinfo::physinfo;
 use crate::hypercall::sched;
 use crate::outcome::{Outcome, Stop};
 use crate::payloads::{self, Around};
 use crate::report::{self, Tally};
 use crate::select::{self, Selected};
+use crate::smp;
 use crate::test::{Context, Test};
 use crate::xen::{CommandLine, LivepatchSupport};
 use crate::{Answer, Errno, clock, heap, println};
@@ -100,7 +103,7 @@ fn run_all(selected: &[Selected<'_>], context: &Context) -> Status {
 fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status {
     let Selected { test, cases } = selected;
     if let Some(why) = unmet(test, context) {
-        report::skipped(number, test, why);
+        report::skipped(number, test, &why);
         return Status::Skip;
     }
     report::begin(test, cases.len());
@@ -120,10 +123,30 @@ fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status
     tally.status()
 }
 
-fn unmet(test: &Test, context: &Context) -> Option<&'static str> {
+fn unmet(test: &Test, context: &Context) -> Option<Cow<'static, str>> {
     if !test.environments.contains(&context.environment) {
-        return Some("not for this environment");
+        return Some("not for this environment".into());
     }
+    if let Some(why) = missing_cpu(test, context) {
+        return Some(why.into());
+    }
+    unmet_need(test, context).map(Cow::Borrowed)
+}
+
+/// What lacks of the CPUs that a test needs: two vCPUs that share one of Xen's CPUs meet nowhere.
+fn missing_cpu(test: &Test, context: &Context) -> Option<String> {
+    let needed = test.vcpus as usize;
+    let lacks = |who, has| {
+        (has < needed)
+            .then(|| format!("a CPU is missing: the test needs {needed}, {who} has {has}"))
+    };
+    lacks("this domain", smp::count()).or_else(|| {
+        let machine = physinfo(context.try_livepatch()?.version).ok()?;
+        lacks("Xen", machine.cpus as usize)
+    })
+}
+
+fn unmet_need(test: &Test, context: &Context) -> Option<&'static str> {
     let around = payloads::are_around(test);
     if test.needs.contains(&Need::Livepatch) && around {
         return Some(

@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-pub use arch::smp::current;
 use arch::smp::{self, MAX_CPUS};
+pub use arch::smp::{count, current};
 use spin::Mutex;
 
 use crate::clock;
@@ -47,10 +47,11 @@ pub struct Job(usize);
 /// If that CPU has work already.
 pub fn spawn(cpu: usize, work: impl FnOnce() + Send + 'static) -> Result<Job, Stop> {
     let desk = &DESKS[cpu];
-    if !desk.up.swap(true, Ordering::Relaxed) {
+    if !desk.up.load(Ordering::Relaxed) {
         smp::bring_up(cpu).map_err(|error| {
             Stop::error(format!("could not bring up vCPU {cpu}: {}", crate::Answer(error)))
         })?;
+        desk.up.store(true, Ordering::Relaxed);
     }
     assert!(!desk.busy.swap(true, Ordering::Acquire), "CPU {cpu} is busy");
     *desk.work.lock() = Some(Box::new(work));

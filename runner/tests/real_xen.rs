@@ -330,6 +330,33 @@ fn options_that_xen_does_not_take_are_errors() {
     });
 }
 
+/// One that only the domain lacks, and one that Xen itself lacks.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_missing_cpu_is_a_skip() {
+    let lacks = [("dom0_max_vcpus=1", "this domain"), ("maxcpus=1 dom0_max_vcpus=2", "Xen")];
+    each(ENVIRONMENTS, |environment| {
+        for (options, who) in lacks {
+            let options = format!("--xen-cmdline={options}");
+            let run = Run::of(environment, &["livepatch-concurrent", &options]);
+            assert_eq!(run.code, 3, "{}", run.stdout);
+            run.says(&format!("a CPU is missing: the test needs 2, {who} has 1"));
+        }
+    });
+}
+
+/// Two CPUs that Xen never schedules apart are still two.
+#[test]
+#[ignore = "boots real Xen"]
+fn other_schedulers_change_no_verdict() {
+    each(["sched-gran=core", "sched=null", "sched=credit"], |scheduler| {
+        let options = format!("--xen-cmdline={scheduler}");
+        let run = Run::of("pv64", &["livepatch-concurrent", &options]);
+        assert_eq!(run.code, 0, "{}", run.stdout);
+        assert!(run.guest_log().contains("  ok 1 cpu/the_second_one_works\n"), "{}", run.stdout);
+    });
+}
+
 #[test]
 #[ignore = "boots real Xen"]
 fn a_command_line_that_xen_cuts_is_an_error() {
