@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::plan::loader::Loader;
 use crate::plan::xens;
 use crate::xen::hypervisor::Look;
 use crate::xen::symbols::Preset;
@@ -172,12 +173,25 @@ impl FetchArgs {
     }
 }
 
+/// How Xen gets into memory.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LoaderArgs {
+    /// What loads Xen; efi takes the xen.efi of a package or folder [default: what the
+    /// configuration says; else efi for the path of a xen.efi, and direct]
+    #[arg(long, value_enum, value_name = "LOADER")]
+    pub loader: Option<Loader>,
+}
+
 /// One Xen, of those that the configuration knows or of a path.
 #[derive(Clone, Debug, Args)]
 pub struct XenArgs {
-    /// Xen: a name from the configuration, or a xen, xen.gz, .deb, or folder
+    /// Xen: a name from the configuration, or a xen, xen.gz, xen.efi, .deb, or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
+
+    /// How it is booted.
+    #[command(flatten)]
+    pub loader: LoaderArgs,
 
     /// Whether to use the network.
     #[command(flatten)]

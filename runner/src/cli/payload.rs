@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, ReportArgs, XenArgs};
+use super::{FetchArgs, InputPaths, LoaderArgs, ReportArgs, XenArgs};
 
 /// What to do with a payload.
 #[derive(Debug, Subcommand)]
@@ -46,10 +46,14 @@ pub struct ShowArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
-    /// it for several. Without it only what is in the files is shown
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// repeat it for several. Without it only what is in the files is shown
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// How it is booted.
+    #[command(flatten)]
+    pub loader: LoaderArgs,
 
     /// Take each file alone, not as a stack
     #[arg(long)]
@@ -83,10 +87,14 @@ pub struct TryArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
-    /// it for several
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// repeat it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// How it is booted.
+    #[command(flatten)]
+    pub loader: LoaderArgs,
 
     /// Environments [default: pv64,pvh64]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, TestbedArgs};
+use super::{FetchArgs, InputPaths, LoaderArgs, TestbedArgs};
 use crate::machine::qemu::BootMode;
 
 /// Exit codes of both.
@@ -42,10 +42,14 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub program: ProgramArgs,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder; repeat
-    /// it for several
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// repeat it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// How it is booted.
+    #[command(flatten)]
+    pub loader: LoaderArgs,
 
     /// Whether to use the network.
     #[command(flatten)]

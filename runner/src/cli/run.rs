@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, ReportArgs, Selection};
+use super::{FetchArgs, InputPaths, LoaderArgs, ReportArgs, Selection};
 use crate::machine::accel::Accel;
 use crate::machine::debug::Debug;
 use crate::machine::qemu::BootMode;
@@ -25,8 +25,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub places: InputPaths,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
-    /// repeatable
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or
+    /// folder; repeatable
     ///
     /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them.
     /// Further paths may follow, as in `--xen DIR/*`. What a Xen from a path is called is the part
@@ -34,6 +34,10 @@ pub struct RunArgs {
     /// would name one.
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
+
+    /// How it is booted.
+    #[command(flatten)]
+    pub loader: LoaderArgs,
 
     /// Whether to use the network.
     #[command(flatten)]

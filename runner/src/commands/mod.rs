@@ -25,7 +25,8 @@ use crate::machine::testbed::{ChosenXen, Testbed};
 
 /// The Xen that the user means.
 fn chosen(args: &XenArgs) -> Result<ChosenXen> {
-    ChosenXen::of(args.config.as_deref(), args.xen.as_deref(), args.fetch.look())
+    let (config, xen) = (args.config.as_deref(), args.xen.as_deref());
+    ChosenXen::of(config, xen, args.loader.loader, args.fetch.look())
 }
 
 /// That Xen, with the image and the QEMU that the user means.

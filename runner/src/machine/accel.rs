@@ -21,6 +21,7 @@ use crate::machine::boot::Limits;
 use crate::machine::debug::Debug;
 use crate::machine::qemu::{Kvm, Qemu};
 use crate::machine::trial::Trial;
+use crate::plan::loader::Loader;
 use crate::plan::spec::MachineSpec;
 use crate::xen::hypervisor::{Cache, XenUnderTest};
 
@@ -63,6 +64,13 @@ struct Question {
     qemu: String,
     xen: String,
     environment: Environment,
+    /// What is not said is [`Loader::Direct`].
+    #[serde(default, skip_serializing_if = "is_direct")]
+    loader: Loader,
+}
+
+fn is_direct(loader: &Loader) -> bool {
+    *loader == Loader::Direct
 }
 
 /// Somebody who knows, or finds out, whether KVM works.
@@ -154,12 +162,13 @@ impl KvmProbe<'_> {
     fn question(&self, xen: &XenUnderTest, environment: Environment) -> Result<Question> {
         let uname = rustix::system::uname();
         let text = |words: &std::ffi::CStr| words.to_string_lossy().into_owned();
-        let elf = &xen.bootable()?.elf;
+        let path = &xen.bootable()?.path;
         Ok(Question {
             kernel: format!("{} {}", text(uname.release()), text(uname.version())),
             qemu: self.version.to_owned(),
-            xen: sha256(&fs::read(elf).io("read", elf)?),
+            xen: sha256(&fs::read(path).io("read", path)?),
             environment,
+            loader: xen.hypervisor.loader,
         })
     }
 
@@ -180,7 +189,7 @@ impl KvmProbe<'_> {
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
         let limits = Limits::new(PATIENCE, &|_| PATIENCE);
         let trial = Trial { image: &self.image.path, limits: &limits, stop };
-        let invocation = qemu.invocation(&boot);
+        let invocation = qemu.invocation(&boot)?;
         let went = trial.idle(dir.path().join("boot"), &boot, &invocation, &mut |_| {})?;
         Ok(Answer { works: went.is_ok(), why: went.err().unwrap_or_default(), asked })
     }

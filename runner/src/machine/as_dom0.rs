@@ -44,15 +44,18 @@ impl AsDom0<'_> {
             return Prepared::not(boot, why);
         }
         let provenance = boot.xen.bootable()?.provenance.clone();
-        logs.decision(&format!("Xen: {provenance}\nQEMU: {}", self.version))?;
+        let loader = boot.xen.hypervisor.loader.name();
+        logs.decision(&format!("Xen: {provenance}\nloader: {loader}\nQEMU: {}", self.version))?;
         if let Some(initrd) = &self.qemu.initrd {
             link_initrd(logs.dir(), &initrd.path)?;
         }
-        let mut invocation = self.qemu.invocation(boot);
+        let mut invocation = self.qemu.invocation(boot)?;
         invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         let (mode, carrier) = carry(invocation, logs)?;
-        Ok(Prepared { provenance, backend: "qemu", mode, note: None, start: Ok((carrier, judge)) })
+        let loader = Some(boot.xen.hypervisor.loader);
+        let start = Ok((carrier, judge));
+        Ok(Prepared { provenance, backend: "qemu", loader, mode, note: None, start })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::judge::{Judge, PlannedTest};
 use crate::machine::Boot;
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::BootLogs;
+use crate::plan::loader::Loader;
 
 /// What carries out boots.
 pub trait Backend: Sync {
@@ -41,6 +42,8 @@ pub struct Prepared<'s> {
     pub provenance: String,
     /// The backend's name.
     pub backend: &'static str,
+    /// What loads Xen, where it is not loaded already.
+    pub loader: Option<Loader>,
     /// How time runs, and on what.
     pub mode: &'static str,
     /// What the user should know of it.
@@ -53,7 +56,9 @@ impl Prepared<'_> {
     /// `boot`, which QEMU is not asked to carry out, for the reason `why`.
     pub fn not(boot: &Boot<'_>, why: String) -> Result<Self> {
         let provenance = boot.xen.bootable()?.provenance.clone();
-        Ok(Prepared { provenance, backend: "qemu", mode: "", note: None, start: Err(why) })
+        let loader = Some(boot.xen.hypervisor.loader);
+        let start = Err(why);
+        Ok(Prepared { provenance, backend: "qemu", loader, mode: "", note: None, start })
     }
 }
 

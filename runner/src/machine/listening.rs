@@ -227,6 +227,7 @@ impl Listening<'_> {
                 provenance: console.name(),
                 build_id: xen.build_id.as_deref(),
                 backend: "console",
+                loader: None,
                 mode: if console.is_live() { "live" } else { "recorded" },
                 command: "",
                 logs: hearing.logs.dir(),

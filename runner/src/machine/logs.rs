@@ -130,7 +130,7 @@ impl BootLogs {
         fs::create_dir(&dir).io("create", &dir)?;
         if let Some(image) = image {
             let modules = xen.map_or(&[][..], |xen| &xen.hypervisor.modules);
-            link(&dir, xen.and_then(XenUnderTest::elf), modules, image)?;
+            link(&dir, xen.and_then(XenUnderTest::path), modules, image)?;
         }
         let open = |name: &str| Log::create(dir.join(name));
         Ok(BootLogs {

@@ -120,7 +120,7 @@ impl Backend for WithLookout<'_> {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             let guest_cmdline = join([&qemu.guest_cmdline, &format!("{LOOKOUT}={COM2}")]);
-            let mut invocation = Qemu { guest_cmdline, ..(*qemu).clone() }.invocation(boot);
+            let mut invocation = Qemu { guest_cmdline, ..(*qemu).clone() }.invocation(boot)?;
             let chardev = format!("socket,id={LOOKOUT},path={SOCKET}");
             // The console is the first one.
             let serial = format!("chardev:{LOOKOUT}");

@@ -22,6 +22,7 @@ pub mod debug;
 mod findings;
 mod job;
 pub mod listening;
+pub mod loader;
 pub mod logs;
 pub mod lookout;
 pub mod plugin;

@@ -19,7 +19,8 @@ use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
 use crate::machine::debug::Debug;
-use crate::machine::logs::{IMAGE_LINK, INITRD_LINK, XEN_LINK, links, module_links};
+use crate::machine::loader::{self, BootFile, Cargo, Loading};
+use crate::machine::logs::links;
 use crate::plan::config::{Config, Hypervisor};
 use crate::plan::spec::join;
 
@@ -80,6 +81,8 @@ pub struct Qemu {
     pub xen_cmdline: String,
     /// What the image gets as its initrd.
     pub initrd: Option<Initrd>,
+    /// The firmware that the user wants, for a loader that needs one.
+    pub firmware: Option<PathBuf>,
 }
 
 /// A file for the image as dom0.
@@ -100,7 +103,7 @@ impl Initrd {
     }
 }
 
-/// A command that is ready to run, in a folder with the two links.
+/// A command that is ready to run, in a folder with the links of a boot.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     /// The program.
@@ -109,6 +112,8 @@ pub struct Invocation {
     pub args: Vec<String>,
     /// What Xen is to find as its command line.
     pub xen_cmdline: String,
+    /// What its folder must hold besides the links.
+    pub files: Vec<BootFile>,
 }
 
 impl Qemu {
@@ -122,6 +127,7 @@ impl Qemu {
             guest_cmdline: String::new(),
             xen_cmdline: String::new(),
             initrd: None,
+            firmware: config.qemu.firmware.clone(),
         }
     }
 
@@ -156,18 +162,18 @@ impl Qemu {
             && self.guest_cmdline(boot).len() < CMDLINE_MAX
     }
 
-    /// The command for `boot`.
-    pub fn invocation(&self, boot: &Boot<'_>) -> Invocation {
+    /// The command for `boot`; an error if its loader can't do it.
+    pub fn invocation(&self, boot: &Boot<'_>) -> Result<Invocation> {
         self.with_guest(boot, &self.guest_cmdline(boot))
     }
 
     /// The command for all boots that differ from `boot` in the guest's command line only, which is
     /// in [`PARAMETERS_FILE`].
-    pub fn waiting(&self, boot: &Boot<'_>) -> Invocation {
-        let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"));
+    pub fn waiting(&self, boot: &Boot<'_>) -> Result<Invocation> {
+        let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"))?;
         let file = format!("name={},file={PARAMETERS_FILE}", cmdline::PARAMETERS_FILE);
         invocation.args.extend(["-fw_cfg".into(), file]);
-        invocation
+        Ok(invocation)
     }
 
     /// The guest's command line.
@@ -178,19 +184,31 @@ impl Qemu {
     }
 
     /// The command for `boot` with a guest that gets the command line `cmdline`.
-    fn with_guest(&self, boot: &Boot<'_>, cmdline: &str) -> Invocation {
+    fn with_guest(&self, boot: &Boot<'_>, cmdline: &str) -> Result<Invocation> {
         let machine = &boot.machine;
+        let xen_cmdline = self.xen_cmdline(boot);
+        let cargo = Cargo {
+            xen_cmdline: &xen_cmdline,
+            guest_cmdline: cmdline,
+            initrd: self.initrd.is_some(),
+            modules: &boot.xen.hypervisor.modules,
+            firmware: self.firmware.as_deref(),
+        };
+        let Loading { chipset, args: loading, files } =
+            loader::loading(boot.xen.hypervisor.loader, &cargo)?;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.kvm.is_for(boot);
         let mut args =
             ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();
         args.extend(self.debug.args());
         let mut add = |more: &[&str]| args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        // An IOMMU of AMD's is a device of this machine only.
-        let iommu = pvh && boot.xen.abilities.needs_iommu;
-        let chipset: &[&str] = if iommu { &["q35", "-device", "amd-iommu"] } else { &["pc"] };
         add(&["-serial", "stdio", "-no-reboot", "-machine"]);
-        add(chipset);
+        if pvh && boot.xen.abilities.needs_iommu {
+            // An IOMMU of AMD's is a device of this machine only.
+            add(&["q35", "-device", "amd-iommu"]);
+        } else {
+            add(&[chipset.unwrap_or("pc")]);
+        }
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
         let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 })
             + self.initrd.as_ref().map_or(0, Initrd::memory_mib);
@@ -210,21 +228,8 @@ impl Qemu {
         }
 
         args.extend(machine.qemu_args.iter().cloned());
-
-        // A single comma separates modules.
-        let mut module = format!("{IMAGE_LINK} {}", cmdline.replace(',', ",,"));
-        if self.initrd.is_some() {
-            module += ",";
-            module += INITRD_LINK;
-        }
-        for (_, link) in module_links(&boot.xen.hypervisor.modules) {
-            module += ",";
-            module += &link;
-        }
-        let xen_cmdline = self.xen_cmdline(boot);
-        args.extend(["-kernel", XEN_LINK, "-append"].map(String::from));
-        args.extend([xen_cmdline.clone(), "-initrd".into(), module]);
-        Invocation { program: self.binary.clone(), args, xen_cmdline }
+        args.extend(loading);
+        Ok(Invocation { program: self.binary.clone(), args, xen_cmdline, files })
     }
 
     fn xen_cmdline(&self, boot: &Boot<'_>) -> String {
@@ -274,6 +279,7 @@ impl ConsoleProcess for Invocation {
     }
 
     fn start(&self, dir: &Path, stderr: File) -> io::Result<ChildGuard> {
+        self.make_files(dir)?;
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
@@ -282,6 +288,11 @@ impl ConsoleProcess for Invocation {
 }
 
 impl Invocation {
+    /// Makes what its loader needs in the folder `dir`, which has the links.
+    pub fn make_files(&self, dir: &Path) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.make(dir))
+    }
+
     /// The command as a line for a shell.
     pub fn shell(&self) -> String {
         let program = self.program.to_string_lossy();
@@ -290,11 +301,13 @@ impl Invocation {
     }
 
     /// A shell line that works from anywhere, with a folder of its own for the links to the image and
-    /// to what belongs to the Xen at `elf`.
-    pub fn shell_anywhere(&self, elf: &Path, xen: &Hypervisor, image: &Path) -> String {
-        let links = links(Some(elf), &xen.modules, image);
+    /// to what belongs to the Xen at `path`, and for what else the boot needs.
+    pub fn shell_anywhere(&self, path: &Path, xen: &Hypervisor, image: &Path) -> String {
+        let links = links(Some(path), &xen.modules, image);
         let links = links.map(|(to, name)| format!("ln -s {} {name} && ", quote_path(to)));
-        format!("( cd \"$(mktemp -d)\" && {}{} )", links.collect::<String>(), self.shell())
+        let files = loader::shell(&self.files).into_iter().map(|command| command + " && ");
+        let made = links.chain(files).collect::<String>();
+        format!("( cd \"$(mktemp -d)\" && {made}{} )", self.shell())
     }
 }
 
@@ -305,6 +318,7 @@ mod tests {
     use super::*;
     use crate::image::TestMeta;
     use crate::plan::config::Hypervisor;
+    use crate::plan::loader::Loader;
     use crate::plan::select::Selected;
     use crate::plan::spec::MachineSpec;
     use crate::xen::hypervisor::XenUnderTest;
@@ -329,11 +343,12 @@ mod tests {
             guest_cmdline: "x=1,2".into(),
             xen_cmdline: "b".into(),
             initrd: None,
+            firmware: None,
         };
         let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
         let boot =
             Boot { xen, environment, machine, tests: tests.iter().map(Cow::Borrowed).collect() };
-        qemu.invocation(&boot).shell()
+        qemu.invocation(&boot).unwrap().shell()
     }
 
     #[test]
@@ -373,6 +388,46 @@ mod tests {
         }
     }
 
+    /// The same machine, but for what loads Xen.
+    #[test]
+    fn firmware_boots_a_disk_with_xen_on_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let firmware = Some(file.path().to_owned());
+        let config = Config::load(Some(Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../xtf-runner.toml"
+        ))));
+        let qemu = Qemu { firmware, ..Qemu::of(None, &config.unwrap()) };
+        let xen = Hypervisor { loader: Loader::Efi, ..Hypervisor::elsewhere("a") };
+        let xen = &XenUnderTest::new(&xen, None);
+        let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+        let boot = Boot { xen, environment: Environment::Pv64, machine, tests: Vec::new() };
+        let command = qemu.invocation(&boot).unwrap();
+        assert_eq!(
+            command.shell(),
+            "qemu-system-x86_64 -no-user-config -nodefaults -display none -monitor none \
+             -serial stdio -no-reboot -machine q35 -accel tcg -m 128 -smp 1 \
+             -icount 'shift=6,sleep=off' -rtc 'clock=vm' \
+             -drive 'if=pflash,unit=0,format=raw,snapshot=on,file=firmware' \
+             -drive 'if=none,id=esp,format=raw,readonly=on,file=fat:esp' \
+             -device 'virtio-blk-pci,drive=esp,bootindex=0'"
+        );
+        let anywhere =
+            command.shell_anywhere(Path::new("/x.efi"), &xen.hypervisor, Path::new("/i"));
+        let firmware = file.path().display();
+        assert!(
+            anywhere.starts_with(&format!(
+                "( cd \"$(mktemp -d)\" && ln -s /x.efi xen && ln -s /i xtf && mkdir -p esp && \
+                 mkdir -p esp/EFI/BOOT && ln -s {firmware} firmware && \
+                 ln -s ../../../xen esp/EFI/BOOT/BOOTX64.EFI && \
+                 ln -s ../../../xtf esp/EFI/BOOT/xtf && printf '%s\\n' '[global]' 'default=xtf' \
+                 '[xtf]' 'options=console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all \
+                 guest_loglvl=all' 'kernel=xtf tests= exit=reboot' > esp/EFI/BOOT/BOOTX64.cfg && "
+            )),
+            "{anywhere}"
+        );
+    }
+
     #[test]
     fn an_initrd_is_a_module_and_takes_memory() {
         let config = Config::load(Some(Path::new(concat!(
@@ -384,7 +439,7 @@ mod tests {
         let xen = &XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
         let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
         let boot = Boot { xen, environment: Environment::Pv64, machine, tests: Vec::new() };
-        let command = qemu.invocation(&boot).shell();
+        let command = qemu.invocation(&boot).unwrap().shell();
         assert!(command.ends_with(" -initrd 'xtf tests= exit=reboot,initrd'"), "{command}");
         assert!(command.contains(" -m 160 "), "{command}");
     }
@@ -415,7 +470,7 @@ mod tests {
             ))));
             let qemu = Qemu::of(None, &config.unwrap());
             let boot = Boot { xen: &xen, environment, machine, tests: Vec::new() };
-            qemu.invocation(&boot).shell()
+            qemu.invocation(&boot).unwrap().shell()
         };
         let pvh = command(Environment::Pvh64);
         assert!(pvh.contains("-machine q35 -device amd-iommu -accel"), "{pvh}");

@@ -22,6 +22,7 @@ use crate::machine::findings::Shared;
 use crate::machine::job::Job;
 use crate::machine::logs::{BootLogs, RunLogs};
 use crate::machine::queue::{Piece, Queue};
+use crate::plan::loader::Loader;
 use crate::results::Unit;
 use crate::results::event::{BootFacts, Listener, RunEvent};
 use crate::results::policy::Policy;
@@ -129,6 +130,7 @@ impl Session<'_> {
             provenance: &prepared.provenance,
             build_id: boot.xen.build_id.as_deref(),
             backend: prepared.backend,
+            loader: prepared.loader.map(Loader::name),
             mode: prepared.mode,
             command: command.as_deref().unwrap_or_default(),
             logs: logs.dir(),

@@ -28,6 +28,7 @@ use crate::judge::{Event, Judge};
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared};
 use crate::machine::boot::{ConsoleProcess, Limits};
+use crate::machine::loader::BootFile;
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
 use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
 use crate::machine::qmp::{self, Qmp};
@@ -55,8 +56,9 @@ pub enum SnapshotUse {
     Always,
 }
 
-/// Which boots are alike: the Xen, and QEMU's arguments but for the guest's command line.
-type Key = (String, Vec<String>);
+/// Which boots are alike: the Xen, QEMU's arguments but for the guest's command line, and the files
+/// that its loader needs.
+type Key = (String, Vec<String>, Vec<BootFile>);
 
 /// A saved machine.
 #[derive(Debug)]
@@ -79,10 +81,18 @@ pub struct FromSnapshot<'a> {
 
 impl<'a> FromSnapshot<'a> {
     /// For those of `boots` for which the user wants it, or it is worth it.
-    pub fn new(dom0: AsDom0<'a>, boots: &[Boot<'_>], wish: SnapshotUse) -> FromSnapshot<'a> {
+    /// It is an error if one of them can't be loaded.
+    pub fn new(
+        dom0: AsDom0<'a>,
+        boots: &[Boot<'_>],
+        wish: SnapshotUse,
+    ) -> Result<FromSnapshot<'a>> {
         let mut alike: BTreeMap<Key, usize> = BTreeMap::new();
-        for boot in boots.iter().filter(|boot| dom0.qemu.can_snapshot(boot)) {
-            *alike.entry(key(&dom0, boot)).or_default() += 1;
+        for boot in boots {
+            let key = key(&dom0, boot)?;
+            if dom0.qemu.can_snapshot(boot) {
+                *alike.entry(key).or_default() += 1;
+            }
         }
         let worth = match wish {
             SnapshotUse::Never => usize::MAX,
@@ -91,7 +101,7 @@ impl<'a> FromSnapshot<'a> {
         };
         let keys = alike.into_iter().filter(|(_, count)| *count >= worth);
         let snapshots = keys.map(|(key, _)| (key, OnceLock::new())).collect();
-        FromSnapshot { dom0, snapshots, wish, note: Mutex::default() }
+        Ok(FromSnapshot { dom0, snapshots, wish, note: Mutex::default() })
     }
 
     /// What `boot` goes on from, if it does.
@@ -102,7 +112,7 @@ impl<'a> FromSnapshot<'a> {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Option<&Snapshot>> {
-        let Some(snapshot) = self.snapshots.get(&key(&self.dom0, boot)) else { return Ok(None) };
+        let Some(snapshot) = self.snapshots.get(&key(&self.dom0, boot)?) else { return Ok(None) };
         let made = snapshot.get_or_init(|| {
             let dir = logs.dir().join(FOLDER);
             let link = logs.dir().join(IMAGE_LINK);
@@ -144,7 +154,7 @@ impl<'a> FromSnapshot<'a> {
         let of_test = |_: &str| patience;
         let limits = Limits::new(patience, &of_test);
         let trial = Trial { image, limits: &limits, stop };
-        let waiting = self.dom0.qemu.waiting(boot);
+        let waiting = self.dom0.qemu.waiting(boot)?;
         let state = dir.join(STATE);
         Self::save(boot, waiting.clone(), dir, &trial)?.io("save the machine to", &state)?;
         let console = dir.join(CONSOLE);
@@ -218,7 +228,7 @@ impl Backend for FromSnapshot<'_> {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
-            let invocation = from(qemu.waiting(boot), state);
+            let invocation = from(qemu.waiting(boot)?, state);
             let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
             let continued = Told { invocation, cmdline, before: console, again };
             Ok(("fast, tcg, snapshot", Box::new(continued)))
@@ -262,8 +272,9 @@ impl ConsoleProcess for Told<'_> {
 }
 
 /// Which boots `boot` is like.
-fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Key {
-    (boot.xen.name().to_owned(), dom0.qemu.waiting(boot).args)
+fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Result<Key> {
+    let Invocation { args, files, .. } = dom0.qemu.waiting(boot)?;
+    Ok((boot.xen.name().to_owned(), args, files))
 }
 
 /// Fills the file from which the guest that boots in `dir` gets its command line.

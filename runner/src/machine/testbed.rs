@@ -19,6 +19,7 @@ use crate::machine::qemu::Qemu;
 use crate::machine::session::Session;
 use crate::machine::{Boot, boots_on};
 use crate::plan::config::{Config, Hypervisor};
+use crate::plan::loader::Loader;
 use crate::plan::select::Selected;
 use crate::plan::{self, How, Sharing};
 use crate::results::About;
@@ -38,17 +39,28 @@ pub struct ChosenXen {
 }
 
 impl ChosenXen {
-    /// The Xen that is `wanted`, or the one default, of the configuration at `path`.
-    pub fn of(path: Option<&Path>, wanted: Option<&str>, look: Look) -> Result<ChosenXen> {
-        let config = Config::load(path)?;
+    /// The Xen that is `wanted`, or the one default, of the configuration at `path`, with `loader`
+    /// if one is wanted.
+    pub fn of(
+        path: Option<&Path>,
+        wanted: Option<&str>,
+        loader: Option<Loader>,
+        look: Look,
+    ) -> Result<ChosenXen> {
+        let config = Config::load(path)?.loading(loader);
         let xen = the_xen(&config, wanted)?;
         let cache = Cache::of_workspace(&config.workspace)?.looking(look);
         Ok(ChosenXen { config, xen, cache })
     }
 
     /// Each of the Xens that are `wanted`, or the defaults.
-    pub fn each(path: Option<&Path>, wanted: &[String], look: Look) -> Result<Vec<ChosenXen>> {
-        let config = Config::load(path)?;
+    pub fn each(
+        path: Option<&Path>,
+        wanted: &[String],
+        loader: Option<Loader>,
+        look: Look,
+    ) -> Result<Vec<ChosenXen>> {
+        let config = Config::load(path)?.loading(loader);
         let chosen = |xen: Hypervisor| {
             let config = config.clone();
             let cache = Cache::of_workspace(&config.workspace)?.looking(look);

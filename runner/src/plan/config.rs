@@ -19,6 +19,7 @@ use crate::base::pattern::Pattern;
 use crate::base::position::line_of;
 use crate::base::suggest;
 use crate::image::{Image, TestMeta};
+use crate::plan::loader::Loader;
 use crate::plan::spec::{MachineSpec, Settings, TestSettings, join};
 use crate::plan::xens;
 
@@ -59,8 +60,11 @@ struct File {
 struct HypervisorEntry {
     /// A package of Debian's, fetched with apt and unpacked without being installed.
     debian: Option<DebianPackage>,
-    /// A xen, xen.gz or .deb, or a folder with one of the first two; relative to this file.
+    /// A xen, xen.gz, xen.efi or .deb, or a folder with one of the first three; relative to this file.
     path: Option<PathBuf>,
+    /// What loads it. `efi` takes the xen.efi of a package or folder, the others its xen or xen.gz.
+    /// `--loader` overrides it [default: `efi` for the path of a xen.efi, else `direct`].
+    loader: Option<Loader>,
     /// Where `coverage`, `fuzz`, `mutate` and `run` find the xen-syms: for a package, the package
     /// with its symbols; for a path,
     /// a path. If that file has line tables, addresses in a panic of this Xen are shown with file
@@ -144,11 +148,14 @@ pub struct Qemu {
     /// Time limit from power on to the first test, and between two tests.
     #[schemars(range(min = 1))]
     pub boot_timeout_s: u64,
+    /// UEFI firmware for `loader = "efi"`: an image, or a descriptor of one as QEMU defines it;
+    /// relative to this file [default: the first fitting one that the host's descriptors name].
+    pub firmware: Option<PathBuf>,
 }
 
 impl Default for Qemu {
     fn default() -> Self {
-        Qemu { binary: "qemu-system-x86_64".into(), boot_timeout_s: 60 }
+        Qemu { binary: "qemu-system-x86_64".into(), boot_timeout_s: 60, firmware: None }
     }
 }
 
@@ -178,6 +185,10 @@ pub struct Hypervisor {
     pub changes: Vec<String>,
     /// Modules for it, behind the guest.
     pub modules: Vec<PathBuf>,
+    /// What loads it.
+    pub loader: Loader,
+    /// Whether nobody has asked for that loader, and its file takes no other.
+    pub loader_is_implied: bool,
 }
 
 impl Hypervisor {
@@ -191,16 +202,24 @@ impl Hypervisor {
             machine: Settings::default(),
             changes: Vec::new(),
             modules: Vec::new(),
+            loader: Loader::default(),
+            loader_is_implied: false,
         }
     }
 
-    /// The one at `path`, which has no name yet.
-    fn at(path: &Path) -> Hypervisor {
-        Hypervisor {
-            origin: Origin::Path(path.to_owned()),
-            symbols: xens::symbols_beside(path).map(Origin::Path),
-            ..Hypervisor::elsewhere("")
-        }
+    /// The one at `path`, which has no name yet, loaded by what is `wanted`.
+    fn at(path: &Path, wanted: Option<Loader>) -> Hypervisor {
+        let origin = Origin::Path(path.to_owned());
+        let xen = Hypervisor { origin, ..Hypervisor::elsewhere("") }.loaded_by(wanted);
+        Hypervisor { symbols: xens::symbols_beside(path, xen.loader).map(Origin::Path), ..xen }
+    }
+
+    /// The same, loaded by what is `wanted`, or else by what its file takes.
+    fn loaded_by(self, wanted: Option<Loader>) -> Hypervisor {
+        let implied = wanted.is_none()
+            && matches!(&self.origin, Origin::Path(path) if xens::takes_efi_only(path));
+        let loader = if implied { Loader::Efi } else { wanted.unwrap_or_default() };
+        Hypervisor { loader, loader_is_implied: implied, ..self }
     }
 }
 
@@ -215,10 +234,18 @@ pub struct Config {
     /// The file with the known outcomes, if the configuration names one.
     pub expectations: Option<PathBuf>,
     defaults: Vec<String>,
-    hypervisors: BTreeMap<String, Hypervisor>,
+    /// Each with what the file says of its loader.
+    hypervisors: BTreeMap<String, (Hypervisor, Option<Loader>)>,
+    /// What loads every Xen, whatever the file says.
+    loader: Option<Loader>,
 }
 
 impl Config {
+    /// The same, with this loader for every Xen if one is wanted.
+    pub fn loading(self, wanted: Option<Loader>) -> Config {
+        Config { loader: wanted, ..self }
+    }
+
     /// Reads `explicit`, or the nearest file above the working directory or the runner, or the
     /// built-in one.
     pub fn load(explicit: Option<&Path>) -> Result<Config> {
@@ -257,9 +284,10 @@ impl Config {
         for (name, entry) in file.hypervisor {
             let offset = entry.span().start;
             let entry = entry.into_inner();
+            let loader = entry.loader;
             let hypervisor = hypervisor(name.clone(), entry, &workspace)
                 .map_err(|why| complain(offset, &why))?;
-            hypervisors.insert(name, hypervisor);
+            hypervisors.insert(name, (hypervisor, loader));
         }
         let mut entries: Vec<(String, Spanned<TestEntry>)> = file.test.into_iter().collect();
         entries.sort_by_key(|(_, entry)| entry.span().start);
@@ -296,9 +324,11 @@ impl Config {
         if qemu.binary.components().count() > 1 {
             qemu.binary = workspace.join(&qemu.binary);
         }
+        qemu.firmware = qemu.firmware.map(|path| workspace.join(path));
         let defaults = file.default_xen.into_iter().map(Spanned::into_inner).collect();
         let expectations = file.expectations.map(|path| workspace.join(path));
-        Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors })
+        let loader = None;
+        Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors, loader })
     }
 
     /// The folder for logs: the one that is `wanted`, or the workspace's own.
@@ -357,14 +387,14 @@ impl Config {
         for name in names {
             let path = Path::new(name);
             match self.hypervisors.get(name) {
-                Some(hypervisor) if chosen.iter().all(|other| other.name != *name) => {
-                    chosen.push(hypervisor.clone());
+                Some((hypervisor, loader)) if chosen.iter().all(|other| other.name != *name) => {
+                    chosen.push(hypervisor.clone().loaded_by(self.loader.or(*loader)));
                 }
                 Some(_) => {}
                 None if name.contains('/') || path.exists() => {
-                    for path in xens::each_in(path) {
+                    for path in xens::each_in(path, self.loader) {
                         if unnamed.iter().all(|(_, other)| *other != path) {
-                            chosen.push(Hypervisor::at(&path));
+                            chosen.push(Hypervisor::at(&path, self.loader));
                             unnamed.push((chosen.len() - 1, path));
                         }
                     }
@@ -391,7 +421,7 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(File).to_value()
 }
 
-fn known(hypervisors: &BTreeMap<String, Hypervisor>) -> String {
+fn known<V>(hypervisors: &BTreeMap<String, V>) -> String {
     let names: Vec<&str> = hypervisors.keys().map(String::as_str).collect();
     if names.is_empty() {
         "the configuration defines no hypervisor".into()
@@ -436,7 +466,8 @@ fn hypervisor(
         qemu_args: entry.qemu_args,
     };
     let changes = entry.changes;
-    Ok(Hypervisor { name, origin, symbols, toolstack, machine, changes, modules })
+    let own = Hypervisor::elsewhere(&name);
+    Ok(Hypervisor { origin, symbols, toolstack, machine, changes, modules, ..own })
 }
 
 /// Refuses arguments for QEMU of which the runner gives its own, behind these: QEMU takes the last.

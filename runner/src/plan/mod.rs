@@ -4,6 +4,7 @@
 //! nothing.
 
 pub mod config;
+pub mod loader;
 pub mod partition;
 pub mod select;
 pub mod spec;

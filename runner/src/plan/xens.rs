@@ -1,37 +1,63 @@
 //! Xens that the user names by paths: which files they are, and what to call them.
 //!
-//! A path is a file, a folder with a xen or xen.gz (the top of a build tree too), or a folder of
-//! such folders, which stands for all of them.
+//! A path is a file, a folder with a xen, xen.gz or xen.efi (the top of a build tree too), or a
+//! folder of such folders, which stands for all of them. A folder may hold a Xen for each loader.
 
 use std::cmp::Ordering;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// Where a folder with a Xen has it.
+use crate::plan::loader::Loader;
+
+/// Where a folder with a Xen has it: the ELF file,
 const FILES: [&str; 4] = ["xen", "xen.gz", "xen/xen", "xen/xen.gz"];
+/// and the EFI application.
+const EFI_FILES: [&str; 2] = ["xen.efi", "xen/xen.efi"];
+/// How an EFI application begins.
+pub const EFI_MAGIC: &[u8] = b"MZ";
 /// What its symbols are called, beside it.
 const SYMBOLS: &str = "xen-syms";
 /// Parts of a path that tell nothing about a Xen.
-const COMMON: [&str; 3] = ["xen", "xen.gz", "boot"];
+const COMMON: [&str; 4] = ["xen", "xen.gz", "xen.efi", "boot"];
 
-/// The file that `path` stands for; `None` for a folder without one.
-pub fn file_in(path: &Path) -> Option<PathBuf> {
+/// The file that `path` stands for where `loader` is to take it; `None` for a folder without one.
+pub fn file_in(path: &Path, loader: Loader) -> Option<PathBuf> {
     if !path.is_dir() {
         return Some(path.to_owned());
     }
-    FILES.iter().map(|name| path.join(name)).find(|file| file.is_file())
+    let names = if loader.takes_efi() { &EFI_FILES[..] } else { &FILES };
+    names.iter().map(|name| path.join(name)).find(|file| file.is_file())
 }
 
-/// The xen-syms beside the Xen that `path` stands for.
-pub fn symbols_beside(path: &Path) -> Option<PathBuf> {
-    let syms = file_in(path)?.parent()?.join(SYMBOLS);
+/// Whether what is at `path` can only be loaded as an EFI application.
+pub fn takes_efi_only(path: &Path) -> bool {
+    if path.is_dir() {
+        return file_in(path, Loader::Direct).is_none() && file_in(path, Loader::Efi).is_some();
+    }
+    let mut start = [0; EFI_MAGIC.len()];
+    File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
+        && start == *EFI_MAGIC
+}
+
+/// The xen-syms beside the Xen that `path` stands for. A xen.efi has none: it is linked on its own,
+/// with other addresses.
+pub fn symbols_beside(path: &Path, loader: Loader) -> Option<PathBuf> {
+    if loader.takes_efi() {
+        return None;
+    }
+    let syms = file_in(path, loader)?.parent()?.join(SYMBOLS);
     syms.is_file().then_some(syms)
 }
 
-/// The Xens that `path` stands for, in the order of their numbers: itself, or the folders in it
-/// that have one.
-pub fn each_in(path: &Path) -> Vec<PathBuf> {
+/// The Xens that `path` stands for where `loader`, or whatever fits, is to take them, in the order
+/// of their numbers: itself, or the folders in it that have one.
+pub fn each_in(path: &Path, loader: Option<Loader>) -> Vec<PathBuf> {
     let itself = || vec![path.to_owned()];
+    let file_in = |path: &Path| match loader {
+        Some(loader) => file_in(path, loader),
+        None => file_in(path, Loader::Direct).or_else(|| file_in(path, Loader::Efi)),
+    };
     if file_in(path).is_some() {
         return itself();
     }
@@ -86,7 +112,7 @@ fn telling_parts(path: &Path) -> Vec<String> {
     });
     let mut parts: Vec<String> = normal.filter(|part| !COMMON.contains(&part.as_str())).collect();
     if let Some(last) = parts.last_mut() {
-        for end in [".gz", ".deb"] {
+        for end in [".gz", ".efi", ".deb"] {
             if let Some(stem) = last.strip_suffix(end) {
                 *last = stem.to_owned();
             }
@@ -113,6 +139,7 @@ mod tests {
     fn names_are_short_and_distinct() {
         let long = ["/a/RELEASE-4.12.4/xen/xen.gz", "/a/HEAD", "b/xen-4.17-amd64.gz", "x.deb"];
         assert_eq!(of(&long), ["RELEASE-4.12.4", "HEAD", "xen-4.17-amd64", "x"]);
+        assert_eq!(of(&["/a/4.20/xen/xen.efi", "b/xen-4.17.efi"]), ["4.20", "xen-4.17"]);
         assert_eq!(of(&["/a/4.20/xen", "/b/4.20/xen", "/b/c"]), ["a/4.20", "b/4.20", "c"]);
         // A configured Xen has its name already.
         assert_eq!(of(&["/a/4.17/xen.gz"]), ["a/4.17"]);
@@ -138,15 +165,38 @@ mod tests {
             fs::write(path, "x").unwrap();
         }
         let inside = |name: &str| dir.path().join(name);
-        assert_eq!(each_in(dir.path()), [inside("4.9"), inside("4.10")]);
+        assert_eq!(each_in(dir.path(), None), [inside("4.9"), inside("4.10")]);
         for itself in ["4.9", "4.9/xen.gz", "notes", "gone"] {
-            assert_eq!(each_in(&inside(itself)), [inside(itself)]);
+            assert_eq!(each_in(&inside(itself), None), [inside(itself)]);
         }
-        assert_eq!(file_in(&inside("4.10")), Some(inside("4.10/xen/xen.gz")));
-        assert_eq!(file_in(&inside("notes")), None);
-        assert_eq!(symbols_beside(&inside("4.9")), Some(inside("4.9/xen-syms")));
-        assert_eq!(symbols_beside(&inside("4.9/xen.gz")), Some(inside("4.9/xen-syms")));
-        assert_eq!(symbols_beside(&inside("4.10")), None);
+        let direct = Loader::Direct;
+        assert_eq!(file_in(&inside("4.10"), direct), Some(inside("4.10/xen/xen.gz")));
+        assert_eq!(file_in(&inside("notes"), direct), None);
+        assert_eq!(symbols_beside(&inside("4.9"), direct), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_beside(&inside("4.9/xen.gz"), direct), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_beside(&inside("4.10"), direct), None);
+    }
+
+    #[test]
+    fn a_folder_may_hold_a_xen_for_each_loader() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = |name: &str| dir.path().join(name);
+        for file in ["both/xen.gz", "both/xen.efi", "efi/xen/xen.efi", "both/xen-syms", "elf/xen"] {
+            let path = inside(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, if file.ends_with("efi") { "MZ..." } else { "x" }).unwrap();
+        }
+        assert_eq!(file_in(&inside("both"), Loader::Efi), Some(inside("both/xen.efi")));
+        assert_eq!(file_in(&inside("both"), Loader::Grub), Some(inside("both/xen.gz")));
+        assert_eq!(file_in(&inside("elf"), Loader::Efi), None);
+        let efi_only = ["both", "efi", "elf", "both/xen.gz", "both/xen.efi", "gone"]
+            .map(|name| takes_efi_only(&inside(name)));
+        assert_eq!(efi_only, [false, true, false, false, true, false]);
+        assert_eq!(symbols_beside(&inside("both"), Loader::Efi), None);
+        let each = |loader| each_in(dir.path(), loader);
+        assert_eq!(each(None), [inside("both"), inside("efi"), inside("elf")]);
+        assert_eq!(each(Some(Loader::Efi)), [inside("both"), inside("efi")]);
+        assert_eq!(each(Some(Loader::Direct)), [inside("both"), inside("elf")]);
     }
 
     #[test]

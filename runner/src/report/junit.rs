@@ -96,6 +96,7 @@ fn properties<'a>(
         all.extend(boot.build_id.clone().map(|id| ("xen-build-id".to_owned(), id)));
         all.extend(boot.notes.iter().map(|note| ("xen-note".to_owned(), note.clone())));
         all.push(("backend".into(), boot.backend.clone()));
+        all.extend(boot.loader.clone().map(|loader| ("loader".to_owned(), loader)));
         all.push(("boot-mode".into(), boot.mode.clone()));
     }
     for boot in boots {

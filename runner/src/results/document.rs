@@ -150,6 +150,9 @@ pub struct Boot {
     pub environment: Environment,
     /// How Xen was booted.
     pub backend: String,
+    /// What loaded Xen: `direct`, `efi` or `grub`; absent if it ran already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<String>,
     /// How time ran: `fast` or `plain`; with the accelerator, as `fast, tcg`.
     pub mode: String,
     /// The exact command, to be run in the folder of the logs.

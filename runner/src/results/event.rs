@@ -47,6 +47,8 @@ pub struct BootFacts<'a> {
     pub build_id: Option<&'a str>,
     /// How Xen was booted.
     pub backend: &'a str,
+    /// What loaded Xen, where that is known.
+    pub loader: Option<&'a str>,
     /// How time runs, and on what.
     pub mode: &'a str,
     /// The exact command.

@@ -119,6 +119,7 @@ impl Recorder {
                         build_id: facts.build_id.map(str::to_owned),
                         environment: *environment,
                         backend: facts.backend.to_owned(),
+                        loader: facts.loader.map(str::to_owned),
                         mode: facts.mode.to_owned(),
                         command: facts.command.to_owned(),
                         logs: logs.to_path_buf(),

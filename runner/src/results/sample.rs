@@ -256,6 +256,7 @@ impl Teller {
             provenance: &provenance,
             build_id: Some("c0ffee"),
             backend: "qemu",
+            loader: Some("direct"),
             mode: "fast, tcg",
             command: "qemu-system-x86_64 -kernel xen -append 'console=com1 <x>'",
             logs: Path::new(&logs),

@@ -248,7 +248,7 @@ impl Bench<'_> {
         let &Way { image, mode, snapshot, jobs } = how;
         let qemu = Qemu { mode, ..self.rig.qemu.clone() };
         let dom0 = AsDom0 { qemu: &qemu, ..self.rig.dom0() };
-        let backend = FromSnapshot::new(dom0, &boots, snapshot);
+        let backend = FromSnapshot::new(dom0, &boots, snapshot)?;
         let logs = RunLogs::create(dir.path(), self.stop)?;
         let test_time = self.rig.test_time(None);
         let session = Session {

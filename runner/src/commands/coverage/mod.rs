@@ -37,7 +37,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     let name = on.xen.name.clone();
     let mut coverage = Coverage::new(&name, &build, functions)?;
     // What can't be written in the end is better refused in the beginning.
-    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.elf, &coverage)).transpose()?;
+    let lines = args.lcov.as_ref().map(|_| Lines::of(&build.syms.path, &coverage)).transpose()?;
 
     let rig = testbed(on, &args.bed)?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;

@@ -13,6 +13,7 @@ use crate::base::plural::count;
 use crate::base::process::Tool;
 use crate::cli::DoctorArgs;
 use crate::image;
+use crate::machine::loader::firmware;
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::Qemu;
 use crate::plan::config::{Config, Hypervisor};
@@ -60,6 +61,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         ("Xens", xens(&config)?),
         ("disk", disk(&config.workspace)?),
         ("plugin", Finding::optional(plugin, "by `coverage`")),
+        ("firmware", firmware(&config)),
         ("KVM", kvm()),
         ("Rust", rust(&config.workspace)),
     ];
@@ -138,6 +140,13 @@ fn disk(workspace: &Path) -> Result<Finding> {
     } else {
         Good(said)
     })
+}
+
+/// Only who boots a xen.efi needs it.
+fn firmware(config: &Config) -> Finding {
+    let found = firmware::find(config.qemu.firmware.as_deref());
+    let found = found.map(|firmware| format!("{} for xen.efi", firmware.path().display()));
+    Finding::optional(found, "by --loader efi")
 }
 
 fn kvm() -> Finding {

@@ -72,7 +72,7 @@ fn boot(
     stop: &StopSignal,
 ) -> Result<TestReport> {
     let boots = rig.boots(xen, tests, &[Environment::Pvh64], Sharing::Allowed);
-    let backend = FromSnapshot::new(rig.dom0(), &boots, snapshot);
+    let backend = FromSnapshot::new(rig.dom0(), &boots, snapshot)?;
     let (boot_time, test_time) = (rig.boot_time(), rig.test_time(None));
     let time = tests.first().map_or(boot_time, |selected| test_time(&selected.test));
     let of_test = |_: &str| time;

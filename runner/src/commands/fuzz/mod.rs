@@ -124,9 +124,10 @@ impl Target {
     ) -> Result<Invocation> {
         self.link(dir)?;
         let mut invocation = self.with_boot(verbosity, |qemu, boot| match saved {
-            Some(saved) => saved.go_on(qemu.waiting(boot), dir, &qemu.guest_cmdline(boot)),
-            None => Ok(qemu.invocation(boot)),
+            Some(saved) => saved.go_on(qemu.waiting(boot)?, dir, &qemu.guest_cmdline(boot)),
+            None => qemu.invocation(boot),
         })??;
+        invocation.make_files(dir).io("fill", dir)?;
         let mut more = self.plugin.prepare(dir, &self.blocks)?;
         if let Some(plugin) = more.last_mut() {
             *plugin += &format!(",{}={MAILBOX}", options::MAILBOX);
@@ -136,8 +137,8 @@ impl Target {
     }
 
     fn link(&self, dir: &Path) -> Result<()> {
-        let (elf, modules) = (&self.build.ready.elf, &self.rig.on.xen.modules);
-        logs::link(dir, Some(elf), modules, &self.rig.image.path)
+        let (xen, modules) = (&self.build.ready.path, &self.rig.on.xen.modules);
+        logs::link(dir, Some(xen), modules, &self.rig.image.path)
     }
 
     /// Boots a machine, and saves it for others to go on from.
@@ -148,7 +149,8 @@ impl Target {
         })?;
         let dir = dir.path();
         self.link(dir)?;
-        let waiting = self.with_boot(verbosity, Qemu::waiting)?;
+        let waiting = self.with_boot(verbosity, Qemu::waiting)??;
+        waiting.make_files(dir).io("fill", dir)?;
         Saved::make(waiting, dir)
     }
 

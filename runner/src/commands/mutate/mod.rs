@@ -176,7 +176,7 @@ impl Measure<'_> {
         self.build
             .binary
             .inverted(site.opcode)
-            .ok_or_else(|| symbols::in_file(&self.build.ready.elf, "is too short"))
+            .ok_or_else(|| symbols::in_file(&self.build.ready.path, "is too short"))
     }
 
     /// The tests on Xen itself, or on a mutant.
@@ -200,11 +200,12 @@ impl Measure<'_> {
 
     fn subject(&self) -> Result<Subject> {
         // The arguments alone: with another QEMU the findings are the same.
-        let boots = self.boots.iter().map(|boot| self.rig.qemu.invocation(boot).args.join(" "));
+        let boots =
+            self.boots.iter().map(|boot| Ok(self.rig.qemu.invocation(boot)?.args.join(" ")));
         Ok(Subject {
             xen: sha256(self.build.binary.bytes()),
             image: self.rig.image.sha256.clone(),
-            boots: boots.collect(),
+            boots: boots.collect::<Result<_>>()?,
         })
     }
 

@@ -59,8 +59,8 @@ fn build(layout: FuncLayout, build_id: &[u8], text: &str) -> Vec<u8> {
 
 fn build_id_of_xen(args: &WriteArgs) -> Result<Vec<u8>> {
     let ready = chosen(&args.on)?.obtain()?;
-    let bytes = fs::read(&ready.elf).io("read", &ready.elf)?;
-    let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.elf, &why))?;
+    let bytes = fs::read(&ready.path).io("read", &ready.path)?;
+    let xen = BootXen::parse(bytes).map_err(|why| in_file(&ready.path, &why))?;
     Ok(xen.build_id().to_vec())
 }
 

@@ -45,13 +45,14 @@ impl Replayer {
     /// On the Xen that `args` name, or the default.
     pub fn one(args: &ReplayArgs) -> Result<Self> {
         let (config, wanted) = (args.places.config.as_deref(), args.xen.first());
-        Self::on(args, ChosenXen::of(config, wanted.map(String::as_str), args.fetch.look())?)
+        let wanted = wanted.map(String::as_str);
+        Self::on(args, ChosenXen::of(config, wanted, args.loader.loader, args.fetch.look())?)
     }
 
     /// On each of the Xens that `args` name, one after the other.
     pub fn each(args: &ReplayArgs) -> Result<impl Iterator<Item = Result<Self>>> {
         let config = args.places.config.as_deref();
-        let all = ChosenXen::each(config, &args.xen, args.fetch.look())?;
+        let all = ChosenXen::each(config, &args.xen, args.loader.loader, args.fetch.look())?;
         Ok(all.into_iter().map(move |one| Self::on(args, one)))
     }
 

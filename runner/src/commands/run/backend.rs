@@ -103,12 +103,22 @@ impl<'a> ChosenBackend<'a> {
     /// Debian's has no line tables, and without them Xen's own words say as much.
     fn symbols(&self, xen: &XenUnderTest) -> Option<PathBuf> {
         let debug = self.qemu.debug != Debug::No;
+        if xen.hypervisor.loader.takes_efi() {
+            if debug {
+                note(&format!(
+                    "continuing without Xen's symbols: Xen {} is an EFI application, which is \
+                     linked on its own, so no xen-syms has its addresses",
+                    xen.name()
+                ));
+            }
+            return None;
+        }
         let fits = |origin: &&Origin| debug || matches!(origin, Origin::Path(_));
         let origin = xen.hypervisor.symbols.as_ref().filter(fits)?;
         let file = xen.file.as_ref()?;
         let found = hypervisor::obtain_symbols(origin, file, &self.cache, &mut note);
         let why = match found {
-            Ok(syms) if debug || xen.is_same_build(&syms.elf) => return Some(syms.elf),
+            Ok(syms) if debug || xen.is_same_build(&syms.path) => return Some(syms.path),
             Ok(_) => "its symbols belong to another build".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -150,7 +160,7 @@ impl<'a> ChosenBackend<'a> {
             None => {
                 let (qemu, version) = (&self.qemu, self.version.as_str());
                 let dom0 = AsDom0 { qemu, version, prepare: &as_it_is };
-                Box::new(FromSnapshot::new(dom0, boots, self.args.snapshot))
+                Box::new(FromSnapshot::new(dom0, boots, self.args.snapshot)?)
             }
         })
     }
@@ -174,7 +184,7 @@ impl<'a> ChosenBackend<'a> {
     ) -> Result<String> {
         if self.args.backend == BackendKind::Qemu {
             let xens = xens.iter().map(|xen| self.would_be(xen)).collect::<Result<Vec<_>>>()?;
-            let are_there = xens.iter().all(|xen| xen.elf().is_some_and(Path::is_file));
+            let are_there = xens.iter().all(|xen| xen.path().is_some_and(Path::is_file));
             return self.commands(&boots_on(planned, &xens), are_there, image);
         }
         let (xens, hosts) = self.obtain(xens)?;
@@ -190,29 +200,29 @@ impl<'a> ChosenBackend<'a> {
             self.accelerate(boots, image, None, &mut |text| eprintln!("note: {text}"))?;
         }
         let command = |boot: &Boot<'_>| {
-            let elf = &boot.xen.bootable()?.elf;
-            Ok(self.qemu.invocation(boot).shell_anywhere(elf, &boot.xen.hypervisor, &image.path)
-                + "\n")
+            let path = &boot.xen.bootable()?.path;
+            let invocation = self.qemu.invocation(boot)?;
+            Ok(invocation.shell_anywhere(path, &boot.xen.hypervisor, &image.path) + "\n")
         };
         boots.iter().map(command).collect()
     }
 
     /// The Xen as it would be when it is obtained.
     fn would_be(&self, xen: &Hypervisor) -> Result<XenUnderTest> {
-        let elf = match hypervisor::would_be(xen, &self.cache)? {
-            Some(elf) => elf,
-            None => hypervisor::obtain(xen, &self.cache, &mut note)?.elf,
+        let path = match hypervisor::would_be(xen, &self.cache)? {
+            Some(path) => path,
+            None => hypervisor::obtain(xen, &self.cache, &mut note)?.path,
         };
-        if !elf.is_file() {
+        if !path.is_file() {
             eprintln!("note: Xen {} is not in the cache; download it with --fetch-only", xen.name);
         }
-        Ok(XenUnderTest::new(xen, Some(XenFile::file(elf, String::new()))))
+        Ok(XenUnderTest::new(xen, Some(XenFile::file(path, String::new()))))
     }
 }
 
 /// Gets what is current of the Xens that `args` name, and of what else they need.
 pub fn fetch(args: &RunArgs) -> Result<Exit> {
-    let config = Config::load(args.places.config.as_deref())?;
+    let config = Config::load(args.places.config.as_deref())?.loading(args.loader.loader);
     let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
     for xen in &config.select(&args.xen)? {
         let name = &xen.name;
@@ -220,10 +230,10 @@ pub fn fetch(args: &RunArgs) -> Result<Exit> {
             let file = hypervisor::obtain(xen, &cache, &mut note)?;
             let cached = hypervisor::describe_cached(xen, &cache)?;
             let known = cached.unwrap_or(file.provenance);
-            note(&format!("{name}: {} is {known}", file.elf.display()));
+            note(&format!("{name}: {} is {known}", file.path.display()));
         } else {
             let (file, dom0) = with_dom0(xen, &cache)?;
-            note(&format!("{name}: {} is {}", file.elf.display(), file.provenance));
+            note(&format!("{name}: {} is {}", file.path.display(), file.provenance));
             note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
         }
     }

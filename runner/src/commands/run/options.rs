@@ -6,6 +6,7 @@ use crate::base::exit::{Error, Result};
 use crate::cli::{BackendKind, ReportArgs, RunArgs};
 use crate::machine::debug::Debug;
 use crate::machine::snapshot::SnapshotUse;
+use crate::plan::loader::Loader;
 use crate::report::{Files, Form};
 
 /// Checks the options; returns the reports that are to be written.
@@ -24,6 +25,15 @@ fn check(args: &RunArgs) -> Result<()> {
         BackendKind::Xl if args.fetch_only => "--fetch-only does not apply to --backend xl",
         BackendKind::Xl if args.xen_cmdline.is_some() => {
             "--xen-cmdline does not apply to --backend xl: its Xen is already running"
+        }
+        BackendKind::Xl if args.loader.loader.is_some() => {
+            "--loader does not apply to --backend xl: its Xen is already running"
+        }
+        BackendKind::QemuXl
+            if args.loader.loader.is_some_and(|loader| loader != Loader::Direct) =>
+        {
+            "--backend qemu-xl loads its Xen with --loader direct only; the other loaders need \
+             --backend qemu"
         }
         BackendKind::Xl | BackendKind::QemuXl if args.snapshot == SnapshotUse::Always => {
             "--snapshot always needs --backend qemu"

@@ -32,7 +32,7 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// What `args` ask for.
     pub fn of(args: &'a RunArgs) -> Result<Plan<'a>> {
-        let config = Config::load(args.places.config.as_deref())?;
+        let config = Config::load(args.places.config.as_deref())?.loading(args.loader.loader);
         let (xens, role) = match args.backend {
             BackendKind::Qemu => (config.select(&args.xen)?, Role::ControlDomain),
             BackendKind::QemuXl => (config.select(&args.xen)?, Role::Unprivileged),

@@ -158,7 +158,7 @@ impl Domains {
                 format!(
                     "# in the dom0 of Xen {}: {}\n# vmlinux is {}\n# initramfs is {}\n# {}\n",
                     xen.name(),
-                    xen.bootable()?.elf.display(),
+                    xen.bootable()?.path.display(),
                     kernel.display(),
                     initramfs.display(),
                     invocation(qemu, &xen.hypervisor, "KEY", 0).shell()
@@ -201,13 +201,14 @@ impl Backend for Domains {
         let site = self.site(boot.xen, stop)?;
         let version = &site.capabilities.version;
         let name = boot.xen.name();
-        let (provenance, backend, mode) = match &self.hosts {
-            Hosts::Given(_) => (format!("Xen {version} of {name}"), "xl", "plain, real"),
+        let (provenance, backend, loader, mode) = match &self.hosts {
+            Hosts::Given(_) => (format!("Xen {version} of {name}"), "xl", None, "plain, real"),
             Hosts::Booted { qemu, dom0s } => {
                 logs.decision(&format!("dom0: {}", dom0s[name].provenance))?;
                 let provenance = boot.xen.bootable()?.provenance.clone();
                 let kvm = qemu.kvm == Kvm::Always;
-                (provenance, "qemu-xl", if kvm { "plain, kvm" } else { "plain, tcg" })
+                let loader = Some(boot.xen.hypervisor.loader);
+                (provenance, "qemu-xl", loader, if kvm { "plain, kvm" } else { "plain, tcg" })
             }
         };
         logs.decision(&format!("Xen: {provenance}\nxl info: Xen {version}"))?;
@@ -223,7 +224,7 @@ impl Backend for Domains {
                 Ok((carrier, judge_of(boot)))
             }
         };
-        Ok(Prepared { provenance, backend, mode, note: None, start })
+        Ok(Prepared { provenance, backend, loader, mode, note: None, start })
     }
 
     fn sweep(&self) -> Vec<String> {

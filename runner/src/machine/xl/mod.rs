@@ -22,6 +22,7 @@ use crate::base::exit::{Error, Result};
 use crate::base::output::note;
 use crate::machine::qemu::Qemu;
 use crate::plan::config::Hypervisor;
+use crate::plan::loader::Loader;
 use crate::xen::hypervisor::{self, Cache, XenFile, XenUnderTest};
 
 /// Where domains run.
@@ -75,6 +76,14 @@ pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
             xen.name
         ))
     })?;
+    if xen.loader != Loader::Direct {
+        return Err(Error::Usage(format!(
+            "Xen {} is to be loaded by {}, but below domains, and with the command dom0, it is \
+             QEMU that loads Xen: say --loader direct, or leave this Xen out",
+            xen.name,
+            xen.loader.name()
+        )));
+    }
     let file = hypervisor::obtain(xen, cache, &mut note)?;
     let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
     Ok((file, dom0))

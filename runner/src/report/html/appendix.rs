@@ -55,7 +55,11 @@ impl Page<'_> {
                             }
                             @if let Some(id) = &boot.build_id { dt { "Build-id" } dd { code { (id) } } }
                             @for note in &boot.notes { dt { "Note" } dd { (note) } }
-                            dt { "Machine" } dd { (boot.backend) ", " (boot.mode) }
+                            dt { "Machine" } dd {
+                                (boot.backend) ", "
+                                @if let Some(loader) = &boot.loader { "loader " (loader) ", " }
+                                (boot.mode)
+                            }
                             @if let Some(s) = boot.boot_s {
                                 dt { "First test" } dd { "after " (time(s)) }
                             }

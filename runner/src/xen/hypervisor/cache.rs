@@ -19,7 +19,7 @@ use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256_of;
 
 /// Names in an entry's folder.
-pub const ELF: &str = "xen";
+pub const FILE: &str = "xen";
 const RECORD: &str = "origin.json";
 
 /// Overrides the cache's place.
@@ -147,18 +147,18 @@ impl Cache {
     }
 
     /// The entry `key`; if it is missing or damaged, `make` gets a scratch folder and returns the
-    /// ELF and its provenance.
+    /// file and its provenance.
     pub fn get_or_make(
         &self,
         key: &str,
         note: &mut dyn FnMut(&str),
         make: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<(Vec<u8>, String)>,
     ) -> Result<XenFile> {
-        let ([elf], provenance) = self.get_or_make_files(key, [ELF], note, |scratch, note| {
+        let ([path], provenance) = self.get_or_make_files(key, [FILE], note, |scratch, note| {
             let (bytes, provenance) = make(scratch, note)?;
             Ok(([bytes], provenance))
         })?;
-        Ok(XenFile::file(elf, provenance))
+        Ok(XenFile::file(path, provenance))
     }
 
     /// The same for an entry of several files; returns their paths.
@@ -252,7 +252,7 @@ mod tests {
             })
             .unwrap();
         assert_eq!(ready.provenance, "from here");
-        (fs::read_to_string(ready.elf).unwrap(), notes)
+        (fs::read_to_string(ready.path).unwrap(), notes)
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(get(&cache, "one"), ("one".into(), vec![]));
         assert_eq!(get(&cache, "two"), ("one".into(), vec![]));
 
-        fs::write(dir.path().join("key").join(ELF), "damage").unwrap();
+        fs::write(dir.path().join("key").join(FILE), "damage").unwrap();
         let (content, notes) = get(&cache, "three");
         assert_eq!(content, "three");
         assert!(notes[0].contains("does not match its recorded sha256"), "{notes:?}");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::plain_elf;
+use super::form::Form;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::Tool;
 use crate::plan::config::DebianPackage;
@@ -188,11 +188,11 @@ fn packages_in(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(debs)
 }
 
-/// The plain ELF inside the package `deb`, unpacked below `dir`.
-pub fn unpack(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
-    let xen = the_only(deb, dir, "boot", "xen", ".gz")?;
+/// The Xen of this form inside the package `deb`, unpacked below `dir`.
+pub fn unpack(deb: &Path, dir: &Path, form: Form) -> Result<Vec<u8>> {
+    let xen = the_only(deb, dir, "boot", "xen", form.ending())?;
     let bytes = fs::read(&xen).io("read", &xen)?;
-    plain_elf(&bytes)
+    form.unpack(&bytes)
         .map_err(|why| Error::Data(format!("{} in {} {why}", xen.display(), deb.display())))
 }
 

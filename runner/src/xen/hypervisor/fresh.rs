@@ -310,7 +310,7 @@ pub fn get_version(
     make: impl Fn(&Path, &Path) -> Result<Vec<u8>>,
 ) -> Result<(PathBuf, String)> {
     let entry = entry_name(key, std::slice::from_ref(package));
-    let name = [super::cache::ELF];
+    let name = [super::cache::FILE];
     if let Ok(([path], provenance)) = cache.find(&entry, name) {
         return Ok((path, provenance));
     }

@@ -1,30 +1,28 @@
-//! Obtains the Xen that the user names, as a plain ELF that QEMU boots.
+//! Obtains the Xen that the user names, as a file that its loader takes.
 
 mod cache;
 pub mod debian;
+mod form;
 pub mod fresh;
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-use object::Object;
+use object::{BinaryFormat, Object};
 
 pub use cache::{Cache, Look};
 pub use debian::can_fetch;
 
 use debian::Package;
+use form::Form;
 use fresh::{Found, Product};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::{hex, sha256};
 use crate::plan::config::{DebianPackage, Hypervisor, Origin};
+use crate::plan::loader::Loader;
 use crate::plan::xens;
 use crate::xen::abilities::Abilities;
-
-/// No Xen is larger when unpacked; a gzip that claims more is broken.
-const MAX_XEN: u64 = 256 * 1024 * 1024;
 
 /// How a .deb begins.
 const DEB: &[u8] = b"!<arch>\n";
@@ -47,7 +45,7 @@ pub struct XenUnderTest {
 impl XenUnderTest {
     /// A Xen of which there is this much.
     pub fn new(hypervisor: &Hypervisor, file: Option<XenFile>) -> XenUnderTest {
-        let bytes = file.as_ref().and_then(|file| fs::read(&file.elf).ok());
+        let bytes = file.as_ref().and_then(|file| fs::read(&file.path).ok());
         let build_id = bytes.as_deref().and_then(build_id);
         let abilities = bytes.map(|bytes| Abilities::of(&bytes)).unwrap_or_default();
         XenUnderTest { hypervisor: hypervisor.clone(), file, symbols: None, abilities, build_id }
@@ -58,9 +56,9 @@ impl XenUnderTest {
         &self.hypervisor.name
     }
 
-    /// Its ELF file, if that is here.
-    pub fn elf(&self) -> Option<&Path> {
-        Some(&self.file.as_ref()?.elf)
+    /// Its file, if that is here.
+    pub fn path(&self) -> Option<&Path> {
+        Some(&self.file.as_ref()?.path)
     }
 
     /// Whether `syms` are the symbols of the very same build.
@@ -78,8 +76,8 @@ impl XenUnderTest {
 /// A Xen's file that is ready to boot, or that of its symbols.
 #[derive(Clone, Debug)]
 pub struct XenFile {
-    /// Absolute path of the ELF file.
-    pub elf: PathBuf,
+    /// Absolute path of the file: for a Xen, what its loader takes.
+    pub path: PathBuf,
     /// Where it came from, for people.
     pub provenance: String,
     /// The version of the package that it came from, if it did.
@@ -88,8 +86,8 @@ pub struct XenFile {
 
 impl XenFile {
     /// A file that is no package of Debian's.
-    pub fn file(elf: PathBuf, provenance: String) -> XenFile {
-        XenFile { elf, provenance, version: None }
+    pub fn file(path: PathBuf, provenance: String) -> XenFile {
+        XenFile { path, provenance, version: None }
     }
 }
 
@@ -100,21 +98,26 @@ pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Re
         let whose = format!("cannot read {}, of `modules` of {}", module.display(), xen.name);
         File::open(module).map_err(|source| Error::Io { what: whose, source })?;
     }
+    if xen.loader_is_implied {
+        let (name, loader) = (&xen.name, xen.loader.name());
+        note(&format!("Xen {name} is an EFI application: it is booted as with --loader {loader}"));
+    }
+    let form = Form::of(xen.loader);
     let package = match &xen.origin {
         Origin::Debian(package) => package,
-        Origin::Path(path) => return from_path(path, cache, note),
+        Origin::Path(path) => return from_path(path, xen.loader, cache, note),
     };
     let product = Product {
         title: format!("Xen {}", xen.name),
         suite: &package.suite,
-        key: debian::cache_key(package)?,
+        key: form.key(&debian::cache_key(package)?),
         packages: &|archive| archive.current(&[&package.package]),
     };
-    let found = fresh::get(&product, [cache::ELF], cache, note, |archive, packages, dir| {
-        Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir)?])
+    let found = fresh::get(&product, [cache::FILE], cache, note, |archive, packages, dir| {
+        Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir, form)?])
     })?;
-    let Found { paths: [elf], provenance, packages } = found;
-    Ok(XenFile { elf, provenance, version: Some(packages[0].version.clone()) })
+    let Found { paths: [path], provenance, packages } = found;
+    Ok(XenFile { path, provenance, version: Some(packages[0].version.clone()) })
 }
 
 /// Gets a xen-syms that goes with `xen`, from the cache where possible. `note` hears what takes
@@ -131,14 +134,14 @@ pub fn obtain_symbols(
             let DebianPackage { suite, package: name } = package;
             let wanted = Package { name: name.clone(), version: version.clone() };
             let key = debian::cache_key(package)?;
-            let (elf, provenance) =
+            let (path, provenance) =
                 fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
-            Ok(XenFile { elf, provenance, version: Some(wanted.version) })
+            Ok(XenFile { path, provenance, version: Some(wanted.version) })
         }
         (Origin::Debian(package), None) => Err(Error::Usage(format!(
             "the package {} has symbols for a Xen of Debian's, not for {}",
             package.package,
-            xen.elf.display()
+            xen.path.display()
         ))),
         (Origin::Path(path), _) => {
             let path = path.canonicalize().io("find the symbols", path)?;
@@ -159,7 +162,7 @@ pub fn obtain_symbols(
 pub fn is_at_hand(xen: &Hypervisor, cache: &Cache) -> Result<bool> {
     match &xen.origin {
         Origin::Debian(_) => Ok(describe_cached(xen, cache)?.is_some()),
-        Origin::Path(path) => from_path(path, cache, &mut |_| ()).map(|_| true),
+        Origin::Path(path) => from_path(path, xen.loader, cache, &mut |_| ()).map(|_| true),
     }
 }
 
@@ -168,15 +171,20 @@ pub fn is_at_hand(xen: &Hypervisor, cache: &Cache) -> Result<bool> {
 pub fn describe_cached(xen: &Hypervisor, cache: &Cache) -> Result<Option<String>> {
     match &xen.origin {
         Origin::Debian(package) => {
-            Ok(fresh::describe(&debian::cache_key(package)?, &package.suite, cache))
+            let key = Form::of(xen.loader).key(&debian::cache_key(package)?);
+            Ok(fresh::describe(&key, &package.suite, cache))
         }
         Origin::Path(_) => Ok(None),
     }
 }
 
-/// The build-id of the Xen or symbols in `elf` in hexadecimal, if there is one.
-fn build_id(elf: &[u8]) -> Option<String> {
-    let file = object::File::parse(elf).ok()?;
+/// The build-id of the Xen or symbols in `bytes` in hexadecimal, if there is one. An EFI application
+/// has it in a CodeView record, where Xen looks for it, too (xen/common/version.c).
+pub fn build_id(bytes: &[u8]) -> Option<String> {
+    let file = object::File::parse(bytes).ok()?;
+    if file.format() == BinaryFormat::Pe {
+        return Some(hex(&file.pdb_info().ok()??.guid()));
+    }
     let id = file.build_id().ok()??;
     Some(hex(id))
 }
@@ -185,29 +193,36 @@ fn build_id(elf: &[u8]) -> Option<String> {
 pub fn would_be(xen: &Hypervisor, cache: &Cache) -> Result<Option<PathBuf>> {
     match &xen.origin {
         Origin::Debian(package) => {
-            let key = debian::cache_key(package)?;
-            let known = fresh::path_of(&key, cache::ELF, cache);
-            Ok(Some(known.unwrap_or_else(|| cache.root().join(key).join(cache::ELF))))
+            let key = Form::of(xen.loader).key(&debian::cache_key(package)?);
+            let known = fresh::path_of(&key, cache::FILE, cache);
+            Ok(Some(known.unwrap_or_else(|| cache.root().join(key).join(cache::FILE))))
         }
         Origin::Path(_) => Ok(None),
     }
 }
 
-fn from_path(path: &Path, cache: &Cache, note: &mut dyn FnMut(&str)) -> Result<XenFile> {
-    let path = find_in(path)?;
+fn from_path(
+    path: &Path,
+    loader: Loader,
+    cache: &Cache,
+    note: &mut dyn FnMut(&str),
+) -> Result<XenFile> {
+    let path = find_in(path, loader)?;
+    let form = Form::of(loader);
     let path = path.canonicalize().io("resolve", &path)?;
     let provenance = path.display().to_string();
     let bytes = fs::read(&path).io("read", &path)?;
-    if bytes.starts_with(b"\x7fELF") {
-        check_bootable(&bytes).map_err(|why| bad_file(&path, &why))?;
+    let is_package = bytes.starts_with(DEB);
+    if !is_package && form.is_plain(&bytes) {
+        form.check(&bytes).map_err(|why| bad_file(&path, &why))?;
         return Ok(XenFile::file(path, provenance));
     }
-    let key = format!("file-{}", sha256(&bytes));
+    let key = form.key(&format!("file-{}", sha256(&bytes)));
     cache.get_or_make(&key, note, |dir, _| {
-        let xen = if bytes.starts_with(DEB) {
-            debian::unpack(&path, dir)?
+        let xen = if is_package {
+            debian::unpack(&path, dir, form)?
         } else {
-            plain_elf(&bytes).map_err(|why| bad_file(&path, &why))?
+            form.unpack(&bytes).map_err(|why| bad_file(&path, &why))?
         };
         Ok((xen, provenance.clone()))
     })
@@ -218,90 +233,17 @@ fn bad_file(path: &Path, why: &str) -> Error {
 }
 
 /// A folder stands for the xen in it.
-fn find_in(path: &Path) -> Result<PathBuf> {
+fn find_in(path: &Path, loader: Loader) -> Result<PathBuf> {
     if !path.exists() {
         return Err(Error::Data(format!("{} does not exist", path.display())));
     }
-    xens::file_in(path).ok_or_else(|| {
-        Error::Data(format!(
-            "the folder {} holds neither xen nor xen.gz, nor folders with them",
-            path.display()
-        ))
+    xens::file_in(path, loader).ok_or_else(|| {
+        let path = path.display();
+        Error::Data(match Form::of(loader) {
+            Form::Elf => {
+                format!("the folder {path} holds neither xen nor xen.gz, nor folders with them")
+            }
+            Form::Efi => format!("the folder {path} holds no xen.efi, nor folders with one"),
+        })
     })
-}
-
-/// The plain ELF in `bytes`, which may be gzipped.
-fn plain_elf(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    let bytes = if bytes.starts_with(b"\x1f\x8b") {
-        let mut plain = Vec::new();
-        MultiGzDecoder::new(bytes)
-            .take(MAX_XEN)
-            .read_to_end(&mut plain)
-            .map_err(|e| format!("is a damaged gzip file: {e}"))?;
-        plain
-    } else {
-        bytes.to_vec()
-    };
-    check_bootable(&bytes)?;
-    Ok(bytes)
-}
-
-/// QEMU's `-kernel` boots a 32-bit ELF with a multiboot header in its first 8 KiB.
-fn check_bootable(bytes: &[u8]) -> std::result::Result<(), String> {
-    const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
-    if bytes.starts_with(b"MZ") {
-        return Err("is an EFI or Linux image; name the xen or xen.gz instead".into());
-    }
-    if !bytes.starts_with(b"\x7fELF") {
-        return Err("is neither an ELF file, nor gzip, nor a .deb".into());
-    }
-    if bytes.get(4) != Some(&1) {
-        return Err(
-            "is a 64-bit ELF file, which QEMU cannot boot (is it xen-syms?); name the xen or xen.gz"
-                .into(),
-        );
-    }
-    let head = &bytes[..bytes.len().min(8192)];
-    if !head.chunks_exact(4).any(|word| word == MULTIBOOT) {
-        return Err("is an ELF file without a multiboot header, so it is not Xen".into());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    /// The least that passes for a Xen.
-    fn fake_xen() -> Vec<u8> {
-        let mut elf = b"\x7fELF\x01\x01\x01\0".to_vec();
-        elf.extend(0x1bad_b002_u32.to_le_bytes());
-        elf
-    }
-
-    #[test]
-    fn gzip_is_unpacked() {
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(&fake_xen()).unwrap();
-        let mut gz = gz.finish().unwrap();
-        assert_eq!(plain_elf(&gz), Ok(fake_xen()));
-        gz.truncate(gz.len() - 9);
-        assert!(plain_elf(&gz).unwrap_err().contains("damaged gzip"));
-    }
-
-    #[test]
-    fn what_is_no_xen_is_named() {
-        let mut elf64 = fake_xen();
-        elf64[4] = 2;
-        for (bytes, why) in [
-            (b"MZ..".to_vec(), "EFI"),
-            (b"hello".to_vec(), "neither"),
-            (Vec::new(), "neither"),
-            (elf64, "xen-syms"),
-            (fake_xen()[..8].to_vec(), "multiboot"),
-        ] {
-            assert!(plain_elf(&bytes).unwrap_err().contains(why), "{why}");
-        }
-    }
 }

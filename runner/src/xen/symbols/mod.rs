@@ -40,6 +40,13 @@ pub struct Build {
 impl Build {
     /// Gets `xen` and its symbols: those at `explicit`, or those that the configuration names.
     pub fn obtain(xen: &Hypervisor, explicit: Option<&Path>, cache: &Cache) -> Result<Build> {
+        if xen.loader.takes_efi() {
+            return Err(Error::Usage(format!(
+                "Xen {} is an EFI application, which is linked on its own: no xen-syms has its \
+                 addresses; take its xen or xen.gz, with --loader direct",
+                xen.name
+            )));
+        }
         // Notes go where they don't end up in anybody's output.
         let mut note = |text: &str| eprintln!("note: {text}");
         let ready = hypervisor::obtain(xen, cache, &mut note)?;
@@ -54,16 +61,18 @@ impl Build {
         })?;
         let syms = hypervisor::obtain_symbols(&origin, &ready, cache, &mut note)?;
         let bytes = |path: &Path| fs::read(path).io("read", path);
-        let symbols = XenSyms::parse(&bytes(&syms.elf)?).map_err(|why| in_file(&syms.elf, &why))?;
-        let binary = BootXen::parse(bytes(&ready.elf)?).map_err(|why| in_file(&ready.elf, &why))?;
+        let symbols =
+            XenSyms::parse(&bytes(&syms.path)?).map_err(|why| in_file(&syms.path, &why))?;
+        let binary =
+            BootXen::parse(bytes(&ready.path)?).map_err(|why| in_file(&ready.path, &why))?;
         binary.check_build(&symbols).map_err(|why| {
-            let XenFile { elf, provenance, .. } = &syms;
+            let XenFile { path, provenance, .. } = &syms;
             let why = format!(
                 "{why}, {provenance}; Xen and its symbols must be of one version: remove the older \
                  one from the cache ({})",
-                elf.display()
+                path.display()
             );
-            in_file(&ready.elf, &why)
+            in_file(&ready.path, &why)
         })?;
         Ok(Build { ready, binary, syms, symbols })
     }
@@ -72,7 +81,7 @@ impl Build {
     pub fn functions(&self, patterns: &[String], preset: Preset) -> Result<Vec<&XenFunction>> {
         let functions = functions::chosen(&self.symbols, patterns, preset)?;
         for function in &functions {
-            self.binary.check_code(function).map_err(|why| in_file(&self.ready.elf, &why))?;
+            self.binary.check_code(function).map_err(|why| in_file(&self.ready.path, &why))?;
         }
         Ok(functions)
     }

@@ -39,7 +39,7 @@ use crate::xen::hypervisor::Cache;
 pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let on_host = args.backend == DomainBackend::Xl;
     check_host(on_host, args.bed.on.xen.is_some(), args.host.is_some())?;
-    let config = Config::load(args.bed.on.config.as_deref())?;
+    let config = Config::load(args.bed.on.config.as_deref())?.loading(args.bed.on.loader.loader);
     let image = image::find(args.bed.image.as_deref(), &config.workspace)?;
     let test = Selected::whole(&image, HYPERCALL_FUZZ)?;
     let (xens, hosts) = if on_host {

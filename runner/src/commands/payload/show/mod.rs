@@ -45,7 +45,12 @@ pub fn show(args: &ShowArgs) -> Result<Exit> {
     let files = read(&args.files)?;
     let mut xens = Vec::new();
     if !args.xen.is_empty() {
-        for chosen in ChosenXen::each(args.config.as_deref(), &args.xen, args.fetch.look())? {
+        for chosen in ChosenXen::each(
+            args.config.as_deref(),
+            &args.xen,
+            args.loader.loader,
+            args.fetch.look(),
+        )? {
             xens.push(Subject::read(&chosen, &chosen.obtain()?)?.judge(&files, args.each));
         }
     }

@@ -143,7 +143,7 @@ pub struct Told {
 impl Subject {
     /// The Xen that is `chosen`, which is in `file`.
     pub fn read(chosen: &ChosenXen, file: &XenFile) -> Result<Subject> {
-        let XenFile { elf: path, provenance, .. } = file;
+        let XenFile { path, provenance, .. } = file;
         let xen = BootXen::parse(fs::read(path).io("read", path)?);
         let symbols = xen.and_then(KnownSymbols::of).map_err(|why| in_file(path, &why))?;
         let mut subject = Subject::of(&chosen.xen.name, provenance.clone(), symbols);

@@ -99,7 +99,12 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
     config.check_tests(&image)?;
     let policy = run::policy(&args.reports, &config)?;
     let tests = with::tests(args, &image)?;
-    let chosen = ChosenXen::each(args.places.config.as_deref(), &args.xen, args.fetch.look())?;
+    let chosen = ChosenXen::each(
+        args.places.config.as_deref(),
+        &args.xen,
+        args.loader.loader,
+        args.fetch.look(),
+    )?;
     let hypervisors: Vec<Hypervisor> = chosen.iter().map(|one| one.xen.clone()).collect();
 
     let mut qemu = Qemu {

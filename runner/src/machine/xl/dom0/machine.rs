@@ -89,7 +89,7 @@ pub fn invocation(qemu: &Qemu, xen: &Hypervisor, key: &str, port: u16) -> Invoca
         modules += &link;
     }
     add(&["-kernel", XEN_LINK, "-append", &xen_cmdline, "-initrd", &modules]);
-    Invocation { program: qemu.binary.clone(), args, xen_cmdline }
+    Invocation { program: qemu.binary.clone(), args, xen_cmdline, files: Vec::new() }
 }
 
 impl RunningDom0 {
@@ -102,9 +102,9 @@ impl RunningDom0 {
         stop: &StopSignal,
     ) -> Result<RunningDom0> {
         fs::create_dir_all(dir).io("create", dir)?;
-        let elf = &xen.bootable()?.elf;
+        let file = &xen.bootable()?.path;
         let links =
-            [(elf, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
+            [(file, XEN_LINK), (&dom0.kernel, KERNEL_LINK), (&dom0.initramfs, INITRAMFS_LINK)];
         let links = links.map(|(target, name)| (target.as_path(), name.to_owned()));
         for (target, name) in links.into_iter().chain(module_links(&xen.hypervisor.modules)) {
             symlink(target, dir.join(&name)).io("create", &dir.join(&name))?;

@@ -1,0 +1,139 @@
+//! How Xen gets into the machine: what differs between the loaders, and nothing else.
+//!
+//! Each loader is a module that says, for one boot, which arguments QEMU needs and which files the
+//! boot's folder must hold beside the links that every boot has (`xen`, `xtf`, `module-N`,
+//! `initrd`). Files refer to those links, so that a loader needs no path of the user's.
+
+mod direct;
+mod efi;
+pub mod firmware;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::base::exit::{Error, Result};
+use crate::base::shell::{quote, quote_path};
+use crate::plan::loader::Loader;
+
+/// What is to be loaded.
+pub struct Cargo<'a> {
+    /// Xen's command line.
+    pub xen_cmdline: &'a str,
+    /// The guest's command line.
+    pub guest_cmdline: &'a str,
+    /// Whether the guest gets an initrd.
+    pub initrd: bool,
+    /// Xen's own modules.
+    pub modules: &'a [PathBuf],
+    /// The firmware that the user wants.
+    pub firmware: Option<&'a Path>,
+}
+
+/// What a loader takes of QEMU and of the boot's folder.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loading {
+    /// The chipset that it needs, if it needs one.
+    pub chipset: Option<&'static str>,
+    /// Arguments for QEMU.
+    pub args: Vec<String>,
+    /// What must be in the boot's folder before QEMU starts, in this order.
+    pub files: Vec<BootFile>,
+}
+
+/// How `loader` gets `cargo` into the machine, or why it can't.
+pub fn loading(loader: Loader, cargo: &Cargo<'_>) -> Result<Loading> {
+    match loader {
+        Loader::Direct => Ok(direct::loading(cargo)),
+        Loader::Efi => efi::loading(cargo, &firmware::find(cargo.firmware)?),
+        Loader::Grub => Err(Error::Usage(
+            "this xtf-runner has no loader grub yet; use --loader direct or efi".into(),
+        )),
+    }
+}
+
+/// Something in a boot's folder, by its path below that folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BootFile {
+    /// A link, to an absolute path or to one that begins where the link is.
+    Link {
+        /// Its path.
+        at: String,
+        /// Where it leads.
+        to: PathBuf,
+    },
+    /// A file of lines.
+    Text {
+        /// Its path.
+        at: String,
+        /// Its lines.
+        lines: Vec<String>,
+    },
+}
+
+impl BootFile {
+    fn at(&self) -> &str {
+        match self {
+            BootFile::Link { at, .. } | BootFile::Text { at, .. } => at,
+        }
+    }
+
+    /// Makes it in the folder `dir`.
+    pub fn make(&self, dir: &Path) -> io::Result<()> {
+        let path = dir.join(self.at());
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        match self {
+            BootFile::Link { to, .. } => symlink(to, path),
+            BootFile::Text { lines, .. } => fs::write(path, lines.join("\n") + "\n"),
+        }
+    }
+
+    /// The same as a command for a shell, once its folder is there.
+    fn shell(&self) -> String {
+        match self {
+            BootFile::Link { at, to } => format!("ln -s {} {at}", quote_path(to)),
+            BootFile::Text { at, lines } => {
+                let lines: Vec<_> = lines.iter().map(|line| quote(line)).collect();
+                format!("printf '%s\\n' {} > {at}", lines.join(" "))
+            }
+        }
+    }
+}
+
+/// The commands for a shell that make `files` and their folders.
+pub fn shell(files: &[BootFile]) -> Vec<String> {
+    let mut folders: Vec<&Path> =
+        files.iter().filter_map(|file| Path::new(file.at()).parent()).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    let folders = folders.into_iter().filter(|folder| *folder != Path::new(""));
+    let folders = folders.map(|folder| format!("mkdir -p {}", folder.display()));
+    folders.chain(files.iter().map(BootFile::shell)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What the runner makes and what a printed command makes are the same.
+    #[test]
+    fn files_by_the_runner_and_by_a_shell() {
+        let files = [
+            BootFile::Text { at: "a/b/c.cfg".into(), lines: vec!["[x y]".into(), "$z='\\".into()] },
+            BootFile::Link { at: "plain".into(), to: "/a path".into() },
+        ];
+        let (ours, shells) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        files.iter().try_for_each(|file| file.make(ours.path())).unwrap();
+        let commands = shell(&files).join(" && ");
+        let done = Command::new("sh").arg("-c").arg(&commands).current_dir(&shells).status();
+        assert!(done.unwrap().success(), "{commands}");
+        for dir in [ours.path(), shells.path()] {
+            let text = fs::read_to_string(dir.join("a/b/c.cfg")).unwrap();
+            assert_eq!(text, "[x y]\n$z='\\\n");
+            assert_eq!(fs::read_link(dir.join("plain")).unwrap(), Path::new("/a path"));
+        }
+    }
+}
