@@ -1,8 +1,9 @@
 //! What every room may use: the exit codes and the error type, processes, signals, patterns,
-//! hashes, numbers of things, names that are nearly right, and the two outputs of the program.
+//! hashes, compression, numbers of things, names that are nearly right, and the two outputs of the program.
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 
+pub mod compressed;
 pub mod exit;
 pub mod hash;
 pub mod output;

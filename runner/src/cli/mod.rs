@@ -185,7 +185,7 @@ pub struct LoaderArgs {
 /// One Xen, of those that the configuration knows or of a path.
 #[derive(Clone, Debug, Args)]
 pub struct XenArgs {
-    /// Xen: a name from the configuration, or a xen, xen.gz, xen.efi, .deb, or folder
+    /// Xen: a name from the configuration, or a xen, xen.gz, xen.efi, package or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
 
@@ -221,7 +221,7 @@ pub struct TestbedArgs {
 /// Functions of Xen, and the file that says where they are.
 #[derive(Clone, Debug, Args)]
 pub struct FunctionArgs {
-    /// xen-syms of the same build, or the .deb with it [default: from the configuration]
+    /// xen-syms of the same build, or the package with it [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub symbols: Option<PathBuf>,
 

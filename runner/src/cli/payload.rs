@@ -46,7 +46,7 @@ pub struct ShowArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, package or folder;
     /// repeat it for several. Without it only what is in the files is shown
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,
@@ -87,7 +87,7 @@ pub struct TryArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, package or folder;
     /// repeat it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,

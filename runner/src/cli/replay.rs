@@ -42,7 +42,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub program: ProgramArgs,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or folder;
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, package or folder;
     /// repeat it for several
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,

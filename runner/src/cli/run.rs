@@ -25,7 +25,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub places: InputPaths,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, .deb, or
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, xen.efi, package or
     /// folder; repeatable
     ///
     /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them.

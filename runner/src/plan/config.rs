@@ -60,7 +60,7 @@ struct File {
 struct HypervisorEntry {
     /// A package of Debian's, fetched with apt and unpacked without being installed.
     debian: Option<DebianPackage>,
-    /// A xen, xen.gz, xen.efi or .deb, or a folder with one of the first three; relative to this file.
+    /// A xen, xen.gz, xen.efi or package, or a folder with a Xen (docs/xens.md); relative to this file.
     path: Option<PathBuf>,
     /// What loads it. `efi` takes the xen.efi of a package or folder, the others its xen or xen.gz.
     /// `--loader` overrides it [default: `efi` for the path of a xen.efi, else `direct`].
@@ -211,7 +211,7 @@ impl Hypervisor {
     fn at(path: &Path, wanted: Option<Loader>) -> Hypervisor {
         let origin = Origin::Path(path.to_owned());
         let xen = Hypervisor { origin, ..Hypervisor::elsewhere("") }.loaded_by(wanted);
-        Hypervisor { symbols: xens::symbols_beside(path, xen.loader).map(Origin::Path), ..xen }
+        Hypervisor { symbols: xens::symbols_with(path, xen.loader).map(Origin::Path), ..xen }
     }
 
     /// The same, loaded by what is `wanted`, or else by what its file takes.

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod loader;
+pub mod newest;
 pub mod partition;
 pub mod select;
 pub mod spec;

@@ -1,7 +1,8 @@
 //! Xens that the user names by paths: which files they are, and what to call them.
 //!
-//! A path is a file, a folder with a xen, xen.gz or xen.efi (the top of a build tree too), or a
-//! folder of such folders, which stands for all of them. A folder may hold a Xen for each loader.
+//! A path is a file, a file in a package, a folder with a xen, xen.gz or xen.efi (the top of a build
+//! tree too), a folder with versions of it, or a folder of such folders, which stands for all of
+//! them. A folder may hold a Xen for each loader.
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
@@ -9,6 +10,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use crate::plan::loader::Loader;
+use crate::plan::newest::{Choice, SYMBOLS, choose, symbols_of};
 
 /// Where a folder with a Xen has it: the ELF file,
 const FILES: [&str; 4] = ["xen", "xen.gz", "xen/xen", "xen/xen.gz"];
@@ -16,18 +18,46 @@ const FILES: [&str; 4] = ["xen", "xen.gz", "xen/xen", "xen/xen.gz"];
 const EFI_FILES: [&str; 2] = ["xen.efi", "xen/xen.efi"];
 /// How an EFI application begins.
 pub const EFI_MAGIC: &[u8] = b"MZ";
-/// What its symbols are called, beside it.
-const SYMBOLS: &str = "xen-syms";
 /// Parts of a path that tell nothing about a Xen.
 const COMMON: [&str; 4] = ["xen", "xen.gz", "xen.efi", "boot"];
 
-/// The file that `path` stands for where `loader` is to take it; `None` for a folder without one.
-pub fn file_in(path: &Path, loader: Loader) -> Option<PathBuf> {
+/// How the names of files end that are no name of a Xen.
+const ENDINGS: [&str; 7] = [".gz", ".zst", ".xz", ".efi", ".deb", ".rpm", ".apk"];
+/// How those of packages end.
+const PACKAGES: [&str; 3] = ["deb", "rpm", "apk"];
+
+/// The Xen in the folder `path` where `loader` is to take it.
+pub fn choice_in(path: &Path, loader: Loader) -> Choice {
+    let names = if loader.takes_efi() { &EFI_FILES[..] } else { &FILES };
+    if let Some(name) = names.iter().find(|name| path.join(name).is_file()) {
+        return Choice::Newest((*name).to_owned(), 1);
+    }
+    let Ok(entries) = fs::read_dir(path) else { return Choice::Nothing };
+    let files = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_type().ok()?.is_file().then(|| entry.file_name().to_string_lossy().into_owned())
+    });
+    let files: Vec<String> = files.collect();
+    choose(files.iter().map(String::as_str), loader)
+}
+
+/// The file that `path` stands for where `loader` is to take it; `None` for a folder without one,
+/// or with several.
+fn file_in(path: &Path, loader: Loader) -> Option<PathBuf> {
     if !path.is_dir() {
         return Some(path.to_owned());
     }
-    let names = if loader.takes_efi() { &EFI_FILES[..] } else { &FILES };
-    names.iter().map(|name| path.join(name)).find(|file| file.is_file())
+    match choice_in(path, loader) {
+        Choice::Newest(name, _) => Some(path.join(name)),
+        Choice::Nothing | Choice::Several(_) => None,
+    }
+}
+
+/// The package, and the path in it, of a path that goes through a file.
+pub fn through_file(path: &Path) -> Option<(PathBuf, String)> {
+    let file = path.ancestors().skip(1).find(|above| above.is_file())?;
+    let inside = path.strip_prefix(file).ok()?;
+    Some((file.to_owned(), inside.to_string_lossy().into_owned()))
 }
 
 /// Whether what is at `path` can only be loaded as an EFI application.
@@ -40,30 +70,38 @@ pub fn takes_efi_only(path: &Path) -> bool {
         && start == *EFI_MAGIC
 }
 
-/// The xen-syms beside the Xen that `path` stands for. A xen.efi has none: it is linked on its own,
-/// with other addresses.
-pub fn symbols_beside(path: &Path, loader: Loader) -> Option<PathBuf> {
+/// The xen-syms of the Xen that `path` stands for, which are beside it, or in the same package if
+/// there are any. A xen.efi has none: it is linked on its own, with other addresses.
+pub fn symbols_with(path: &Path, loader: Loader) -> Option<PathBuf> {
     if loader.takes_efi() {
         return None;
     }
-    let syms = file_in(path, loader)?.parent()?.join(SYMBOLS);
-    syms.is_file().then_some(syms)
+    if let Some((package, _)) = through_file(path) {
+        return Some(package);
+    }
+    let file = file_in(path, loader)?;
+    if file.extension().is_some_and(|end| PACKAGES.iter().any(|package| end == *package)) {
+        return Some(file);
+    }
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    let syms = [&symbols_of(&name), SYMBOLS].map(|name| file.with_file_name(name));
+    syms.into_iter().find(|syms| syms.is_file())
 }
 
 /// The Xens that `path` stands for where `loader`, or whatever fits, is to take them, in the order
 /// of their numbers: itself, or the folders in it that have one.
 pub fn each_in(path: &Path, loader: Option<Loader>) -> Vec<PathBuf> {
     let itself = || vec![path.to_owned()];
-    let file_in = |path: &Path| match loader {
-        Some(loader) => file_in(path, loader),
-        None => file_in(path, Loader::Direct).or_else(|| file_in(path, Loader::Efi)),
+    let has_xen = |path: &Path| {
+        let has = |loader| choice_in(path, loader) != Choice::Nothing;
+        loader.map_or_else(|| has(Loader::Direct) || has(Loader::Efi), has)
     };
-    if file_in(path).is_some() {
+    if !path.is_dir() || has_xen(path) {
         return itself();
     }
     let Ok(entries) = fs::read_dir(path) else { return itself() };
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
-    let mut found: Vec<PathBuf> = folders.filter(|folder| file_in(folder).is_some()).collect();
+    let mut found: Vec<PathBuf> = folders.filter(|folder| has_xen(folder)).collect();
     if found.is_empty() {
         return itself();
     }
@@ -83,9 +121,19 @@ pub fn adopt(xens: &mut Vec<String>, selectors: &mut Vec<String>) {
     xens.extend::<Vec<String>>(paths);
 }
 
+/// What to call the Xen that `path` stands for: of a folder with versions, that of the version.
+fn telling_path(path: &Path) -> PathBuf {
+    let versions = |loader| match path.is_dir().then(|| choice_in(path, loader)) {
+        Some(Choice::Newest(name, _)) if !name.contains('/') => Some(path.join(name)),
+        _ => None,
+    };
+    [Loader::Direct, Loader::Efi].into_iter().find_map(versions).unwrap_or_else(|| path.to_owned())
+}
+
 /// A name for each of `paths`, as short as it can be without being one of `taken` or another one's.
 pub fn names(paths: &[PathBuf], taken: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let parts: Vec<Vec<String>> = paths.iter().map(|path| telling_parts(path)).collect();
+    let parts: Vec<Vec<String>> =
+        paths.iter().map(|path| telling_parts(&telling_path(path))).collect();
     let name = |index: usize, length: usize| {
         let parts = &parts[index];
         parts[parts.len().saturating_sub(length)..].join("/")
@@ -112,7 +160,7 @@ fn telling_parts(path: &Path) -> Vec<String> {
     });
     let mut parts: Vec<String> = normal.filter(|part| !COMMON.contains(&part.as_str())).collect();
     if let Some(last) = parts.last_mut() {
-        for end in [".gz", ".efi", ".deb"] {
+        for end in ENDINGS {
             if let Some(stem) = last.strip_suffix(end) {
                 *last = stem.to_owned();
             }
@@ -172,9 +220,9 @@ mod tests {
         let direct = Loader::Direct;
         assert_eq!(file_in(&inside("4.10"), direct), Some(inside("4.10/xen/xen.gz")));
         assert_eq!(file_in(&inside("notes"), direct), None);
-        assert_eq!(symbols_beside(&inside("4.9"), direct), Some(inside("4.9/xen-syms")));
-        assert_eq!(symbols_beside(&inside("4.9/xen.gz"), direct), Some(inside("4.9/xen-syms")));
-        assert_eq!(symbols_beside(&inside("4.10"), direct), None);
+        assert_eq!(symbols_with(&inside("4.9"), direct), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_with(&inside("4.9/xen.gz"), direct), Some(inside("4.9/xen-syms")));
+        assert_eq!(symbols_with(&inside("4.10"), direct), None);
     }
 
     #[test]
@@ -192,7 +240,7 @@ mod tests {
         let efi_only = ["both", "efi", "elf", "both/xen.gz", "both/xen.efi", "gone"]
             .map(|name| takes_efi_only(&inside(name)));
         assert_eq!(efi_only, [false, true, false, false, true, false]);
-        assert_eq!(symbols_beside(&inside("both"), Loader::Efi), None);
+        assert_eq!(symbols_with(&inside("both"), Loader::Efi), None);
         let each = |loader| each_in(dir.path(), loader);
         assert_eq!(each(None), [inside("both"), inside("efi"), inside("elf")]);
         assert_eq!(each(Some(Loader::Efi)), [inside("both"), inside("efi")]);

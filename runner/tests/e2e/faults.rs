@@ -271,11 +271,11 @@ fn damaged_xens() {
     let mut flipped = whole.clone();
     flipped[whole.len() - 6] ^= 1;
     for (bytes, why) in [
-        (whole[..whole.len() - 5].to_vec(), "is a damaged gzip file"),
-        (flipped, "is a damaged gzip file"),
+        (whole[..whole.len() - 5].to_vec(), "is compressed and damaged"),
+        (flipped, "is compressed and damaged"),
         (zip(&xen[..8]), "without a multiboot header"),
-        (xen[..3].to_vec(), "is neither an ELF file, nor gzip"),
-        (Vec::new(), "is neither an ELF file, nor gzip"),
+        (xen[..3].to_vec(), "is neither an ELF file, nor a compressed one"),
+        (Vec::new(), "is neither an ELF file, nor a compressed one"),
     ] {
         fs::write(world.path("xen"), bytes).unwrap();
         let out = world.run(&["run"], "print", "success.log");

@@ -7,6 +7,7 @@ mod coverage;
 mod domains;
 mod export;
 mod faults;
+mod forms;
 mod further;
 mod generate;
 mod judge;
@@ -425,7 +426,10 @@ fn bad_files() {
     for (args, why) in [
         (&["run", "--image", "text"][..], "text: not an ELF file"),
         (&["list", "--image", "gone"], "make build"),
-        (&["run", "--xen", "./text"], "is neither an ELF file, nor gzip, nor a .deb"),
+        (
+            &["run", "--xen", "./text"],
+            "is neither an ELF file, nor a compressed one, nor a package",
+        ),
         (&["run", "--xen", "./gone"], "./gone does not exist"),
         (&["run", "--image", "bare"], "no section .xtf.meta"),
     ] {

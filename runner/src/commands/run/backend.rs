@@ -120,6 +120,8 @@ impl<'a> ChosenBackend<'a> {
         let why = match found {
             Ok(syms) if debug || xen.is_same_build(&syms.path) => return Some(syms.path),
             Ok(_) => "its symbols belong to another build".to_owned(),
+            // Nobody has said that the Xen's package has them, too.
+            Err(_) if !debug && is_within(&xen.hypervisor.origin, origin) => return None,
             Err(error) => error.to_string(),
         };
         note(&match debug {
@@ -238,4 +240,9 @@ pub fn fetch(args: &RunArgs) -> Result<Exit> {
         }
     }
     Ok(Exit::Success)
+}
+
+/// Whether `origin` is the file `package`, or one in it.
+fn is_within(origin: &Origin, package: &Origin) -> bool {
+    matches!((origin, package), (Origin::Path(path), Origin::Path(file)) if path.starts_with(file))
 }

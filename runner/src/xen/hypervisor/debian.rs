@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::form::Form;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::Tool;
 use crate::plan::config::DebianPackage;
@@ -186,41 +185,6 @@ fn packages_in(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     debs.sort();
     Ok(debs)
-}
-
-/// The Xen of this form inside the package `deb`, unpacked below `dir`.
-pub fn unpack(deb: &Path, dir: &Path, form: Form) -> Result<Vec<u8>> {
-    let xen = the_only(deb, dir, "boot", "xen", form.ending())?;
-    let bytes = fs::read(&xen).io("read", &xen)?;
-    form.unpack(&bytes)
-        .map_err(|why| Error::Data(format!("{} in {} {why}", xen.display(), deb.display())))
-}
-
-/// The xen-syms inside the package `deb`, unpacked below `dir`.
-pub fn unpack_symbols(deb: &Path, dir: &Path) -> Result<Vec<u8>> {
-    let syms = the_only(deb, dir, "usr/lib/debug/boot", "xen-syms", "")?;
-    fs::read(&syms).io("read", &syms)
-}
-
-/// The one file of the package `deb` that is in `folder` and is called like `start`*`end`.
-fn the_only(deb: &Path, dir: &Path, folder: &str, start: &str, end: &str) -> Result<PathBuf> {
-    let root = dir.join("root");
-    unpack_files(deb, &root)?;
-    let what =
-        |many: &str| Error::Data(format!("{} holds {many} /{folder}/{start}*{end}", deb.display()));
-    let mut found: Vec<PathBuf> = fs::read_dir(root.join(folder))
-        .map_err(|_| what("no"))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(start) && name.ends_with(end) && !name.ends_with(".map")
-        })
-        .collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(file), true) => Ok(file),
-        (Some(_), false) => Err(what("several")),
-        (None, _) => Err(what("no")),
-    }
 }
 
 /// Where Debian's archives are.

@@ -1,18 +1,16 @@
 //! The forms of Xen's file: which of them a loader takes, and what is looked at before it gets it.
 
-use std::io::Read;
-
-use flate2::read::MultiGzDecoder;
 use memchr::memmem;
 use object::LittleEndian;
 use object::pe::{IMAGE_FILE_MACHINE_AMD64, IMAGE_SUBSYSTEM_EFI_APPLICATION};
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};
 
+use crate::base::compressed::{self, Behind};
 use crate::plan::loader::Loader;
 use crate::plan::xens::EFI_MAGIC;
 
-/// No Xen is larger when unpacked; a gzip that claims more is broken.
-const MAX_XEN: u64 = 256 * 1024 * 1024;
+/// No Xen is larger when unpacked, and no xen-syms; what claims more is broken.
+pub const MAX_XEN: u64 = 256 * 1024 * 1024;
 /// How an ELF file begins.
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// What every Xen has in it: the beginning of its console's lines.
@@ -41,14 +39,6 @@ impl Form {
         }
     }
 
-    /// How the names of its files in Debian's packages end.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Form::Elf => ".gz",
-            Form::Efi => ".efi",
-        }
-    }
-
     /// Whether `bytes` are to be taken as they are.
     pub fn is_plain(self, bytes: &[u8]) -> bool {
         match self {
@@ -60,9 +50,10 @@ impl Form {
     /// What the loader takes, out of `bytes`.
     pub fn unpack(self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let bytes = match self {
-            Form::Elf => unzipped(bytes)?,
-            Form::Efi => bytes.to_vec(),
-        };
+            Form::Elf => compressed::unpacked(bytes, Behind::Streams, MAX_XEN)?,
+            Form::Efi => None,
+        }
+        .unwrap_or_else(|| bytes.to_vec());
         self.check(&bytes)?;
         Ok(bytes)
     }
@@ -76,19 +67,6 @@ impl Form {
     }
 }
 
-/// What is in `bytes`, which may be gzipped.
-fn unzipped(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    if !bytes.starts_with(b"\x1f\x8b") {
-        return Ok(bytes.to_vec());
-    }
-    let mut plain = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .take(MAX_XEN)
-        .read_to_end(&mut plain)
-        .map_err(|e| format!("is a damaged gzip file: {e}"))?;
-    Ok(plain)
-}
-
 /// QEMU's `-kernel` boots a 32-bit ELF with a multiboot header in its first 8 KiB.
 fn check_elf(bytes: &[u8]) -> Result<(), String> {
     const MULTIBOOT: [u8; 4] = 0x1bad_b002_u32.to_le_bytes();
@@ -98,7 +76,9 @@ fn check_elf(bytes: &[u8]) -> Result<(), String> {
             .into());
     }
     if !bytes.starts_with(ELF_MAGIC) {
-        return Err("is neither an ELF file, nor gzip, nor a .deb".into());
+        return Err(
+            "is neither an ELF file, nor a compressed one, nor a package (.deb, .rpm, .apk)".into(),
+        );
     }
     if bytes.get(4) != Some(&1) {
         return Err(
@@ -152,7 +132,7 @@ mod tests {
         let mut gz = gz.finish().unwrap();
         assert_eq!(Form::Elf.unpack(&gz), Ok(fake_xen()));
         gz.truncate(gz.len() - 9);
-        assert!(Form::Elf.unpack(&gz).unwrap_err().contains("damaged gzip"));
+        assert!(Form::Elf.unpack(&gz).unwrap_err().contains("damaged"));
     }
 
     #[test]

@@ -307,7 +307,7 @@ pub fn get_version(
     key: &str,
     cache: &Cache,
     note: &mut dyn FnMut(&str),
-    make: impl Fn(&Path, &Path) -> Result<Vec<u8>>,
+    make: impl Fn(&Path) -> Result<Vec<u8>>,
 ) -> Result<(PathBuf, String)> {
     let entry = entry_name(key, std::slice::from_ref(package));
     let name = [super::cache::FILE];
@@ -323,7 +323,7 @@ pub fn get_version(
         cache.get_or_make_files(&entry, name, note, |scratch, note| {
             note(&format!("fetching {package} from {suite}"));
             let deb = archive.download(package, scratch)?;
-            Ok(([make(&deb, scratch)?], format!("{package} ({suite})")))
+            Ok(([make(&deb)?], format!("{package} ({suite})")))
         })
     };
     match with_lists(suite, cache, false, note, make) {

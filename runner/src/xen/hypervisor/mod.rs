@@ -4,6 +4,7 @@ mod cache;
 pub mod debian;
 mod form;
 pub mod fresh;
+mod package;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,16 +17,15 @@ pub use debian::can_fetch;
 use debian::Package;
 use form::Form;
 use fresh::{Found, Product};
+use package::Member;
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::hash::{hex, sha256};
+use crate::base::hash::{hex, sha256, sha256_of};
 use crate::plan::config::{DebianPackage, Hypervisor, Origin};
 use crate::plan::loader::Loader;
+use crate::plan::newest::Choice;
 use crate::plan::xens;
 use crate::xen::abilities::Abilities;
-
-/// How a .deb begins.
-const DEB: &[u8] = b"!<arch>\n";
 
 /// A Xen to run on, as far as it is at hand.
 #[derive(Clone, Debug)]
@@ -114,7 +114,12 @@ pub fn obtain(xen: &Hypervisor, cache: &Cache, note: &mut dyn FnMut(&str)) -> Re
         packages: &|archive| archive.current(&[&package.package]),
     };
     let found = fresh::get(&product, [cache::FILE], cache, note, |archive, packages, dir| {
-        Ok([debian::unpack(&archive.download(&packages[0], dir)?, dir, form)?])
+        let deb = archive.download(&packages[0], dir)?;
+        let bytes = fs::read(&deb).io("read", &deb)?;
+        let found = from_package(&deb, &bytes, xen.loader, None);
+        Ok([found
+            .map_err(|why| Error::Tool(format!("what apt downloaded is of no use: {why}")))?
+            .0])
     })?;
     let Found { paths: [path], provenance, packages } = found;
     Ok(XenFile { path, provenance, version: Some(packages[0].version.clone()) })
@@ -134,8 +139,8 @@ pub fn obtain_symbols(
             let DebianPackage { suite, package: name } = package;
             let wanted = Package { name: name.clone(), version: version.clone() };
             let key = debian::cache_key(package)?;
-            let (path, provenance) =
-                fresh::get_version(&wanted, suite, &key, cache, note, debian::unpack_symbols)?;
+            let unpack = |deb: &Path| Ok(symbols_of(deb, xen)?.bytes);
+            let (path, provenance) = fresh::get_version(&wanted, suite, &key, cache, note, unpack)?;
             Ok(XenFile { path, provenance, version: Some(wanted.version) })
         }
         (Origin::Debian(package), None) => Err(Error::Usage(format!(
@@ -147,15 +152,24 @@ pub fn obtain_symbols(
             let path = path.canonicalize().io("find the symbols", path)?;
             let provenance = path.display().to_string();
             let bytes = fs::read(&path).io("read", &path)?;
-            if !bytes.starts_with(DEB) {
+            if !package::is_package(&bytes) {
                 return Ok(XenFile::file(path, provenance));
             }
-            let key = format!("symbols-{}", sha256(&bytes));
-            cache.get_or_make(&key, note, |dir, _| {
-                Ok((debian::unpack_symbols(&path, dir)?, provenance.clone()))
+            let xen_bytes = fs::read(&xen.path).io("read", &xen.path)?;
+            let key = format!("symbols-{}", sha256_of(&[bytes, xen_bytes]));
+            cache.get_or_make(&key, note, |_, _| {
+                let found = symbols_of(&path, xen)?;
+                Ok((found.bytes, format!("{provenance} ({})", found.path)))
             })
         }
     }
+}
+
+/// The symbols of `xen` in the package at `path`.
+fn symbols_of(path: &Path, xen: &XenFile) -> Result<Member> {
+    let read = |path: &Path| fs::read(path).io("read", path);
+    let build_id = build_id(&read(&xen.path)?);
+    package::symbols(&read(path)?, build_id.as_deref()).map_err(|why| bad_file(path, &why))
 }
 
 /// Whether `xen` can be booted without the network.
@@ -207,43 +221,78 @@ fn from_path(
     cache: &Cache,
     note: &mut dyn FnMut(&str),
 ) -> Result<XenFile> {
-    let path = find_in(path, loader)?;
+    let (path, inside) = match xens::through_file(path) {
+        Some((package, inside)) => (package, Some(inside)),
+        None => (find_in(path, loader, note)?, None),
+    };
     let form = Form::of(loader);
     let path = path.canonicalize().io("resolve", &path)?;
     let provenance = path.display().to_string();
     let bytes = fs::read(&path).io("read", &path)?;
-    let is_package = bytes.starts_with(DEB);
+    let is_package = package::is_package(&bytes);
+    if let (false, Some(inside)) = (is_package, &inside) {
+        return Err(bad_file(&path, &format!("is no package, so it does not hold {inside}")));
+    }
     if !is_package && form.is_plain(&bytes) {
         form.check(&bytes).map_err(|why| bad_file(&path, &why))?;
         return Ok(XenFile::file(path, provenance));
     }
-    let key = form.key(&format!("file-{}", sha256(&bytes)));
-    cache.get_or_make(&key, note, |dir, _| {
-        let xen = if is_package {
-            debian::unpack(&path, dir, form)?
-        } else {
-            form.unpack(&bytes).map_err(|why| bad_file(&path, &why))?
-        };
+    let mut key = form.key(&format!("file-{}", sha256(&bytes)));
+    if let Some(inside) = &inside {
+        key = format!("{key}-{}", &sha256(inside.as_bytes())[..16]);
+    }
+    cache.get_or_make(&key, note, |_, _| {
+        if is_package {
+            let (xen, inside) = from_package(&path, &bytes, loader, inside.as_deref())?;
+            return Ok((xen, format!("{provenance} ({inside})")));
+        }
+        let xen = form.unpack(&bytes).map_err(|why| bad_file(&path, &why))?;
         Ok((xen, provenance.clone()))
     })
+}
+
+/// The Xen for `loader` in a package, ready to boot, and its path in there.
+fn from_package(
+    path: &Path,
+    bytes: &[u8],
+    loader: Loader,
+    inside: Option<&str>,
+) -> Result<(Vec<u8>, String)> {
+    let Member { path: inside, bytes } =
+        package::xen(bytes, loader, inside).map_err(|why| bad_file(path, &why))?;
+    let xen = Form::of(loader).unpack(&bytes);
+    Ok((xen.map_err(|why| bad_file(&path.join(&inside), &why))?, inside))
 }
 
 fn bad_file(path: &Path, why: &str) -> Error {
     Error::Data(format!("{} {why}", path.display()))
 }
 
-/// A folder stands for the xen in it.
-fn find_in(path: &Path, loader: Loader) -> Result<PathBuf> {
+/// A folder stands for the Xen in it.
+fn find_in(path: &Path, loader: Loader, note: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     if !path.exists() {
         return Err(Error::Data(format!("{} does not exist", path.display())));
     }
-    xens::file_in(path, loader).ok_or_else(|| {
-        let path = path.display();
-        Error::Data(match Form::of(loader) {
-            Form::Elf => {
-                format!("the folder {path} holds neither xen nor xen.gz, nor folders with them")
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let folder = path.display();
+    match xens::choice_in(path, loader) {
+        Choice::Newest(name, of) => {
+            if of > 1 {
+                note(&format!("{folder}: {name} is the newest of {of} Xens there"));
             }
-            Form::Efi => format!("the folder {path} holds no xen.efi, nor folders with one"),
-        })
-    })
+            Ok(path.join(name))
+        }
+        Choice::Several(names) => Err(Error::Data(format!(
+            "the folder {folder} holds several Xens: {}; name one of these files",
+            names.join(", ")
+        ))),
+        Choice::Nothing => Err(Error::Data(match Form::of(loader) {
+            Form::Elf => {
+                format!("the folder {folder} holds neither xen nor xen*.gz, nor folders with them")
+            }
+            Form::Efi => format!("the folder {folder} holds no xen*.efi, nor folders with one"),
+        })),
+    }
 }

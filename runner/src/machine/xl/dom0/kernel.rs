@@ -1,19 +1,12 @@
 //! From Debian's kernel package to what Xen starts fastest: the plain ELF of the kernel, unpacked
 //! here instead of under emulation, and the modules as plain ELF files.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
-use lzma_rust2::XzReader;
 use object::{Object, ObjectSection};
-use ruzstd::decoding::StreamingDecoder;
+
+use crate::base::compressed::{self, Behind};
 
 /// No kernel or module is larger when unpacked; what claims more is broken.
 const MAX_KERNEL: u64 = 512 * 1024 * 1024;
-
-const XZ: &[u8] = b"\xfd7zXZ\0";
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
 /// Fields of a bzImage's header (Linux, Documentation/arch/x86/boot.rst).
 mod header {
@@ -63,21 +56,11 @@ pub fn module_needs(module: &[u8]) -> Result<Vec<String>, String> {
 }
 
 fn unpacked(packed: &[u8]) -> Result<Vec<u8>, String> {
-    let mut plain = Vec::new();
-    let read = if packed.starts_with(XZ) {
-        // The kernel puts its unpacked size behind the stream.
-        XzReader::new(packed, false).take(MAX_KERNEL).read_to_end(&mut plain)
-    } else if packed.starts_with(GZIP) {
-        GzDecoder::new(packed).take(MAX_KERNEL).read_to_end(&mut plain)
-    } else if packed.starts_with(ZSTD) {
-        let reader = StreamingDecoder::new(packed).map_err(|e| format!("is damaged: {e}"))?;
-        reader.take(MAX_KERNEL).read_to_end(&mut plain)
-    } else {
+    // The kernel puts its unpacked size behind the stream.
+    compressed::unpacked(packed, Behind::Anything, MAX_KERNEL)?.ok_or_else(|| {
         let start = &packed[..packed.len().min(6)];
-        return Err(format!("is compressed in an unknown format (it begins with {start:02x?})"));
-    };
-    read.map_err(|e| format!("is damaged: {e}"))?;
-    Ok(plain)
+        format!("is compressed in an unknown format (it begins with {start:02x?})")
+    })
 }
 
 #[cfg(test)]
@@ -120,7 +103,7 @@ mod tests {
             (short, "cut short"),
             (bzimage(b"LZ4 or so"), "unknown format (it begins with [4c, 5a, 34"),
             (bzimage(b"\x1f\x8b\x08"), "damaged"),
-            (bzimage(ZSTD), "damaged"),
+            (bzimage(b"\x28\xb5\x2f\xfd"), "damaged"),
         ] {
             assert!(vmlinux(&image).unwrap_err().contains(why), "{why}");
         }
