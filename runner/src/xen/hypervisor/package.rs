@@ -314,7 +314,7 @@ mod tests {
             let why = xen(&package, Loader::Direct, None).unwrap_err();
             assert!(why.contains("damaged"), "{why}");
         }
-        for short in [&RPM[..], &rpm()[..100]] {
+        for short in [RPM, &rpm()[..100]] {
             assert!(xen(short, Loader::Direct, None).unwrap_err().contains("damaged .rpm"));
         }
     }
