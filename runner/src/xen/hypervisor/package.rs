@@ -204,13 +204,14 @@ mod tests {
 
     use super::*;
 
-    const FILES: [(&str, &str); 6] = [
+    const FILES: [(&str, &str); 7] = [
         ("./boot/xen-4.17.5-1.gz", "old"),
         ("./boot/xen-4.17.10-2.gz", "new"),
         ("./boot/xen-4.17.10-2-d.gz", "debug"),
         ("./usr/lib/debug/xen-syms-4.17.10-2", "symbols"),
         ("./usr/lib64/efi/xen-4.17.10-2.efi", "efi"),
         ("./usr/share/man/man1/xenstore.1.gz", "manual"),
+        ("./usr/share/doc/xen-4.18.0.gz", "manual"),
     ];
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
