@@ -33,6 +33,9 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Speaker::Guest => {
+                if self.command_line.is_demanded() && !self.banner {
+                    self.firmware.line(&line.text);
+                }
                 self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
                 let settled = self.last_reported;
                 let event = self.guest_line(&line.text, now);
@@ -142,6 +145,14 @@ impl Judge {
         if let Some(id) = text.strip_prefix(BUILD_ID).filter(|_| self.plan.is_none()) {
             let is_hex = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
             self.build_id = is_hex.then(|| id.to_owned());
+            let demanded =
+                self.demanded_build_id.as_deref().filter(|demanded| is_hex && *demanded != id);
+            if let Some(demanded) = demanded {
+                let why = format!(
+                    "the guest runs on a Xen with the build-id {id}, but that of its file is {demanded}"
+                );
+                self.violation(why);
+            }
         }
         if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::command_line::CommandLineCheck;
+use super::firmware::FirmwareWatch;
 use super::judgement::{CaseReport, Catalogue, PlannedTest, TestReport};
 use super::reason::Reason;
 use super::sights::Sights;
@@ -94,6 +95,7 @@ pub struct Judge {
     /// The last one that [`Event::TestSettled`](super::Event::TestSettled) told of.
     pub(super) announced: Option<usize>,
     pub(super) splitter: Splitter,
+    pub(super) firmware: FirmwareWatch,
     pub(super) xen: XenWatch,
     pub(super) command_line: CommandLineCheck,
     pub(super) sights: Sights,
@@ -105,6 +107,8 @@ pub struct Judge {
     pub(super) guest_bytes: u64,
     pub(super) version: Option<String>,
     pub(super) build_id: Option<String>,
+    /// What it must be.
+    pub(super) demanded_build_id: Option<String>,
     pub(super) banner: bool,
     pub(super) environment_seen: bool,
     pub(super) ktap: bool,
@@ -133,6 +137,7 @@ impl Judge {
             last_reported: None,
             announced: None,
             splitter: Splitter::default(),
+            firmware: FirmwareWatch::default(),
             xen: XenWatch::new(),
             command_line: CommandLineCheck::default(),
             sights: Sights::default(),
@@ -141,6 +146,7 @@ impl Judge {
             guest_bytes: 0,
             version: None,
             build_id: None,
+            demanded_build_id: None,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -162,6 +168,12 @@ impl Judge {
         self
     }
 
+    /// Demands that the guest finds a Xen with this build-id in hexadecimal, if it is known.
+    pub fn demand_build_id(mut self, id: Option<&str>) -> Self {
+        self.demanded_build_id = id.map(str::to_owned);
+        self
+    }
+
     /// Whether the guest spoke its last line.
     pub fn has_result(&self) -> bool {
         self.result.is_some()
@@ -180,6 +192,11 @@ impl Judge {
     /// The build-id of Xen in hexadecimal, as the guest found it.
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()
+    }
+
+    /// Why Xen was not even started, if firmware that was to boot it gave up.
+    pub fn not_booted(&self) -> Option<String> {
+        self.firmware.gave_up()
     }
 
     /// How far Xen is on its way out.

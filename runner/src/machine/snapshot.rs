@@ -89,6 +89,7 @@ impl<'a> FromSnapshot<'a> {
     ) -> Result<FromSnapshot<'a>> {
         let mut alike: BTreeMap<Key, usize> = BTreeMap::new();
         for boot in boots {
+            dom0.qemu.invocation(boot)?;
             let key = key(&dom0, boot)?;
             if dom0.qemu.can_snapshot(boot) {
                 *alike.entry(key).or_default() += 1;
@@ -228,7 +229,10 @@ impl Backend for FromSnapshot<'_> {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
-            let invocation = from(qemu.waiting(boot)?, state);
+            // The saved machine has read its files. Those of a boot from power on make its command
+            // good in this folder.
+            let invocation =
+                Invocation { files: plain.files.clone(), ..from(qemu.waiting(boot)?, state) };
             let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
             let continued = Told { invocation, cmdline, before: console, again };
             Ok(("fast, tcg, snapshot", Box::new(continued)))
