@@ -126,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn the_facts_are_documented_and_checked() {
+        let (page, tests) =
+            (include_str!("../../docs/uefi.md"), include_str!("../../docs/tests.md"));
+        for Fact { name, elf, efi, means, case } in FACTS {
+            let row = format!("| {name} | {elf} | {efi} | {means} | `{case}` |\n");
+            assert!(page.contains(&row), "docs/uefi.md lacks: {row}");
+            assert!(tests.contains(&format!("- `{case}`")), "docs/tests.md has no case {case}");
+        }
+    }
+
+    #[test]
     fn a_static_has_up_to_four_names() {
         let names = names_of_static("common/livepatch.c", "x");
         assert_eq!(names, ["common/livepatch.c#x", "common/livepat#x", "livepatch.c#x"]);
