@@ -13,7 +13,8 @@
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
 //! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out
-//! about Xen, and `end` settles the boot. `firmware` hears what comes before Xen. `inability` knows the ends that say what a Xen cannot do.
+//! about Xen, and `end` settles the boot. `firmware` hears what comes before Xen, and `inability`
+//! knows the ends that say what a Xen cannot do.
 //!
 //! Of a boot that nobody here planned, the console alone tells which tests there are (`catalogue`).
 //! What else such a console holds, a [`recording`] takes away: other boots, and what its recorder
