@@ -19,9 +19,9 @@ pub enum Binary {
     Efi,
 }
 
-/// Lengths of the paths of source files that an EFI application does not have whole in the names
-/// of its static symbols: they take a single entry of the table in which the linker keeps them,
-/// and more of it than is read again.
+/// Lengths of the paths that an EFI application does not have whole in the names of static symbols.
+///
+/// They fill more of a single entry of the linker's table than is read again.
 pub const CUT: RangeInclusive<usize> = 15..=18;
 /// As much is left of such a path.
 pub const LEFT: usize = 14;
