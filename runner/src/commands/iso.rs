@@ -16,7 +16,7 @@ use crate::base::shell::quote_path;
 use crate::cli::{AtEnd, IsoArgs};
 use crate::image::{self, Image, TestMeta, without_debug_sections};
 use crate::machine::command_lines;
-use crate::machine::grub::config::{After, Entry, Menu, Protocol};
+use crate::machine::grub::config::{Added, After, Entry, Menu, Protocol};
 use crate::machine::grub::{self, Contents};
 use crate::machine::{Boot, boots_on};
 use crate::plan::config::{Config, Hypervisor};
@@ -202,9 +202,8 @@ fn menu<'a>(args: &'a IsoArgs, entries: &'a [(String, Entry)]) -> Menu<'a> {
     let after = match args.at_end {
         AtEnd::Halt | AtEnd::Reboot => After::Same,
         AtEnd::Next => After::Next {
-            guest: "exit=reboot",
-            xen_alone: STAY,
-            guest_alone: "exit=poweroff",
+            goes_on: Added { xen: String::new(), guest: format!("{EXIT}={REBOOT}") },
+            alone: Added { xen: STAY.into(), guest: format!("{EXIT}={POWEROFF}") },
         },
     };
     Menu { entries, serial: args.serial.as_ref(), wait_s, after }

@@ -17,6 +17,10 @@ const DONE: &str = "done";
 /// Variables of the script: more for Xen's command line and for the guest's.
 const MORE_FOR_XEN: &str = "xen";
 const MORE_FOR_GUEST: &str = "guest";
+/// Variable of the script: whether another boot follows.
+const GOES_ON: &str = "goes_on";
+/// Function of the script.
+const NOTE: &str = "note_next";
 
 /// How Xen is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +64,31 @@ pub struct Entry {
 }
 
 /// What comes after a boot of a menu.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After<'a> {
-    /// The same each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// What the command lines say, each time.
     Same,
-    /// The next entry, if the medium can be written: GRUB notes there which one it is. Else the
-    /// machine is to stand still, with what is added for that to Xen's command line and the guest's.
+    /// The next entry, if the medium can be written: GRUB notes there which one it is. What is added
+    /// to the command lines depends on it.
     Next {
-        /// Of the guest, where an entry follows.
-        guest: &'a str,
-        /// Of Xen, where none can follow.
-        xen_alone: &'a str,
-        /// Of the guest, where none can follow.
-        guest_alone: &'a str,
+        /// For a boot that another one follows.
+        goes_on: Added,
+        /// For one that none can follow.
+        alone: Added,
     },
 }
 
+/// Words behind command lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Behind Xen's.
+    pub xen: String,
+    /// Behind the guest's.
+    pub guest: String,
+}
+
 /// A menu.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Menu<'a> {
     /// At least one, each with its title.
     pub entries: &'a [(String, Entry)],
@@ -86,7 +97,7 @@ pub struct Menu<'a> {
     /// Seconds in which a key brings up the menu.
     pub wait_s: u32,
     /// What comes after a boot.
-    pub after: After<'a>,
+    pub after: After,
 }
 
 impl Entry {
@@ -154,57 +165,82 @@ impl Menu<'_> {
         }
         // Hidden, not to fill the console with it.
         add(&["set timeout_style=hidden", &format!("set timeout={}", self.wait_s)]);
-        if let After::Next { .. } = self.after {
-            add(&[
-                &format!("load_env {NEXT}"),
-                &format!("if [ \"${NEXT}\" = {DONE} ]; then"),
-                "set timeout_style=menu",
-                "set timeout=-1",
-                &format!("menuentry {} {{", quote("All entries have run; choose where to begin again")),
-                "true",
-                "}",
-                &format!("elif [ -n \"${NEXT}\" ]; then"),
-                &format!("set default=\"${NEXT}\""),
-                "fi",
-            ]);
-        }
         if self.wait_s > 0 {
-            add(&[&format!("echo {}", quote("Press ESC for the menu of xtf-rs."))]);
+            add(&["echo 'Press ESC for the menu of xtf-rs.'"]);
+        }
+        if let After::Next { goes_on, alone } = &self.after {
+            lines.extend(which_is_next());
+            lines.extend(note_next(goes_on, alone));
         }
         for (number, (title, entry)) in (1..).zip(self.entries) {
             entry.check()?;
-            lines.push(format!("menuentry {} --id {number} {{", quote(title)));
-            let goes_on = matches!(self.after, After::Next { .. });
-            lines.extend(self.note_next(number));
-            lines.extend(entry.commands(goes_on));
+            lines.push(format!("menuentry {} --id {} {{", quote(title), id(number)));
+            match self.after {
+                After::Same => lines.extend(entry.commands(false)),
+                After::Next { .. } => {
+                    let next = match number == self.entries.len() {
+                        true => DONE.to_owned(),
+                        false => id(number + 1),
+                    };
+                    lines.push(format!("{NOTE} {next}"));
+                    lines.extend(entry.commands(true));
+                    // Whoever waits for the next boot does not wait for ever.
+                    lines.push(format!("if [ -n \"${GOES_ON}\" ]; then reboot; fi"));
+                }
+            }
             lines.push("}".into());
         }
         Ok(lines)
     }
+}
 
-    /// What entry `number` does first: however its boot ends, the next one is another.
-    fn note_next(&self, number: usize) -> Vec<String> {
-        let After::Next { guest, xen_alone, guest_alone } = self.after else { return Vec::new() };
-        let next = match number == self.entries.len() {
-            true => DONE.to_owned(),
-            false => (number + 1).to_string(),
-        };
-        vec![
-            format!("set {NEXT}={next}"),
-            format!("if save_env {NEXT}; then"),
-            format!("set {MORE_FOR_XEN}="),
-            format!("set {MORE_FOR_GUEST}={}", quote(guest)),
-            "else".into(),
-            format!("set {MORE_FOR_XEN}={}", quote(xen_alone)),
-            format!("set {MORE_FOR_GUEST}={}", quote(guest_alone)),
-            format!("echo {}", quote("This medium cannot be written: no other entry follows.")),
-            "fi".into(),
-        ]
-    }
+/// Reads from the medium which entry comes next.
+fn which_is_next() -> Vec<String> {
+    let lines = [
+        &format!("load_env {NEXT}"),
+        &format!("if [ \"${NEXT}\" = {DONE} ]; then"),
+        "set timeout_style=menu",
+        "set timeout=-1",
+        "menuentry 'All entries have run. Choose where to begin again.' {",
+        "true",
+        "}",
+        &format!("elif [ -n \"${NEXT}\" ]; then"),
+        &format!("set default=\"${NEXT}\""),
+        "fi",
+    ];
+    lines.map(str::to_owned).to_vec()
+}
+
+/// A function that notes on the medium which entry comes next: however a boot ends, that follows.
+fn note_next(goes_on: &Added, alone: &Added) -> Vec<String> {
+    let set = |added: &Added| {
+        let Added { xen, guest } = added;
+        [(MORE_FOR_XEN, xen), (MORE_FOR_GUEST, guest)]
+            .map(|(name, words)| format!("set {name}={}", quote(words)))
+    };
+    let head = [
+        format!("function {NOTE} {{"),
+        format!("set {NEXT}=\"$1\""),
+        format!("if save_env {NEXT}; then"),
+        format!("set {GOES_ON}=1"),
+    ];
+    let rest = ["echo 'This medium cannot be written: no other entry follows.'", "fi", "}"];
+    let mut lines = head.to_vec();
+    lines.extend(set(goes_on));
+    lines.extend(["else".into(), format!("set {GOES_ON}=")]);
+    lines.extend(set(alone));
+    lines.extend(rest.map(str::to_owned));
+    lines
 }
 
 /// A word in which GRUB's shell sees nothing but characters.
 fn quote(word: &str) -> String {
     // A quote ends the text, comes by itself, and another one begins the rest.
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// What the environment on the medium calls entry `number`. A number alone would be a place in the
+/// menu.
+fn id(number: usize) -> String {
+    format!("entry-{number}")
 }
