@@ -113,29 +113,40 @@ fn split(large: *mut u64) -> Result<(), ProtectError> {
 const RAM: u32 = 1;
 const XENMEM_MEMORY_MAP: u64 = 9;
 
-/// The RAM that follows the image and is not the `module`'s, up to [`HEAP_LIMIT`].
+/// The largest piece of RAM behind the image that is not the `module`'s, up to [`HEAP_LIMIT`]. Where
+/// UEFI booted the machine, what the firmware keeps for itself divides the RAM into many.
 pub fn find_heap(info: &StartInfo, module: Option<Region>) -> Region {
-    let start = layout::end_of_image();
-    // Callers check `contains` first, so the subtraction is of a range's end and a place in it.
-    let rest = |ram: Region| {
-        let behind = Region { start, len: ram.end().min(IDENTITY_END) - start };
+    let image_end = layout::end_of_image();
+    let mut largest = Region { start: image_end, len: 0 };
+    let consider = |ram: Region| {
+        let end = ram.end().min(IDENTITY_END);
+        let start = if ram.contains(image_end) { image_end } else { ram.start };
+        if start < image_end || end <= start {
+            return;
+        }
+        let behind = Region { start, len: end - start };
         // Xen puts a module behind the image or elsewhere, depending on its release.
         let free = module.map_or(behind, |module| behind.without(module));
-        Region { len: free.len.min(HEAP_LIMIT), ..free }
+        let len = free.len.min(HEAP_LIMIT);
+        if len > largest.len {
+            largest = Region { len, ..free };
+        }
     };
-    let ram = match info.memory_map() {
+    match info.memory_map() {
         Some(map) => map
             .iter()
             .filter(|entry| entry.kind == RAM)
             .map(|entry| Region { start: entry.address, len: entry.size })
-            .find(|ram| ram.contains(start)),
-        None => memory_map_from_xen(start),
-    };
-    ram.map(rest).expect("the image lies in RAM")
+            .for_each(consider),
+        None => memory_map_from_xen(consider),
+    }
+    assert!(largest.len > 0, "there is RAM behind the image");
+    largest
 }
 
-/// Asks Xen for the map, for loaders whose start_info has none (4.10 and before).
-fn memory_map_from_xen(inside: u64) -> Option<Region> {
+/// Asks Xen for the map, for loaders whose start_info has none (4.10 and before), and shows each
+/// piece of RAM in it to `consider`.
+fn memory_map_from_xen(consider: impl FnMut(Region)) {
     const MAX: usize = 32;
     /// `struct e820entry`, packed as the BIOS has it.
     #[derive(Clone, Copy)]
@@ -158,11 +169,11 @@ fn memory_map_from_xen(inside: u64) -> Option<Region> {
         hypercall(nr::MEMORY_OP, [XENMEM_MEMORY_MAP, (&raw mut request) as u64, 0, 0, 0])
     };
     if result != 0 {
-        return None;
+        return;
     }
     entries[..MAX.min(request.nr_entries as usize)]
         .iter()
         .filter(|entry| entry.kind == RAM)
         .map(|entry| Region { start: entry.address, len: entry.size })
-        .find(|ram| ram.contains(inside))
+        .for_each(consider);
 }

@@ -29,6 +29,11 @@ impl CommandLineCheck {
         CommandLineCheck { demanded: Some(words.join(" ")), ..CommandLineCheck::default() }
     }
 
+    /// Whether the boot is one of ours, and so nobody looks at what firmware offers.
+    pub fn is_demanded(&self) -> bool {
+        self.demanded.is_some()
+    }
+
     /// Takes a line of Xen's.
     pub fn xen_line(&mut self, line: &str) {
         if let Some(line) = xen::words(line).strip_prefix(XEN_SHOWS) {

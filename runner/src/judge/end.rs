@@ -110,6 +110,10 @@ impl Judge {
                 }
             },
             End::XenDied => (Status::Crash, Cause::Xen, xen().unwrap_or_else(|| "Xen died".into())),
+            End::NotBooted => {
+                let why = self.firmware.gave_up().unwrap_or_default();
+                (Status::Error, Cause::Reset, why)
+            }
             End::TimedOut(what) if self.bytes <= GUEST_FLOOD_LIMIT => {
                 let silence = silence.map(|words| format!("; {words}")).unwrap_or_default();
                 (Status::Timeout, Cause::Time, format!("{what}{silence}"))

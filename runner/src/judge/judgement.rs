@@ -260,6 +260,8 @@ pub enum End {
     Over(String),
     /// Stopped because Xen said that it is dying.
     XenDied,
+    /// Stopped because of [`Judge::not_booted`](super::Judge::not_booted).
+    NotBooted,
     /// Stopped because time was up.
     TimedOut(String),
     /// Stopped because of [`Judge::is_flooded`](super::Judge::is_flooded).

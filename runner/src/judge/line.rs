@@ -33,6 +33,9 @@ impl Judge {
                 self.xen.line(&line.text);
             }
             Speaker::Guest => {
+                if self.command_line.is_demanded() && !self.banner {
+                    self.firmware.line(&line.text);
+                }
                 self.guest_bytes = self.guest_bytes.saturating_add(line.text.len() as u64 + 1);
                 let settled = self.last_reported;
                 let event = self.guest_line(&line.text, now);

@@ -13,7 +13,7 @@
 //! [`splitter`] makes lines of bytes, `line` takes them in, and `grammar` says what each means.
 //! `running` follows the test that is under way, `command_line` and [`xen`] follow what Xen says,
 //! with or without the time in front of it (`timestamp`), `sights` keeps what the guest found out
-//! about Xen, and `end` settles the boot. `inability` knows the ends that say what a Xen cannot do.
+//! about Xen, and `end` settles the boot. `firmware` hears what comes before Xen. `inability` knows the ends that say what a Xen cannot do.
 //!
 //! Of a boot that nobody here planned, the console alone tells which tests there are (`catalogue`).
 //! What else such a console holds, a [`recording`] takes away: other boots, and what its recorder
@@ -22,6 +22,7 @@
 mod catalogue;
 mod command_line;
 mod end;
+mod firmware;
 mod grammar;
 mod inability;
 mod judgement;
@@ -36,6 +37,7 @@ mod state;
 mod timestamp;
 pub mod xen;
 
+pub use firmware::GRUB_GIVES_UP;
 pub use catalogue::NO_TEST;
 pub use judgement::{
     CaseReport, Catalogue, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict,

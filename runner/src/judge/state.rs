@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::command_line::CommandLineCheck;
+use super::firmware::FirmwareWatch;
 use super::judgement::{CaseReport, Catalogue, PlannedTest, TestReport};
 use super::reason::Reason;
 use super::sights::Sights;
@@ -94,6 +95,7 @@ pub struct Judge {
     /// The last one that [`Event::TestSettled`](super::Event::TestSettled) told of.
     pub(super) announced: Option<usize>,
     pub(super) splitter: Splitter,
+    pub(super) firmware: FirmwareWatch,
     pub(super) xen: XenWatch,
     pub(super) command_line: CommandLineCheck,
     pub(super) sights: Sights,
@@ -133,6 +135,7 @@ impl Judge {
             last_reported: None,
             announced: None,
             splitter: Splitter::default(),
+            firmware: FirmwareWatch::default(),
             xen: XenWatch::new(),
             command_line: CommandLineCheck::default(),
             sights: Sights::default(),
@@ -180,6 +183,11 @@ impl Judge {
     /// The build-id of Xen in hexadecimal, as the guest found it.
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()
+    }
+
+    /// Why Xen was not even started, if firmware that was to boot it gave up.
+    pub fn not_booted(&self) -> Option<String> {
+        self.firmware.gave_up()
     }
 
     /// How far Xen is on its way out.

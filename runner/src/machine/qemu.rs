@@ -418,12 +418,11 @@ mod tests {
         let firmware = file.path().display();
         assert!(
             anywhere.starts_with(&format!(
-                "( cd \"$(mktemp -d)\" && ln -s /x.efi xen && ln -s /i xtf && mkdir -p esp && \
-                 mkdir -p esp/EFI/BOOT && ln -s {firmware} firmware && \
+                "( cd \"$(mktemp -d)\" && ln -s /x.efi xen && ln -s /i xtf && mkdir -p esp/EFI/BOOT && ln -s {firmware} firmware && \
                  ln -s ../../../xen esp/EFI/BOOT/BOOTX64.EFI && \
                  ln -s ../../../xtf esp/EFI/BOOT/xtf && printf '%s\\n' '[global]' 'default=xtf' \
                  '[xtf]' 'options=console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all \
-                 guest_loglvl=all' 'kernel=xtf tests= exit=reboot' > esp/EFI/BOOT/BOOTX64.cfg && "
+                 guest_loglvl=all' 'kernel=xtf tests= exit=reboot' > esp/EFI/BOOT/BOOTX64.cfg && qemu"
             )),
             "{anywhere}"
         );

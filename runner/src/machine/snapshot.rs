@@ -242,7 +242,10 @@ impl Backend for FromSnapshot<'_> {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
-            let invocation = snapshot.go_on(qemu.waiting(boot)?);
+            // The saved machine has read its files. Those of a boot from power on make its command
+            // good in this folder.
+            let waiting = Invocation { files: plain.files.clone(), ..qemu.waiting(boot)? };
+            let invocation = snapshot.go_on(waiting);
             let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
             let continued = Told { invocation, cmdline, before: &snapshot.console, again };
             Ok(("fast, tcg, snapshot", Box::new(continued)))

@@ -323,6 +323,7 @@ impl<'a> Watch<'a> {
         match (judge.vitals(), self.dying_since) {
             // There is nothing to wait for.
             (Vitals::Dead, Some(since)) => Mark { waited: Duration::MAX, ..since },
+            _ if judge.not_booted().is_some() => Mark { at: self.start, waited: Duration::MAX },
             (_, Some(since)) => {
                 let end = (self.last_output + QUIET).min(since.at + DEATH_SPEECH);
                 if end < deadline.at { Mark { at: end, ..since } } else { deadline }
@@ -358,6 +359,8 @@ impl<'a> Watch<'a> {
             End::Exited
         } else if judge.vitals() > Vitals::Alive {
             End::XenDied
+        } else if judge.not_booted().is_some() {
+            End::NotBooted
         } else if keep && debug::has_shut_down(dir) {
             End::Exited
         } else {

@@ -5,6 +5,7 @@
 //! backslash, which Xen and the guest do not take away: no line with one of these can go by GRUB.
 
 use crate::base::exit::{Error, Result};
+use crate::judge::GRUB_GIVES_UP;
 use crate::machine::serial::Serial;
 use crate::xen::abilities::Abilities;
 
@@ -145,7 +146,7 @@ pub fn at_once(entry: &Entry, serial: &Serial) -> Result<Vec<String>> {
     let mut lines: Vec<String> = serial.for_grub().into_iter().collect();
     lines.push("terminal_output serial".into());
     lines.extend(entry.commands(false));
-    lines.extend(["echo 'GRUB cannot boot this Xen.'", "reboot"].map(String::from));
+    lines.extend([format!("echo {}", quote(GRUB_GIVES_UP)), "reboot".into()]);
     Ok(lines)
 }
 

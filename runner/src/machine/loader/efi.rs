@@ -24,9 +24,6 @@ const APPLICATION: &str = "BOOTX64.EFI";
 const CONFIGURATION: &str = "BOOTX64.cfg";
 /// The name of the only section in it.
 const SECTION: &str = "xtf";
-/// What the firmware's shell runs, which comes next when Xen's loader gives up: the machine ends at
-/// once, and its console says why.
-const SHELL_SCRIPT: &str = "esp/startup.nsh";
 /// How a policy for FLASK begins (XSM_MAGIC in xen/include/xsm/xsm.h).
 const POLICY_MAGIC: [u8; 4] = 0xf97c_ff8c_u32.to_le_bytes();
 
@@ -48,7 +45,6 @@ pub(super) fn loading(cargo: &Cargo<'_>, firmware: &Firmware) -> Result<Loading>
     }
     let at = format!("{FOLDER}/{CONFIGURATION}");
     files.push(BootFile::Text { at, lines: configuration(cargo)? });
-    files.push(BootFile::Text { at: SHELL_SCRIPT.into(), lines: vec!["reset -s".into()] });
     Ok(Loading { chipset: Some(firmware::CHIPSET), args, files })
 }
 
