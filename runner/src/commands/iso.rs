@@ -28,9 +28,9 @@ use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 /// Memory of the guest, whatever the machine has: more than `run` gives it, and little enough for
 /// Xen to build it at once.
 const DOM0_MEMORY: &str = "dom0_mem=256M";
-/// Xen leaves the screen in the mode in which it finds it, and goes on to write to it when dom0 runs.
-/// Without `current` it asks, from a BIOS, which mode to set.
-const SCREEN: &str = "vga=current,keep";
+/// Xen goes on to write to the screen when dom0 runs. From a BIOS, it asks which mode to set where
+/// none is named, and waits half a minute; from UEFI it keeps the one that it finds.
+const SCREEN: &str = "vga=text-80x25,keep";
 /// For a Xen that shall stand still where it would reset the machine.
 const STAY: &str = "noreboot";
 /// Seconds in which one may choose.

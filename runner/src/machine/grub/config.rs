@@ -164,10 +164,10 @@ impl Menu<'_> {
                 "fi",
             ]);
         }
-        // Hidden, not to fill the console with it.
-        add(&["set timeout_style=hidden", &format!("set timeout={}", self.wait_s)]);
+        add(&[&format!("set timeout={}", self.wait_s)]);
         if self.wait_s > 0 {
-            add(&["echo 'Press ESC for the menu of xtf-rs.'"]);
+            // Hidden, not to fill the console with it.
+            add(&["set timeout_style=hidden", "echo 'Press ESC for the menu of xtf-rs.'"]);
         }
         if let After::Next { goes_on, alone } = &self.after {
             lines.extend(which_is_next());
