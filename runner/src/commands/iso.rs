@@ -28,9 +28,10 @@ use crate::xen::hypervisor::{self, Cache, XenUnderTest};
 /// Memory of the guest, whatever the machine has: more than `run` gives it, and little enough for
 /// Xen to build it at once.
 const DOM0_MEMORY: &str = "dom0_mem=256M";
-/// Xen goes on to write to the screen when dom0 runs. From a BIOS, it asks which mode to set where
-/// none is named, and waits half a minute; from UEFI it keeps the one that it finds.
-const SCREEN: &str = "vga=text-80x25,keep";
+/// Xen goes on to write to the screen when dom0 runs, and leaves it in the mode that GRUB has set. With
+/// `keep` alone, Xen asks from a BIOS which mode to set and waits half a minute; with one of text, it
+/// sets that, and writes to where the screen was before.
+const SCREEN: &str = "vga=current,keep";
 /// For a Xen that shall stand still where it would reset the machine.
 const STAY: &str = "noreboot";
 /// Seconds in which one may choose.
@@ -240,10 +241,20 @@ fn about(
     let mut text = format!(
         "{output}: {} MiB, {}; with BIOS and UEFI\n",
         size.div_ceil(1 << 20),
-        if menu.entries.len() == 1 { "1 entry".into() } else { format!("{} entries", menu.entries.len()) },
+        if menu.entries.len() == 1 {
+            "1 entry".into()
+        } else {
+            format!("{} entries", menu.entries.len())
+        },
     );
     for (number, (title, _)) in (1..).zip(menu.entries) {
         text += &format!("{number:4}  {title}\n");
+    }
+    if let [first, ..] = possible
+        && first.tests.len() > 1
+    {
+        let names: Vec<&str> = first.tests.iter().map(|test| test.selector.as_str()).collect();
+        text += &format!("Entry 1 runs {}.\n", names.join(", "));
     }
     text += &reasons(left_out);
     for boot in possible {

@@ -37,8 +37,8 @@ mod state;
 mod timestamp;
 pub mod xen;
 
-pub use firmware::GRUB_GIVES_UP;
 pub use catalogue::NO_TEST;
+pub use firmware::GRUB_GIVES_UP;
 pub use judgement::{
     CaseReport, Catalogue, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict,
     WentOn,

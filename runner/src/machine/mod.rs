@@ -8,6 +8,9 @@
 //! [`trial`]. What others recorded of their machines is a [`console`], whose boots are taken by
 //! [`listening`].
 //!
+//! What gets Xen into memory is a [`loader`]; [`grub`] makes media that boot, for QEMU and for real
+//! machines.
+//!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
 

@@ -9,6 +9,7 @@ mod export;
 mod faults;
 mod further;
 mod generate;
+mod iso;
 mod judge;
 mod mutate;
 mod new;

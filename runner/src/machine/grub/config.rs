@@ -131,8 +131,7 @@ impl Entry {
         ];
         // GRUB unpacks what is packed, unless told not to.
         steps.extend(self.modules.iter().map(|file| format!("{add} --nounzip {}", quote(file))));
-        let mut lines: Vec<String> =
-            steps.iter().map(|step| format!("if {step}; then")).collect();
+        let mut lines: Vec<String> = steps.iter().map(|step| format!("if {step}; then")).collect();
         lines.push("boot".into());
         lines.extend(steps.iter().map(|_| "fi".to_owned()));
         lines
@@ -244,4 +243,120 @@ fn quote(word: &str) -> String {
 /// menu.
 fn id(number: usize) -> String {
     format!("entry-{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(xen: &str, guest: &str) -> Entry {
+        Entry {
+            protocol: Protocol::Multiboot2,
+            xen: "/boot/xen".into(),
+            xen_cmdline: xen.into(),
+            guest: "/boot/xtf".into(),
+            guest_cmdline: guest.into(),
+            modules: Vec::new(),
+        }
+    }
+
+    /// All that means something to GRUB's shell.
+    #[test]
+    fn words_are_quoted() {
+        let lines = entry("console=com1  x=$y;{}|&<>#*", "tests=a,b/!c/* \ty=`!` ").commands(false);
+        assert_eq!(
+            lines,
+            [
+                "if multiboot2 '/boot/xen' 'console=com1' 'x=$y;{}|&<>#*'; then",
+                "if module2 '/boot/xtf' 'tests=a,b/!c/*' 'y=`!`'; then",
+                "boot",
+                "fi",
+                "fi",
+            ]
+        );
+        assert_eq!(quote("it's $x"), r"'it'\''s $x'");
+    }
+
+    #[test]
+    fn what_grub_would_change_is_refused() {
+        for bad in ["a\\b", "a'b", "a\"b"] {
+            let why = |entry: Entry| at_once(&entry, &Serial::FIRST).unwrap_err().to_string();
+            let of_xen = why(entry(bad, ""));
+            assert!(of_xen.starts_with("the command line for Xen holds "), "{of_xen}");
+            assert!(of_xen.ends_with(&format!("use --loader direct: {bad}")), "{of_xen}");
+            let of_guest = why(entry("", bad));
+            assert!(of_guest.starts_with("the command line for the guest holds "), "{of_guest}");
+            let entries = [("x".to_owned(), entry("", bad))];
+            let menu = Menu { entries: &entries, serial: None, wait_s: 0, after: After::Same };
+            assert!(menu.lines().is_err());
+        }
+    }
+
+    #[test]
+    fn a_medium_for_one_boot() {
+        let modules = vec!["/boot/initrd".into(), "/boot/module-1".into()];
+        let entry = Entry { protocol: Protocol::Multiboot, modules, ..entry("a", "b") };
+        assert_eq!(
+            at_once(&entry, &Serial::FIRST).unwrap(),
+            [
+                "serial --unit=0",
+                "terminal_output serial",
+                "if multiboot '/boot/xen' 'a'; then",
+                "if module '/boot/xtf' 'b'; then",
+                "if module --nounzip '/boot/initrd'; then",
+                "if module --nounzip '/boot/module-1'; then",
+                "boot",
+                "fi",
+                "fi",
+                "fi",
+                "fi",
+                "echo 'GRUB cannot boot this Xen.'",
+                "reboot",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_menu_that_stands_still() {
+        let serial = "com2,9600".parse().unwrap();
+        let entries = [("it's".to_owned(), entry("a", "b")), ("two".to_owned(), entry("c", "d"))];
+        let menu = Menu { entries: &entries, serial: Some(&serial), wait_s: 5, after: After::Same };
+        let lines = menu.lines().unwrap();
+        assert_eq!(
+            lines[..8],
+            [
+                "if serial --unit=1 --speed=9600; then",
+                "terminal_input --append serial",
+                "terminal_output --append serial",
+                "fi",
+                "set timeout=5",
+                "set timeout_style=hidden",
+                "echo 'Press ESC for the menu of xtf-rs.'",
+                r"menuentry 'it'\''s' --id entry-1 {",
+            ]
+        );
+        assert_eq!(lines.iter().filter(|line| line.starts_with("menuentry")).count(), 2);
+        assert!(!lines.iter().any(|line| line.contains("save_env")));
+    }
+
+    /// Whatever an entry does, the next boot is another one, and the last is followed by none.
+    #[test]
+    fn a_menu_that_goes_on() {
+        let added = |xen: &str, guest: &str| Added { xen: xen.into(), guest: guest.into() };
+        let after = After::Next { goes_on: added("", "x"), alone: added("stay", "y") };
+        let entries = [("one".to_owned(), entry("a", "b")), ("two".to_owned(), entry("c", "d"))];
+        let lines = Menu { entries: &entries, serial: None, wait_s: 0, after }.lines().unwrap();
+        let text = lines.join("\n");
+        let note = "function note_next {\nset next=\"$1\"\nif save_env next; then\nset goes_on=1\n\
+                    set xen=''\nset guest='x'\nelse\nset goes_on=\nset xen='stay'\nset guest='y'\n";
+        assert!(text.contains(note), "{text}");
+        for (title, number, next) in [("one", 1, "entry-2"), ("two", 2, "done")] {
+            let begin =
+                format!("menuentry '{title}' --id entry-{number} {{\nnote_next {next}\nif ");
+            assert!(text.contains(&begin), "{text}");
+        }
+        assert!(
+            text.contains("'/boot/xen' 'a' $xen; then\nif module2 '/boot/xtf' 'b' $guest; then")
+        );
+    }
 }

@@ -73,10 +73,8 @@ pub fn check_tools() -> Result<()> {
          missing here: install the packages {}",
         match missing.as_slice() {
             [(_, file)] => format!("{file} is"),
-            many => format!(
-                "{} are",
-                many.iter().map(|(_, file)| *file).collect::<Vec<_>>().join(", ")
-            ),
+            many =>
+                format!("{} are", many.iter().map(|(_, file)| *file).collect::<Vec<_>>().join(", ")),
         },
         missing.iter().map(|(package, _)| *package).collect::<Vec<_>>().join(", "),
     )))
@@ -97,4 +95,34 @@ pub fn empty_environment() -> Vec<u8> {
 /// The same for who deals in the errors of files.
 pub fn make_file(dir: &Path, at: &str, contents: &Contents) -> io::Result<()> {
     make(dir, at, contents).map_err(|error| io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_the_tools_is_told_which_packages_to_install() {
+        assert_eq!(missing(&|_| true), []);
+        let some = missing(&|file| file != "xorriso" && !file.contains("x86_64-efi"));
+        let packages: Vec<&str> = some.iter().map(|(package, _)| *package).collect();
+        assert_eq!(packages, ["grub-efi-amd64-bin", "xorriso"]);
+    }
+
+    #[test]
+    fn an_empty_environment_has_the_size_that_grub_wants() {
+        let bytes = empty_environment();
+        assert_eq!(bytes.len(), 1024);
+        assert!(bytes.starts_with(b"# GRUB Environment Block\n#####"));
+    }
+
+    #[test]
+    fn the_command() {
+        let contents = vec![("boot/xen".to_owned(), "xen".to_owned())];
+        assert_eq!(
+            shell("stick.iso", &contents),
+            "grub-mkrescue '--fonts=' '--locales=' '--themes=' -o stick.iso -f -graft-points \
+             'boot/xen=xen' 2>mkrescue.log"
+        );
+    }
 }

@@ -86,9 +86,9 @@ pub enum BootFile {
 impl BootFile {
     fn at(&self) -> &str {
         match self {
-            BootFile::Link { at, .. }
-            | BootFile::Text { at, .. }
-            | BootFile::Medium { at, .. } => at,
+            BootFile::Link { at, .. } | BootFile::Text { at, .. } | BootFile::Medium { at, .. } => {
+                at
+            }
         }
     }
 
