@@ -48,6 +48,7 @@ pub fn main() -> Exit {
         Command::Judge(args) => commands::judge::judge(args),
         Command::List(args) => commands::list::list(args),
         Command::Export(args) => commands::export::export(args),
+        Command::Iso(args) => commands::iso::iso(args),
         Command::Diff(args) => commands::diff::diff(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Dom0(args) => commands::dom0::shell(args),

@@ -11,6 +11,7 @@ mod dom0;
 mod export;
 mod fuzz;
 mod generate;
+mod iso;
 mod judge;
 mod list;
 mod mutate;
@@ -37,6 +38,7 @@ pub use dom0::Dom0Args;
 pub use export::ExportArgs;
 pub use fuzz::{DomainBackend, FuzzArgs, FuzzTarget, Guided, GuidedArgs, HypercallArgs};
 pub use generate::{GenerateArgs, Generated};
+pub use iso::{AtEnd, IsoArgs};
 pub use judge::JudgeArgs;
 pub use list::ListArgs;
 pub use mutate::MutateArgs;
@@ -61,7 +63,8 @@ impl Cli {
     pub fn read() -> clap::error::Result<Cli> {
         let mut cli = Cli::try_parse()?;
         if let Command::Run(RunArgs { xen, selection, .. })
-        | Command::List(ListArgs { xen, selection, .. }) = &mut cli.command
+        | Command::List(ListArgs { xen, selection, .. })
+        | Command::Iso(IsoArgs { xen, selection, .. }) = &mut cli.command
         {
             xens::adopt(xen, &mut selection.selectors);
         }
@@ -95,6 +98,12 @@ pub enum Command {
     /// DIR gets an image and an xl configuration for each test and kind of domain, and the index
     /// that upstream's xtf-runner reads. See docs/export.md.
     Export(ExportArgs),
+    /// Write a medium from which a real machine boots the tests: a stick, a CD, or over a network
+    ///
+    /// GRUB loads Xen and the image from it, from a BIOS and from UEFI. Each boot that `run` would
+    /// make is an entry of its menu. `judge` gives the verdict from the machine's console. See
+    /// docs/hardware.md.
+    Iso(IsoArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
     /// Look at a live patch before it ships, try it, or write one

@@ -12,12 +12,13 @@ const CI: [(&str, &str); 2] = [
     ("github-actions.yml", include_str!("../../../docs/ci/github-actions.yml")),
     ("gitlab-ci.yml", include_str!("../../../docs/ci/gitlab-ci.yml")),
 ];
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("README.md", include_str!("../../../README.md")),
     ("CONTRIBUTING.md", include_str!("../../../CONTRIBUTING.md")),
     ("docs/config.md", include_str!("../../../docs/config.md")),
     ("docs/coverage.md", include_str!("../../../docs/coverage.md")),
     ("docs/export.md", include_str!("../../../docs/export.md")),
+    ("docs/hardware.md", include_str!("../../../docs/hardware.md")),
     ("docs/judge.md", include_str!("../../../docs/judge.md")),
     ("docs/payloads.md", include_str!("../../../docs/payloads.md")),
     ("docs/results.md", include_str!("../../../docs/results.md")),

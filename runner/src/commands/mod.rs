@@ -11,6 +11,7 @@ pub(crate) mod dom0;
 pub(crate) mod export;
 pub mod fuzz;
 pub(crate) mod generate;
+pub(crate) mod iso;
 pub(crate) mod judge;
 pub(crate) mod list;
 pub(crate) mod mutate;

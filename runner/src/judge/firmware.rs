@@ -1,4 +1,5 @@
-//! Recognises that UEFI firmware could not boot Xen, or got it back from Xen's own EFI loader.
+//! Recognises that UEFI firmware could not boot Xen, or got it back from Xen's own EFI loader, and
+//! that GRUB could not load it.
 //!
 //! EDK II's boot manager (MdeModulePkg/Universal/BdsDxe) says what it loads, and why it failed.
 //! When nothing is left, it starts an application of its own, its setup or its shell, which waits
@@ -9,11 +10,16 @@
 const MANAGER: &str = "BdsDxe: ";
 /// How the one begins that says what comes next.
 const LOADS: &str = "BdsDxe: loading ";
+/// What GRUB says on a medium of ours when it could not load what it was to load.
+pub const GRUB_GIVES_UP: &str = "GRUB cannot boot this Xen.";
 /// What comes from the firmware's own volume.
 const OWN: &str = " from Fv(";
 /// How the first line of a dump begins, and its last one, which has the word in it.
 const DUMP: &str = "!!!! ";
 const LAST_OF_DUMP: &str = "image";
+/// Who gave up.
+const FIRMWARE: &str = "the firmware could not start Xen, or got back from it";
+const GRUB: &str = "GRUB could not load Xen or what belongs to it";
 
 /// Follows what is said before Xen has a console.
 #[derive(Debug, Default)]
@@ -22,22 +28,25 @@ pub struct FirmwareWatch {
     last: Option<String>,
     /// The first line of a dump.
     dump: Option<String>,
-    gave_up: bool,
+    /// Who could not do it, in words.
+    gave_up: Option<&'static str>,
 }
 
 impl FirmwareWatch {
     /// Takes a line that is not Xen's.
     pub fn line(&mut self, line: &str) {
         let line = line.trim();
-        if self.gave_up || line.is_empty() {
+        if self.gave_up.is_some() || line.is_empty() {
             return;
         }
         if line.starts_with(DUMP) && line.contains(LAST_OF_DUMP) {
-            self.gave_up = true;
+            self.gave_up = Some(FIRMWARE);
         } else if line.starts_with(DUMP) {
             self.dump = Some(line.to_owned());
+        } else if line == GRUB_GIVES_UP {
+            self.gave_up = Some(GRUB);
         } else if line.contains(LOADS) {
-            self.gave_up = line.contains(OWN);
+            self.gave_up = line.contains(OWN).then_some(FIRMWARE);
         } else if !line.contains(MANAGER) || line.contains("failed") {
             self.last = Some(line.to_owned());
         }
@@ -46,8 +55,7 @@ impl FirmwareWatch {
     /// Why Xen was not started, if the firmware gave up.
     pub fn gave_up(&self) -> Option<String> {
         let said = self.dump.as_deref().or(self.last.as_deref()).unwrap_or("it says no more");
-        self.gave_up
-            .then(|| format!("the firmware could not start Xen, or got back from it: {said}"))
+        self.gave_up.map(|who| format!("{who}: {said}"))
     }
 }
 
@@ -73,6 +81,12 @@ mod tests {
         assert_eq!(after(&lines), None);
         // The next device may do.
         assert_eq!(after(&[&LOADING.replace("loading", "failed to load"), LOADING]), None);
+    }
+
+    #[test]
+    fn grub_tells_why_as_well() {
+        let why = after(&["error: file `/boot/xtf' not found.", GRUB_GIVES_UP]);
+        assert!(why.unwrap().ends_with("error: file `/boot/xtf' not found."));
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod timestamp;
 pub mod xen;
 
 pub use catalogue::NO_TEST;
+pub use firmware::GRUB_GIVES_UP;
 pub use judgement::{
     CaseReport, Catalogue, Cause, End, EndedIn, Event, Judgement, PlannedTest, TestReport, Verdict,
     WentOn,

@@ -9,6 +9,7 @@ use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, link_initrd};
 use crate::machine::qemu::{Invocation, Qemu};
+use crate::xen::hypervisor::XenUnderTest;
 
 /// The backend.
 pub struct AsDom0<'a> {
@@ -40,7 +41,9 @@ impl AsDom0<'_> {
         logs: &mut BootLogs,
         carry: impl FnOnce(Invocation, &mut BootLogs) -> Result<Carrier<'s>>,
     ) -> Result<Prepared<'s>> {
-        if let Some(why) = boot.xen.abilities.lacks(boot.environment) {
+        let XenUnderTest { abilities, hypervisor, .. } = boot.xen;
+        let lacking = abilities.lacks(boot.environment);
+        if let Some(why) = lacking.or_else(|| abilities.not_loaded_by(hypervisor.loader)) {
             return Prepared::not(boot, why);
         }
         let provenance = boot.xen.bootable()?.provenance.clone();

@@ -55,6 +55,9 @@ pub trait ConsoleProcess {
         (format!("{} died: {}{}", self.name(), describe(status), said(complaint)), true)
     }
 
+    /// Takes away from the folder `dir` what nobody needs once it is over.
+    fn sweep(&self, _dir: &Path) {}
+
     /// What there is to add to the console once it is over; `clean` is an end without complaint.
     fn last_words(&self, _clean: bool) -> Vec<u8> {
         Vec::new()
@@ -119,6 +122,7 @@ pub fn run(
         ended => {
             process.stop();
             let status = process.child().wait().io("wait for", Path::new(name))?;
+            carrier.sweep(logs.dir());
             let clean = status.success() && !matches!(ended, Ended::Stopped(End::TimedOut(_)));
             watch.bytes(&carrier.last_words(clean), &mut judge, logs, on_event)?;
             let complaint = complaint(&stderr_path);

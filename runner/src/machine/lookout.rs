@@ -171,6 +171,10 @@ impl ConsoleProcess for Watched {
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
         self.invocation.start(dir, stderr)
     }
+
+    fn sweep(&self, dir: &Path) {
+        self.invocation.sweep(dir);
+    }
 }
 
 /// The thread that answers; it ends when this is dropped.

@@ -8,6 +8,9 @@
 //! [`trial`]. What others recorded of their machines is a [`console`], whose boots are taken by
 //! [`listening`].
 //!
+//! What gets Xen into memory is a [`loader`]; [`grub`] makes media that boot, for QEMU and for real
+//! machines.
+//!
 //! This room may start processes and write below the log folder. It decides no verdict, and knows
 //! neither commands nor reports.
 
@@ -16,10 +19,12 @@ mod account;
 pub mod as_dom0;
 pub mod backend;
 pub mod boot;
+pub mod command_lines;
 pub mod console;
 pub mod cpio;
 pub mod debug;
 mod findings;
+pub mod grub;
 mod job;
 pub mod listening;
 pub mod loader;
@@ -29,6 +34,7 @@ pub mod plugin;
 pub mod qemu;
 mod qmp;
 mod queue;
+pub mod serial;
 pub mod session;
 pub mod snapshot;
 pub mod testbed;

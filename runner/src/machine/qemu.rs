@@ -11,18 +11,19 @@ use std::process::{Command, Stdio};
 use clap::ValueEnum;
 use protocol::metadata::Environment;
 
-use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, TESTS, WAIT};
+use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, WAIT};
 
 use crate::base::exit::{Error, Result};
 use crate::base::process::{ChildGuard, Tool};
 use crate::base::shell::{quote, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
+use crate::machine::command_lines;
 use crate::machine::debug::Debug;
+use crate::machine::grub::config::Protocol;
 use crate::machine::loader::{self, BootFile, Cargo, Loading};
 use crate::machine::logs::links;
 use crate::plan::config::{Config, Hypervisor};
-use crate::plan::spec::join;
 
 /// Name of the file in a boot's folder with the parameters for which a guest waits: [`CMDLINE_MAX`]
 /// bytes, the first of them NUL as long as there are none.
@@ -178,9 +179,7 @@ impl Qemu {
 
     /// The guest's command line.
     pub fn guest_cmdline(&self, boot: &Boot<'_>) -> String {
-        let tests: Vec<&str> = boot.tests.iter().map(|test| test.selector.as_str()).collect();
-        let own = format!("{TESTS}={} {EXIT}={REBOOT}", tests.join(","));
-        join([&own, &boot.machine.guest_cmdline, &self.guest_cmdline])
+        command_lines::for_guest(&format!("{EXIT}={REBOOT}"), boot, &self.guest_cmdline)
     }
 
     /// The command for `boot` with a guest that gets the command line `cmdline`.
@@ -190,6 +189,7 @@ impl Qemu {
         let cargo = Cargo {
             xen: boot.xen.path(),
             xen_cmdline: &xen_cmdline,
+            protocol: Protocol::of(&boot.xen.abilities),
             guest_cmdline: cmdline,
             initrd: self.initrd.is_some(),
             modules: &boot.xen.hypervisor.modules,
@@ -234,18 +234,7 @@ impl Qemu {
     }
 
     fn xen_cmdline(&self, boot: &Boot<'_>) -> String {
-        // Every line of Xen's costs about 15 ms of a boot and is often the only evidence. Xen
-        // drops output, the guest's included, when its buffer runs full; the default of 16 KiB
-        // does not hold what it has to say about a few thousand refused payloads.
-        let mut own =
-            "console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all".to_owned();
-        if boot.environment == Environment::Pvh64 {
-            own += " dom0=pvh";
-            if !boot.xen.abilities.needs_iommu {
-                own += " dom0-iommu=none";
-            }
-        }
-        join([&own, &boot.machine.xen_cmdline, &self.xen_cmdline])
+        command_lines::for_xen("console=com1", boot, &self.xen_cmdline)
     }
 }
 
@@ -286,6 +275,10 @@ impl ConsoleProcess for Invocation {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         ChildGuard::spawn(&mut command)
     }
+
+    fn sweep(&self, dir: &Path) {
+        self.files.iter().for_each(|file| file.sweep(dir));
+    }
 }
 
 impl Invocation {
@@ -294,8 +287,16 @@ impl Invocation {
         self.files.iter().try_for_each(|file| file.make(dir))
     }
 
-    /// The command as a line for a shell.
+    /// The command as a line for a shell, for a folder in which it ran before.
     pub fn shell(&self) -> String {
+        let passing: Vec<BootFile> =
+            self.files.iter().filter(|file| file.is_passing()).cloned().collect();
+        let made = loader::shell(&passing).into_iter().map(|command| command + " && ");
+        made.collect::<String>() + &self.command()
+    }
+
+    /// QEMU's command.
+    fn command(&self) -> String {
         let program = self.program.to_string_lossy();
         let parts = std::iter::once(program.as_ref()).chain(self.args.iter().map(String::as_str));
         parts.map(quote).collect::<Vec<_>>().join(" ")
@@ -308,7 +309,7 @@ impl Invocation {
         let links = links.map(|(to, name)| format!("ln -s {} {name} && ", quote_path(to)));
         let files = loader::shell(&self.files).into_iter().map(|command| command + " && ");
         let made = links.chain(files).collect::<String>();
-        format!("( cd \"$(mktemp -d)\" && {made}{} )", self.shell())
+        format!("( cd \"$(mktemp -d)\" && {made}{} )", self.command())
     }
 }
 

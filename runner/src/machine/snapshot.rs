@@ -67,6 +67,29 @@ struct Snapshot {
     state: PathBuf,
     /// What the console said until then.
     console: Vec<u8>,
+    /// What its loader needed.
+    files: Vec<BootFile>,
+}
+
+impl Snapshot {
+    /// The folder with its files.
+    fn dir(&self) -> &Path {
+        self.state.parent().unwrap_or(&self.state)
+    }
+
+    /// `waiting`, which goes on from here.
+    fn go_on(&self, waiting: Invocation) -> Invocation {
+        let files = waiting.files.into_iter().map(|file| file.of_saved(self.dir())).collect();
+        from(Invocation { files, ..waiting }, &self.state)
+    }
+}
+
+impl Drop for Snapshot {
+    /// Takes away what is large. Somebody may have done so already.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.state);
+        self.files.iter().for_each(|file| file.sweep(self.dir()));
+    }
 }
 
 /// The same as [`AsDom0`], faster where boots are alike.
@@ -119,8 +142,6 @@ impl<'a> FromSnapshot<'a> {
             let link = logs.dir().join(IMAGE_LINK);
             let image = fs::read_link(&link).io("read", &link);
             image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
-                // Whatever there is of it.
-                let _ = fs::remove_file(dir.join(STATE));
                 let _ = fs::remove_file(dir.join(UNFINISHED));
                 let why =
                     format!("cannot make a snapshot: {why}; its logs are in {}", dir.display());
@@ -156,17 +177,19 @@ impl<'a> FromSnapshot<'a> {
         let limits = Limits::new(patience, &of_test);
         let trial = Trial { image, limits: &limits, stop };
         let waiting = self.dom0.qemu.waiting(boot)?;
-        let state = dir.join(STATE);
-        Self::save(boot, waiting.clone(), dir, &trial)?.io("save the machine to", &state)?;
+        let (state, files) = (dir.join(STATE), waiting.files.clone());
+        let mut snapshot = Snapshot { state, console: Vec::new(), files };
+        let saved = Self::save(boot, waiting.clone(), dir, &trial)?;
+        saved.io("save the machine to", &snapshot.state)?;
         let console = dir.join(CONSOLE);
-        let console = fs::read(&console).io("read", &console)?;
+        snapshot.console = fs::read(&console).io("read", &console)?;
 
         // For no test: the guest says who it is, and leaves.
         let cmdline = format!("{TESTS}= {EXIT}={REBOOT}");
-        let invocation = from(waiting, &state);
-        let continued = Told { invocation, cmdline, before: &console, again: None };
+        let invocation = snapshot.go_on(waiting);
+        let continued = Told { invocation, cmdline, before: &snapshot.console, again: None };
         match trial.idle(dir.join("trial"), boot, &continued, &mut |_| {})? {
-            Ok(()) => Ok(Snapshot { state, console }),
+            Ok(()) => Ok(snapshot),
             Err(why) => Err(Error::Tool(format!(
                 "the guest does not continue from the saved machine: {why}"
             ))),
@@ -206,15 +229,6 @@ impl<'a> FromSnapshot<'a> {
     }
 }
 
-impl Drop for FromSnapshot<'_> {
-    fn drop(&mut self) {
-        for snapshot in self.snapshots.values().filter_map(OnceLock::get).flatten() {
-            // Somebody may have removed it already.
-            let _ = fs::remove_file(&snapshot.state);
-        }
-    }
-}
-
 impl Backend for FromSnapshot<'_> {
     fn prepare<'s>(
         &'s self,
@@ -225,16 +239,16 @@ impl Backend for FromSnapshot<'_> {
     ) -> Result<Prepared<'s>> {
         let qemu = self.dom0.qemu;
         let prepared = self.dom0.prepare_by(boot, logs, |plain, logs| {
-            let Some(Snapshot { state, console }) = self.snapshot(boot, limits, stop, logs)? else {
+            let Some(snapshot) = self.snapshot(boot, limits, stop, logs)? else {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             logs.decision(&format!("the same boot from power on: {}", plain.shell()))?;
             // The saved machine has read its files. Those of a boot from power on make its command
             // good in this folder.
-            let invocation =
-                Invocation { files: plain.files.clone(), ..from(qemu.waiting(boot)?, state) };
+            let waiting = Invocation { files: plain.files.clone(), ..qemu.waiting(boot)? };
+            let invocation = snapshot.go_on(waiting);
             let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
-            let continued = Told { invocation, cmdline, before: console, again };
+            let continued = Told { invocation, cmdline, before: &snapshot.console, again };
             Ok(("fast, tcg, snapshot", Box::new(continued)))
         })?;
         Ok(Prepared { note: self.note().take(), ..prepared })

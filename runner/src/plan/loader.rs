@@ -26,8 +26,10 @@ pub enum Loader {
     Direct,
     /// UEFI firmware (OVMF), as it does on a PC: takes a xen.efi
     Efi,
-    /// GRUB, by multiboot2: takes a xen or xen.gz
+    /// GRUB on a USB stick, by multiboot2, from a BIOS: takes a xen or xen.gz
     Grub,
+    /// The same from UEFI firmware (OVMF)
+    GrubEfi,
 }
 
 impl Loader {
@@ -37,6 +39,7 @@ impl Loader {
             Loader::Direct => "direct",
             Loader::Efi => "efi",
             Loader::Grub => "grub",
+            Loader::GrubEfi => "grub-efi",
         }
     }
 

@@ -11,6 +11,8 @@ use flate2::bufread::GzDecoder;
 use memchr::memmem;
 use protocol::metadata::Environment;
 
+use crate::plan::loader::Loader;
+
 /// What the builder of a PVH dom0 says, since there is one that works (4.11).
 const BUILDS_PVH: &str = "Building a PVH Dom%d";
 /// What the builder of a PV dom0 says since then,
@@ -19,6 +21,10 @@ const BUILDS_PV: &str = "Building a PV Dom%d";
 const BUILT_PV: &str = "LOADING DOMAIN 0";
 /// With it a PVH dom0 does without an IOMMU (4.12).
 const DOM0_IOMMU: &str = "dom0-iommu\0";
+/// How an ELF file begins.
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+/// How a header of multiboot2 begins.
+const MULTIBOOT2: [u8; 4] = 0xe852_50d6_u32.to_le_bytes();
 /// How a gzip file begins.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// What every configuration of Xen has in its head.
@@ -33,6 +39,8 @@ pub struct Abilities {
     no_pvh: Option<&'static str>,
     /// Whether a PVH dom0 takes an IOMMU, as there is no option to do without.
     pub needs_iommu: bool,
+    /// Whether it can't be loaded by multiboot2, but only by the older protocol (before 4.9).
+    pub no_multiboot2: bool,
     /// Its own command line, if it heeds no other.
     own_line: Option<String>,
 }
@@ -55,7 +63,17 @@ impl Abilities {
         };
         let needs_iommu = pvh && !has(DOM0_IOMMU);
         let own_line = configuration(elf).and_then(|text| own_line(&text));
-        Abilities { no_pv, no_pvh, needs_iommu, own_line }
+        let no_multiboot2 = elf.starts_with(ELF_MAGIC) && !has_multiboot2(elf);
+        Abilities { no_pv, no_pvh, needs_iommu, no_multiboot2, own_line }
+    }
+
+    /// Why `loader` cannot load it, if it can't.
+    pub fn not_loaded_by(&self, loader: Loader) -> Option<String> {
+        (self.no_multiboot2 && loader == Loader::GrubEfi).then(|| {
+            "this Xen is older than 4.9, the first one that GRUB can load (by multiboot2) from UEFI \
+             firmware"
+                .into()
+        })
     }
 
     /// Why the image cannot be run as dom0 in `environment`, if it can't.
@@ -73,6 +91,13 @@ impl Abilities {
         };
         why.map(str::to_owned)
     }
+}
+
+/// Whether `elf` has a header of multiboot2, in its first 32 KiB and at a multiple of eight bytes
+/// (section 3.1.1 of the specification).
+fn has_multiboot2(elf: &[u8]) -> bool {
+    let head = &elf[..elf.len().min(32 << 10)];
+    head.chunks_exact(8).any(|place| place.starts_with(&MULTIBOOT2))
 }
 
 /// The configuration that is in `elf`.

@@ -10,6 +10,7 @@ mod faults;
 mod forms;
 mod further;
 mod generate;
+mod iso;
 mod judge;
 mod mutate;
 mod new;

@@ -134,11 +134,13 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::machine::grub::config::Protocol;
 
     fn cargo<'a>(xen: &'a str, guest: &'a str, modules: &'a [PathBuf]) -> Cargo<'a> {
         Cargo {
             xen: None,
             xen_cmdline: xen,
+            protocol: Protocol::Multiboot2,
             guest_cmdline: guest,
             initrd: false,
             modules,

@@ -7,14 +7,17 @@
 mod direct;
 mod efi;
 pub mod firmware;
+mod grub;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::base::exit::{Error, Result};
+use crate::base::exit::Result;
 use crate::base::shell::{quote, quote_path};
+use crate::machine::grub as medium;
+use crate::machine::grub::config::Protocol;
 use crate::plan::loader::Loader;
 
 /// What is to be loaded.
@@ -23,6 +26,8 @@ pub struct Cargo<'a> {
     pub xen: Option<&'a Path>,
     /// Xen's command line.
     pub xen_cmdline: &'a str,
+    /// How GRUB loads this Xen.
+    pub protocol: Protocol,
     /// The guest's command line.
     pub guest_cmdline: &'a str,
     /// Whether the guest gets an initrd.
@@ -51,9 +56,8 @@ pub fn loading(loader: Loader, cargo: &Cargo<'_>) -> Result<Loading> {
     match loader {
         Loader::Direct => Ok(direct::loading(cargo)),
         Loader::Efi => efi::loading(cargo, &firmware::find(cargo.firmware)?),
-        Loader::Grub => Err(Error::Usage(
-            "this xtf-runner has no loader grub yet; use --loader direct or efi".into(),
-        )),
+        Loader::Grub => grub::loading(cargo, None),
+        Loader::GrubEfi => grub::loading(cargo, Some(&firmware::find(cargo.firmware)?)),
     }
 }
 
@@ -74,12 +78,21 @@ pub enum BootFile {
         /// Its lines.
         lines: Vec<String>,
     },
+    /// A medium that GRUB boots from. It is large, and goes when the machine does.
+    Medium {
+        /// Its path.
+        at: String,
+        /// What is on it.
+        contents: medium::Contents,
+    },
 }
 
 impl BootFile {
     fn at(&self) -> &str {
         match self {
-            BootFile::Link { at, .. } | BootFile::Text { at, .. } => at,
+            BootFile::Link { at, .. } | BootFile::Text { at, .. } | BootFile::Medium { at, .. } => {
+                at
+            }
         }
     }
 
@@ -90,6 +103,28 @@ impl BootFile {
         match self {
             BootFile::Link { to, .. } => symlink(to, path),
             BootFile::Text { lines, .. } => fs::write(path, lines.join("\n") + "\n"),
+            BootFile::Medium { at, contents } => medium::make_file(dir, at, contents),
+        }
+    }
+
+    /// Whether it goes when the machine does.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, BootFile::Medium { .. })
+    }
+
+    /// Takes it away from the folder `dir`, if it is to go. It may be gone already.
+    pub fn sweep(&self, dir: &Path) {
+        if self.is_passing() {
+            let _ = fs::remove_file(dir.join(self.at()));
+        }
+    }
+
+    /// The same for a machine that goes on from one that was saved in the folder `saved`: it does not
+    /// read again what it booted from, but its devices must be there.
+    pub fn of_saved(self, saved: &Path) -> BootFile {
+        match self {
+            BootFile::Medium { at, .. } => BootFile::Link { to: saved.join(&at), at },
+            other => other,
         }
     }
 
@@ -101,6 +136,7 @@ impl BootFile {
                 let lines: Vec<_> = lines.iter().map(|line| quote(line)).collect();
                 format!("printf '%s\\n' {} > {at}", lines.join(" "))
             }
+            BootFile::Medium { at, contents } => medium::shell(at, contents),
         }
     }
 }
