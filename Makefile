@@ -111,7 +111,7 @@ unit-test: setup
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: build
 	cargo test -p xtf-runner --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
-		--test new_real --test payload_real --test replay_real --test grub_real -- --ignored
+		--test new_real --test payload_real --test replay_real --test loader_real --test grub_real -- --ignored
 
 clean:
 	cargo clean

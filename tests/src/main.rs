@@ -14,6 +14,7 @@ mod fuzz_executor;
 mod hypercall_fuzz;
 mod livepatch_action;
 mod livepatch_args;
+mod livepatch_binary;
 mod livepatch_concurrent;
 mod livepatch_doc;
 mod livepatch_elf;
@@ -56,6 +57,7 @@ kernel::registry![
     livepatch_stack,
     livepatch_state,
     livepatch_history,
+    livepatch_binary,
     livepatch_doc,
     livepatch_soak,
     livepatch_concurrent,

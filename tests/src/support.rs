@@ -10,6 +10,7 @@ use kernel::livepatch::Loaded;
 use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State};
+use livepatch::binary::names_of_static;
 use livepatch::payload::wire::SHF_WRITE;
 use livepatch::payload::{Chunk, FuncVersion, Function, Payload, Target, code};
 
@@ -196,17 +197,12 @@ pub fn needs_if_protected(context: &Context, change: Change) -> Outcome {
 }
 
 /// By which name a payload finds a static symbol of Xen, in a source file such as
-/// `common/version.c`: with the whole path, with the file alone (before 81ecb38b83), or with as
-/// much of the path as the symbol table of an EFI binary has room for.
+/// `common/version.c`: the first of [`names_of_static`] that Xen knows.
 ///
 /// # Errors
 /// As for [`target`].
 pub fn static_of_xen(context: &Context, file: &str, name: &str) -> Result<Option<String>, Stop> {
-    const EFI_ROOM: usize = 14;
-    let base = file.rsplit('/').next().unwrap_or(file);
-    let short = &file[..file.len().min(EFI_ROOM)];
-    for file in [file, base, short] {
-        let name = format!("{file}#{name}");
+    for name in names_of_static(file, name) {
         let pointer = Chunk::address_of(&name);
         let patch = marker(context, "-static")?.rodata("pointer", pointer);
         if try_upload(context, "static", &patch.to_bytes()) == Answer::SUCCESS {

@@ -5,10 +5,12 @@
 //! change is about. It is never applied, and taken out again if it gets in. They mean something
 //! only where a payload without any fault gets in ([`plain`]).
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::Change;
 use crate::Errno;
+use crate::binary::Binary;
 use crate::payload::wire::{
     R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, Shdr,
 };
@@ -83,9 +85,10 @@ pub fn questions(target: &Target) -> Vec<Question> {
     });
     ask(Change::SectionAlignment, aligned_to_3, EOPNOTSUPP, ACCEPTED);
     ask(Change::AlternativePadding, alternative(target, "original"), ACCEPTED, EINVAL);
-    // The second one is what the symbol table of an EFI binary has room for.
-    for name in ["common/livepatch.c#payload_list", "common/livepat#payload_list"] {
-        ask(Change::SymbolPaths, refers_to(target, name), ACCEPTED, ENOENT);
+    const FILE: &str = "common/livepatch.c";
+    for binary in [Binary::Elf, Binary::Efi] {
+        let name = format!("{}#payload_list", binary.path(FILE));
+        ask(Change::SymbolPaths, refers_to(target, &name), ACCEPTED, ENOENT);
     }
     ask(Change::XenDepends, base().xen_depends(*b"another Xen").to_bytes(), EINVAL, ACCEPTED);
     // Twice as large as a single hook is.

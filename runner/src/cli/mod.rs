@@ -185,8 +185,8 @@ impl FetchArgs {
 /// How Xen gets into memory.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LoaderArgs {
-    /// What loads Xen; efi takes the xen.efi of a package or folder [default: what the
-    /// configuration says; else efi for the path of a xen.efi, and direct]
+    /// What loads Xen; efi takes the xen.efi of a package or folder [default: the configuration's;
+    /// else efi for the path of a xen.efi, and direct for all others]
     #[arg(long, value_enum, value_name = "LOADER")]
     pub loader: Option<Loader>,
 }

@@ -3,7 +3,8 @@
 //!
 //! EDK II's boot manager (MdeModulePkg/Universal/BdsDxe) says what it loads, and why it failed.
 //! When nothing is left, it starts an application of its own, its setup or its shell, which waits
-//! for a person.
+//! for a person. An exception of the CPU that nobody handles ends in a dump, and nothing comes
+//! after that (UefiCpuPkg/Library/CpuExceptionHandlerLib).
 
 /// How the boot manager's lines begin.
 const MANAGER: &str = "BdsDxe: ";
@@ -13,12 +14,21 @@ const LOADS: &str = "BdsDxe: loading ";
 pub const GRUB_GIVES_UP: &str = "GRUB cannot boot this Xen.";
 /// What comes from the firmware's own volume.
 const OWN: &str = " from Fv(";
+/// How the first line of a dump begins, and its last one, which has the word in it.
+const DUMP: &str = "!!!! ";
+const LAST_OF_DUMP: &str = "image";
+
+/// Who could not start Xen.
+const FIRMWARE: &str = "the firmware could not start Xen, or got back from it";
+const GRUB: &str = "GRUB could not load Xen or what belongs to it";
 
 /// Follows what is said before Xen has a console.
 #[derive(Debug, Default)]
 pub struct FirmwareWatch {
     /// The last line that may tell why Xen was not started.
     last: Option<String>,
+    /// The first line of a dump.
+    dump: Option<String>,
     /// Who could not do it, in words.
     gave_up: Option<&'static str>,
 }
@@ -31,10 +41,13 @@ impl FirmwareWatch {
             return;
         }
         if line == GRUB_GIVES_UP {
-            self.gave_up = Some("GRUB could not load Xen or what belongs to it");
+            self.gave_up = Some(GRUB);
+        } else if line.starts_with(DUMP) && line.contains(LAST_OF_DUMP) {
+            self.gave_up = Some(FIRMWARE);
+        } else if line.starts_with(DUMP) {
+            self.dump = Some(line.to_owned());
         } else if line.contains(LOADS) {
-            let own = line.contains(OWN);
-            self.gave_up = own.then_some("the firmware could not start Xen, or got back from it");
+            self.gave_up = line.contains(OWN).then_some(FIRMWARE);
         } else if !line.contains(MANAGER) || line.contains("failed") {
             self.last = Some(line.to_owned());
         }
@@ -42,7 +55,7 @@ impl FirmwareWatch {
 
     /// Why Xen was not started, if the firmware gave up.
     pub fn gave_up(&self) -> Option<String> {
-        let said = self.last.as_deref().unwrap_or("it says no more");
+        let said = self.dump.as_deref().or(self.last.as_deref()).unwrap_or("it says no more");
         self.gave_up.map(|who| format!("{who}: {said}"))
     }
 }
@@ -86,5 +99,10 @@ mod tests {
         let failed = format!("{}: Out of Resources", LOADING.replace("loading", "failed to load"));
         let why = after(&[LOADING, &failed, SETUP, "", "Shell> "]);
         assert!(why.unwrap().ends_with(&failed));
+        let fault = "!!!! X64 Exception Type - 0E(#PF - Page-Fault)  CPU Apic ID - 00000000 !!!!";
+        let registers = "RIP  - 0000000004D9495D, CS  - 0000000000000038";
+        assert_eq!(after(&[LOADING, fault, registers]), None);
+        let found = "!!!! Find image based on IP(0x4D9495D)  (ImageBase=0000000004C00000) !!!!";
+        assert!(after(&[LOADING, fault, registers, found]).unwrap().ends_with(fault));
     }
 }

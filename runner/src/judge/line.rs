@@ -145,6 +145,14 @@ impl Judge {
         if let Some(id) = text.strip_prefix(BUILD_ID).filter(|_| self.plan.is_none()) {
             let is_hex = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
             self.build_id = is_hex.then(|| id.to_owned());
+            let demanded =
+                self.demanded_build_id.as_deref().filter(|demanded| is_hex && *demanded != id);
+            if let Some(demanded) = demanded {
+                let why = format!(
+                    "the guest runs on a Xen with the build-id {id}, but that of its file is {demanded}"
+                );
+                self.violation(why);
+            }
         }
         if let Some(version) = text.strip_prefix(XEN)
             && self.plan.is_none()

@@ -107,6 +107,8 @@ pub struct Judge {
     pub(super) guest_bytes: u64,
     pub(super) version: Option<String>,
     pub(super) build_id: Option<String>,
+    /// What it must be.
+    pub(super) demanded_build_id: Option<String>,
     pub(super) banner: bool,
     pub(super) environment_seen: bool,
     pub(super) ktap: bool,
@@ -144,6 +146,7 @@ impl Judge {
             guest_bytes: 0,
             version: None,
             build_id: None,
+            demanded_build_id: None,
             banner: false,
             environment_seen: false,
             ktap: false,
@@ -162,6 +165,12 @@ impl Judge {
     /// Demands that Xen shows `cmdline` as its command line, and does not complain of it.
     pub fn demand_options(mut self, cmdline: &str) -> Self {
         self.command_line = CommandLineCheck::demanded(cmdline);
+        self
+    }
+
+    /// Demands that the guest finds a Xen with this build-id in hexadecimal, if it is known.
+    pub fn demand_build_id(mut self, id: Option<&str>) -> Self {
+        self.demanded_build_id = id.map(str::to_owned);
         self
     }
 

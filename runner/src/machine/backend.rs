@@ -69,4 +69,5 @@ pub fn judge_of(boot: &Boot<'_>) -> Judge {
         cases: selected.test.cases.clone(),
     });
     Judge::new(boot.environment.banner(), planned.collect())
+        .demand_build_id(boot.xen.build_id.as_deref())
 }

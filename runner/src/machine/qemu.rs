@@ -187,6 +187,7 @@ impl Qemu {
         let machine = &boot.machine;
         let xen_cmdline = self.xen_cmdline(boot);
         let cargo = Cargo {
+            xen: boot.xen.path(),
             xen_cmdline: &xen_cmdline,
             protocol: Protocol::of(&boot.xen.abilities),
             guest_cmdline: cmdline,
@@ -194,7 +195,7 @@ impl Qemu {
             modules: &boot.xen.hypervisor.modules,
             firmware: self.firmware.as_deref(),
         };
-        let Loading { chipset, args: loading, files } =
+        let Loading { chipset, memory_mib, args: loading, files } =
             loader::loading(boot.xen.hypervisor.loader, &cargo)?;
         let pvh = boot.environment == Environment::Pvh64;
         let kvm = self.kvm.is_for(boot);
@@ -210,7 +211,7 @@ impl Qemu {
             add(&[chipset.unwrap_or("pc")]);
         }
         add(&["-accel", if kvm { "kvm" } else { "tcg" }]);
-        let memory = machine.memory_mib.unwrap_or(if pvh { 256 } else { 128 })
+        let memory = machine.memory_mib.unwrap_or(memory_mib + if pvh { 256 } else { 128 })
             + self.initrd.as_ref().map_or(0, Initrd::memory_mib);
         add(&["-m", &memory.to_string(), "-smp", &machine.vcpus.to_string()]);
         if kvm {
@@ -418,7 +419,8 @@ mod tests {
         let firmware = file.path().display();
         assert!(
             anywhere.starts_with(&format!(
-                "( cd \"$(mktemp -d)\" && ln -s /x.efi xen && ln -s /i xtf && mkdir -p esp/EFI/BOOT && ln -s {firmware} firmware && \
+                "( cd \"$(mktemp -d)\" && ln -s /x.efi xen && ln -s /i xtf && \
+                 mkdir -p esp/EFI/BOOT && ln -s {firmware} firmware && \
                  ln -s ../../../xen esp/EFI/BOOT/BOOTX64.EFI && \
                  ln -s ../../../xtf esp/EFI/BOOT/xtf && printf '%s\\n' '[global]' 'default=xtf' \
                  '[xtf]' 'options=console=com1 serial_tx_buffer=1M bootscrub=0 loglvl=all \

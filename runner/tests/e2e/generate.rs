@@ -42,6 +42,8 @@ fn every_key_of_the_configuration_is_explained() {
     let boot = ["`boot-timeout-s`", "number from 1", "`60`"];
     assert!(rows.iter().any(|row| row[..3] == boot), "{rows:?}");
     assert!(rows.iter().any(|row| row[0] == "`qemu-args`" && row[1] == "list of strings"));
+    let loaders = "`\"direct\"`, `\"efi\"`, `\"grub\"`";
+    assert!(rows.iter().any(|row| row[0] == "`loader`" && row[1] == loaders), "{rows:?}");
     assert!(rows.iter().any(|row| row[0] == "`debian`" && row[1] == "table of `package`, `suite`"));
 }
 

@@ -3,9 +3,12 @@
 //! Each hook appends a digit to [`Log`], so that a hook that did not run, ran twice or too early
 //! is seen in one number.
 
+use alloc::string::String;
+
 use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
+use livepatch::binary::names_of_static;
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Hook, HookBody, Payload, code};
 
@@ -222,11 +225,12 @@ pub fn null_hooks(context: &Context) -> Outcome {
     reads(&original)
 }
 
-/// A payload whose hook leaves a 2 and goes on in one of these functions of Xen: the first that
-/// this Xen has.
-fn jumping(log: &Log<'_>, context: &Context, hook: Hook, names: &[&str]) -> Result<Payload, Stop> {
-    for name in names {
-        let code = code::append_digit(LOG, 2).then(code::jump(name));
+/// A payload whose hook leaves a 2 and goes on in the function `name` of Xen's livepatch.c, by
+/// whatever name this Xen has it.
+fn jumping(log: &Log<'_>, context: &Context, hook: Hook, name: &str) -> Result<Payload, Stop> {
+    let statics = names_of_static("common/livepatch.c", name);
+    for name in [String::from(name)].into_iter().chain(statics) {
+        let code = code::append_digit(LOG, 2).then(code::jump(&name));
         let payload = log.payload("own")?.function(extra("-own")).hook(hook, code);
         let answer = try_upload(context, "own", &payload.to_bytes());
         if answer != Answer::from(Errno::ENOENT) {
@@ -240,17 +244,16 @@ fn jumping(log: &Log<'_>, context: &Context, hook: Hook, names: &[&str]) -> Resu
 pub fn apply_may_call_xens_own(context: &Context) -> Outcome {
     context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
-    let names = ["apply_payload", "common/livepatch.c#apply_payload", "livepatch.c#apply_payload"];
-    calls_xens_own(context, &log, &jumping(&log, context, Hook::Apply, &names)?, [2, 2])
+    let jumping = jumping(&log, context, Hook::Apply, "apply_payload")?;
+    calls_xens_own(context, &log, &jumping, [2, 2])
 }
 
 /// The same for the way back.
 pub fn revert_may_call_xens_own(context: &Context) -> Outcome {
     context.needs(Change::ActionHooks)?;
     let log = Log::open(context)?;
-    let names =
-        ["revert_payload", "common/livepatch.c#revert_payload", "livepatch.c#revert_payload"];
-    calls_xens_own(context, &log, &jumping(&log, context, Hook::Revert, &names)?, [0, 2])
+    let jumping = jumping(&log, context, Hook::Revert, "revert_payload")?;
+    calls_xens_own(context, &log, &jumping, [0, 2])
 }
 
 fn calls_xens_own(

@@ -103,6 +103,11 @@ impl Page {
             return real.map(|choice| self.kind(choice)).unwrap_or_default();
         }
         let schema = self.resolve(schema);
+        if let Some(Value::Array(choices)) = schema.get("oneOf") {
+            let words = choices.iter().filter_map(|choice| choice.get("const")?.as_str());
+            let words: Vec<String> = words.map(|word| format!("`\"{word}\"`")).collect();
+            return words.join(", ");
+        }
         let name = match schema.get("type") {
             Some(Value::Array(names)) => names.iter().find(|name| *name != "null"),
             name => name,

@@ -24,6 +24,23 @@ fn xens_command_line_is_what_was_demanded() {
     }
 }
 
+/// The file of Xen that was booted, and what the guest is told of the one it runs on.
+#[test]
+fn xens_build_id_is_that_of_its_file() {
+    let ids = |shown: &str, demanded: Option<&str>| {
+        let mut judge = Judge::new("PV 64bit", three()).demand_build_id(demanded);
+        let console = GOOD.replacen("1..3", &format!("# build-id: {shown}\n1..3"), 1);
+        judge.feed(console.as_bytes(), Duration::from_millis(1), |_| {});
+        let judgement = judge.finish(End::Exited, Duration::from_millis(2), |_| {});
+        report(&judgement, "example").reasons.join("; ")
+    };
+    for (shown, demanded) in [("c0ffee", Some("c0ffee")), ("c0ffee", None), ("EPERM", Some("c0"))] {
+        assert_eq!(ids(shown, demanded), "");
+    }
+    let why = ids("c0ffee", Some("decade"));
+    assert!(why.contains("with the build-id c0ffee, but that of its file is decade"), "{why}");
+}
+
 #[test]
 fn another_command_line_is_an_error_that_quotes_both() {
     for (shown, why) in [

@@ -15,5 +15,10 @@ pub(super) fn loading(cargo: &Cargo<'_>) -> Loading {
         module += &link;
     }
     let args = ["-kernel", XEN_LINK, "-append", cargo.xen_cmdline, "-initrd", &module];
-    Loading { chipset: None, args: args.map(String::from).to_vec(), files: Vec::new() }
+    Loading {
+        chipset: None,
+        memory_mib: 0,
+        args: args.map(String::from).to_vec(),
+        files: Vec::new(),
+    }
 }

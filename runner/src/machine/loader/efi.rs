@@ -24,6 +24,8 @@ const APPLICATION: &str = "BOOTX64.EFI";
 const CONFIGURATION: &str = "BOOTX64.cfg";
 /// The name of the only section in it.
 const SECTION: &str = "xtf";
+/// Memory is added in such steps, so that machines for similar Xens are alike.
+const MEMORY_STEP: u64 = 64 << 20;
 /// How a policy for FLASK begins (XSM_MAGIC in xen/include/xsm/xsm.h).
 const POLICY_MAGIC: [u8; 4] = 0xf97c_ff8c_u32.to_le_bytes();
 
@@ -45,7 +47,16 @@ pub(super) fn loading(cargo: &Cargo<'_>, firmware: &Firmware) -> Result<Loading>
     }
     let at = format!("{FOLDER}/{CONFIGURATION}");
     files.push(BootFile::Text { at, lines: configuration(cargo)? });
-    Ok(Loading { chipset: Some(firmware::CHIPSET), args, files })
+    let memory_mib =
+        memory_mib(cargo.xen.and_then(|xen| xen.metadata().ok()).map_or(0, |xen| xen.len()));
+    Ok(Loading { chipset: Some(firmware::CHIPSET), memory_mib, args, files })
+}
+
+/// Memory for a Xen whose file has so many bytes: firmware reads the file before it copies what is
+/// to be loaded of it, and one with debug information has ten times that.
+fn memory_mib(file: u64) -> u32 {
+    let steps = u32::try_from(file.div_ceil(MEMORY_STEP)).unwrap_or(u32::MAX);
+    steps.saturating_mul((MEMORY_STEP >> 20) as u32)
 }
 
 /// A link on the disk to one in the boot's folder.
@@ -127,6 +138,7 @@ mod tests {
 
     fn cargo<'a>(xen: &'a str, guest: &'a str, modules: &'a [PathBuf]) -> Cargo<'a> {
         Cargo {
+            xen: None,
             xen_cmdline: xen,
             protocol: Protocol::Multiboot2,
             guest_cmdline: guest,

@@ -118,8 +118,8 @@ fn first_in(folders: &[PathBuf]) -> Result<Firmware> {
     }
     let folders: Vec<String> = folders.iter().map(|dir| dir.display().to_string()).collect();
     Err(Error::Tool(format!(
-        "the loader efi needs UEFI firmware for QEMU, and no descriptor of some that fits is in {}; \
-         {REMEDY}{}",
+        "the loader efi needs UEFI firmware for QEMU, and no descriptor in {} is about one that \
+         fits; {REMEDY}{}",
         folders.join(", "),
         passed_over.concat()
     )))

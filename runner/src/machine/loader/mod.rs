@@ -22,6 +22,8 @@ use crate::plan::loader::Loader;
 
 /// What is to be loaded.
 pub struct Cargo<'a> {
+    /// Xen's file, if it is here.
+    pub xen: Option<&'a Path>,
     /// Xen's command line.
     pub xen_cmdline: &'a str,
     /// How GRUB loads this Xen.
@@ -41,6 +43,8 @@ pub struct Cargo<'a> {
 pub struct Loading {
     /// The chipset that it needs, if it needs one.
     pub chipset: Option<&'static str>,
+    /// Memory that it needs besides what Xen and the guest do, in MiB.
+    pub memory_mib: u32,
     /// Arguments for QEMU.
     pub args: Vec<String>,
     /// What must be in the boot's folder before QEMU starts, in this order.

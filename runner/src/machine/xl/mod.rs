@@ -67,6 +67,21 @@ pub fn xen_of(host: Option<&str>) -> Hypervisor {
     Hypervisor::elsewhere(host.unwrap_or("xl"))
 }
 
+/// Whether the machine with the Linux dom0 can boot this Xen.
+pub fn can_boot(xen: &Hypervisor) -> bool {
+    xen.loader == Loader::Direct
+}
+
+/// Why it can't.
+pub fn why_not(xen: &Hypervisor) -> String {
+    format!(
+        "Xen {} is to be loaded by {}, but below domains, and with the command dom0, it is QEMU that \
+         loads Xen (--loader direct)",
+        xen.name,
+        xen.loader.name()
+    )
+}
+
 /// Gets a Xen and the dom0 that goes with it.
 pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
     let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
@@ -76,13 +91,8 @@ pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
             xen.name
         ))
     })?;
-    if xen.loader != Loader::Direct {
-        return Err(Error::Usage(format!(
-            "Xen {} is to be loaded by {}, but below domains, and with the command dom0, it is \
-             QEMU that loads Xen: say --loader direct, or leave this Xen out",
-            xen.name,
-            xen.loader.name()
-        )));
+    if !can_boot(xen) {
+        return Err(Error::Usage(why_not(xen)));
     }
     let file = hypervisor::obtain(xen, cache, &mut note)?;
     let dom0 = dom0::obtain(toolstack, cache, &mut note)?;

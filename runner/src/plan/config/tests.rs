@@ -25,10 +25,39 @@ fn all_means_every_configured_one() {
     let config = parse(BUILT_IN).unwrap();
     let names: Vec<String> =
         config.select(&["all".into()]).unwrap().into_iter().map(|xen| xen.name).collect();
-    assert_eq!(names, ["4.14", "4.17", "4.20"]);
+    assert_eq!(names, ["4.14", "4.17", "4.17-efi", "4.20"]);
     let more = config.select(&["4.17".into(), "all".into(), "/some/where/xen".into()]).unwrap();
     let names: Vec<String> = more.into_iter().map(|xen| xen.name).collect();
-    assert_eq!(names, ["4.17", "4.14", "4.20", "where"]);
+    assert_eq!(names, ["4.17", "4.14", "4.17-efi", "4.20", "where"]);
+}
+
+/// An option beats a key, and a key beats what the file takes.
+#[test]
+fn who_decides_about_the_loader() {
+    let dir = tempfile::tempdir().unwrap();
+    let efi = dir.path().join("xen.efi");
+    fs::write(&efi, "MZ").unwrap();
+    let text = format!(
+        "[hypervisor.a]\npath = 'xen.gz'\n[hypervisor.b]\npath = 'xen.gz'\nloader = 'grub'\n\
+         [hypervisor.c]\npath = '{0}'\n[hypervisor.d]\npath = '{0}'\nloader = 'direct'\n",
+        efi.display()
+    );
+    let loaders = |wanted| {
+        let config = parse(&text).unwrap().loading(wanted);
+        let mut names = ["a", "b", "c", "d"].map(String::from).to_vec();
+        names.push(efi.display().to_string());
+        let xens = config.select(&names).unwrap().into_iter();
+        xens.map(|xen| (xen.loader, xen.loader_is_implied)).collect::<Vec<_>>()
+    };
+    let (direct, efi_, grub) = (Loader::Direct, Loader::Efi, Loader::Grub);
+    let own = [(direct, false), (grub, false), (efi_, true), (direct, false), (efi_, true)];
+    assert_eq!(loaders(None), own);
+    assert_eq!(loaders(Some(grub)), [(grub, false); 5]);
+    let wrong = parse("[hypervisor.x]\npath = 'p'\nloader = 'uefi'").unwrap_err().to_string();
+    assert!(
+        wrong.starts_with("x.toml:3: unknown variant `uefi`, expected one of `direct`"),
+        "{wrong}"
+    );
 }
 
 #[test]

@@ -9,9 +9,11 @@ use std::ops::Range;
 
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile, ElfFile32, ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol, SymbolKind};
+use object::read::pe::PeFile64;
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use crate::base::hash::hex;
+use crate::plan::xens::EFI_MAGIC;
 
 /// A mistake in one of the files, in words that follow its name.
 type Parsed<T> = std::result::Result<T, String>;
@@ -158,9 +160,29 @@ pub struct BootXen {
 impl BootXen {
     /// Reads a bootable Xen.
     pub fn parse(bytes: Vec<u8>) -> Parsed<BootXen> {
+        if bytes.starts_with(EFI_MAGIC) {
+            return BootXen::parse_efi(bytes);
+        }
         let elf = ElfFile32::<Endianness>::parse(bytes.as_slice())
             .map_err(|e| format!("is no 32-bit ELF file: {e}"))?;
         let (build_id, segments) = (build_id(&elf)?, Segment::of(&elf));
+        Ok(BootXen { bytes, build_id, segments })
+    }
+
+    /// Reads a Xen that is an EFI application: what it holds at an address relative to its base, an
+    /// ELF file holds at a physical one.
+    fn parse_efi(bytes: Vec<u8>) -> Parsed<BootXen> {
+        let pe =
+            PeFile64::parse(bytes.as_slice()).map_err(|e| format!("is no EFI application: {e}"))?;
+        let damaged = |e| format!("has a damaged build-id: {e}");
+        let id = pe.pdb_info().map_err(damaged)?.ok_or(NO_BUILD_ID)?;
+        let (build_id, base) = (id.guid().to_vec(), pe.relative_address_base());
+        let segments = pe.sections().filter_map(|section| {
+            let (address, (offset, size)) = (section.address(), section.file_range()?);
+            let length = (bytes.len() as u64).saturating_sub(offset);
+            Some(Segment { address, physical: address - base, offset, size: size.min(length) })
+        });
+        let segments = segments.collect();
         Ok(BootXen { bytes, build_id, segments })
     }
 
@@ -257,9 +279,11 @@ where
     for<'data> ElfFile<'data, Elf>: Object<'data>,
 {
     let id = elf.build_id().map_err(|e| format!("has a damaged build-id: {e}"))?;
-    id.map(<[u8]>::to_vec)
-        .ok_or_else(|| "has no build-id; symbols and live patches cannot be matched to it".into())
+    id.map(<[u8]>::to_vec).ok_or_else(|| NO_BUILD_ID.into())
 }
+
+/// Of a file without one.
+const NO_BUILD_ID: &str = "has no build-id; symbols and live patches cannot be matched to it";
 
 #[cfg(test)]
 mod tests {

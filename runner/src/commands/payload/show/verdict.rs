@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use livepatch::binary::Binary;
 use livepatch::change::{Change, Changes, Release};
 use livepatch::model::{self, Check, Image, Item, KnownXen, Refusal, Refused, Unforeseen};
 use serde::{Serialize, Serializer};
@@ -290,16 +291,19 @@ impl Subject {
         }
         others.sort_unstable();
         others.truncate(3);
-        // In a xen.efi (PE), paths of 15 to 18 characters have their first 14 only (4.17.7, 4.20.4).
-        let cut = |other: &&str| match (name.split_once('#'), other.split_once('#')) {
-            (Some((cut, _)), Some((file, _))) => {
-                cut.len() == 14 && (15..=18).contains(&file.len()) && file.starts_with(cut)
-            }
-            _ => false,
+        // Of two kinds of file, each spells the path in its own way.
+        let spelled_in = |binary: Binary, name: &str, other: &str| {
+            let paths = name.split_once('#').zip(other.split_once('#'));
+            paths.is_some_and(|((name, _), (other, _))| name != other && name == binary.path(other))
         };
-        let of_efi = others.iter().any(cut);
-        let of_efi = if of_efi { " (as it is spelled, a xen.efi has it)" } else { "" };
-        (!others.is_empty()).then(|| others.join(", ") + of_efi)
+        let of_efi = others.iter().any(|other| spelled_in(Binary::Efi, name, other));
+        let of_elf = others.iter().any(|other| spelled_in(Binary::Efi, other, name));
+        let whose = match (of_efi, of_elf) {
+            (true, _) => " (as it is spelled, a xen.efi has it)",
+            (_, true) => " (as it is spelled, a xen.gz has it)",
+            _ => "",
+        };
+        (!others.is_empty()).then(|| others.join(", ") + whose)
     }
 }
 
