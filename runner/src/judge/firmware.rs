@@ -39,12 +39,12 @@ impl FirmwareWatch {
         if self.gave_up.is_some() || line.is_empty() {
             return;
         }
-        if line.starts_with(DUMP) && line.contains(LAST_OF_DUMP) {
+        if line == GRUB_GIVES_UP {
+            self.gave_up = Some(GRUB);
+        } else if line.starts_with(DUMP) && line.contains(LAST_OF_DUMP) {
             self.gave_up = Some(FIRMWARE);
         } else if line.starts_with(DUMP) {
             self.dump = Some(line.to_owned());
-        } else if line == GRUB_GIVES_UP {
-            self.gave_up = Some(GRUB);
         } else if line.contains(LOADS) {
             self.gave_up = line.contains(OWN).then_some(FIRMWARE);
         } else if !line.contains(MANAGER) || line.contains("failed") {

@@ -42,7 +42,7 @@ fn every_key_of_the_configuration_is_explained() {
     let boot = ["`boot-timeout-s`", "number from 1", "`60`"];
     assert!(rows.iter().any(|row| row[..3] == boot), "{rows:?}");
     assert!(rows.iter().any(|row| row[0] == "`qemu-args`" && row[1] == "list of strings"));
-    let loaders = "`\"direct\"`, `\"efi\"`, `\"grub\"`";
+    let loaders = "`\"direct\"`, `\"efi\"`, `\"grub\"`, `\"grub-efi\"`";
     assert!(rows.iter().any(|row| row[0] == "`loader`" && row[1] == loaders), "{rows:?}");
     assert!(rows.iter().any(|row| row[0] == "`debian`" && row[1] == "table of `package`, `suite`"));
 }

@@ -16,6 +16,9 @@ const STICK: &str = "stick.iso";
 /// GRUB's configuration in the boot's folder.
 const CONFIGURATION: &str = "grub.cfg";
 
+/// Memory that firmware keeps for itself, or leaves in pieces, in MiB.
+const FIRMWARE_MIB: u32 = 64;
+
 /// For a BIOS, or for `firmware`.
 pub(super) fn loading(cargo: &Cargo<'_>, firmware: Option<&Firmware>) -> Result<Loading> {
     grub::check_tools()?;
@@ -47,5 +50,7 @@ pub(super) fn loading(cargo: &Cargo<'_>, firmware: Option<&Firmware>) -> Result<
     let device = "usb-storage,drive=stick,bootindex=0";
     let own = ["-drive", &drive, "-device", "qemu-xhci", "-device", device];
     args.extend(own.map(String::from));
-    Ok(Loading { chipset: firmware.map(|_| firmware::CHIPSET), memory_mib: 0, args, files })
+    let chipset = firmware.map(|_| firmware::CHIPSET);
+    let memory_mib = firmware.map_or(0, |_| FIRMWARE_MIB);
+    Ok(Loading { chipset, memory_mib, args, files })
 }
