@@ -182,31 +182,28 @@ fn iso(dir: &TempDir, args: &[&str]) -> (PathBuf, String) {
     (path, said(&args, 0))
 }
 
+/// On a BIOS: it takes as many boots as there are entries, and those by UEFI are the slowest.
 #[test]
 #[ignore = "boots real Xen"]
 fn a_stick_runs_one_entry_after_the_other() {
-    each(FIRMWARES, |firmware| {
-        let dir = tempfile::tempdir().unwrap();
-        let options = ["--isolate", "--at-end", "next", "example", "selftest/heap/*"];
-        let (path, told) = iso(&dir, &options);
-        let titles = [
-            "   1  Xen 4.17 pv64: example\n",
-            "   2  Xen 4.17 pv64: selftest/heap/*\n",
-            "   3  Xen 4.17 pvh64: example\n",
-            "   4  Xen 4.17 pvh64: selftest/heap/*\n",
-            "from a stick the next entry starts, until all have run",
-            "judge --boots 4 --image",
-        ];
-        titles.iter().for_each(|words| assert!(told.contains(words), "{words}: {told}"));
-        let mut machine = Machine::of(*firmware, Medium::Stick, &path);
-        machine.until("All entries have run");
-        let judged = machine.judged(0);
-        for test in ["pv64  example (2", "pvh64 example (2", "pv64  selftest (", "pvh64 selftest ("]
-        {
-            assert!(judged.contains(test), "{firmware:?}: {judged}");
-        }
-        assert!(judged.contains("4 boots, 4 tests;"), "{firmware:?}: {judged}");
-    });
+    let dir = tempfile::tempdir().unwrap();
+    let (path, told) = iso(&dir, &["--isolate", "--at-end", "next", "example", "selftest/heap/*"]);
+    let titles = [
+        "   1  Xen 4.17 pv64: example\n",
+        "   2  Xen 4.17 pv64: selftest/heap/*\n",
+        "   3  Xen 4.17 pvh64: example\n",
+        "   4  Xen 4.17 pvh64: selftest/heap/*\n",
+        "from a stick the next entry starts, until all have run",
+        "judge --boots 4 --image",
+    ];
+    titles.iter().for_each(|words| assert!(told.contains(words), "{words}: {told}"));
+    let mut machine = Machine::of(Firmware::Bios, Medium::Stick, &path);
+    machine.until("All entries have run");
+    let judged = machine.judged(0);
+    for test in ["pv64  example (2", "pvh64 example (2", "pv64  selftest (", "pvh64 selftest ("] {
+        assert!(judged.contains(test), "{judged}");
+    }
+    assert!(judged.contains("4 boots, 4 tests;"), "{judged}");
 }
 
 #[test]
@@ -295,7 +292,7 @@ fn boots_go_on_from_a_snapshot_and_leave_no_medium() {
             assert_eq!(boot["mode"], "fast, tcg, snapshot");
             assert_eq!(boot["loader"], *loader);
         }
-        let find = ["-type", "f", "-size", "+1000k"];
+        let find = ["-type", "f", "-name", "*.iso", "-size", "+0"];
         let left = Command::new("find").arg(logs.path()).args(find).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&left.stdout), "");
     });

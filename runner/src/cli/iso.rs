@@ -23,7 +23,7 @@ pub struct IsoArgs {
     #[command(flatten)]
     pub places: InputPaths,
 
-    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, .deb, or folder;
+    /// Xen: a name from the configuration, `all` of them, or a xen, xen.gz, package or folder;
     /// repeatable
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Vec<String>,

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use protocol::cmdline::{EXIT, POWEROFF, REBOOT};
+use protocol::metadata::Environment;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::{note, write_out};
@@ -41,11 +42,17 @@ const WAIT_S: u32 = 5;
 pub fn iso(args: &IsoArgs) -> Result<Exit> {
     check_output(&args.output)?;
     grub::check_tools()?;
-    let config = Config::load(args.places.config.as_deref())?.loading(Some(Loader::Grub));
+    if let Some(domain) = args.env.iter().find(|env| !Environment::DOM0.contains(env)) {
+        return Err(Error::Usage(format!(
+            "--env {}: on a medium the image is dom0, and that is no environment of a dom0",
+            domain.name()
+        )));
+    }
+    let config = Config::load(args.places.config.as_deref())?;
     let image = image::find(args.places.image.as_deref(), &config.workspace)?;
     config.check_tests(&image)?;
     let tests = plan::choose(&image, args.selection.wanted(), &args.env)?;
-    let xens = config.select(&args.xen)?;
+    let xens = for_grub(&config, &args.xen)?;
     let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
     let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
     let planned = plan::boots(&tests, &xens, &args.env, &How { sharing, ..How::plain(&machine) });
@@ -81,8 +88,31 @@ pub fn iso(args: &IsoArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// The Xens that the user asked for, loaded by GRUB, which takes no EFI application.
+fn for_grub(config: &Config, wanted: &[String]) -> Result<Vec<Hypervisor>> {
+    let (efi, rest): (Vec<_>, Vec<_>) =
+        config.select(wanted)?.into_iter().partition(|xen| xen.loader.takes_efi());
+    let names: Vec<&str> = efi.iter().map(|xen| xen.name.as_str()).collect();
+    let names = names.join(", ");
+    if rest.is_empty() {
+        return Err(Error::Usage(format!(
+            "Xen {names} is an EFI application (loader efi), and GRUB on a medium loads a xen or \
+             xen.gz: name one of these with --xen"
+        )));
+    }
+    if !efi.is_empty() {
+        note(&format!("left out: Xen {names}, an EFI application, which GRUB does not load"));
+    }
+    Ok(rest.into_iter().map(|xen| Hypervisor { loader: Loader::Grub, ..xen }).collect())
+}
+
 /// Refuses what is not to be replaced by a file.
 fn check_output(path: &Path) -> Result<()> {
+    if path == Path::new("-") {
+        let why =
+            "-o -: a medium is a file, whose size is known when it is whole; name one with -o";
+        return Err(Error::Usage(why.into()));
+    }
     let shown = path.display();
     let Ok(found) = fs::metadata(path) else { return Ok(()) };
     let why = if found.is_dir() {

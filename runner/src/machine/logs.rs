@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
+//! logs/20260102-030405/xtf
 //! logs/latest -> 20260102-030405
 //! ```
 
@@ -9,9 +10,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
+use crate::image::without_debug_sections;
 use crate::judge::splitter::{Line, Speaker};
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -29,6 +32,8 @@ pub const CONSOLE: &str = "console.log";
 #[derive(Debug)]
 pub struct RunLogs {
     dir: PathBuf,
+    /// What its boots boot.
+    image: OnceLock<PathBuf>,
 }
 
 impl RunLogs {
@@ -45,7 +50,7 @@ impl RunLogs {
             match fs::create_dir(&dir) {
                 Ok(()) => {
                     point_latest(&base, &name)?;
-                    return Ok(RunLogs { dir });
+                    return Ok(RunLogs { dir, image: OnceLock::new() });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e).io("create", &dir),
@@ -60,6 +65,21 @@ impl RunLogs {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What boots instead of `image`: a copy in this folder, without what only a debugger reads,
+    /// which is most of it and would be loaded and unpacked at each boot. A boot can be repeated with
+    /// it whatever becomes of the image. Where there can be no copy, it is the image itself.
+    pub fn small(&self, image: &Path) -> &Path {
+        self.image.get_or_init(|| {
+            let copy = self.dir.join(IMAGE_LINK);
+            let small = fs::read(image).ok().and_then(|bytes| without_debug_sections(&bytes).ok());
+            if small.is_some_and(|small| fs::write(&copy, small).is_ok()) {
+                return copy;
+            }
+            let _ = fs::remove_file(copy);
+            image.to_owned()
+        })
     }
 
     /// The path of the folder for boot `number`, called after `title`.

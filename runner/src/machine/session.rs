@@ -205,6 +205,10 @@ impl Session<'_> {
             _ => format!("{xen}-{}", boot.environment.name()),
         };
         let dir = self.logs.boot(*number, &title);
-        BootLogs::create(dir, Some(boot.xen), Some(&self.image.path))
+        let image = match self.debug {
+            Debug::No => self.logs.small(&self.image.path),
+            _ => &self.image.path,
+        };
+        BootLogs::create(dir, Some(boot.xen), Some(image))
     }
 }

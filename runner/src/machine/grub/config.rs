@@ -112,6 +112,12 @@ impl Entry {
                      direct: {line}"
                 )));
             }
+            if let Some(bad) = line.chars().find(char::is_ascii_control) {
+                return Err(Error::Usage(format!(
+                    "the command line for {whose} holds {bad:?}, and a line of GRUB's configuration \
+                     has no such character; leave it out: {line:?}"
+                )));
+            }
         }
         Ok(())
     }

@@ -86,12 +86,13 @@ fn configuration(cargo: &Cargo<'_>) -> Result<Vec<String>> {
         } else {
             "ramdisk"
         };
-        (key, link)
+        (key, link, path.display().to_string())
     });
-    for (key, link) in initrd.into_iter().chain(modules) {
+    let initrd = initrd.map(|(key, link)| (key, link.clone(), link));
+    for (key, link, name) in initrd.into_iter().chain(modules) {
         if taken.contains(&key) {
             return Err(Error::Usage(format!(
-                "{link} of `modules` has no place: Xen's EFI loader takes one FLASK policy \
+                "{name} of `modules` has no place: Xen's EFI loader takes one FLASK policy \
                  (`xsm=`), one file of microcode (`ucode=`, the module that `ucode=N` names in \
                  `cmdline`) and one more (`ramdisk=`), and has its `{key}=` already; leave one \
                  out, or use --loader direct"
@@ -178,8 +179,8 @@ mod tests {
         assert!(why(&cargo("", "ä", &[])).contains("lines of ASCII"));
         let modules = ["/gone/a".into(), "/gone/b".into()];
         let two = why(&cargo("", "", &modules));
-        assert!(two.starts_with("module-2 of `modules` has no place"), "{two}");
+        assert!(two.starts_with("/gone/b of `modules` has no place"), "{two}");
         let with_initrd = Cargo { initrd: true, ..cargo("", "", &modules[..1]) };
-        assert!(why(&with_initrd).starts_with("module-1 of `modules` has no place"));
+        assert!(why(&with_initrd).starts_with("/gone/a of `modules` has no place"));
     }
 }
