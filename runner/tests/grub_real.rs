@@ -214,6 +214,7 @@ fn a_medium_that_cannot_be_written_stands_still_after_its_first_entry() {
         let (path, _) = iso(&dir, &["--at-end", "next", "example"]);
         let mut machine = Machine::of(*firmware, Medium::Cd, &path);
         machine.until("halting machine");
+        assert!(machine.shows("Test result: SUCCESS"), "{firmware:?}: {}", machine.console);
         assert!(machine.console.contains("This medium cannot be written: no other entry follows."));
         let judged = machine.judged(0);
         assert!(judged.contains("1 boot, 1 test;") && judged.contains("pv64  example"), "{judged}");
@@ -223,14 +224,12 @@ fn a_medium_that_cannot_be_written_stands_still_after_its_first_entry() {
 #[test]
 #[ignore = "boots real Xen"]
 fn the_outcome_stays_on_the_screen() {
-    each(FIRMWARES, |firmware| {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, told) = iso(&dir, &["example", "pv64"]);
-        assert!(told.contains("with the outcome on the screen"), "{told}");
-        let mut machine = Machine::of(*firmware, Medium::Stick, &path);
-        machine.until("halting machine");
-        assert!(machine.shows("Test result: SUCCESS"), "{}", machine.console);
-    });
+    let dir = tempfile::tempdir().unwrap();
+    let (path, told) = iso(&dir, &["example", "pv64"]);
+    assert!(told.contains("with the outcome on the screen"), "{told}");
+    let mut machine = Machine::of(Firmware::Uefi, Medium::Stick, &path);
+    machine.until("halting machine");
+    assert!(machine.shows("Test result: SUCCESS"), "{}", machine.console);
 }
 
 /// A verdict from a stick is no better than what it ran.

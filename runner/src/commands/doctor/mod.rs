@@ -13,6 +13,7 @@ use crate::base::plural::count;
 use crate::base::process::Tool;
 use crate::cli::DoctorArgs;
 use crate::image;
+use crate::machine::grub;
 use crate::machine::loader::firmware;
 use crate::machine::plugin::Plugin;
 use crate::machine::qemu::Qemu;
@@ -62,6 +63,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit> {
         ("disk", disk(&config.workspace)?),
         ("plugin", Finding::optional(plugin, "by `coverage`")),
         ("firmware", firmware(&config)),
+        ("GRUB", grub()),
         ("KVM", kvm()),
         ("Rust", rust(&config.workspace)),
     ];
@@ -147,6 +149,12 @@ fn firmware(config: &Config) -> Finding {
     let found = firmware::find(config.qemu.firmware.as_deref());
     let found = found.map(|firmware| format!("{} for xen.efi", firmware.path().display()));
     Finding::optional(found, "by --loader efi")
+}
+
+/// Only who has GRUB boot needs it.
+fn grub() -> Finding {
+    let found = grub::check_tools().map(|()| "can be put on a medium".to_owned());
+    Finding::optional(found, "by `iso` and --loader grub")
 }
 
 fn kvm() -> Finding {

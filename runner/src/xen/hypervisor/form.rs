@@ -2,7 +2,9 @@
 
 use memchr::memmem;
 use object::LittleEndian;
+use object::elf::{ET_EXEC, FileHeader32};
 use object::pe::{IMAGE_FILE_MACHINE_AMD64, IMAGE_SUBSYSTEM_EFI_APPLICATION};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};
 
 use crate::base::compressed::{self, Behind};
@@ -90,14 +92,28 @@ fn check_elf(bytes: &[u8]) -> Result<(), String> {
     if !head.chunks_exact(4).any(|word| word == MULTIBOOT) {
         return Err("is an ELF file without a multiboot header, so it is not Xen".into());
     }
+    if is_cut(bytes) {
+        return Err("is an ELF file that was cut short".into());
+    }
     Ok(())
+}
+
+/// Whether the ELF file says that it has more than `bytes`.
+fn is_cut(bytes: &[u8]) -> bool {
+    let Ok(header) = FileHeader32::<LittleEndian>::parse(bytes) else { return false };
+    if header.e_type(LittleEndian) != ET_EXEC {
+        return false;
+    }
+    let Ok(segments) = header.program_headers(LittleEndian, bytes) else { return true };
+    segments.iter().any(|segment| segment.data(LittleEndian, bytes).is_err())
 }
 
 /// UEFI boots an EFI application for its CPU; others than Xen are none of ours.
 fn check_efi(bytes: &[u8]) -> Result<(), String> {
     if !bytes.starts_with(EFI_MAGIC) {
         return Err(
-            "is no EFI application; name the xen.efi, or boot this Xen with --loader direct".into(),
+            "is no EFI application; name the xen.efi, or boot this Xen with another --loader"
+                .into(),
         );
     }
     let damaged = |e| format!("is no whole EFI application: {e}");
@@ -150,12 +166,30 @@ mod tests {
         }
     }
 
+    /// With a segment of 100 bytes, which the file has or has not.
+    #[test]
+    fn an_elf_file_that_was_cut_is_named() {
+        let mut elf = fake_xen();
+        elf.resize(52 + 32 + 100, 0);
+        let mut put = |at: usize, bytes: &[u8]| elf[at..at + bytes.len()].copy_from_slice(bytes);
+        put(16, &ET_EXEC.0.to_le_bytes());
+        put(28, &52_u32.to_le_bytes());
+        put(42, &32_u16.to_le_bytes());
+        put(44, &1_u16.to_le_bytes());
+        put(52 + 4, &(52_u32 + 32).to_le_bytes());
+        put(52 + 16, &100_u32.to_le_bytes());
+        assert_eq!(Form::Elf.unpack(&elf), Ok(elf.clone()));
+        for size in [elf.len() - 1, 60] {
+            assert!(Form::Elf.unpack(&elf[..size]).unwrap_err().contains("cut short"));
+        }
+    }
+
     #[test]
     fn what_is_no_efi_application_is_named() {
         let good = efi_application(0x8664, 10, "(XEN) ");
         assert_eq!(Form::Efi.unpack(&good), Ok(good.clone()));
         for (bytes, why) in [
-            (fake_xen(), "--loader direct"),
+            (fake_xen(), "another --loader"),
             (good[..0x50].to_vec(), "no whole EFI application"),
             (efi_application(0xaa64, 10, "(XEN) "), "no Xen for x86-64"),
             (efi_application(0x8664, 3, "(XEN) "), "no Xen for x86-64"),
