@@ -3,8 +3,9 @@
 //! Distributions put their versions side by side, with a build for debugging next to each:
 //! `xen-4.17.6-2.gz`, `xen-4.17.6-2-d.gz`, `xen-4.17.5-1.gz`.
 
+use std::cmp::Ordering;
+
 use crate::plan::loader::Loader;
-use crate::plan::xens::by_number;
 
 /// What Xen is called.
 pub const XEN: &str = "xen";
@@ -77,6 +78,11 @@ pub fn symbols_of(name: &str) -> String {
     format!("{SYMBOLS}{}", stem.strip_prefix(XEN).unwrap_or_default())
 }
 
+/// Compares as people do: 4.8 before 4.10.
+pub fn by_number(a: &str, b: &str) -> Ordering {
+    alphanumeric_sort::compare_str(a, b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +120,13 @@ mod tests {
     fn unrelated_ones_are_listed() {
         let several = ["xen-4.17-amd64.gz", "xen-4.17.gz"];
         assert_eq!(elf(&several), Choice::Several(several.map(str::to_owned).into()));
+    }
+
+    #[test]
+    fn numbers_in_their_order() {
+        let mut all = ["4.10.4", "4.8.5", "HEAD", "4.10.4-debug", "4.9.4", "4.08", "4"];
+        all.sort_by(|a, b| by_number(a, b));
+        assert_eq!(all, ["4", "4.08", "4.8.5", "4.9.4", "4.10.4", "4.10.4-debug", "HEAD"]);
     }
 
     #[test]

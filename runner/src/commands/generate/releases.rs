@@ -14,7 +14,7 @@ use crate::base::exit::Result;
 use crate::base::plural::count;
 use crate::base::status::Status;
 use crate::judge::SeenChange;
-use crate::plan::xens::by_number;
+use crate::plan::newest::by_number;
 use crate::results::{Case, CaseCounts, Document, Run, Test};
 
 const HEAD: &str = "\
