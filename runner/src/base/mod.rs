@@ -1,5 +1,6 @@
 //! What every room may use: the exit codes and the error type, processes, signals, patterns,
-//! hashes, compression, numbers of things, names that are nearly right, and the two outputs of the program.
+//! hashes, compression, numbers of things, names that are nearly right, and the two outputs of the
+//! program.
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 

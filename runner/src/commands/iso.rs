@@ -15,7 +15,8 @@ use crate::base::output::{note, write_out};
 use crate::base::plural::count;
 use crate::base::shell::quote_path;
 use crate::cli::{AtEnd, IsoArgs};
-use crate::image::{self, Image, TestMeta, without_debug_sections};
+use crate::commands::able;
+use crate::image::{self, Image, TestMeta};
 use crate::machine::command_lines;
 use crate::machine::grub::config::{Added, After, Entry, Menu, Protocol};
 use crate::machine::grub::{self, Contents};
@@ -72,10 +73,7 @@ pub fn iso(args: &IsoArgs) -> Result<Exit> {
 
     let scratch = tempfile::tempdir().io("create", Path::new("a folder for the medium's files"))?;
     let mut files = Files { dir: scratch.path(), contents: Contents::new(), sources: Vec::new() };
-    let small = fs::read(&image.path).io("read", &image.path)?;
-    let small = without_debug_sections(&small)
-        .map_err(|why| Error::Data(format!("image {}: {why}", image.path.display())))?;
-    let guest = files.write("boot/xtf", &small)?;
+    let guest = files.write("boot/xtf", &image.small()?)?;
     let entries = possible.iter().map(|boot| entry(args, boot, &guest, &mut files));
     let entries = entries.collect::<Result<Vec<_>>>()?;
     let menu = menu(args, &entries);
@@ -90,20 +88,15 @@ pub fn iso(args: &IsoArgs) -> Result<Exit> {
 
 /// The Xens that the user asked for, loaded by GRUB, which takes no EFI application.
 fn for_grub(config: &Config, wanted: &[String]) -> Result<Vec<Hypervisor>> {
-    let (efi, rest): (Vec<_>, Vec<_>) =
-        config.select(wanted)?.into_iter().partition(|xen| xen.loader.takes_efi());
-    let names: Vec<&str> = efi.iter().map(|xen| xen.name.as_str()).collect();
-    let names = names.join(", ");
-    if rest.is_empty() {
-        return Err(Error::Usage(format!(
-            "Xen {names} is an EFI application (loader efi), and GRUB on a medium loads a xen or \
-             xen.gz: name one of these with --xen"
-        )));
-    }
-    if !efi.is_empty() {
-        note(&format!("left out: Xen {names}, an EFI application, which GRUB does not load"));
-    }
-    Ok(rest.into_iter().map(|xen| Hypervisor { loader: Loader::Grub, ..xen }).collect())
+    let why_not = |xen: &Hypervisor| {
+        format!(
+            "Xen {} is an EFI application (loader efi), and GRUB on a medium loads a xen or \
+             xen.gz: name one of these with --xen",
+            xen.name
+        )
+    };
+    let xens = able(config.select(wanted)?, |xen| !xen.loader.takes_efi(), why_not)?;
+    Ok(xens.into_iter().map(|xen| Hypervisor { loader: Loader::Grub, ..xen }).collect())
 }
 
 /// Refuses what is not to be replaced by a file.

@@ -20,14 +20,33 @@ pub(crate) mod payload;
 pub(crate) mod replay;
 pub(crate) mod run;
 
-use crate::base::exit::Result;
+use crate::base::exit::{Error, Result};
+use crate::base::output::note;
 use crate::cli::{TestbedArgs, XenArgs};
 use crate::machine::testbed::{ChosenXen, Testbed};
+use crate::plan::config::Hypervisor;
 
 /// The Xen that the user means.
 fn chosen(args: &XenArgs) -> Result<ChosenXen> {
     let (config, xen) = (args.config.as_deref(), args.xen.as_deref());
     ChosenXen::of(config, xen, args.loader.loader, args.fetch.look())
+}
+
+/// Those of `xens` that can do it: the others are left out, unless nothing is left.
+fn able(
+    xens: Vec<Hypervisor>,
+    can: impl Fn(&Hypervisor) -> bool,
+    why_not: impl Fn(&Hypervisor) -> String,
+) -> Result<Vec<Hypervisor>> {
+    let (good, others): (Vec<_>, Vec<_>) = xens.into_iter().partition(can);
+    for xen in &others {
+        let why = why_not(xen);
+        match good.is_empty() {
+            true => return Err(Error::Usage(why)),
+            false => note(&format!("leaving out a Xen: {why}")),
+        }
+    }
+    Ok(good)
 }
 
 /// That Xen, with the image and the QEMU that the user means.

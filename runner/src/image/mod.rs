@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
-
-pub use strip::without_debug_sections;
+use strip::without_debug_sections;
 
 /// Where the workspace's build leaves the image.
 const BUILT: &str = "target/x86_64-unknown-none/release/xtf";
@@ -114,6 +113,13 @@ pub struct Image {
 }
 
 impl Image {
+    /// The file without what only a debugger reads: three quarters of it.
+    pub fn small(&self) -> Result<Vec<u8>> {
+        let bytes = fs::read(&self.path).io("read", &self.path)?;
+        without_debug_sections(&bytes)
+            .map_err(|why| Error::Data(format!("image {}: {why}", self.path.display())))
+    }
+
     /// Reads the metadata of the image at `path`.
     pub fn open(path: &Path) -> Result<Image> {
         if !path.is_file() {

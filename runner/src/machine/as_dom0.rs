@@ -42,13 +42,14 @@ impl AsDom0<'_> {
         carry: impl FnOnce(Invocation, &mut BootLogs) -> Result<Carrier<'s>>,
     ) -> Result<Prepared<'s>> {
         let XenUnderTest { abilities, hypervisor, .. } = boot.xen;
+        let loader = hypervisor.loader;
         let lacking = abilities.lacks(boot.environment);
-        if let Some(why) = lacking.or_else(|| abilities.not_loaded_by(hypervisor.loader)) {
+        if let Some(why) = lacking.or_else(|| abilities.not_loaded_by(loader)) {
             return Prepared::not(boot, why);
         }
         let provenance = boot.xen.bootable()?.provenance.clone();
-        let loader = boot.xen.hypervisor.loader.name();
-        logs.decision(&format!("Xen: {provenance}\nloader: {loader}\nQEMU: {}", self.version))?;
+        let told = format!("Xen: {provenance}\nloader: {}\nQEMU: {}", loader.name(), self.version);
+        logs.decision(&told)?;
         if let Some(initrd) = &self.qemu.initrd {
             link_initrd(logs.dir(), &initrd.path)?;
         }
@@ -56,8 +57,7 @@ impl AsDom0<'_> {
         invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         let (mode, carrier) = carry(invocation, logs)?;
-        let loader = Some(boot.xen.hypervisor.loader);
-        let start = Ok((carrier, judge));
+        let (loader, start) = (Some(loader), Ok((carrier, judge)));
         Ok(Prepared { provenance, backend: "qemu", loader, mode, note: None, start })
     }
 }

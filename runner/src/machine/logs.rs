@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::image::without_debug_sections;
+use crate::image::Image;
 use crate::judge::splitter::{Line, Speaker};
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -67,18 +67,17 @@ impl RunLogs {
         &self.dir
     }
 
-    /// What boots instead of `image`: a copy in this folder, without what only a debugger reads,
-    /// which is most of it and would be loaded and unpacked at each boot. A boot can be repeated with
-    /// it whatever becomes of the image. Where there can be no copy, it is the image itself.
-    pub fn small(&self, image: &Path) -> &Path {
+    /// What boots instead of the run's image: a copy in this folder, without what only a debugger
+    /// reads, which is most of it and would be loaded at each boot. A boot can be repeated with it
+    /// whatever becomes of the image. Where there can be no copy, it is the image itself.
+    pub fn small(&self, image: &Image) -> &Path {
         self.image.get_or_init(|| {
             let copy = self.dir.join(IMAGE_LINK);
-            let small = fs::read(image).ok().and_then(|bytes| without_debug_sections(&bytes).ok());
-            if small.is_some_and(|small| fs::write(&copy, small).is_ok()) {
+            if image.small().is_ok_and(|small| fs::write(&copy, small).is_ok()) {
                 return copy;
             }
             let _ = fs::remove_file(copy);
-            image.to_owned()
+            image.path.clone()
         })
     }
 

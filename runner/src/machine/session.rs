@@ -206,7 +206,7 @@ impl Session<'_> {
         };
         let dir = self.logs.boot(*number, &title);
         let image = match self.debug {
-            Debug::No => self.logs.small(&self.image.path),
+            Debug::No => self.logs.small(self.image),
             _ => &self.image.path,
         };
         BootLogs::create(dir, Some(boot.xen), Some(image))

@@ -113,9 +113,8 @@ impl<'a> FromSnapshot<'a> {
         let mut alike: BTreeMap<Key, usize> = BTreeMap::new();
         for boot in boots {
             dom0.qemu.invocation(boot)?;
-            let key = key(&dom0, boot)?;
             if dom0.qemu.can_snapshot(boot) {
-                *alike.entry(key).or_default() += 1;
+                *alike.entry(key(&dom0, boot)?).or_default() += 1;
             }
         }
         let worth = match wish {

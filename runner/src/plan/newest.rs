@@ -12,9 +12,9 @@ pub const XEN: &str = "xen";
 /// What its symbols are called.
 pub const SYMBOLS: &str = "xen-syms";
 /// How the name of an ELF file may end that is to be unpacked first.
-const PACKED: [&str; 3] = [".gz", ".zst", ".xz"];
+pub const PACKED: [&str; 3] = [".gz", ".zst", ".xz"];
 /// How that of an EFI application ends.
-const EFI: &str = ".efi";
+pub const EFI: &str = ".efi";
 /// What is in the name of a build for debugging.
 const DEBUG: [&str; 3] = ["d", "dbg", "debug"];
 

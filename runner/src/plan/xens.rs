@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use crate::plan::loader::Loader;
-use crate::plan::newest::{Choice, SYMBOLS, by_number, choose, symbols_of};
+use crate::plan::newest::{Choice, EFI, PACKED, SYMBOLS, by_number, choose, symbols_of};
 
 /// Where a folder with a Xen has it: the ELF file,
 const FILES: [&str; 4] = ["xen", "xen.gz", "xen/xen", "xen/xen.gz"];
@@ -19,11 +19,8 @@ const EFI_FILES: [&str; 2] = ["xen.efi", "xen/xen.efi"];
 pub const EFI_MAGIC: &[u8] = b"MZ";
 /// Parts of a path that tell nothing about a Xen.
 const COMMON: [&str; 4] = ["xen", "xen.gz", "xen.efi", "boot"];
-
-/// How the names of files end that are no name of a Xen.
-const ENDINGS: [&str; 7] = [".gz", ".zst", ".xz", ".efi", ".deb", ".rpm", ".apk"];
-/// How those of packages end.
-const PACKAGES: [&str; 3] = ["deb", "rpm", "apk"];
+/// How the names of packages end.
+const PACKAGES: [&str; 3] = [".deb", ".rpm", ".apk"];
 
 /// The Xen in the folder `path` where `loader` is to take it.
 pub fn choice_in(path: &Path, loader: Loader) -> Choice {
@@ -79,10 +76,10 @@ pub fn symbols_with(path: &Path, loader: Loader) -> Option<PathBuf> {
         return Some(package);
     }
     let file = file_in(path, loader)?;
-    if file.extension().is_some_and(|end| PACKAGES.iter().any(|package| end == *package)) {
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    if PACKAGES.iter().any(|end| name.ends_with(end)) {
         return Some(file);
     }
-    let name = file.file_name()?.to_string_lossy().into_owned();
     let syms = [&symbols_of(&name), SYMBOLS].map(|name| file.with_file_name(name));
     syms.into_iter().find(|syms| syms.is_file())
 }
@@ -159,7 +156,7 @@ fn telling_parts(path: &Path) -> Vec<String> {
     });
     let mut parts: Vec<String> = normal.filter(|part| !COMMON.contains(&part.as_str())).collect();
     if let Some(last) = parts.last_mut() {
-        for end in ENDINGS {
+        for end in [&PACKED[..], &[EFI], &PACKAGES].concat() {
             if let Some(stem) = last.strip_suffix(end) {
                 *last = stem.to_owned();
             }

@@ -150,7 +150,7 @@ pub struct Boot {
     pub environment: Environment,
     /// How Xen was booted.
     pub backend: String,
-    /// What loaded Xen: `direct`, `efi` or `grub`; absent if it ran already.
+    /// What loaded Xen: `direct`, `efi`, `grub` or `grub-efi`; absent if it ran already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loader: Option<String>,
     /// How time ran: `fast` or `plain`; with the accelerator, as `fast, tcg`.

@@ -9,6 +9,7 @@ use std::io::Read;
 
 use flate2::bufread::GzDecoder;
 use memchr::memmem;
+use object::elf::ELFMAG;
 use protocol::metadata::Environment;
 
 use crate::plan::loader::Loader;
@@ -21,8 +22,6 @@ const BUILDS_PV: &str = "Building a PV Dom%d";
 const BUILT_PV: &str = "LOADING DOMAIN 0";
 /// With it a PVH dom0 does without an IOMMU (4.12).
 const DOM0_IOMMU: &str = "dom0-iommu\0";
-/// How an ELF file begins.
-const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// How a header of multiboot2 begins.
 const MULTIBOOT2: [u8; 4] = 0xe852_50d6_u32.to_le_bytes();
 /// How a gzip file begins.
@@ -63,7 +62,7 @@ impl Abilities {
         };
         let needs_iommu = pvh && !has(DOM0_IOMMU);
         let own_line = configuration(elf).and_then(|text| own_line(&text));
-        let no_multiboot2 = elf.starts_with(ELF_MAGIC) && !has_multiboot2(elf);
+        let no_multiboot2 = elf.starts_with(&ELFMAG) && !has_multiboot2(elf);
         Abilities { no_pv, no_pvh, needs_iommu, no_multiboot2, own_line }
     }
 

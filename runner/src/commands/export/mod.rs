@@ -3,19 +3,18 @@
 mod domain;
 mod tree;
 
-use std::fs;
 use std::path::Path;
 
 use protocol::cmdline::{LINGER, TESTS};
 
 use self::domain::folders;
 use self::tree::Tree;
-use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
 use crate::cli::ExportArgs;
 use crate::image::stamp::stamp;
-use crate::image::{self, Role, TestMeta, without_debug_sections};
+use crate::image::{self, Role, TestMeta};
 use crate::plan;
 use crate::plan::config::Config;
 use crate::plan::select::Selected;
@@ -33,9 +32,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
         check_prefix(prefix)?;
     }
     let tests = plan::choose_for(&image, args.selection.wanted(), Role::Unprivileged, &args.env)?;
-    let bytes = fs::read(&image.path).io("read", &image.path)?;
-    let bytes = without_debug_sections(&bytes)
-        .map_err(|why| Error::Data(format!("image {}: {why}", image.path.display())))?;
+    let bytes = image.small()?;
 
     let mut planned = Vec::new();
     for test in &tests {

@@ -8,6 +8,7 @@ use protocol::metadata::Environment;
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
 use crate::cli::{BackendKind, FlakyResult, ReportArgs, RunArgs};
+use crate::commands::able;
 use crate::image::{self, Image, Role, TestMeta};
 use crate::machine::xl;
 use crate::plan::config::{Config, Hypervisor};
@@ -35,7 +36,9 @@ impl<'a> Plan<'a> {
         let config = Config::load(args.places.config.as_deref())?.loading(args.loader.loader);
         let (xens, role) = match args.backend {
             BackendKind::Qemu => (config.select(&args.xen)?, Role::ControlDomain),
-            BackendKind::QemuXl => (below_domains(config.select(&args.xen)?)?, Role::Unprivileged),
+            BackendKind::QemuXl => {
+                (able(config.select(&args.xen)?, xl::can_boot, xl::why_not)?, Role::Unprivileged)
+            }
             BackendKind::Xl => (vec![xl::xen_of(args.host.as_deref())], Role::Unprivileged),
         };
         let image = image::find(args.places.image.as_deref(), &config.workspace)?;
@@ -104,19 +107,6 @@ impl<'a> Plan<'a> {
     pub fn boot_timeout(&self) -> Duration {
         Duration::from_secs(self.config.qemu.boot_timeout_s)
     }
-}
-
-/// Those of `xens` on which domains can run: the others are left out, unless nothing is left.
-fn below_domains(xens: Vec<Hypervisor>) -> Result<Vec<Hypervisor>> {
-    let (good, others): (Vec<_>, Vec<_>) = xens.into_iter().partition(xl::can_boot);
-    for xen in &others {
-        let why = xl::why_not(xen);
-        match good.is_empty() {
-            true => return Err(Error::Usage(why)),
-            false => note(&format!("leaving out a Xen: {why}")),
-        }
-    }
-    Ok(good)
 }
 
 /// What counts as a success.

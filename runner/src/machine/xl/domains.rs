@@ -21,8 +21,8 @@ use super::xen_host::{AgentRun, XenHost};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;
+use crate::image::Image;
 use crate::image::stamp::stamp;
-use crate::image::{Image, without_debug_sections};
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
@@ -64,9 +64,7 @@ impl Domains {
         guest_cmdline: String,
         logs: &Path,
     ) -> Result<Domains> {
-        let bytes = fs::read(&image.path).io("read", &image.path)?;
-        let image = without_debug_sections(&bytes)
-            .map_err(|why| Error::Data(format!("image {}: {why}", image.path.display())))?;
+        let image = image.small()?;
         let sites = xens.iter().map(|xen| (xen.name().to_owned(), Site::default())).collect();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let prefix = format!("xtf-{}-{:04x}", std::process::id(), since.subsec_micros() & 0xffff);

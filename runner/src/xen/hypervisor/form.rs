@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 use object::LittleEndian;
-use object::elf::{ET_EXEC, FileHeader32};
+use object::elf::{ELFMAG, ET_EXEC, FileHeader32};
 use object::pe::{IMAGE_FILE_MACHINE_AMD64, IMAGE_SUBSYSTEM_EFI_APPLICATION};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};
@@ -13,8 +13,6 @@ use crate::plan::xens::EFI_MAGIC;
 
 /// No Xen is larger when unpacked, and no xen-syms; what claims more is broken.
 pub const MAX_XEN: u64 = 256 * 1024 * 1024;
-/// How an ELF file begins.
-const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// What every Xen has in it: the beginning of its console's lines.
 const XEN_SAYS: &[u8] = b"(XEN) ";
 
@@ -44,7 +42,7 @@ impl Form {
     /// Whether `bytes` are to be taken as they are.
     pub fn is_plain(self, bytes: &[u8]) -> bool {
         match self {
-            Form::Elf => bytes.starts_with(ELF_MAGIC),
+            Form::Elf => bytes.starts_with(&ELFMAG),
             Form::Efi => bytes.starts_with(EFI_MAGIC),
         }
     }
@@ -77,7 +75,7 @@ fn check_elf(bytes: &[u8]) -> Result<(), String> {
                     boot a xen.efi with --loader efi"
             .into());
     }
-    if !bytes.starts_with(ELF_MAGIC) {
+    if !bytes.starts_with(&ELFMAG) {
         return Err(
             "is neither an ELF file, nor a compressed one, nor a package (.deb, .rpm, .apk)".into(),
         );

@@ -20,12 +20,15 @@ use fresh::{Found, Product};
 use package::Member;
 
 use crate::base::exit::{Error, IoContext, Result};
-use crate::base::hash::{hex, sha256, sha256_of};
+use crate::base::hash::{hex, sha256};
 use crate::plan::config::{DebianPackage, Hypervisor, Origin};
 use crate::plan::loader::Loader;
 use crate::plan::newest::Choice;
 use crate::plan::xens;
 use crate::xen::abilities::Abilities;
+
+/// What is said of a package without symbols.
+const NO_SYMBOLS: &str = "holds no xen-syms";
 
 /// A Xen to run on, as far as it is at hand.
 #[derive(Clone, Debug)]
@@ -139,7 +142,12 @@ pub fn obtain_symbols(
             let DebianPackage { suite, package: name } = package;
             let wanted = Package { name: name.clone(), version: version.clone() };
             let key = debian::cache_key(package)?;
-            let unpack = |deb: &Path| Ok(symbols_of(deb, xen)?.bytes);
+            let unpack = |deb: &Path| {
+                let bytes = fs::read(deb).io("read", deb)?;
+                let found = package::symbols(&bytes, build_id_of(xen)?.as_deref());
+                let found = found.map_err(|why| bad_file(deb, &why))?;
+                Ok(found.ok_or_else(|| bad_file(deb, NO_SYMBOLS))?.bytes)
+            };
             let (path, provenance) = fresh::get_version(&wanted, suite, &key, cache, note, unpack)?;
             Ok(XenFile { path, provenance, version: Some(wanted.version) })
         }
@@ -155,21 +163,27 @@ pub fn obtain_symbols(
             if !package::is_package(&bytes) {
                 return Ok(XenFile::file(path, provenance));
             }
-            let xen_bytes = fs::read(&xen.path).io("read", &xen.path)?;
-            let key = format!("symbols-{}", sha256_of(&[bytes, xen_bytes]));
-            cache.get_or_make(&key, note, |_, _| {
-                let found = symbols_of(&path, xen)?;
-                Ok((found.bytes, format!("{provenance} ({})", found.path)))
-            })
+            let id = build_id_of(xen)?;
+            let key = format!("symbols-{}-{}", sha256(&bytes), id.as_deref().unwrap_or_default());
+            let found = cache.get_or_make(&key, note, |_, _| {
+                let found = package::symbols(&bytes, id.as_deref());
+                Ok(match found.map_err(|why| bad_file(&path, &why))? {
+                    Some(found) => (found.bytes, format!("{provenance} ({})", found.path)),
+                    // So that the package is not unpacked again for nothing.
+                    None => (Vec::new(), provenance),
+                })
+            })?;
+            match fs::metadata(&found.path).io("look at", &found.path)?.len() {
+                0 => Err(bad_file(&path, NO_SYMBOLS)),
+                _ => Ok(found),
+            }
         }
     }
 }
 
-/// The symbols of `xen` in the package at `path`.
-fn symbols_of(path: &Path, xen: &XenFile) -> Result<Member> {
-    let read = |path: &Path| fs::read(path).io("read", path);
-    let build_id = build_id(&read(&xen.path)?);
-    package::symbols(&read(path)?, build_id.as_deref()).map_err(|why| bad_file(path, &why))
+/// The build-id in the file of `xen`.
+fn build_id_of(xen: &XenFile) -> Result<Option<String>> {
+    Ok(build_id(&fs::read(&xen.path).io("read", &xen.path)?))
 }
 
 /// Whether `xen` can be booted without the network.

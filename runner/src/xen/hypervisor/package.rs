@@ -5,6 +5,8 @@
 
 use std::io::{self, Read};
 
+use protocol::archive::{REGULAR, TYPE};
+
 use super::build_id;
 use super::form::MAX_XEN;
 use crate::base::compressed::{self, Behind};
@@ -68,21 +70,21 @@ pub fn xen(package: &[u8], loader: Loader, inside: Option<&str>) -> Result<Membe
     }
 }
 
-/// The symbols in `package`: those of the Xen with the build-id `wanted`, or the only ones.
+/// The symbols in `package`, if it holds any: those of the Xen with the build-id `wanted`, or the only
+/// ones.
 ///
 /// # Errors
 /// The end of a sentence about the package.
-pub fn symbols(package: &[u8], wanted: Option<&str>) -> Result<Member, String> {
+pub fn symbols(package: &[u8], wanted: Option<&str>) -> Result<Option<Member>, String> {
     let is_symbols = |path: &str| name(path).starts_with(SYMBOLS) && !path.ends_with(".map");
     let mut members = members(package, &is_symbols)?;
     let fits = |member: &Member| build_id(&member.bytes).is_some_and(|id| Some(&*id) == wanted);
     if let Some(fitting) = members.iter().position(fits) {
-        return Ok(members.swap_remove(fitting));
+        return Ok(Some(members.swap_remove(fitting)));
     }
-    match (members.pop(), members.is_empty()) {
-        (Some(only), true) => Ok(only),
-        (Some(_), false) => Err(format!("holds several {SYMBOLS}, and none of this build")),
-        (None, _) => Err(format!("holds no {SYMBOLS}")),
+    match members.len() {
+        0 | 1 => Ok(members.pop()),
+        _ => Err(format!("holds several {SYMBOLS}, and none of this build")),
     }
 }
 
@@ -154,8 +156,6 @@ impl Chosen<'_> {
     }
 
     fn of_cpio(&mut self, reader: impl Read) -> io::Result<()> {
-        const TYPE: u32 = 0o170_000;
-        const REGULAR: u32 = 0o100_000;
         let mut reader = reader.take(MAX_PACKAGE);
         loop {
             let mut archive = cpio::NewcReader::new(reader)?;
@@ -295,7 +295,7 @@ mod tests {
             assert_eq!(text(Loader::Efi, None), "efi");
             assert_eq!(text(Loader::Direct, Some("boot/xen-4.17.10-2-d.gz")), "debug");
             assert_eq!(xen(&package, Loader::Grub, Some("boot/x")).unwrap_err(), "holds no boot/x");
-            assert_eq!(symbols(&package, None).unwrap().bytes, b"symbols");
+            assert_eq!(symbols(&package, None).unwrap().unwrap().bytes, b"symbols");
         }
     }
 
@@ -305,7 +305,7 @@ mod tests {
         let why = xen(&package, Loader::Direct, None).unwrap_err();
         assert!(why.contains("several Xens: boot/xen-4.17-a.gz, boot/xen-4.17-b.gz"), "{why}");
         assert!(xen(&package, Loader::Efi, None).unwrap_err().contains("no xen*.efi"));
-        assert!(symbols(&package, None).unwrap_err().contains("no xen-syms"));
+        assert_eq!(symbols(&package, None), Ok(None));
     }
 
     #[test]
