@@ -5,14 +5,16 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 IMAGE_TARGET := x86_64-unknown-none
 IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-protocol -p xtf-livepatch -p xtf-runner -p xtf-plugin
-CHECKED      := $(HOST_CRATES) -p xtf-fuzz
+# What is checked and tested together, always as this set: cargo compiles a dependency again for
+# each set that asks for other features of it.
+CHECKED      := --release $(HOST_CRATES) -p xtf-fuzz
 RUNNER       := target/release/xtf-runner
 
 # Every form of the results; `make test` writes them all.
 REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
-.PHONY: run bench build setup test docs-test suites-test test-all test-xl coverage fuzzer fuzz \
-	test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
+.PHONY: run bench build image test-build setup test docs-test suites-test test-all test-xl soak coverage \
+	fuzzer fuzz test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
 	test-hosts test-upstream clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -20,9 +22,15 @@ run: build
 	$(RUNNER) run --verbose
 
 ## build: the runner and the image
-build: setup
+build: setup image
 	cargo build --release $(HOST_CRATES)
+
+image: setup
 	cargo build --release $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+
+# The same with all tests.
+test-build: setup image
+	cargo build $(CHECKED) --all-targets
 
 setup:
 	@scripts/setup
@@ -31,10 +39,10 @@ setup:
 test:
 	@$(MAKE) --no-print-directory --keep-going check unit-test e2e-test docs-test suites-test
 
-docs-test: build
+docs-test: test-build
 	$(RUNNER) list --markdown | diff -u docs/tests.md - || { echo 'docs/tests.md is stale: make docs'; false; }
 
-suites-test: build
+suites-test: test-build
 	$(RUNNER) run $(REPORTS)
 	$(RUNNER) diff target/results.json target/results.json
 
@@ -42,34 +50,38 @@ suites-test: build
 test-all: build
 	$(RUNNER) run --xen all
 
+## soak: livepatch-soak, a hundred times as long as `make run` has it
+soak: build
+	$(RUNNER) run livepatch-soak --timeout 7200 --cmdline times=100
+
 ## coverage: which of Xen's livepatch code the suite executes, as a table and as a page
 coverage: build
 	$(RUNNER) coverage --html target/coverage.html
 
 ## test-xl: domains of the real xl, in a Linux dom0 under Xen in QEMU, and Debian's xen-livepatch
-test-xl: build
+test-xl: test-build
 	$(RUNNER) run --backend qemu-xl; status=$$?; \
-	cargo test -p xtf-runner --test xl_real -- --ignored --test-threads 1 && exit $$status
+	cargo test $(CHECKED) --test xl_real -- --ignored --test-threads 1 && exit $$status
 
 ## fuzzer: the fuzzer, whose many crates `make run` does not need
-fuzzer: build
-	cargo build --release -p xtf-fuzz
+fuzzer: setup image
+	cargo build $(CHECKED)
 
 ## fuzz: a minute of fuzzing livepatch calls on Debian's Xen 4.17, guided by coverage
 fuzz: fuzzer
 	$(RUNNER) fuzz livepatch --seconds 60
 
 ## test-fuzz: some fuzzing under real Xen; takes minutes
-test-fuzz: fuzzer
-	cargo test -p xtf-runner --test fuzz_real -- --ignored --test-threads 1
+test-fuzz: test-build
+	cargo test $(CHECKED) --test fuzz_real -- --ignored --test-threads 1
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree on a Xen host,
 ## which XEN_HOST='ssh root@box' reaches
-test-upstream: build
+test-upstream: test-build
 	@test -f '$(UPSTREAM)/xtf-runner' || { echo 'UPSTREAM=PATH must name a checkout of XTF'; false; }
 	@test -n '$(XEN_HOST)' || { echo "XEN_HOST must be a command as 'ssh root@box'"; false; }
 	UPSTREAM='$(abspath $(UPSTREAM))' XEN_HOST='$(XEN_HOST)' \
-		cargo test -p xtf-runner --test upstream -- --ignored --nocapture
+		cargo test $(CHECKED) --test upstream -- --ignored --nocapture
 
 ## test-hosts: `make run` and e2e-test as a newcomer on each of HOSTS='bookworm trixie forky' (Debian
 ## releases), or other STEPS='run coverage'; needs root and mmdebstrap, and takes an hour or more
@@ -81,9 +93,9 @@ bench: build
 	$(RUNNER) bench
 
 ## docs: what is generated from the sources; man pages and completions go to target/
-docs: build
+docs: test-build
 	$(RUNNER) list --markdown > docs/tests.md
-	UPDATE_EXPECT=1 cargo test -q -p xtf-runner the_schema_is_documented
+	UPDATE_EXPECT=1 cargo test -q $(CHECKED) the_schema_is_documented
 	$(RUNNER) generate changes > docs/changes.md
 	$(RUNNER) generate payload-checks > docs/payload-checks.md
 	$(RUNNER) generate config > docs/config.md
@@ -105,12 +117,12 @@ check-docs: setup
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(CHECKED)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
 
-unit-test: setup
+unit-test: test-build
 	cargo test --no-fail-fast $(CHECKED)
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
-e2e-test: build
-	cargo test -p xtf-runner --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
+e2e-test: test-build
+	cargo test $(CHECKED) --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
 		--test new_real --test payload_real --test replay_real --test loader_real --test grub_real -- --ignored
 
 clean:

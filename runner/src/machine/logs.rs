@@ -43,7 +43,7 @@ impl RunLogs {
     pub fn create(base: &Path, _heard: &StopSignal) -> Result<RunLogs> {
         fs::create_dir_all(base).io("create", base)?;
         let base = base.canonicalize().io("resolve", base)?;
-        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let stamp = chrono::Local::now().format("%Y%m%d-%H%M%S").to_string();
         let names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n}")));
         for name in names {
             let dir = base.join(&name);

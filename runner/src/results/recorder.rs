@@ -291,7 +291,7 @@ impl Run {
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         Run {
             runner: env!("CARGO_PKG_VERSION").into(),
-            started: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            started: chrono::Local::now().format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
             host: Host {
                 name: text(uname.nodename()),
                 kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
