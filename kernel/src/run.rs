@@ -28,8 +28,12 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     let mut context = Context::new();
     // Xen keeps its first words only until it has said more.
     let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
-    context.observe();
-    let received = if cmdline::options(|_| {}).wait { cmdline::receive() } else { Ok(()) };
+    let waits = cmdline::options(|_| {}).wait;
+    // Once for all that go on from here.
+    if waits {
+        context.observe();
+    }
+    let received = if waits { cmdline::receive() } else { Ok(()) };
     let mut unknown = Vec::new();
     let options = cmdline::options(|word| unknown.push(word));
     let stated = options.changes.map_or(Ok(()), |words| {
@@ -37,6 +41,9 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
         context.xen.state(words).map_err(complain)
     });
     let selected = received.and(stated).and_then(|()| select(tests, &options, &context));
+    if !waits && selected.as_ref().is_ok_and(|selected| selected.iter().any(depends_on_changes)) {
+        context.observe();
+    }
 
     let count = selected.as_ref().map_or(0, Vec::len);
     report::header(&context.xen, context.environment, command_line.as_ref(), count);
@@ -90,6 +97,13 @@ fn select<'t>(
         return Ok(shared.map(Selected::whole).collect());
     };
     select::select(tests, names)
+}
+
+/// Whether a test asks what Xen's livepatch code can do. To find that out takes longer than a small
+/// test does.
+fn depends_on_changes(selected: &Selected<'_>) -> bool {
+    let needs = selected.test.needs;
+    needs.contains(&Need::Livepatch) || needs.contains(&Need::Payloads)
 }
 
 fn run_all(selected: &[Selected<'_>], context: &Context) -> Status {
