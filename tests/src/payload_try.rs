@@ -18,7 +18,6 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use kernel::hypercall::physinfo;
 use kernel::hypercall::version::{Text, text};
 use kernel::livepatch::Entry;
 use kernel::payloads::{self, Stack, Step};
@@ -29,6 +28,8 @@ use protocol::lookout::{LOOKOUT, Request};
 use protocol::payloads::{Answered, FORETOLD as FORETOLD_FOLDER};
 use protocol::programs::{CYCLES, FORETOLD, PAYLOAD_TRY, REPLACES};
 use spin::Mutex;
+
+use crate::support::free_pages;
 
 /// The test.
 pub const TEST: Test = Test {
@@ -177,13 +178,6 @@ fn nothing_is_left(stack: &Stack<'_>, progress: &mut Progress) -> Outcome {
 fn code_restored(context: &Context) -> Outcome {
     context.livepatch().remove_all()?;
     lookout::ask(Request::Restored)
-}
-
-fn free_pages(context: &Context) -> Result<u64, Stop> {
-    let info = physinfo::physinfo(context.livepatch().version);
-    let info =
-        info.map_err(|errno| Stop::error(format_args!("XEN_SYSCTL_physinfo answers {errno}")))?;
-    Ok(info.free_pages)
 }
 
 fn as_foretold(context: &Context) -> Outcome {

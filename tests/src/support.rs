@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use kernel::hypercall::physinfo::physinfo;
 use kernel::hypercall::version::{self, Text, text};
 use kernel::livepatch::Loaded;
 use kernel::xen::Change;
@@ -258,4 +259,33 @@ impl<'c> Log<'c> {
     pub fn holds(&self, when: &str, digits: u32) -> Outcome {
         version_is(when, digits)
     }
+}
+
+/// Pages that belong to nobody, Xen included.
+///
+/// # Errors
+/// A [`Stop::Error`] where Xen does not tell.
+pub fn free_pages(context: &Context) -> Result<u64, Stop> {
+    let info = physinfo(context.livepatch().version);
+    let info =
+        info.map_err(|errno| Stop::error(format_args!("XEN_SYSCTL_physinfo answers {errno}")))?;
+    Ok(info.free_pages)
+}
+
+/// Does something so many times after a first time, and expects that it has cost no memory. What
+/// Xen's allocators keep for the next time is no leak: they have it from the first time.
+///
+/// # Errors
+/// What the something says, with the number of the time; [`Stop::Failure`] for lost pages.
+pub fn costs_no_memory(
+    context: &Context,
+    times: u64,
+    mut something: impl FnMut() -> Outcome,
+) -> Outcome {
+    something()?;
+    let before = free_pages(context)?;
+    for number in 0..times {
+        something().map_err(|stop| stop.at(format_args!("round {number}")))?;
+    }
+    expect("free pages", free_pages(context)?, before)
 }

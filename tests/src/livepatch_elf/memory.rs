@@ -3,15 +3,15 @@
 
 use alloc::vec::Vec;
 
-use kernel::hypercall::physinfo;
 use kernel::livepatch::Livepatch;
 use kernel::xen::Change;
-use kernel::{Case, Context, Environment, Errno, Outcome, Stop, expect};
+use kernel::{Case, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{Call, In, Name, Upload};
 use livepatch::payload::wire::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHN_UNDEF, SHT_NOBITS, Sym};
 use livepatch::payload::{Data, Elf, Section, Symbol};
 
 use super::claims::{EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NAME, base, junk};
+use crate::support::{costs_no_memory, free_pages};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("memory/refused_uploads_leak_nothing", refused_uploads_leak_nothing),
@@ -24,20 +24,12 @@ const ROOM: u64 = 2 << 20;
 /// So many of them are more than the part of the address space that payloads are loaded to, 1 GiB.
 const ROOMS: usize = 600;
 
-/// How often each kind is refused. A hypercall takes about a hundred times as long in PVH.
-fn rounds(c: &Context) -> usize {
-    if c.environment == Environment::Pv64 { 500 } else { 100 }
-}
+/// How often each kind is refused: several pages are lost each time, if any are.
+const ROUNDS: u64 = 50;
 
 fn refused_uploads_leak_nothing(c: &Context) -> Outcome {
     let kinds = kinds(c)?;
-    // What Xen's allocators keep for the next time is no leak: let them have it before.
-    refuse(c.livepatch(), &kinds)?;
-    let before = free_pages(c)?;
-    for _ in 0..rounds(c) {
-        refuse(c.livepatch(), &kinds)?;
-    }
-    expect("free pages", free_pages(c)?, before)
+    costs_no_memory(c, ROUNDS, || refuse(c.livepatch(), &kinds))
 }
 
 /// Refused before a byte of the payload was looked at, for its name or for its pointer.
@@ -46,16 +38,10 @@ fn uploads_refused_unread_leak_nothing(c: &Context) -> Outcome {
     let file = base(c)?.to_bytes();
     let _loaded = livepatch.load(NAME, &file)?;
     let unreadable = Upload { payload: In::NULL, ..Upload::new(Name::new(b"new\0"), &file) };
-    let refuse = || {
+    costs_no_memory(c, ROUNDS, || {
         livepatch.upload(NAME, &file).must_be(EEXIST)?;
         livepatch.call(&Call::upload(livepatch.version, unreadable)).must_be(Errno::EFAULT)
-    };
-    refuse()?;
-    let before = free_pages(c)?;
-    for _ in 0..rounds(c) {
-        refuse()?;
-    }
-    expect("free pages", free_pages(c)?, before)
+    })
 }
 
 /// `move_payload` finds no room, and everything is as it was.
@@ -77,13 +63,6 @@ fn more_than_there_is_is_enomem(c: &Context) -> Outcome {
 
 fn refuse(livepatch: &Livepatch, kinds: &[(Vec<u8>, Errno)]) -> Outcome {
     kinds.iter().try_for_each(|(file, errno)| livepatch.upload(NAME, file).must_be(*errno))
-}
-
-fn free_pages(c: &Context) -> Result<u64, Stop> {
-    let info = physinfo::physinfo(c.livepatch().version);
-    let info =
-        info.map_err(|errno| Stop::error(format_args!("XEN_SYSCTL_physinfo answers {errno}")))?;
-    Ok(info.free_pages)
 }
 
 /// One payload per stage that has allocated something by the time it is refused. Each takes
