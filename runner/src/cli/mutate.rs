@@ -33,6 +33,11 @@ pub struct MutateArgs {
     #[command(flatten)]
     pub functions: FunctionArgs,
 
+    /// The plugin for QEMU, which tells what runs on which mutant [default: the workspace's build, else
+    /// beside the runner]
+    #[arg(long, value_name = "PATH")]
+    pub plugin: Option<PathBuf>,
+
     /// Mutants at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,

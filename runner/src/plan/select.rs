@@ -49,6 +49,21 @@ impl Selected {
         &self.test.name
     }
 
+    /// The same with those of its cases only that are `wanted`.
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Selected {
+        let (cases, others): (Vec<&String>, Vec<&String>) =
+            self.test.cases.iter().partition(|case| wanted(case));
+        let named = |cases: &[&String], sign: &str| {
+            let named = cases.iter().map(|case| format!("{}/{sign}{case}", self.name()));
+            named.collect::<Vec<_>>()
+        };
+        let without = [vec![self.selector.clone()], named(&others, "!")].concat().join(",");
+        let with = named(&cases, "").join(",");
+        let selector = if with.len() < without.len() { with } else { without };
+        let cases = cases.into_iter().cloned().collect();
+        Selected { test: TestMeta { cases, ..self.test.clone() }, selector }
+    }
+
     /// The cases of it that come behind `case`, if there are any.
     pub fn behind(&self, case: &str) -> Option<Selected> {
         let place = self.test.cases.iter().position(|other| other == case)?;

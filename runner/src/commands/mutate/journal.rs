@@ -68,6 +68,8 @@ pub enum Fate {
         /// What was different all the same, such as a case that was skipped.
         differences: Vec<String>,
     },
+    /// No test executes the branch, and neither does Xen's boot: nothing was run.
+    NotReached,
 }
 
 /// A settled mutant.
@@ -92,7 +94,7 @@ impl SettledMutant {
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
             Fate::Killed { killer } => Some(killer),
-            Fate::Survived { .. } => None,
+            Fate::Survived { .. } | Fate::NotReached => None,
         }
     }
 }
@@ -253,9 +255,11 @@ mod tests {
 
         let (mut journal, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.into_keys().collect::<Vec<_>>(), [1]);
-        journal.add(&finding(3, true)).unwrap();
+        let not_reached = SettledMutant { verdict: Fate::NotReached, ..finding(3, true) };
+        journal.add(&not_reached).unwrap();
         let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.len(), 2);
+        assert_eq!(known[&3], not_reached);
 
         fs::write(&path, format!("{whole}{{}}\n")).unwrap();
         let error = Journal::open(&path, &subject("i"), true).unwrap_err().to_string();

@@ -1,31 +1,43 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
-//! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
+//! [`symbols`] reads Xen and its symbols, and [`sites`] finds the branches to invert. A run on Xen
+//! itself gives the [`baseline`], and tells what may [`reach`] which branch. [`agenda`] chooses the
+//! boots of each mutant, [`campaign`] carries them out, [`journal`] remembers the results, and
+//! [`report`] shows them.
 
+mod agenda;
+mod baseline;
 mod campaign;
 mod journal;
+mod reach;
 mod report;
 mod sites;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign::{Baseline, Campaign};
+use agenda::{Agenda, Beginning};
+use baseline::Baseline;
+use campaign::Campaign;
 use journal::{Journal, SettledMutant, Subject};
+use reach::BootReach;
 use report::Progress;
 use sites::Site;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
-use crate::base::output::write_out;
+use crate::base::output::{note, write_out};
 use crate::base::signals::StopSignal;
 use crate::cli::MutateArgs;
 use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
+use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::machine::backend::Backend;
 use crate::machine::logs::RunLogs;
+use crate::machine::plugin::{Phase, Plugin};
 use crate::machine::session::cpus;
 use crate::machine::testbed::Testbed;
 use crate::plan::{self, Sharing};
@@ -92,7 +104,7 @@ impl Measure<'_> {
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut record = Record::without_files();
         let mut reporter = record.show(self.rig.about(), false);
-        let exit = self.run(boots, logs, self.args.timeout, &mut reporter)?;
+        let exit = self.run(&self.rig.dom0(), boots, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -118,20 +130,28 @@ impl Measure<'_> {
 
         let start = Instant::now();
         if !todo.is_empty() {
+            let logs = self.logs()?;
+            let image = logs.small(&self.rig.image).to_owned();
+            let plugin = self.plugin();
             let mut record = Record::without_files();
             let reporter = record.show(self.rig.about(), false);
             let mut witness = Witness { reporter, baseline: Baseline::default() };
-            let exit = self.run(self.boots.to_vec(), self.logs()?, None, &mut witness)?;
+            let exit = self.on_xen_itself(logs, plugin.as_ref(), &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: cannot measure: not all tests succeed on Xen itself");
                 return Ok(exit);
             }
-            self.rest(
-                &todo,
-                &witness.baseline,
-                recorded.map(|(journal, _)| journal),
-                &mut findings,
-            )?;
+            let baseline = &witness.baseline;
+            let reach = plugin.map(|_| self.reach(baseline)).transpose()?;
+            let beginnings = vec![Beginning::PowerOn; self.boots.len()];
+            let agenda = Agenda {
+                boots: self.boots,
+                reach: reach.as_deref(),
+                beginnings: &beginnings,
+                baseline,
+            };
+            let journal = recorded.map(|(journal, _)| journal);
+            self.rest(&todo, agenda, &image, journal, &mut findings)?;
         }
         let symbols = &self.build.symbols;
         write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
@@ -141,19 +161,78 @@ impl Measure<'_> {
         Ok(self.grade(&findings))
     }
 
-    /// The mutants of `todo`.
+    /// The plugin, if QEMU loads it; else the user is told why not.
+    fn plugin(&self) -> Option<Plugin> {
+        let (config, qemu) = (&self.rig.on.config, &self.rig.qemu.binary);
+        let plugin = Plugin::find(self.args.plugin.as_deref(), config, qemu);
+        plugin.inspect_err(|why| {
+            note(&format!("every test runs on each mutant, which takes longer: {why}"));
+        })
+        .ok()
+    }
+
+    /// All tests on Xen itself, observed by the `plugin`.
+    fn on_xen_itself(
+        &self,
+        logs: RunLogs,
+        plugin: Option<&Plugin>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        let addresses: Vec<u64> = self.ordered().iter().map(|site| site.address).collect();
+        // Those of the boot and, around the cases of each test, two more.
+        let marks = |boot: &Boot<'_>| {
+            1 + boot.tests.iter().map(|test| test.test.cases.len() + 2).sum::<usize>()
+        };
+        let rows = self.boots.iter().map(marks).max().unwrap_or(0);
+        let prepare = |dir: &Path| match plugin {
+            Some(plugin) => plugin.prepare_phases(dir, &addresses, rows),
+            None => as_it_is(dir),
+        };
+        let backend = AsDom0 { prepare: &prepare, ..self.rig.dom0() };
+        self.run(&backend, self.boots.to_vec(), logs, None, listener)
+    }
+
+    /// What each boot on Xen itself executed.
+    fn reach(&self, baseline: &Baseline) -> Result<Vec<BootReach>> {
+        let functions: Vec<u64> = self.ordered().iter().map(|site| site.function.address).collect();
+        let of_boot = |(index, boot): (usize, &Boot<'_>)| {
+            let lost = || Error::Tool(format!("internal error: boot {index} was not seen"));
+            let witnessed = baseline.boot(index).ok_or_else(lost)?;
+            let reach = BootReach::of(&Phase::read(&witnessed.dir)?, witnessed).map_err(|why| {
+                let (image, dir) = (self.rig.image.path.display(), witnessed.dir.display());
+                Error::Data(format!(
+                    "cannot tell which case executes what: {why}; are runner and image {image} of \
+                     the same build? (logs: {dir})"
+                ))
+            })?;
+            let exact = self.rig.qemu.is_fast(boot);
+            Ok(if exact { reach } else { reach.blurred(&functions) })
+        };
+        self.boots.iter().enumerate().map(of_boot).collect()
+    }
+
+    /// All branches, by address.
+    fn ordered(&self) -> Vec<&Site<'_>> {
+        let mut sites: Vec<&Site<'_>> = self.sites.iter().collect();
+        sites.sort_by_key(|site| site.address);
+        sites
+    }
+
+    /// The mutants of `todo`, with what is on their `agenda`.
     fn rest(
         &self,
         todo: &[&Site<'_>],
-        baseline: &Baseline,
+        agenda: Agenda<'_>,
+        image: &Path,
         mut journal: Option<Journal>,
         findings: &mut BTreeMap<u64, SettledMutant>,
     ) -> Result<()> {
         let campaign = Campaign {
             rig: self.rig,
+            image,
             binary: &self.build.binary,
-            boots: self.boots,
-            baseline,
+            sites: &self.ordered(),
+            agenda,
             timeout: self.args.timeout.map(Duration::from_secs),
             stop: self.stop,
         };
@@ -182,6 +261,7 @@ impl Measure<'_> {
     /// The tests on Xen itself, or on a mutant.
     fn run(
         &self,
+        backend: &dyn Backend,
         boots: Vec<Boot<'_>>,
         logs: RunLogs,
         limit: Option<u64>,
@@ -189,8 +269,8 @@ impl Measure<'_> {
     ) -> Result<Exit> {
         // The mutants' time is measured by what Xen itself takes, undisturbed.
         let jobs = NonZeroUsize::MIN;
-        let (backend, test_time) = (self.rig.dom0(), self.rig.test_time(limit));
-        let session = self.rig.session(&backend, logs, self.stop, jobs, &test_time);
+        let test_time = self.rig.test_time(limit);
+        let session = self.rig.session(backend, logs, self.stop, jobs, &test_time);
         session.run(boots, listener)
     }
 
