@@ -4,6 +4,9 @@
 //! line, is done once: the image waits (`wait=fw_cfg`), the machine is saved, and each boot
 //! continues from it in a QEMU of its own. The judge sees the console of both parts. A snapshot is
 //! tried before it is used, and is removed with the run.
+//!
+//! The machine's RAM is a file ([`RAM`]), which QEMU keeps out of what it saves. A machine that goes
+//! on maps it privately: it reads the pages that it needs, when it needs them, and changes none.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -22,7 +25,6 @@ use serde_json::json;
 use super::as_dom0::AsDom0;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
-use crate::base::shell::quote_path;
 use crate::base::signals::StopSignal;
 use crate::judge::{Event, Judge};
 use crate::machine::Boot;
@@ -36,10 +38,17 @@ use crate::machine::trial::Trial;
 
 /// The folder, in that of the first boot that wants it, where a snapshot is made and tried.
 const FOLDER: &str = "snapshot";
-/// The file with the machine's state.
+/// The file with the machine's state, all but its RAM.
 pub(crate) const STATE: &str = "state";
-/// The same while it is written: who finds [`STATE`] finds all of it.
+/// The file with its RAM.
+pub(crate) const RAM: &str = "ram";
+/// The first while it is written: who finds [`STATE`] finds all of it.
 const UNFINISHED: &str = "state.unfinished";
+/// QEMU's name for a machine's RAM, and for the way in which a machine that goes on is told so.
+const RAM_ID: &str = "ram";
+const GO_ON: &str = "go-on";
+/// QEMU's command that says how to save and how to go on.
+const CAPABILITIES: &str = "migrate-set-capabilities";
 /// Bytes a second, more than any disk takes: the machine is saved as fast as possible.
 const BANDWIDTH: u64 = 10 << 30;
 /// Between two looks.
@@ -80,7 +89,7 @@ impl Snapshot {
     /// `waiting`, which goes on from here.
     fn go_on(&self, waiting: Invocation) -> Invocation {
         let files = waiting.files.into_iter().map(|file| file.of_saved(self.dir())).collect();
-        from(Invocation { files, ..waiting }, &self.state)
+        from(Invocation { files, ..waiting }, &self.state, &self.dir().join(RAM))
     }
 }
 
@@ -88,6 +97,7 @@ impl Drop for Snapshot {
     /// Takes away what is large. Somebody may have done so already.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.state);
+        let _ = fs::remove_file(self.dir().join(RAM));
         self.files.iter().for_each(|file| file.sweep(self.dir()));
     }
 }
@@ -142,6 +152,7 @@ impl<'a> FromSnapshot<'a> {
             let image = fs::read_link(&link).io("read", &link);
             image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
                 let _ = fs::remove_file(dir.join(UNFINISHED));
+                let _ = fs::remove_file(dir.join(RAM));
                 let why =
                     format!("cannot make a snapshot: {why}; its logs are in {}", dir.display());
                 if stop.requested().is_none() {
@@ -202,7 +213,7 @@ impl<'a> FromSnapshot<'a> {
         dir: &Path,
         trial: &Trial<'_>,
     ) -> Result<io::Result<()>> {
-        waiting.args.extend(saving());
+        waiting.args.extend(saving(&waiting.args));
         let told = Told { invocation: waiting, cmdline: String::new(), before: &[], again: None };
         let patience = trial.limits.boot;
         let saved = OnceCell::new();
@@ -286,6 +297,12 @@ impl ConsoleProcess for Told<'_> {
         tell(dir, &self.cmdline)?;
         self.invocation.start(dir, stderr)
     }
+
+    fn sweep(&self, dir: &Path) {
+        // What a machine booted from stays for those that go on from it.
+        let links = |file: &&BootFile| matches!(file, BootFile::SavedLink { .. });
+        self.invocation.files.iter().filter(links).for_each(|file| file.sweep(dir));
+    }
 }
 
 /// Which boots `boot` is like.
@@ -301,18 +318,54 @@ pub(crate) fn tell(dir: &Path, cmdline: &str) -> io::Result<()> {
     fs::write(dir.join(PARAMETERS_FILE), bytes)
 }
 
-/// QEMU's further arguments for a machine that is to be saved.
-pub(crate) fn saving() -> impl Iterator<Item = String> {
+/// QEMU's further arguments for a machine that has `args` and is to be saved.
+pub(crate) fn saving(args: &[String]) -> Vec<String> {
     // It stands still while it is saved, and shall run when it goes on.
     let running = ["-global", "migration.store-global-state=off"].map(String::from);
-    qmp::args().into_iter().chain(running)
+    qmp::args().into_iter().chain(running).chain(ram(args, "on")).collect()
 }
 
-/// `waiting`, which begins with the machine in `state`.
-pub(crate) fn from(mut waiting: Invocation, state: &Path) -> Invocation {
-    let state = quote_path(state);
-    waiting.args.extend(["-incoming".into(), format!("exec:cat < {state}")]);
+/// QEMU's further arguments to have the RAM of a machine with `args` in [`RAM`]. What is written to
+/// it reaches the file if it is shared.
+fn ram(args: &[String], share: &str) -> [String; 4] {
+    let mut values = args.windows(2).filter(|pair| pair[0] == "-m").map(|pair| pair[1].as_str());
+    let size = values.next_back().unwrap_or_default();
+    // Without a unit, `-m` counts MiB and this counts bytes.
+    let unit = if size.ends_with(|c: char| c.is_ascii_digit()) { "M" } else { "" };
+    let file =
+        format!("memory-backend-file,id={RAM_ID},size={size}{unit},mem-path={RAM},share={share}");
+    ["-object".into(), file, "-machine".into(), format!("memory-backend={RAM_ID}")]
+}
+
+/// `waiting`, which goes on with what was saved in the files `state` and `ram`.
+pub(crate) fn from(mut waiting: Invocation, state: &Path, ram_file: &Path) -> Invocation {
+    waiting.args.extend(ram(&waiting.args, "off"));
+    // QEMU reads from a file what a connection to it would say.
+    let pipe = format!("pipe,id={GO_ON},path={GO_ON}");
+    let monitor = format!("chardev={GO_ON},mode=control");
     waiting
+        .args
+        .extend(["-chardev", &pipe, "-mon", &monitor, "-incoming", "defer"].map(String::from));
+    let command = |name: &str, arguments| json!({ "execute": name, "arguments": arguments });
+    let commands = [
+        command("qmp_capabilities", json!({})),
+        command(CAPABILITIES, ram_stays()),
+        command("migrate-incoming", json!({ "uri": format!("exec:cat {STATE}") })),
+    ];
+    let text = |suffix: &str, lines| BootFile::Text { at: format!("{GO_ON}.{suffix}"), lines };
+    let link = |at: &str, to: &Path| BootFile::SavedLink { at: at.into(), to: to.to_owned() };
+    waiting.files.extend([
+        link(STATE, state),
+        link(RAM, ram_file),
+        text("in", commands.iter().map(ToString::to_string).collect()),
+        text("out", Vec::new()),
+    ]);
+    waiting
+}
+
+/// The argument of QEMU's `migrate-set-capabilities` that leaves the RAM where it is.
+fn ram_stays() -> serde_json::Value {
+    json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] })
 }
 
 /// Saves the machine in `dir`, whose guest waits, and ends it. The CPU must come to rest, and the
@@ -334,6 +387,7 @@ pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
         qmp.execute("cont", json!({}))?;
         in_time("the machine is never idle")?;
     }
+    qmp.execute(CAPABILITIES, ram_stays())?;
     qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
     // The command outlives QEMU's word that it is done.
     let command = format!("exec:cat > {UNFINISHED} && mv {UNFINISHED} {STATE}");

@@ -21,8 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// See the module.
 #[derive(Debug)]
 pub struct Saved {
-    /// Its name is gone, so that nothing is left of it in the end.
+    /// Their names are gone, so that nothing is left of them in the end.
     state: File,
+    ram: File,
     /// What the console said until then.
     pub console: Vec<u8>,
 }
@@ -35,7 +36,7 @@ impl Saved {
     /// QEMU does not start, or cannot save its machine.
     pub(super) fn make(mut waiting: Invocation, dir: &Path) -> Result<Saved> {
         snapshot::tell(dir, "").io("write to", dir)?;
-        waiting.args.extend(snapshot::saving());
+        waiting.args.extend(snapshot::saving(&waiting.args));
         let mut command = Command::new(&waiting.program);
         command.args(&waiting.args).current_dir(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -57,8 +58,11 @@ impl Saved {
         }
         snapshot::save(dir, PATIENCE).map_err(failed)?;
         out.read_to_end(&mut console).map_err(failed)?;
-        let state = dir.join(snapshot::STATE);
-        Ok(Saved { state: File::open(&state).io("open", &state)?, console })
+        let open = |name| {
+            let path = dir.join(name);
+            File::options().read(true).write(true).open(&path).io("open", &path)
+        };
+        Ok(Saved { state: open(snapshot::STATE)?, ram: open(snapshot::RAM)?, console })
     }
 
     /// `waiting`, going on from here, in the folder `dir`; the guest gets this `cmdline`.
@@ -69,7 +73,8 @@ impl Saved {
         cmdline: &str,
     ) -> Result<Invocation> {
         snapshot::tell(dir, cmdline).io("write to", dir)?;
-        let state = format!("/proc/{}/fd/{}", process::id(), self.state.as_raw_fd());
-        Ok(snapshot::from(waiting, Path::new(&state)))
+        let path = |file: &File| format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
+        let (state, ram) = (path(&self.state), path(&self.ram));
+        Ok(snapshot::from(waiting, Path::new(&state), Path::new(&ram)))
     }
 }

@@ -71,6 +71,13 @@ pub enum BootFile {
         /// Where it leads.
         to: PathBuf,
     },
+    /// A link to what was saved of another machine. It goes when the machine does.
+    SavedLink {
+        /// Its path.
+        at: String,
+        /// Where it leads.
+        to: PathBuf,
+    },
     /// A file of lines.
     Text {
         /// Its path.
@@ -90,9 +97,10 @@ pub enum BootFile {
 impl BootFile {
     fn at(&self) -> &str {
         match self {
-            BootFile::Link { at, .. } | BootFile::Text { at, .. } | BootFile::Medium { at, .. } => {
-                at
-            }
+            BootFile::Link { at, .. }
+            | BootFile::SavedLink { at, .. }
+            | BootFile::Text { at, .. }
+            | BootFile::Medium { at, .. } => at,
         }
     }
 
@@ -101,7 +109,7 @@ impl BootFile {
         let path = dir.join(self.at());
         fs::create_dir_all(path.parent().unwrap_or(dir))?;
         match self {
-            BootFile::Link { to, .. } => symlink(to, path),
+            BootFile::Link { to, .. } | BootFile::SavedLink { to, .. } => symlink(to, path),
             BootFile::Text { lines, .. } => fs::write(path, lines.join("\n") + "\n"),
             BootFile::Medium { at, contents } => medium::make_file(dir, at, contents),
         }
@@ -109,7 +117,7 @@ impl BootFile {
 
     /// Whether it goes when the machine does.
     pub fn is_passing(&self) -> bool {
-        matches!(self, BootFile::Medium { .. })
+        matches!(self, BootFile::SavedLink { .. } | BootFile::Medium { .. })
     }
 
     /// Takes it away from the folder `dir`, if it is to go. It may be gone already.
@@ -123,7 +131,7 @@ impl BootFile {
     /// read again what it booted from, but its devices must be there.
     pub fn of_saved(self, saved: &Path) -> BootFile {
         match self {
-            BootFile::Medium { at, .. } => BootFile::Link { to: saved.join(&at), at },
+            BootFile::Medium { at, .. } => BootFile::SavedLink { to: saved.join(&at), at },
             other => other,
         }
     }
@@ -131,7 +139,9 @@ impl BootFile {
     /// The same as a command for a shell, once its folder is there.
     fn shell(&self) -> String {
         match self {
-            BootFile::Link { at, to } => format!("ln -s {} {at}", quote_path(to)),
+            BootFile::Link { at, to } | BootFile::SavedLink { at, to } => {
+                format!("ln -s {} {at}", quote_path(to))
+            }
             BootFile::Text { at, lines } => {
                 let lines: Vec<_> = lines.iter().map(|line| quote(line)).collect();
                 format!("printf '%s\\n' {} > {at}", lines.join(" "))
