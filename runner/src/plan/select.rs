@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::cmdline::BEHIND;
+use protocol::cmdline::{AMONG, BEHIND, among};
 use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
@@ -49,18 +49,14 @@ impl Selected {
         &self.test.name
     }
 
-    /// The same with those of its cases only that are `wanted`.
-    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Selected {
-        let (cases, others): (Vec<&String>, Vec<&String>) =
-            self.test.cases.iter().partition(|case| wanted(case));
-        let named = |cases: &[&String], sign: &str| {
-            let named = cases.iter().map(|case| format!("{}/{sign}{case}", self.name()));
-            named.collect::<Vec<_>>()
-        };
-        let without = [vec![self.selector.clone()], named(&others, "!")].concat().join(",");
-        let with = named(&cases, "").join(",");
-        let selector = if with.len() < without.len() { with } else { without };
-        let cases = cases.into_iter().cloned().collect();
+    /// The same with those of its cases only that are `wanted`; `whole` has all that the image has.
+    pub fn only(&self, whole: &TestMeta, wanted: &BTreeSet<&str>) -> Selected {
+        let is_wanted = |case: &&String| wanted.contains(case.as_str());
+        let cases: Vec<String> = self.test.cases.iter().filter(is_wanted).cloned().collect();
+        let kept: BTreeSet<&str> = cases.iter().map(String::as_str).collect();
+        let digits: String =
+            among(whole.cases.len(), |number| kept.contains(&*whole.cases[number])).collect();
+        let selector = format!("{}/{AMONG}{digits}", self.name());
         Selected { test: TestMeta { cases, ..self.test.clone() }, selector }
     }
 

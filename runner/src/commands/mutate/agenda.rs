@@ -14,6 +14,7 @@ use protocol::metadata::Environment;
 
 use super::baseline::Baseline;
 use super::reach::BootReach;
+use crate::image::TestMeta;
 use crate::machine::Boot;
 use crate::plan::select::{MAX_TEST_LIST, Selected};
 
@@ -23,18 +24,16 @@ const LIKELY: usize = 8;
 /// comes.
 const WAVES: [u32; 2] = [2, 16];
 
+/// To begin from where a machine was saved takes this part of the time from power on.
+const SAVED: u32 = 5;
+
 /// Where a boot begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// The machine is switched on.
     PowerOn,
-    /// The machine was saved when the guest waited for its command line.
-    Saved {
-        /// Time that this takes.
-        takes: Duration,
-        /// Bytes that the list of tests may have.
-        list: usize,
-    },
+    /// The machine goes on from where it was saved.
+    Saved,
 }
 
 /// A boot of a mutant.
@@ -85,6 +84,8 @@ impl Experience {
 /// What there is to choose from.
 #[derive(Clone, Copy)]
 pub struct Agenda<'a> {
+    /// All tests of the image.
+    pub tests: &'a [TestMeta],
     /// The boots of the plan.
     pub boots: &'a [Boot<'a>],
     /// What each of them executes, if that is known.
@@ -139,7 +140,7 @@ impl<'a> Agenda<'a> {
             let tests = step.boot.tests.iter();
             let of_test = |test: &Selected| -> Duration {
                 let cases = test.test.cases.iter();
-                cases.map(|case| self.baseline.time(step.boot.environment, test, case)).sum()
+                cases.map(|case| self.baseline.time(step.boot.environment, test.name(), case)).sum()
             };
             self.start(step.index) + tests.map(|test| of_test(test)).sum::<Duration>()
         };
@@ -150,7 +151,7 @@ impl<'a> Agenda<'a> {
     fn start(&self, index: usize) -> Duration {
         match self.beginnings[index] {
             Beginning::PowerOn => self.baseline.start(),
-            Beginning::Saved { takes, .. } => takes,
+            Beginning::Saved => self.baseline.start() / SAVED,
         }
     }
 
@@ -222,7 +223,7 @@ impl<'a> Agenda<'a> {
                 let test: &'a Selected = test;
                 let baseline = self.baseline;
                 cases.iter().map(move |case| {
-                    let time = baseline.time(boot.environment, test, case);
+                    let time = baseline.time(boot.environment, name, case);
                     Candidate { index, test, case, time }
                 })
             }));
@@ -245,15 +246,11 @@ impl<'a> Agenda<'a> {
         let mut steps: Vec<Step<'a>> = Vec::new();
         for (index, test, cases) in tests {
             let boot = &self.boots[index];
-            let room = match self.beginnings[index] {
-                Beginning::PowerOn => MAX_TEST_LIST.saturating_sub(boot.machine.guest_cmdline.len()),
-                Beginning::Saved { list, .. } => list,
+            let room = MAX_TEST_LIST.saturating_sub(boot.machine.guest_cmdline.len());
+            let part = match self.tests.iter().find(|whole| whole.name == test.name()) {
+                Some(whole) => test.only(whole, &cases.into_iter().collect()),
+                None => test.clone(),
             };
-            let mut part = test.only(|case| cases.contains(&case));
-            if part.selector.len() > room {
-                // As a whole it had room in the plan.
-                part = test.clone();
-            }
             let part: Cow<'a, Selected> = Cow::Owned(part);
             let takes = |step: &&mut Step<'_>| {
                 let list = step.boot.tests.iter().map(|test| test.selector.len() + 1).sum::<usize>();
@@ -268,5 +265,151 @@ impl<'a> Agenda<'a> {
             }
         }
         steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use protocol::mark::Mark;
+
+    use super::*;
+    use crate::commands::mutate::baseline::Witnessed;
+    use crate::machine::plugin::Phase;
+    use crate::plan::config::Hypervisor;
+    use crate::plan::spec::MachineSpec;
+    use crate::xen::hypervisor::XenUnderTest;
+
+    /// Each has two cases; the first takes as many ms as its place, the second ten times that.
+    const TESTS: [&str; 4] = ["a", "b", "c", "d"];
+    const MS: Duration = Duration::from_millis(1);
+
+    fn tests() -> Vec<TestMeta> {
+        let cases = || vec!["1".into(), "2".into()];
+        TESTS.map(|name| TestMeta { cases: cases(), ..TestMeta::named(name) }).into()
+    }
+
+    fn baseline() -> Baseline {
+        let mut baseline = Baseline::default();
+        for environment in [Environment::Pv64, Environment::Pvh64] {
+            for (place, test) in (1..).zip(TESTS) {
+                let cases = [("1", place * MS), ("2", 10 * place * MS)];
+                baseline.learn(environment, test, &cases);
+            }
+        }
+        baseline
+    }
+
+    fn boots<'a>(
+        xen: &'a XenUnderTest,
+        tests: &'a [Selected],
+        shape: &[(Environment, Range<usize>)],
+    ) -> Vec<Boot<'a>> {
+        let boot = |(environment, range): &(Environment, Range<usize>)| Boot {
+            xen,
+            environment: *environment,
+            machine: MachineSpec::default(),
+            tests: tests[range.clone()].iter().map(Cow::Borrowed).collect(),
+        };
+        shape.iter().map(boot).collect()
+    }
+
+    /// What a boot executes: while Xen boots, while the guest starts, and in each case.
+    fn reach(tests: &[&str], boot: &[usize], start: &[usize], cases: &[&[usize]]) -> BootReach {
+        let phase = |mark, sites: &[usize]| {
+            let executed = (0..8).map(|site| sites.contains(&site)).collect();
+            Phase { mark, executed }
+        };
+        let mut phases = vec![phase(Mark::Boot, boot)];
+        for (number, cases) in cases.chunks(2).enumerate() {
+            phases.push(phase(Mark::Prelude, if number == 0 { start } else { &[] }));
+            phases.extend(cases.iter().map(|sites| phase(Mark::Case, sites)));
+            phases.push(phase(Mark::Test, &[]));
+        }
+        let tests = tests.iter().map(|test| ((*test).into(), vec!["1".into(), "2".into()]));
+        let witnessed = Witnessed { tests: tests.collect(), ..Witnessed::default() };
+        BootReach::of(&phases, &witnessed).unwrap()
+    }
+
+    /// Each boot with its place, whether it is from power on, and its list of tests.
+    fn told(steps: &[Step<'_>]) -> Vec<String> {
+        let of_step = |step: &Step<'_>| {
+            let tests = step.boot.tests.iter().map(|test| test.selector.as_str());
+            let cold = if step.cold { " cold" } else { "" };
+            format!("{}{cold} {}", step.index, tests.collect::<Vec<_>>().join(","))
+        };
+        steps.iter().map(of_step).collect()
+    }
+
+    fn known(index: usize, test: &str, case: &str) -> Known {
+        Known { index, test: test.into(), case: Some(case.into()) }
+    }
+
+    #[test]
+    fn without_a_plugin_everything_runs_and_environments_stay_in_order() {
+        let selected: Vec<Selected> = tests().into_iter().map(Selected::from).collect();
+        let xen = XenUnderTest::new(&Hypervisor::elsewhere("xen"), None);
+        let (pv, pvh) = (Environment::Pv64, Environment::Pvh64);
+        let boots = boots(&xen, &selected, &[(pv, 0..1), (pv, 1..4), (pvh, 1..4)]);
+        let baseline = baseline();
+        let agenda = Agenda {
+            tests: &tests(),
+            boots: &boots,
+            reach: None,
+            beginnings: &[Beginning::PowerOn; 3],
+            baseline: &baseline,
+        };
+        let experience = Experience::default();
+        let order = |function| told(&agenda.of(0, &experience.of(function)));
+        assert_eq!(order(7), ["1 cold b,c,d", "0 cold a", "2 cold b,c,d"]);
+        experience.add(7, known(1, "b", "1"));
+        experience.add(7, known(0, "a", "1"));
+        experience.add(7, known(2, "d", "1"));
+        assert_eq!(order(7), ["0 cold a", "1 cold b,c,d", "2 cold d,b,c"]);
+        experience.add(7, known(1, "c", "2"));
+        assert_eq!(order(7), ["1 cold c,b,d", "0 cold a", "2 cold d,b,c"]);
+        experience.add(7, known(1, "b", "1"));
+        assert_eq!(order(7), ["1 cold b,c,d", "0 cold a", "2 cold d,b,c"]);
+        assert_eq!(order(8), ["1 cold b,c,d", "0 cold a", "2 cold b,c,d"]);
+    }
+
+    #[test]
+    fn only_what_executes_a_branch_runs() {
+        let selected: Vec<Selected> = tests().into_iter().map(Selected::from).collect();
+        let xen = XenUnderTest::new(&Hypervisor::elsewhere("xen"), None);
+        let pv = Environment::Pv64;
+        let boots = boots(&xen, &selected, &[(pv, 0..2), (pv, 2..3)]);
+        let mut baseline = baseline();
+        baseline.learn_start(5 * MS);
+        let reach = [
+            reach(&["a", "b"], &[0], &[1], &[&[2], &[2, 3], &[1, 2], &[2]]),
+            reach(&["c"], &[], &[], &[&[2], &[]]),
+        ];
+        let agenda = Agenda {
+            tests: &tests(),
+            boots: &boots,
+            reach: Some(&reach),
+            beginnings: &[Beginning::PowerOn, Beginning::Saved],
+            baseline: &baseline,
+        };
+        let order = |site, killers: &[Known]| told(&agenda.of(site, killers));
+        // By Xen's boot: the whole of it, from power on.
+        assert_eq!(order(0, &[]), ["0 cold a,b"]);
+        // While the guest starts: its case first.
+        assert_eq!(order(1, &[]), ["0 b/=1", "0 cold a,b"]);
+        // The cheapest first (1, 2, 3 ms), then what takes longer (10, 20 ms).
+        assert_eq!(order(2, &[]), ["0 a/=1,b/=1", "1 c/=1", "0 a/=2,b/=2"]);
+        // What killed before comes first, where it executes the branch.
+        let killers = [known(0, "b", "2"), known(1, "c", "1"), known(0, "a", "1")];
+        assert_eq!(order(2, &killers), ["0 b/=2,a/=1", "0 b/=1", "1 c/=1", "0 a/=2"]);
+        assert_eq!(order(3, &killers), ["0 a/=2"]);
+        assert_eq!(order(4, &killers), [""; 0]);
+
+        // 5 ms for each boot from power on, and 1 ms from the saved machine.
+        let times = [(0, 5 + 33), (2, 5 + 3 + 1 + 3 + 5 + 30), (3, 5 + 10), (4, 0)];
+        for (site, time) in times {
+            assert_eq!(agenda.time(site), time * MS, "{site}");
+        }
     }
 }

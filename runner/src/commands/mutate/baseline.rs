@@ -20,13 +20,16 @@ const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Baseline {
     statuses: HashMap<String, Status>,
-    /// By environment and name: the time of each case, in order.
-    tests: HashMap<(Environment, String), Vec<(String, Duration)>>,
+    /// By environment and name.
+    tests: HashMap<Environment, HashMap<String, Times>>,
     slowest_start: Duration,
     /// When each boot began that has not come to its first test.
     starting: HashMap<usize, Instant>,
     boots: HashMap<usize, Witnessed>,
 }
+
+/// How long each case took.
+type Times = HashMap<String, Duration>;
 
 /// A boot on Xen itself.
 #[derive(Debug, Default)]
@@ -45,7 +48,7 @@ impl Baseline {
 
     /// Time for a test on a mutant.
     pub fn test_timeout(&self, environment: Environment, test: &Selected) -> Duration {
-        patience(test.test.cases.iter().map(|case| self.time(environment, test, case)).sum())
+        patience(test.test.cases.iter().map(|case| self.time(environment, test.name(), case)).sum())
     }
 
     /// How long it took from power on to the first test, at most.
@@ -54,10 +57,13 @@ impl Baseline {
     }
 
     /// How long a case took.
-    pub fn time(&self, environment: Environment, test: &Selected, case: &str) -> Duration {
-        let cases = self.tests.get(&(environment, test.name().to_owned()));
-        let known = cases.into_iter().flatten().find(|(name, _)| name == case);
-        known.map(|(_, time)| *time).unwrap_or_default()
+    pub fn time(&self, environment: Environment, test: &str, case: &str) -> Duration {
+        let times = self.times(environment, test);
+        times.and_then(|times| times.get(case)).copied().unwrap_or_default()
+    }
+
+    fn times(&self, environment: Environment, test: &str) -> Option<&Times> {
+        self.tests.get(&environment)?.get(test)
     }
 
     /// The boot with the place `index` in the plan.
@@ -68,7 +74,7 @@ impl Baseline {
     /// What `report` says that was not so before; nothing of it bad.
     pub fn differences(&self, environment: Environment, report: &TestReport) -> Vec<String> {
         // What fewer cases come to together, was never said.
-        let before = self.tests.get(&(environment, report.name.clone())).map_or(0, Vec::len);
+        let before = self.times(environment, &report.name).map_or(0, Times::len);
         let part = !report.cases.is_empty() && report.cases.len() < before;
         statements(environment, report)
             .into_iter()
@@ -76,6 +82,20 @@ impl Baseline {
             .filter(|(what, status)| self.statuses.get(what) != Some(status))
             .map(|(what, status)| format!("{what}: {status}"))
             .collect()
+    }
+}
+
+#[cfg(test)]
+impl Baseline {
+    /// The cases of `test` took that long.
+    pub fn learn(&mut self, environment: Environment, test: &str, cases: &[(&str, Duration)]) {
+        let cases = cases.iter().map(|(case, time)| ((*case).to_owned(), *time));
+        self.tests.entry(environment).or_default().insert(test.into(), cases.collect());
+    }
+
+    /// To begin took that long.
+    pub fn learn_start(&mut self, time: Duration) {
+        self.slowest_start = time;
     }
 }
 
@@ -94,8 +114,8 @@ impl Listener for Baseline {
             RunEvent::TestSettled { boot, outcome } => {
                 let report = &outcome.report;
                 let cases = report.cases.iter().map(|case| (case.name.clone(), case.elapsed));
-                let test = (outcome.environment, report.name.clone());
-                self.tests.insert(test, cases.collect());
+                let tests = self.tests.entry(outcome.environment).or_default();
+                tests.insert(report.name.clone(), cases.collect());
                 self.statuses.extend(statements(outcome.environment, report));
                 if report.began {
                     let cases = report.cases.iter().map(|case| case.name.clone()).collect();

@@ -17,6 +17,7 @@ use protocol::metadata::Environment;
 
 use super::agenda::{Agenda, Experience, Known, Step};
 use super::journal::{Fate, Killer, SettledMutant};
+use super::saved::Saved;
 use super::sites::Site;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
@@ -40,6 +41,8 @@ pub struct Campaign<'a> {
     pub sites: &'a [&'a Site<'a>],
     /// What runs on which mutant.
     pub agenda: Agenda<'a>,
+    /// The saved machines.
+    pub saved: &'a Saved<'a>,
     /// Time for each test, instead of what the baseline says.
     pub timeout: Option<Duration>,
     /// Whether the user wants it to end.
@@ -57,7 +60,7 @@ impl Campaign<'_> {
         // What takes longest comes first, so that all workers end at about the same time.
         let mut todo: Vec<(usize, &Site<'_>)> =
             todo.iter().filter_map(|site| Some((self.number(site)?, *site))).collect();
-        todo.sort_by_key(|(number, _)| Reverse(self.agenda.time(*number)));
+        todo.sort_by_cached_key(|(number, _)| Reverse(self.agenda.time(*number)));
         let next = AtomicUsize::new(0);
         let experience = Experience::default();
         thread::scope(|scope| {
@@ -101,7 +104,8 @@ impl Campaign<'_> {
             what: "cannot create a folder for a mutant".into(),
             source,
         })?;
-        let mutant = Mutant { campaign: self, site, dir: dir.path(), cold: OnceCell::new() };
+        let mutant =
+            Mutant { campaign: self, number, site, dir: dir.path(), cold: OnceCell::new() };
         let function = site.function.address;
         let mut differences = Vec::new();
         let mut verdict = None;
@@ -137,6 +141,7 @@ impl Campaign<'_> {
 /// A Xen with an inverted branch.
 struct Mutant<'m> {
     campaign: &'m Campaign<'m>,
+    number: usize,
     site: &'m Site<'m>,
     /// Its folder.
     dir: &'m Path,
@@ -147,7 +152,7 @@ struct Mutant<'m> {
 impl Mutant<'_> {
     /// Boots it for the `number`th time; `None` if the user stops it.
     fn boot(&self, step: &Step<'_>, number: usize) -> Result<Option<Judgement>> {
-        let Campaign { rig, agenda, timeout, stop, image, .. } = *self.campaign;
+        let Campaign { rig, agenda, saved, timeout, stop, image, .. } = *self.campaign;
         let of_test = |name: &str| {
             let test = step.boot.tests.iter().find(|test| test.name() == name);
             let usual = |test: &Selected| agenda.baseline.test_timeout(step.boot.environment, test);
@@ -157,8 +162,14 @@ impl Mutant<'_> {
         let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
         let trial = Trial { image, limits: &limits, stop };
         let folder = self.dir.join(number.to_string());
-        let boot = step.boot.on(self.cold()?);
-        let result = trial.boot(folder, &rig.dom0(), &boot, &mut |_| {})?.result;
+        let byte = if step.cold { None } else { saved.change(step.index, self.number) };
+        let result = match byte {
+            Some(byte) => trial.boot(folder, &byte, &step.boot, &mut |_| {})?.result,
+            None => {
+                let boot = step.boot.on(self.cold()?);
+                trial.boot(folder, &rig.dom0(), &boot, &mut |_| {})?.result
+            }
+        };
         if stop.requested().is_some() {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod campaign;
 mod journal;
 mod reach;
 mod report;
+mod saved;
 mod sites;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use campaign::Campaign;
 use journal::{Journal, SettledMutant, Subject};
 use reach::BootReach;
 use report::Progress;
+use saved::Saved;
 use sites::Site;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
@@ -36,15 +38,18 @@ use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::backend::Backend;
+use crate::machine::boot::Limits;
 use crate::machine::logs::RunLogs;
 use crate::machine::plugin::{Phase, Plugin};
 use crate::machine::session::cpus;
+use crate::machine::snapshot::FromSnapshot;
 use crate::machine::testbed::Testbed;
 use crate::plan::{self, Sharing};
 use crate::report::Record;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
-use crate::xen::symbols::{self, Build};
+use crate::xen::place::Place;
+use crate::xen::symbols::{self, BootXen, Build, KnownSymbols};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
@@ -131,6 +136,7 @@ impl Measure<'_> {
         let start = Instant::now();
         if !todo.is_empty() {
             let logs = self.logs()?;
+            let dir = logs.dir().to_owned();
             let image = logs.small(&self.rig.image).to_owned();
             let plugin = self.plugin();
             let mut record = Record::without_files();
@@ -143,15 +149,33 @@ impl Measure<'_> {
             }
             let baseline = &witness.baseline;
             let reach = plugin.map(|_| self.reach(baseline)).transpose()?;
-            let beginnings = vec![Beginning::PowerOn; self.boots.len()];
+            let snapshots = FromSnapshot::many(self.rig.dom0(), self.boots)?;
+            let boots = if reach.is_some() { self.boots } else { &[] };
+            let saved = self.saved(&snapshots, boots, baseline, &image, &dir)?;
+            let beginning = |index| match saved.has(index) {
+                true => Beginning::Saved,
+                false => Beginning::PowerOn,
+            };
+            let beginnings: Vec<Beginning> = (0..self.boots.len()).map(beginning).collect();
             let agenda = Agenda {
+                tests: &self.rig.image.tests,
                 boots: self.boots,
                 reach: reach.as_deref(),
                 beginnings: &beginnings,
                 baseline,
             };
             let journal = recorded.map(|(journal, _)| journal);
-            self.rest(&todo, agenda, &image, journal, &mut findings)?;
+            let campaign = Campaign {
+                rig: self.rig,
+                image: &image,
+                binary: &self.build.binary,
+                sites: &self.ordered(),
+                agenda,
+                saved: &saved,
+                timeout: self.args.timeout.map(Duration::from_secs),
+                stop: self.stop,
+            };
+            self.rest(&todo, &campaign, journal, &mut findings)?;
         }
         let symbols = &self.build.symbols;
         write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
@@ -218,24 +242,37 @@ impl Measure<'_> {
         sites
     }
 
-    /// The mutants of `todo`, with what is on their `agenda`.
+    /// Saves the machines that mutants of `boots` go on from, with logs in `dir`, for a guest in the
+    /// file `image`.
+    fn saved<'s>(
+        &self,
+        snapshots: &'s FromSnapshot<'s>,
+        boots: &[Boot<'_>],
+        baseline: &Baseline,
+        image: &Path,
+        dir: &Path,
+    ) -> Result<Saved<'s>> {
+        let patience = baseline.start_timeout();
+        let of_test = |_: &str| patience;
+        let limits = Limits::new(patience, &of_test);
+        let ram = |(number, boot): (usize, &Boot<'_>)| {
+            let dir = dir.join(format!("saved-{number}"));
+            snapshots.ram(boot, image, dir, &limits, self.stop)
+        };
+        let rams = (1..).zip(boots).map(ram).collect::<Result<_>>()?;
+        let symbols = BootXen::parse(self.build.binary.bytes().to_vec()).and_then(KnownSymbols::of);
+        let place = symbols.and_then(|symbols| Place::of(&symbols));
+        Ok(Saved::find(snapshots, rams, &place, &self.ordered()))
+    }
+
+    /// The mutants of `todo`.
     fn rest(
         &self,
         todo: &[&Site<'_>],
-        agenda: Agenda<'_>,
-        image: &Path,
+        campaign: &Campaign<'_>,
         mut journal: Option<Journal>,
         findings: &mut BTreeMap<u64, SettledMutant>,
     ) -> Result<()> {
-        let campaign = Campaign {
-            rig: self.rig,
-            image,
-            binary: &self.build.binary,
-            sites: &self.ordered(),
-            agenda,
-            timeout: self.args.timeout.map(Duration::from_secs),
-            stop: self.stop,
-        };
         let jobs = self.args.jobs.unwrap_or_else(cpus);
         let killed = findings.values().filter(|finding| finding.killer().is_some()).count();
         let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
