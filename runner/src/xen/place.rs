@@ -91,10 +91,10 @@ mod tests {
         let xen = 0xffff_82d0_4000_0000;
         let place = Place { phys_start: xen + 0x3000, note: (xen + 0x1000, vec![7; 5]) };
         let mut memory = vec![0; 9 << 20];
-        let read = |memory: &[u8], at: u64, size: u64| Ok(memory[at as usize..][..size as usize].to_vec());
-        let find = |memory: &[u8]| {
-            place.find(memory.len() as u64, |at, size| read(memory, at, size)).ok()
-        };
+        let read =
+            |memory: &[u8], at: u64, size: u64| Ok(memory[at as usize..][..size as usize].to_vec());
+        let find =
+            |memory: &[u8]| place.find(memory.len() as u64, |at, size| read(memory, at, size)).ok();
         assert_eq!(find(&memory), None);
         // The note alone, as in the file that was loaded.
         memory[0x60_1000..][..5].fill(7);

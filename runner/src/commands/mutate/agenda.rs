@@ -157,9 +157,8 @@ impl<'a> Agenda<'a> {
 
     /// The boots with these places, with all their tests: the likeliest killers first.
     fn whole(&self, indices: Vec<usize>, killers: &[Known]) -> Vec<Step<'a>> {
-        let rank = |fits: &dyn Fn(&Known) -> bool| {
-            killers.iter().position(fits).unwrap_or(usize::MAX)
-        };
+        let rank =
+            |fits: &dyn Fn(&Known) -> bool| killers.iter().position(fits).unwrap_or(usize::MAX);
         let step = |index: usize| {
             let mut boot = self.boots[index].clone();
             boot.tests.sort_by_key(|test| {
@@ -235,9 +234,9 @@ impl<'a> Agenda<'a> {
     fn steps(&self, candidates: &[Candidate<'a>]) -> Vec<Step<'a>> {
         let mut tests: Vec<(usize, &'a Selected, Vec<&'a str>)> = Vec::new();
         for Candidate { index, test, case, .. } in candidates {
-            let same = tests.iter_mut().find(|(other, known, _)| {
-                (*other, known.name()) == (*index, test.name())
-            });
+            let same = tests
+                .iter_mut()
+                .find(|(other, known, _)| (*other, known.name()) == (*index, test.name()));
             match same {
                 Some((_, _, cases)) => cases.push(case),
                 None => tests.push((*index, test, vec![case])),
@@ -253,7 +252,8 @@ impl<'a> Agenda<'a> {
             };
             let part: Cow<'a, Selected> = Cow::Owned(part);
             let takes = |step: &&mut Step<'_>| {
-                let list = step.boot.tests.iter().map(|test| test.selector.len() + 1).sum::<usize>();
+                let list =
+                    step.boot.tests.iter().map(|test| test.selector.len() + 1).sum::<usize>();
                 step.index == index && list + part.selector.len() <= room
             };
             match steps.iter_mut().find(takes) {

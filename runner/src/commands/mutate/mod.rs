@@ -67,6 +67,13 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
             "the chosen functions have no conditional branch".into(),
         ));
     }
+    if let Some(share) = args.partition {
+        let mut index = 0..;
+        sites.retain(|site| share.holds_one(index.next().unwrap_or_default(), || site.name()));
+    }
+    if sites.is_empty() {
+        return Err(Error::EmptySelection("this share of the branches is empty".into()));
+    }
     if args.list {
         write_out(&report::listing(&build.symbols, &sites)?)?;
         return Ok(Exit::Success);
@@ -119,8 +126,29 @@ impl Measure<'_> {
         Ok(Exit::Success)
     }
 
+    /// What was found before, by whatever host.
+    fn recorded(&self) -> Result<Exit> {
+        let subject = self.subject()?;
+        let mut findings: BTreeMap<u64, SettledMutant> = BTreeMap::new();
+        for path in &self.args.read {
+            let known = Journal::read(path, &subject)?;
+            if known.is_empty() {
+                let path = path.display();
+                note(&format!("{path} has no result for this Xen, image and selection"));
+            }
+            findings.extend(known);
+        }
+        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let symbols = &self.build.symbols;
+        write_out(&report::summary(symbols, self.sites, &findings, None)?)?;
+        Ok(self.grade(&findings))
+    }
+
     /// The tests on Xen itself, then on each mutant.
     fn all(&self) -> Result<Exit> {
+        if !self.args.read.is_empty() {
+            return self.recorded();
+        }
         let mut recorded = match &self.args.out {
             Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
             None => None,
@@ -178,7 +206,7 @@ impl Measure<'_> {
             self.rest(&todo, &campaign, journal, &mut findings)?;
         }
         let symbols = &self.build.symbols;
-        write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
+        write_out(&report::summary(symbols, self.sites, &findings, Some(start.elapsed()))?)?;
         if let Some(stopped) = self.stop.requested() {
             return Ok(stopped);
         }
@@ -189,10 +217,11 @@ impl Measure<'_> {
     fn plugin(&self) -> Option<Plugin> {
         let (config, qemu) = (&self.rig.on.config, &self.rig.qemu.binary);
         let plugin = Plugin::find(self.args.plugin.as_deref(), config, qemu);
-        plugin.inspect_err(|why| {
-            note(&format!("every test runs on each mutant, which takes longer: {why}"));
-        })
-        .ok()
+        plugin
+            .inspect_err(|why| {
+                note(&format!("every test runs on each mutant, which takes longer: {why}"));
+            })
+            .ok()
     }
 
     /// All tests on Xen itself, observed by the `plugin`.

@@ -97,12 +97,12 @@ pub fn listing(symbols: &XenSyms, sites: &[Site<'_>]) -> Result<String> {
 
 /// The final word: the table, the survivors, and who killed.
 ///
-/// `findings` are those of `sites` that are settled, by their address.
+/// `findings` are those of `sites` that are settled, by their address; `elapsed` is the time of a run.
 pub fn summary(
     symbols: &XenSyms,
     sites: &[Site<'_>],
     findings: &BTreeMap<u64, SettledMutant>,
-    elapsed: Duration,
+    elapsed: Option<Duration>,
 ) -> Result<String> {
     let settled: Vec<(&Site<'_>, &SettledMutant)> =
         sites.iter().filter_map(|site| Some((site, findings.get(&site.address)?))).collect();
@@ -110,14 +110,19 @@ pub fn summary(
     text += &table(sites, &settled);
     text += &killers(&settled);
     let boots: usize = settled.iter().map(|(_, finding)| finding.boots).sum();
-    let _ = writeln!(text, "{}; {} min in this run", count(boots, "boot"), clock(elapsed));
+    let boots = count(boots, "boot");
+    let _ = match elapsed {
+        Some(elapsed) => writeln!(text, "{boots}; {} min in this run", clock(elapsed)),
+        None => writeln!(text, "{boots}"),
+    };
     Ok(text)
 }
 
 fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
-    let mut text = row("Function", ["sites", "killed", "survived", "not reached"].map(String::from));
+    let mut text =
+        row("Function", ["sites", "killed", "survived", "not reached"].map(String::from));
     let mut sums = [0; 4];
     for function in functions {
         let all = sites.iter().filter(|site| site.function == function).count();
