@@ -17,9 +17,10 @@ pub const TESTS: &str = "tests";
 /// In front of a case's name: of what else is selected of the test only that which comes behind the
 /// case. A boot that goes on with a test after a case ended the one before says it.
 pub const BEHIND: char = '>';
-/// In front of hexadecimal digits: of what else is selected of the test only the cases with these
-/// numbers. The lowest bit of the first digit is the test's first case, that of the second digit its
-/// fifth. A list of hundreds of names would be too long.
+/// In front of hexadecimal digits: of what else is selected of the test only certain cases.
+///
+/// The lowest bit of the first digit is the test's first case, that of the second digit its fifth. A
+/// list of hundreds of names would be too long.
 pub const AMONG: char = '=';
 /// Key: changes that this Xen has though its release has not, or the other way round, separated by
 /// commas: [statements](crate::change::Statement).

@@ -17,10 +17,12 @@ use crate::xen::place::{Place, linked};
 /// The saved machines, and where in them the branches are.
 pub struct Saved<'a> {
     snapshots: &'a FromSnapshot<'a>,
-    /// For each boot of the plan that goes on from one, the byte of each branch: its physical
-    /// address and inverted value, if memory holds what Xen's file does.
-    bytes: Vec<Option<Vec<Option<(u64, u8)>>>>,
+    /// For each boot of the plan that goes on from one, the byte of each branch.
+    bytes: Vec<Option<Vec<Byte>>>,
 }
+
+/// Its physical address and its inverted value, if memory holds what Xen's file does.
+type Byte = Option<(u64, u8)>;
 
 impl<'a> Saved<'a> {
     /// Finds `sites` of the Xen at `place` in the RAM of each boot of the plan that goes on from a
@@ -61,7 +63,7 @@ impl<'a> Saved<'a> {
 }
 
 /// Finds the byte with the condition of each of `sites` in the file `ram`.
-fn find(ram: &Path, place: &Place, sites: &[&Site<'_>]) -> io::Result<Vec<Option<(u64, u8)>>> {
+fn find(ram: &Path, place: &Place, sites: &[&Site<'_>]) -> io::Result<Vec<Byte>> {
     let file = File::open(ram)?;
     let read = |at: u64, size: u64| {
         let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
