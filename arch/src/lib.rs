@@ -28,6 +28,7 @@ pub mod hvm;
 pub mod hypercall;
 mod layout;
 pub mod letterbox;
+pub mod mark;
 pub mod memory;
 mod page;
 mod port;

@@ -25,6 +25,7 @@ use crate::{Answer, Errno, clock, heap, println};
 pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     cmdline::set_stamp(stamp);
     heap::init();
+    arch::mark::boot();
     let mut context = Context::new();
     // Xen keeps its first words only until it has said more.
     let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
@@ -122,14 +123,17 @@ fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status
     }
     report::begin(test, cases.len());
     let around = Around::begin(test, context);
+    arch::mark::prelude();
     let mut tally = Tally::default();
     for (number, case) in (1..).zip(cases) {
         let outcome = around.check().and_then(|()| (case.run)(context));
+        arch::mark::case();
         tally.add(report::status(&outcome));
         report::case(number, case.name, &outcome);
     }
     let (taken_out, rest) = (around.end(), tidy(context));
     let leftover = taken_out.and(rest);
+    arch::mark::test();
     if leftover.is_err() {
         tally.add(Status::Error);
     }

@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use protocol::cmdline::{BEHIND, TESTS};
+use protocol::cmdline::{AMONG, BEHIND, TESTS, is_among};
 use protocol::wildcard::fits;
 
 use crate::test::{Case, Test};
@@ -43,11 +43,16 @@ pub fn select<'t>(tests: &[&'t Test], list: &str) -> Result<Vec<Selected<'t>>, S
         let test = found.ok_or_else(|| complain(&format!("there is no test '{name}'")))?;
         let patterns: Vec<Option<&str>> =
             list.split(',').map(parts).filter(|part| part.0 == name).map(|part| part.1).collect();
-        let cases: Vec<&Case> = behind(&patterns, test.cases)
-            .ok_or_else(|| complain(&format!("there is no case to go on behind in '{name}'")))?
-            .iter()
-            .filter(|case| wanted(&patterns, case.name))
-            .collect();
+        let rest = behind(&patterns, test.cases)
+            .ok_or_else(|| complain(&format!("there is no case to go on behind in '{name}'")))?;
+        let mut cases = Vec::new();
+        for (number, case) in test.cases.iter().enumerate().skip(rest) {
+            let among = among(&patterns, number)
+                .ok_or_else(|| complain(&format!("the numbers of cases of '{name}' are wrong")))?;
+            if among && wanted(&patterns, case.name) {
+                cases.push(case);
+            }
+        }
         if cases.is_empty() {
             return Err(complain(&format!("'{name}' selects no case")));
         }
@@ -64,18 +69,25 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The cases behind the one that a pattern names with [`BEHIND`], all if none does.
-fn behind<'t>(patterns: &[Option<&str>], cases: &'t [Case]) -> Option<&'t [Case]> {
+/// The number of the first case behind the one that a pattern names with [`BEHIND`].
+fn behind(patterns: &[Option<&str>], cases: &[Case]) -> Option<usize> {
     let Some(last) = patterns.iter().flatten().find_map(|text| text.strip_prefix(BEHIND)) else {
-        return Some(cases);
+        return Some(0);
     };
-    let place = cases.iter().position(|case| case.name == last)?;
-    cases.get(place + 1..)
+    cases.iter().position(|case| case.name == last).map(|place| place + 1)
+}
+
+/// Whether the case with that number is one of those that a pattern counts with [`AMONG`], if one
+/// does; `None` where that can't be read.
+fn among(patterns: &[Option<&str>], number: usize) -> Option<bool> {
+    let mut digits = patterns.iter().flatten().filter_map(|text| text.strip_prefix(AMONG));
+    digits.next().map_or(Some(true), |digits| is_among(digits, number))
 }
 
 /// Whether all that is said of a test, together, wants `case`, wherever it stands.
 fn wanted(patterns: &[Option<&str>], case: &str) -> bool {
-    let patterns = || patterns.iter().filter(|p| p.is_none_or(|text| !text.starts_with(BEHIND)));
+    let patterns =
+        || patterns.iter().filter(|p| p.is_none_or(|text| !text.starts_with([AMONG, BEHIND])));
     let out = |pattern: &&str| pattern.strip_prefix('!').is_some_and(|inner| fits(inner, case));
     if patterns().flatten().any(out) {
         return false;

@@ -5,6 +5,9 @@
 //! interface; [`protocol::plugin`] describes the file. With `leave=now` it ends QEMU right after it
 //! found everything in order, so that a runner can tell in advance.
 //!
+//! With `phases=FILE` it also writes down which of them were executed between two
+//! [marks](protocol::mark) of the guest's.
+//!
 //! With `mailbox=FILE` it also carries inputs from a fuzzer into a guest that calls for them, and
 //! the guest's answers back: see [`protocol::letterbox`] and [`protocol::mailbox`].
 //!
@@ -14,20 +17,24 @@
 
 mod api;
 mod map;
+mod phases;
 mod post;
 mod shared;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ops::Range;
+use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use api::{Api, Id};
 use map::Map;
+use phases::Phases;
 use post::Mailbox;
 use protocol::image::BASE;
 use protocol::letterbox::NOP_SIZE;
-use protocol::plugin::{LEAVE_NOW, MAILBOX, MAP};
+use protocol::mark::Mark;
+use protocol::plugin::{LEAVE_NOW, MAILBOX, MAP, PHASES};
 
 /// The interface that this plugin is for. QEMU reads it right after loading us.
 #[unsafe(no_mangle)]
@@ -48,6 +55,7 @@ struct Plugin {
     id: Id,
     api: Api,
     map: Map,
+    phases: Option<Phases>,
     mailbox: Option<Mailbox>,
 }
 
@@ -79,27 +87,30 @@ pub unsafe extern "C" fn qemu_plugin_install(
 
 fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), String> {
     let mut map = None;
-    let mut mailbox = None;
+    let (mut phases, mut mailbox) = (None, None);
     let mut leave = false;
     for argument in arguments {
         let argument = argument.as_ref();
         match argument.split_once('=') {
             Some((MAP, path)) => map = Some(Map::open(path)?),
+            Some((PHASES, path)) => phases = Some(path.to_owned()),
             Some((MAILBOX, path)) => mailbox = Some(Mailbox::open(path)?),
             _ if argument == LEAVE_NOW => leave = true,
             _ => {
                 return Err(format!(
-                    "unknown option `{argument}`; expected {MAP}=FILE, {MAILBOX}=FILE or {LEAVE_NOW}"
+                    "unknown option `{argument}`; expected {MAP}=FILE, {PHASES}=FILE, \
+                     {MAILBOX}=FILE or {LEAVE_NOW}"
                 ));
             }
         }
     }
     let map = map.ok_or_else(|| format!("{MAP}=FILE is missing"))?;
+    let phases = phases.map(|path| Phases::open(&path, map.all().len())).transpose()?;
     let api = Api::of_this_qemu()?;
     if leave {
         return Err(format!("{LEAVE_NOW}: the plugin works; ending QEMU"));
     }
-    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, mailbox });
+    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, phases, mailbox });
     plugin.api.on_translation(id, translated);
     Ok(())
 }
@@ -114,14 +125,25 @@ extern "C" fn translated(a: usize, b: usize) {
             // SAFETY: the instruction is of that block.
             unsafe { plugin.api.count(insn, count) };
         }
-        if plugin.mailbox.is_some() && size == NOP_SIZE && GUESTS.contains(&address) {
-            // SAFETY: the instruction is of that block.
-            let code = unsafe { plugin.api.host_address(insn) };
+        if size != NOP_SIZE || !GUESTS.contains(&address) {
+            continue;
+        }
+        // SAFETY: the instruction is of that block.
+        let code = unsafe { plugin.api.host_address(insn) };
+        if plugin.mailbox.is_some()
             // SAFETY: an instruction of that size; at a guest's addresses there is only memory.
-            if let Some(place) = unsafe { post::letterbox(code) } {
-                // SAFETY: the instruction is of that block, and `called` takes such a place.
-                unsafe { plugin.api.call(insn, called, place.cast_mut().cast()) };
-            }
+            && let Some(place) = unsafe { post::letterbox(code) }
+        {
+            // SAFETY: the instruction is of that block, and `called` takes such a place.
+            unsafe { plugin.api.call(insn, called, place.cast_mut().cast()) };
+        }
+        if plugin.phases.is_some()
+            // SAFETY: as above.
+            && let Some(mark) = unsafe { phases::mark(code) }
+        {
+            let carried = ptr::without_provenance_mut(mark.carried() as usize);
+            // SAFETY: the instruction is of that block, and `marked` takes any number.
+            unsafe { plugin.api.call(insn, marked, carried) };
         }
     }
 }
@@ -135,5 +157,14 @@ extern "C" fn called(_cpu: c_uint, place: *mut c_void) {
         // SAFETY: registered with a place from `post::letterbox`, for a guest that holds the pair
         // of NOPs at one of our image's addresses.
         unsafe { post::called(mailbox, place.cast_const().cast()) };
+    }
+}
+
+/// A guest executes a mark that carries `carried`.
+extern "C" fn marked(_cpu: c_uint, carried: *mut c_void) {
+    let Some(plugin) = PLUGIN.get() else { return };
+    let mark = u32::try_from(carried.addr()).ok().and_then(Mark::from_carried);
+    if let (Some(phases), Some(mark)) = (&plugin.phases, mark) {
+        phases.end(mark, plugin.map.all());
     }
 }

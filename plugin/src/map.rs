@@ -31,6 +31,11 @@ impl Map {
         Ok(Map { addresses, counts })
     }
 
+    /// All counts, in the order of their addresses.
+    pub fn all(&self) -> &'static [AtomicU64] {
+        self.counts
+    }
+
     /// The counts of the addresses in an instruction of `size` bytes at `start`.
     ///
     /// There may be several: Xen patches itself when it boots, and puts one long instruction where

@@ -93,7 +93,7 @@ pub unsafe fn letterbox(code: *const u8) -> Option<*const AtomicU64> {
 }
 
 /// What a NOP of ours carries.
-fn carried(nop: [u8; NOP_SIZE]) -> Option<u32> {
+pub fn carried(nop: [u8; NOP_SIZE]) -> Option<u32> {
     let [a, b, c, d, carried @ ..] = nop;
     ([a, b, c, d] == NOP).then(|| u32::from_le_bytes(carried))
 }

@@ -20,6 +20,7 @@
 //! | [`payloads`] | the runner hands live patches to the guest, and what it foretells of them |
 //! | [`letterbox`] | guest and plugin exchange inputs and answers in the guest's memory |
 //! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
+//! | [`mark`] | the guest tells the plugin where in its run it is |
 //! | [`plugin`] | the runner tells the plugin what to count, the plugin counts |
 
 #![no_std]
@@ -36,6 +37,7 @@ pub mod image;
 pub mod letterbox;
 pub mod lookout;
 pub mod mailbox;
+pub mod mark;
 pub mod metadata;
 pub mod payloads;
 pub mod plugin;

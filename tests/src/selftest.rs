@@ -255,6 +255,8 @@ fn cmdline_cases_are_chosen() -> Outcome {
         ("one/!*/a", "one/get/b"),
         ("one/!get/a,one/get/*", "one/get/b"),
         ("one/get/a,one", "one/get/a one/get/b one/list/a"),
+        ("one/=5,two", "one/get/a one/list/a two/x"),
+        ("one/=60,one/!list/*", "one/get/b"),
     ] {
         let selected = select(&CHOICE, list).map_err(Stop::error)?;
         let names: Vec<String> = selected
@@ -272,6 +274,8 @@ fn cmdline_nothing_is_told() -> Outcome {
         ("", "there is no test ''"),
         ("one/put/*", "'one' selects no case"),
         ("two,two/!x", "'two' selects no case"),
+        ("one/=08", "'one' selects no case"),
+        ("one/=x", "the numbers of cases of 'one' are wrong"),
     ] {
         let told = select(&CHOICE, list).err().unwrap_or_default();
         expect_that(told.ends_with(why), format_args!("{list:?}: {why}; it is {told:?}"))?;

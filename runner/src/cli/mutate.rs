@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
+use crate::plan::partition::Partition;
+
 use super::{FunctionArgs, Selection, TestbedArgs};
 
 /// Exit codes of `mutate`.
@@ -33,6 +35,11 @@ pub struct MutateArgs {
     #[command(flatten)]
     pub functions: FunctionArgs,
 
+    /// The plugin for QEMU, which tells what runs on which mutant [default: the workspace's build, else
+    /// beside the runner]
+    #[arg(long, value_name = "PATH")]
+    pub plugin: Option<PathBuf>,
+
     /// Mutants at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -49,6 +56,15 @@ pub struct MutateArgs {
     /// Continue with the results in --out that are of the same Xen, image and selection
     #[arg(long, requires = "out")]
     pub resume: bool,
+
+    /// Run only share M of N of the mutants, to divide a campaign between hosts: hash:M/N assigns them
+    /// by name, count:M/N in turn
+    #[arg(long, value_name = "HOW:M/N")]
+    pub partition: Option<Partition>,
+
+    /// Run nothing: show the results of the same campaign in these files, which --out wrote
+    #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["out", "only", "list"])]
+    pub read: Vec<PathBuf>,
 
     /// Run only this mutant, with all output and logs of `run`; an address or FUNCTION+OFFSET
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "fail_under"])]

@@ -1,11 +1,16 @@
-//! The plugin that lets QEMU count what Xen executes, and the file that both sides share.
+//! The plugin that lets QEMU count what Xen executes, and the files that both sides share.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use protocol::plugin::{self, ATTACHED, COUNT_AT, HEADER, LEAVE_NOW, MAGIC, STATE_AT, words};
+use protocol::mark::Mark;
+use protocol::plugin::{
+    self, ATTACHED, COUNT_AT, HEADER, LEAVE_NOW, MAGIC, PHASES_HEADER, PHASES_MAGIC, ROWS_AT,
+    STATE_AT, WIDTH_AT, phases_words, row_words, words,
+};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::Tool;
@@ -19,6 +24,8 @@ const BUILT: &str = "target/release";
 const LINK: &str = "plugin.so";
 /// Name of the shared file in a boot's folder.
 pub const MAP: &str = "coverage.map";
+/// Name of the shared file with the phases in a boot's folder.
+const PHASES: &str = "phases.map";
 
 /// The plugin, known to work with the QEMU that is to load it.
 #[derive(Debug)]
@@ -94,6 +101,67 @@ impl Plugin {
         // A name without a slash would be looked for among the system's libraries.
         Ok(vec!["-plugin".into(), format!("./{LINK},{}={MAP}", plugin::MAP)])
     }
+
+    /// The same with room for `rows` phases.
+    pub fn prepare_phases(
+        &self,
+        dir: &Path,
+        addresses: &[u64],
+        rows: usize,
+    ) -> Result<Vec<String>> {
+        let mut args = self.prepare(dir, addresses)?;
+        let mut header = [0; PHASES_HEADER];
+        header[0] = PHASES_MAGIC;
+        header[WIDTH_AT] = addresses.len() as u64;
+        let size = phases_words(rows, addresses.len()) * size_of::<u64>();
+        let path = dir.join(PHASES);
+        let mut file = File::create(&path).io("create", &path)?;
+        file.write_all(&header.map(u64::to_ne_bytes).concat()).io("write", &path)?;
+        file.set_len(size as u64).io("write", &path)?;
+        if let Some(last) = args.last_mut() {
+            *last += &format!(",{}={PHASES}", plugin::PHASES);
+        }
+        Ok(args)
+    }
+}
+
+/// What was executed up to a mark of the guest's, from the one before on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// The mark that ends it.
+    pub mark: Mark,
+    /// Whether each address was executed, in the order of [`Plugin::prepare`].
+    pub executed: Vec<bool>,
+}
+
+impl Phase {
+    /// The phases of the boot of the folder `dir`.
+    pub fn read(dir: &Path) -> Result<Vec<Phase>> {
+        let path = dir.join(PHASES);
+        let bytes = fs::read(&path).io("read", &path)?;
+        Phase::parse(&bytes)
+            .map_err(|why| Error::Tool(format!("internal error: {}: {why}", path.display())))
+    }
+
+    fn parse(bytes: &[u8]) -> std::result::Result<Vec<Phase>, String> {
+        let (words, _) = bytes.as_chunks::<{ size_of::<u64>() }>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        let number = |at: usize| words.get(at).and_then(|word| usize::try_from(*word).ok());
+        let (Some(rows), Some(width)) = (number(ROWS_AT), number(WIDTH_AT)) else {
+            return Err("it has no header".into());
+        };
+        let all = words[PHASES_HEADER..].chunks_exact(row_words(width));
+        if rows > all.len() {
+            return Err(format!("{rows} marks were executed, but there is room for {}", all.len()));
+        }
+        let phase = |row: &[u64]| {
+            let mark = u32::try_from(row[0]).ok().and_then(Mark::from_number);
+            let mark = mark.ok_or_else(|| format!("there is no mark {}", row[0]))?;
+            let executed = (0..width).map(|at| row[1 + at / 64] >> (at % 64) & 1 == 1).collect();
+            Ok(Phase { mark, executed })
+        };
+        all.take(rows).map(phase).collect()
+    }
 }
 
 /// How often each address was executed, in the order of [`Plugin::prepare`].
@@ -112,5 +180,34 @@ impl Counts {
         }
         let counts = map.len().midpoint(HEADER);
         Ok(Some(Counts(map[counts..].to_vec())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn rows_become_phases() {
+        let (boot, case) = (Mark::Boot as u64, Mark::Case as u64);
+        let words = [PHASES_MAGIC, 2, 66, boot, 1, 2, case, 1 << 63, 1, 0, 0, 0];
+        let phases = Phase::parse(&bytes(&words)).unwrap();
+        let executed = |phase: &Phase| -> Vec<usize> {
+            (0..phase.executed.len()).filter(|at| phase.executed[*at]).collect()
+        };
+        let seen: Vec<_> = phases.iter().map(|phase| (phase.mark, executed(phase))).collect();
+        assert_eq!(seen, [(Mark::Boot, vec![0, 65]), (Mark::Case, vec![63, 64])]);
+    }
+
+    #[test]
+    fn a_lack_of_room_is_an_error() {
+        let why = Phase::parse(&bytes(&[PHASES_MAGIC, 2, 1, 0, 1])).unwrap_err();
+        assert_eq!(why, "2 marks were executed, but there is room for 1");
+        let why = Phase::parse(&bytes(&[PHASES_MAGIC, 1, 1, 9, 1])).unwrap_err();
+        assert_eq!(why, "there is no mark 9");
     }
 }

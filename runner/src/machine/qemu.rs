@@ -151,7 +151,7 @@ impl Qemu {
     }
 
     /// Whether time in `boot` advances with instructions.
-    fn is_fast(&self, boot: &Boot<'_>) -> bool {
+    pub fn is_fast(&self, boot: &Boot<'_>) -> bool {
         self.mode == BootMode::Fast && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
     }
 

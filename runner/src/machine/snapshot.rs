@@ -120,6 +120,21 @@ impl<'a> FromSnapshot<'a> {
         boots: &[Boot<'_>],
         wish: SnapshotUse,
     ) -> Result<FromSnapshot<'a>> {
+        Self::if_alike(dom0, boots, wish, 2)
+    }
+
+    /// For all of `boots` that can, each of which will be carried out many times.
+    pub fn many(dom0: AsDom0<'a>, boots: &[Boot<'_>]) -> Result<FromSnapshot<'a>> {
+        Self::if_alike(dom0, boots, SnapshotUse::Auto, 1)
+    }
+
+    /// It is worth it for `again` that are alike.
+    fn if_alike(
+        dom0: AsDom0<'a>,
+        boots: &[Boot<'_>],
+        wish: SnapshotUse,
+        again: usize,
+    ) -> Result<FromSnapshot<'a>> {
         let mut alike: BTreeMap<Key, usize> = BTreeMap::new();
         for boot in boots {
             dom0.qemu.invocation(boot)?;
@@ -129,12 +144,31 @@ impl<'a> FromSnapshot<'a> {
         }
         let worth = match wish {
             SnapshotUse::Never => usize::MAX,
-            SnapshotUse::Auto => 2,
+            SnapshotUse::Auto => again,
             SnapshotUse::Always => 1,
         };
         let keys = alike.into_iter().filter(|(_, count)| *count >= worth);
         let snapshots = keys.map(|(key, _)| (key, OnceLock::new())).collect();
         Ok(FromSnapshot { dom0, snapshots, wish, note: Mutex::default() })
+    }
+
+    /// The file with the RAM that `boot` goes on with, if that is wanted; or why there is none. The
+    /// logs of making it are in the new folder `dir`.
+    pub fn ram(
+        &self,
+        boot: &Boot<'_>,
+        image: &Path,
+        dir: PathBuf,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+    ) -> Result<Option<std::result::Result<PathBuf, String>>> {
+        if !self.snapshots.contains_key(&key(&self.dom0, boot)?) {
+            return Ok(None);
+        }
+        let mut logs = BootLogs::create(dir, Some(boot.xen), Some(image))?;
+        let snapshot = self.snapshot(boot, limits, stop, &mut logs)?;
+        let why = || self.note().take().unwrap_or_else(|| "this machine can't be saved".into());
+        Ok(Some(snapshot.map(|snapshot| snapshot.dir().join(RAM)).ok_or_else(why)))
     }
 
     /// What `boot` goes on from, if it does.
@@ -234,15 +268,11 @@ impl<'a> FromSnapshot<'a> {
         })
     }
 
-    fn note(&self) -> MutexGuard<'_, Option<String>> {
-        self.note.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Backend for FromSnapshot<'_> {
-    fn prepare<'s>(
+    /// Makes `boot` ready, which goes on with `more` arguments for QEMU if it does.
+    fn prepare_with<'s>(
         &'s self,
         boot: &Boot<'_>,
+        more: &[String],
         limits: &Limits<'_>,
         stop: &StopSignal,
         logs: &mut BootLogs,
@@ -256,12 +286,55 @@ impl Backend for FromSnapshot<'_> {
             // The saved machine has read its files. Those of a boot from power on make its command
             // good in this folder.
             let waiting = Invocation { files: plain.files.clone(), ..qemu.waiting(boot)? };
-            let invocation = snapshot.go_on(waiting);
+            let mut invocation = snapshot.go_on(waiting);
+            invocation.args.extend_from_slice(more);
             let (cmdline, again) = (qemu.guest_cmdline(boot), Some(plain.shell()));
             let continued = Told { invocation, cmdline, before: &snapshot.console, again };
             Ok(("fast, tcg, snapshot", Box::new(continued)))
         })?;
         Ok(Prepared { note: self.note().take(), ..prepared })
+    }
+
+    fn note(&self) -> MutexGuard<'_, Option<String>> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for FromSnapshot<'_> {
+    fn prepare<'s>(
+        &'s self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+        logs: &mut BootLogs,
+    ) -> Result<Prepared<'s>> {
+        self.prepare_with(boot, &[], limits, stop, logs)
+    }
+}
+
+/// The same with a byte of the machine's RAM changed while it stood still.
+pub struct WithByte<'a> {
+    /// What boots go on from.
+    pub snapshots: &'a FromSnapshot<'a>,
+    /// The byte's physical address.
+    pub at: u64,
+    /// Its new value.
+    pub byte: u8,
+}
+
+impl Backend for WithByte<'_> {
+    fn prepare<'s>(
+        &'s self,
+        boot: &Boot<'_>,
+        limits: &Limits<'_>,
+        stop: &StopSignal,
+        logs: &mut BootLogs,
+    ) -> Result<Prepared<'s>> {
+        // QEMU writes it when it resets the machine, before the state arrives, to which the RAM
+        // does not belong.
+        let device = format!("loader,addr={:#x},data={:#x},data-len=1", self.at, self.byte);
+        let more = ["-device".into(), device];
+        self.snapshots.prepare_with(boot, &more, limits, stop, logs)
     }
 }
 

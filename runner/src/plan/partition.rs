@@ -61,11 +61,16 @@ impl fmt::Display for Partition {
 impl Partition {
     /// Whether the share holds a unit: the one at `index` in the run's order, or with these names.
     pub fn holds(self, index: usize, xen: &str, environment: &str, test: &str) -> bool {
+        // No name holds a line feed.
+        self.holds_one(index, || format!("{xen}\n{environment}\n{test}"))
+    }
+
+    /// The same for something that has one `name`.
+    pub fn holds_one(self, index: usize, name: impl FnOnce() -> String) -> bool {
         let number = match self.how {
             How::Count => index as u64,
             How::Hash => {
-                // No name holds a line feed.
-                let digest = sha256(format!("{xen}\n{environment}\n{test}").as_bytes());
+                let digest = sha256(name().as_bytes());
                 u64::from_str_radix(&digest[..16], 16).unwrap_or_default()
             }
         };

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::cmdline::BEHIND;
+use protocol::cmdline::{AMONG, BEHIND, among};
 use protocol::wildcard::{SPECIAL, fits};
 
 use crate::base::exit::{Error, Result};
@@ -47,6 +47,17 @@ impl Selected {
     /// The test's name.
     pub fn name(&self) -> &str {
         &self.test.name
+    }
+
+    /// The same with those of its cases only that are `wanted`; `whole` has all that the image has.
+    pub fn only(&self, whole: &TestMeta, wanted: &BTreeSet<&str>) -> Selected {
+        let is_wanted = |case: &&String| wanted.contains(case.as_str());
+        let cases: Vec<String> = self.test.cases.iter().filter(is_wanted).cloned().collect();
+        let kept: BTreeSet<&str> = cases.iter().map(String::as_str).collect();
+        let digits: String =
+            among(whole.cases.len(), |number| kept.contains(&*whole.cases[number])).collect();
+        let selector = format!("{}/{AMONG}{digits}", self.name());
+        Selected { test: TestMeta { cases, ..self.test.clone() }, selector }
     }
 
     /// The cases of it that come behind `case`, if there are any.

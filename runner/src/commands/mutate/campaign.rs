@@ -1,120 +1,48 @@
 //! Runs the tests on mutant after mutant, several at a time.
 //!
-//! Each worker is a thread that starts its own QEMUs, which die with it. The tests that killed the
-//! last mutants of a function run first on the next one, and the first failing case ends a mutant.
-//! Mutants leave no logs: `--only` repeats one with all of them.
+//! Each worker is a thread that starts its own QEMUs, which die with it. The first failing case ends
+//! a mutant. Mutants leave no logs: `--only` repeats one with all of them.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::metadata::Environment;
 
+use super::agenda::{Agenda, Experience, Known, Step};
 use super::journal::{Fate, Killer, SettledMutant};
+use super::saved::Saved;
 use super::sites::Site;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::base::status::Status;
-use crate::judge::{Judge, TestReport, Verdict};
-use crate::machine::Boot;
+use crate::judge::{Judge, Judgement, TestReport};
 use crate::machine::boot::Limits;
 use crate::machine::testbed::Testbed;
 use crate::machine::trial::Trial;
-use crate::results::event::{Listener, RunEvent};
-use crate::xen::hypervisor::XenFile;
+use crate::plan::select::Selected;
+use crate::xen::hypervisor::{XenFile, XenUnderTest};
 use crate::xen::symbols::BootXen;
-
-/// How many times as long as on Xen itself a mutant may take for something.
-const PATIENCE: u32 = 5;
-/// It may take this long in any case: the machine has other things to do, too.
-const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What the tests say of a Xen that nobody broke.
-#[derive(Debug, Default)]
-pub struct Baseline {
-    statuses: HashMap<String, Status>,
-    /// By environment and name.
-    tests: HashMap<(Environment, String), Duration>,
-    slowest_start: Duration,
-    /// When each boot began that has not come to its first test.
-    starting: HashMap<usize, Instant>,
-}
-
-impl Baseline {
-    /// Time for a mutant to reach its first test.
-    fn start_timeout(&self) -> Duration {
-        patience(self.slowest_start)
-    }
-
-    /// Time for the test `name` on a mutant.
-    fn test_timeout(&self, environment: Environment, name: &str) -> Duration {
-        let known = self.tests.get(&(environment, name.to_owned()));
-        patience(known.copied().unwrap_or_default())
-    }
-
-    /// What `report` says that was not so before; nothing of it bad.
-    fn differences(&self, environment: Environment, report: &TestReport) -> Vec<String> {
-        statements(environment, report)
-            .into_iter()
-            .filter(|(what, status)| self.statuses.get(what) != Some(status))
-            .map(|(what, status)| format!("{what}: {status}"))
-            .collect()
-    }
-}
-
-/// A baseline is drawn from the events of an ordinary run.
-impl Listener for Baseline {
-    fn event(&mut self, event: &RunEvent<'_>) {
-        match event {
-            RunEvent::BootStarted { boot, .. } => {
-                self.starting.insert(*boot, Instant::now());
-            }
-            RunEvent::TestStarted { boot, .. } => {
-                let start = self.starting.remove(boot).map_or(Duration::ZERO, |s| s.elapsed());
-                self.slowest_start = self.slowest_start.max(start);
-            }
-            RunEvent::TestSettled { outcome, .. } => {
-                let test = (outcome.environment, outcome.report.name.clone());
-                self.tests.insert(test, outcome.report.elapsed);
-                self.statuses.extend(statements(outcome.environment, &outcome.report));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// How long a mutant may take for what takes Xen itself `time`.
-fn patience(time: Duration) -> Duration {
-    (time * PATIENCE).max(LEAST_TIMEOUT)
-}
-
-/// Everything that a test said, each with its status.
-fn statements(environment: Environment, report: &TestReport) -> Vec<(String, Status)> {
-    let test = format!("{} {}", environment.name(), report.name);
-    let mut all = vec![(test.clone(), report.status)];
-    for case in &report.cases {
-        let tolerated = matches!(case.verdict, Verdict::Deviation(_));
-        let word = if tolerated { " (tolerated)" } else { "" };
-        all.push((format!("{test} {}{word}", case.name), case.verdict.status()));
-    }
-    all
-}
 
 /// What to run on each mutant, and how.
 pub struct Campaign<'a> {
-    /// The Xen to break, the image with the tests, and how to boot.
+    /// The Xen to break, and how to boot.
     pub rig: &'a Testbed,
+    /// The image with the tests.
+    pub image: &'a Path,
     /// The Xen's content.
     pub binary: &'a BootXen,
-    /// The boots that run the tests.
-    pub boots: &'a [Boot<'a>],
-    /// What the tests say of Xen itself.
-    pub baseline: &'a Baseline,
+    /// All branches, by address.
+    pub sites: &'a [&'a Site<'a>],
+    /// What runs on which mutant.
+    pub agenda: Agenda<'a>,
+    /// The saved machines.
+    pub saved: &'a Saved<'a>,
     /// Time for each test, instead of what the baseline says.
     pub timeout: Option<Duration>,
     /// Whether the user wants it to end.
@@ -122,22 +50,27 @@ pub struct Campaign<'a> {
 }
 
 impl Campaign<'_> {
-    /// Settles the mutants of `sites`, `jobs` at a time, and tells `settled` of each as it comes.
+    /// Settles the mutants of `todo`, `jobs` at a time, and tells `settled` of each as it comes.
     pub fn run(
         &self,
-        sites: &[&Site<'_>],
+        todo: &[&Site<'_>],
         jobs: NonZeroUsize,
         mut settled: impl FnMut(SettledMutant) -> Result<()>,
     ) -> Result<()> {
+        // What takes longest comes first, so that all workers end at about the same time.
+        let mut todo: Vec<(usize, &Site<'_>)> =
+            todo.iter().filter_map(|site| Some((self.number(site)?, *site))).collect();
+        todo.sort_by_cached_key(|(number, _)| Reverse(self.agenda.time(*number)));
         let next = AtomicUsize::new(0);
         let experience = Experience::default();
         thread::scope(|scope| {
             let (sender, findings) = mpsc::channel();
-            for _ in 0..jobs.get().min(sites.len()) {
-                let (sender, next, experience) = (sender.clone(), &next, &experience);
+            for _ in 0..jobs.get().min(todo.len()) {
+                let (sender, next, experience, todo) = (sender.clone(), &next, &experience, &todo);
                 scope.spawn(move || {
-                    while let Some(site) = sites.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let finding = match self.settle(site, experience) {
+                    while let Some((number, site)) = todo.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        let finding = match self.settle(*number, site, experience) {
                             Ok(Some(finding)) => Ok(finding),
                             Ok(None) => return,
                             Err(error) => Err(error),
@@ -154,59 +87,111 @@ impl Campaign<'_> {
         })
     }
 
+    /// The number of `site` among all.
+    fn number(&self, site: &Site<'_>) -> Option<usize> {
+        self.sites.binary_search_by_key(&site.address, |site| site.address).ok()
+    }
+
     /// Settles the mutant of `site`; `None` if the user stops it.
-    fn settle(&self, site: &Site<'_>, experience: &Experience) -> Result<Option<SettledMutant>> {
+    fn settle(
+        &self,
+        number: usize,
+        site: &Site<'_>,
+        experience: &Experience,
+    ) -> Result<Option<SettledMutant>> {
         let start = Instant::now();
         let dir = tempfile::tempdir().map_err(|source| Error::Io {
             what: "cannot create a folder for a mutant".into(),
             source,
         })?;
-        let elf = dir.path().join("mutant");
-        let bytes = self.binary.inverted(site.opcode).ok_or_else(|| {
-            let xen = &self.rig.on.xen.name;
-            Error::Data(format!("the file of Xen {xen} ends before {}", site.name()))
-        })?;
-        fs::write(&elf, bytes).io("write", &elf)?;
-        let mutant = self.rig.on.with(XenFile::file(elf, site.name()));
-
+        let mutant =
+            Mutant { campaign: self, number, site, dir: dir.path(), cold: OnceCell::new() };
+        let function = site.function.address;
         let mut differences = Vec::new();
         let mut verdict = None;
         let mut boots = 0;
-        let order = experience.order(self.boots, site.function.address);
-        for (index, boot) in order {
-            let of_test = |name: &str| {
-                let usual = || self.baseline.test_timeout(boot.environment, name);
-                self.timeout.unwrap_or_else(usual)
-            };
-            let start = self.timeout.unwrap_or_else(|| self.baseline.start_timeout());
-            let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
-            let image = &self.rig.image.path;
-            let trial = Trial { image, limits: &limits, stop: self.stop };
-            let (folder, boot) = (dir.path().join(index.to_string()), boot.on(&mutant));
-            let result = trial.boot(folder, &self.rig.dom0(), &boot, &mut |_| {})?.result;
-            if self.stop.requested().is_some() {
-                return Ok(None);
-            }
-            if let Some(failure) = result.tool_failure
-                && failure.at_start
-            {
-                return Err(Error::Tool(failure.what));
-            }
+        for step in self.agenda.of(number, &experience.of(function)) {
+            let Some(judgement) = mutant.boot(&step, boots)? else { return Ok(None) };
             boots += 1;
-            let reports = &result.judgement.settled;
+            let (environment, reports) = (step.boot.environment, &judgement.settled);
             if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
-                experience.killed_by(site.function.address, index, &report.name);
-                verdict = Some(Fate::Killed { killer: killer(boot.environment, report) });
+                let killer = killer(environment, report);
+                let (test, case) = (killer.test.clone(), killer.case.clone());
+                experience.add(function, Known { index: step.index, test, case });
+                verdict = Some(Fate::Killed { killer });
                 break;
             }
-            differences.extend(
-                reports.iter().flat_map(|r| self.baseline.differences(boot.environment, r)),
-            );
+            let baseline = self.agenda.baseline;
+            let new = reports.iter().flat_map(|report| baseline.differences(environment, report));
+            for difference in new {
+                if !differences.contains(&difference) {
+                    differences.push(difference);
+                }
+            }
         }
-        let verdict = verdict.unwrap_or(Fate::Survived { differences });
+        let survived =
+            || if boots == 0 { Fate::NotReached } else { Fate::Survived { differences } };
+        let verdict = verdict.unwrap_or_else(survived);
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (address, site) = (site.address, site.name());
         Ok(Some(SettledMutant { address, site, verdict, boots, milliseconds }))
+    }
+}
+
+/// A Xen with an inverted branch.
+struct Mutant<'m> {
+    campaign: &'m Campaign<'m>,
+    number: usize,
+    site: &'m Site<'m>,
+    /// Its folder.
+    dir: &'m Path,
+    /// The same as a file, once it is needed.
+    cold: OnceCell<XenUnderTest>,
+}
+
+impl Mutant<'_> {
+    /// Boots it for the `number`th time; `None` if the user stops it.
+    fn boot(&self, step: &Step<'_>, number: usize) -> Result<Option<Judgement>> {
+        let Campaign { rig, agenda, saved, timeout, stop, image, .. } = *self.campaign;
+        let of_test = |name: &str| {
+            let test = step.boot.tests.iter().find(|test| test.name() == name);
+            let usual = |test: &Selected| agenda.baseline.test_timeout(step.boot.environment, test);
+            timeout.or_else(|| test.map(|test| usual(test))).unwrap_or_default()
+        };
+        let start = timeout.unwrap_or_else(|| agenda.baseline.start_timeout());
+        let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
+        let trial = Trial { image, limits: &limits, stop };
+        let folder = self.dir.join(number.to_string());
+        let byte = if step.cold { None } else { saved.change(step.index, self.number) };
+        let result = match byte {
+            Some(byte) => trial.boot(folder, &byte, &step.boot, &mut |_| {})?.result,
+            None => {
+                let boot = step.boot.on(self.cold()?);
+                trial.boot(folder, &rig.dom0(), &boot, &mut |_| {})?.result
+            }
+        };
+        if stop.requested().is_some() {
+            return Ok(None);
+        }
+        match result.tool_failure {
+            Some(failure) if failure.at_start => Err(Error::Tool(failure.what)),
+            _ => Ok(Some(result.judgement)),
+        }
+    }
+
+    /// The Xen to boot from power on.
+    fn cold(&self) -> Result<&XenUnderTest> {
+        if let Some(xen) = self.cold.get() {
+            return Ok(xen);
+        }
+        let Campaign { rig, binary, .. } = *self.campaign;
+        let elf = self.dir.join("mutant");
+        let bytes = binary.inverted(self.site.opcode).ok_or_else(|| {
+            let xen = &rig.on.xen.name;
+            Error::Data(format!("the file of Xen {xen} ends before {}", self.site.name()))
+        })?;
+        fs::write(&elf, bytes).io("write", &elf)?;
+        Ok(self.cold.get_or_init(|| rig.on.with(XenFile::file(elf, self.site.name()))))
     }
 }
 
@@ -225,149 +210,5 @@ fn killer(environment: Environment, report: &TestReport) -> Killer {
         case: bad.map(|case| case.name.clone()),
         status: report.status,
         reason: reasons.join("; "),
-    }
-}
-
-/// What has killed mutants of which function so far.
-///
-/// What notices one broken branch is likely to notice the next one.
-#[derive(Debug, Default)]
-struct Experience {
-    /// By function: tests with the index of their boot, the last killer first.
-    killers: Mutex<HashMap<u64, Vec<(usize, String)>>>,
-}
-
-impl Experience {
-    fn killed_by(&self, function: u64, boot: usize, test: &str) {
-        let mut killers = self.killers.lock().unwrap_or_else(PoisonError::into_inner);
-        let killers = killers.entry(function).or_default();
-        killers.retain(|(other, name)| (*other, name.as_str()) != (boot, test));
-        killers.insert(0, (boot, test.to_owned()));
-    }
-
-    /// `boots` with their indices: environments as they come, and in each the likeliest killers
-    /// first.
-    fn order<'a>(&self, boots: &[Boot<'a>], function: u64) -> Vec<(usize, Boot<'a>)> {
-        let killers = self.killers.lock().unwrap_or_else(PoisonError::into_inner);
-        let killers = killers.get(&function).map(Vec::as_slice).unwrap_or_default();
-        let rank = |fits: &dyn Fn(&(usize, String)) -> bool| {
-            killers.iter().position(fits).unwrap_or(usize::MAX)
-        };
-        let mut order: Vec<(usize, Boot<'a>)> = boots.iter().cloned().enumerate().collect();
-        for (index, boot) in &mut order {
-            boot.tests.sort_by_key(|test| {
-                rank(&|(other, name)| (*other, name.as_str()) == (*index, test.name()))
-            });
-        }
-        order.sort_by_key(|(index, boot)| {
-            let environment = boots.iter().position(|other| other.environment == boot.environment);
-            let cases: usize = boot.tests.iter().map(|test| test.test.cases.len()).sum();
-            (environment, rank(&|(other, _)| other == index), Reverse(cases))
-        });
-        order
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-    use std::ops::Range;
-
-    use super::*;
-    use crate::image::TestMeta;
-    use crate::judge::CaseReport;
-    use crate::plan::config::Hypervisor;
-    use crate::plan::select::Selected;
-    use crate::plan::spec::MachineSpec;
-    use crate::results::event::SettledTest;
-    use crate::results::expect::{Expectations, Subject};
-    use crate::xen::hypervisor::XenUnderTest;
-
-    fn report(cases: &[(&str, Verdict)], status: Status) -> TestReport {
-        let case = |(name, verdict): &(&str, Verdict)| CaseReport {
-            name: (*name).into(),
-            verdict: verdict.clone(),
-            diagnostics: Vec::new(),
-            elapsed: Duration::ZERO,
-        };
-        TestReport {
-            cases: cases.iter().map(case).collect(),
-            began: true,
-            ..TestReport::new("t", status)
-        }
-    }
-
-    #[test]
-    fn a_quiet_difference_is_told() {
-        let environment = Environment::Pv64;
-        let mut baseline = Baseline::default();
-        let cases = [("a", Verdict::Success), ("b", Verdict::Success)];
-        let before = report(&cases, Status::Success);
-        let subject = Subject { xen: "x", version: None, environment };
-        let outcome = SettledTest {
-            xen: "x".into(),
-            environment,
-            weighed: Expectations::default().weigh(&before, subject),
-            report: before,
-            flaky: false,
-            evidence: Vec::new(),
-            attempt: 1,
-            again: false,
-            amended: false,
-            index: 0,
-        };
-        baseline.event(&RunEvent::TestSettled { boot: 1, outcome: &outcome });
-        assert_eq!(baseline.differences(environment, &outcome.report), [""; 0]);
-
-        let skipped = [("a", Verdict::Success), ("b", Verdict::Skip("why".into()))];
-        assert_eq!(
-            baseline.differences(environment, &report(&skipped, Status::Success)),
-            ["pv64 t b: SKIP"]
-        );
-        let tolerated = [("a", Verdict::Deviation("id: why".into())), cases[1].clone()];
-        assert_eq!(
-            baseline.differences(environment, &report(&tolerated, Status::Success)),
-            ["pv64 t a (tolerated): SUCCESS"]
-        );
-        assert_eq!(baseline.differences(environment, &report(&[], Status::Skip)), ["pv64 t: SKIP"]);
-    }
-
-    #[test]
-    fn likely_killers_come_first_but_environments_stay_in_order() {
-        let tests = ["a", "b", "c", "d"];
-        let test = |name| TestMeta { cases: vec!["c".into()], ..TestMeta::named(name) };
-        let tests = tests.map(test).map(Selected::from);
-        let machine = MachineSpec::default;
-        let xen = XenUnderTest::new(&Hypervisor::elsewhere("xen"), None);
-        let boot = |environment, range: Range<usize>| Boot {
-            xen: &xen,
-            environment,
-            machine: machine(),
-            tests: tests[range].iter().map(Cow::Borrowed).collect(),
-        };
-        let boots = [
-            boot(Environment::Pv64, 0..1),
-            boot(Environment::Pv64, 1..4),
-            boot(Environment::Pvh64, 1..4),
-        ];
-        let experience = Experience::default();
-        let order = |function| {
-            let order = experience.order(&boots, function).into_iter();
-            let names = |(index, boot): (usize, Boot<'_>)| {
-                let names = boot.tests.iter().map(|test| test.name());
-                format!("{index} {}", names.collect::<String>())
-            };
-            order.map(names).collect::<Vec<_>>()
-        };
-        assert_eq!(order(7), ["1 bcd", "0 a", "2 bcd"]);
-        experience.killed_by(7, 1, "b");
-        experience.killed_by(7, 0, "a");
-        experience.killed_by(7, 2, "d");
-        assert_eq!(order(7), ["0 a", "1 bcd", "2 dbc"]);
-        experience.killed_by(7, 1, "c");
-        assert_eq!(order(7), ["1 cbd", "0 a", "2 dbc"]);
-        experience.killed_by(7, 1, "b");
-        assert_eq!(order(7), ["1 bcd", "0 a", "2 dbc"]);
-        assert_eq!(order(8), ["1 bcd", "0 a", "2 bcd"]);
     }
 }

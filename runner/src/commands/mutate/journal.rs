@@ -68,6 +68,8 @@ pub enum Fate {
         /// What was different all the same, such as a case that was skipped.
         differences: Vec<String>,
     },
+    /// No test executes the branch, and neither does Xen's boot: nothing was run.
+    NotReached,
 }
 
 /// A settled mutant.
@@ -92,7 +94,7 @@ impl SettledMutant {
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
             Fate::Killed { killer } => Some(killer),
-            Fate::Survived { .. } => None,
+            Fate::Survived { .. } | Fate::NotReached => None,
         }
     }
 }
@@ -154,29 +156,18 @@ impl Journal {
                 path.display()
             )));
         }
-        let foreign = |line: usize, why: &dyn fmt::Display| {
-            let path = path.display();
-            Error::Data(format!("{path}:{line}: {why}; this file was not written by --out"))
-        };
-        // A line without an end was cut by the runner's death: its mutant is not settled.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        if !text[whole..].is_empty() && !text[whole..].starts_with(BEGINNING) {
-            return Err(foreign(text.lines().count(), &"not a record"));
-        }
-        let mut known = HashMap::new();
-        for (index, line) in text[..whole].lines().enumerate() {
-            let record: Record = serde_json::from_str(line).map_err(|e| foreign(index + 1, &e))?;
-            if let Record::Mutant { campaign: of, finding } = record
-                && of == campaign
-            {
-                known.insert(finding.address, finding);
-            }
-        }
+        let (known, whole) = parse(path, &text, &campaign)?;
         let file = OpenOptions::new().create(true).append(true).open(path).io("open", path)?;
         file.set_len(whole as u64).io("write", path)?;
         let mut journal = Journal { path: path.to_owned(), file, campaign: campaign.clone() };
         journal.write(&Record::Campaign { campaign, subject: subject.clone() })?;
         Ok((journal, known))
+    }
+
+    /// What `path` has on this `subject`.
+    pub fn read(path: &Path, subject: &Subject) -> Result<HashMap<u64, SettledMutant>> {
+        let text = fs::read_to_string(path).io("read", path)?;
+        parse(path, &text, &subject.id()?).map(|(known, _)| known)
     }
 
     /// Adds a settled mutant.
@@ -190,6 +181,29 @@ impl Journal {
         line.push(b'\n');
         self.file.write_all(&line).io("write", &self.path)
     }
+}
+
+/// The mutants of a `campaign` in the `text` of the file at `path`, and where its last whole line ends.
+fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<u64, SettledMutant>, usize)> {
+    let foreign = |line: usize, why: &dyn fmt::Display| {
+        let path = path.display();
+        Error::Data(format!("{path}:{line}: {why}; this file was not written by --out"))
+    };
+    // A line without an end was cut by the runner's death: its mutant is not settled.
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    if !text[whole..].is_empty() && !text[whole..].starts_with(BEGINNING) {
+        return Err(foreign(text.lines().count(), &"not a record"));
+    }
+    let mut known = HashMap::new();
+    for (index, line) in text[..whole].lines().enumerate() {
+        let record: Record = serde_json::from_str(line).map_err(|e| foreign(index + 1, &e))?;
+        if let Record::Mutant { campaign: of, finding } = record
+            && of == campaign
+        {
+            known.insert(finding.address, finding);
+        }
+    }
+    Ok((known, whole))
 }
 
 #[cfg(test)]
@@ -234,6 +248,7 @@ mod tests {
         assert_eq!(known[&addresses[0]], finding(addresses[0], true));
         assert_eq!(known[&addresses[1]], finding(addresses[1], false));
 
+        assert_eq!(Journal::read(&path, &subject("i")).unwrap(), known);
         let (_, known) = Journal::open(&path, &subject("other"), true).unwrap();
         assert!(known.is_empty(), "another image, another question: {known:?}");
 
@@ -253,9 +268,11 @@ mod tests {
 
         let (mut journal, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.into_keys().collect::<Vec<_>>(), [1]);
-        journal.add(&finding(3, true)).unwrap();
+        let not_reached = SettledMutant { verdict: Fate::NotReached, ..finding(3, true) };
+        journal.add(&not_reached).unwrap();
         let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.len(), 2);
+        assert_eq!(known[&3], not_reached);
 
         fs::write(&path, format!("{whole}{{}}\n")).unwrap();
         let error = Journal::open(&path, &subject("i"), true).unwrap_err().to_string();

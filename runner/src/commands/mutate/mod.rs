@@ -1,38 +1,55 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`symbols`] reads Xen and its symbols, [`sites`] finds the branches to invert, [`campaign`] runs
-//! the tests on each mutant, [`journal`] remembers the results, and [`report`] shows them.
+//! [`symbols`] reads Xen and its symbols, and [`sites`] finds the branches to invert. A run on Xen
+//! itself gives the [`baseline`], and tells what may [`reach`] which branch. [`agenda`] chooses the
+//! boots of each mutant, [`campaign`] carries them out, [`journal`] remembers the results, and
+//! [`report`] shows them.
 
+mod agenda;
+mod baseline;
 mod campaign;
 mod journal;
+mod reach;
 mod report;
+mod saved;
 mod sites;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign::{Baseline, Campaign};
+use agenda::{Agenda, Beginning};
+use baseline::Baseline;
+use campaign::Campaign;
 use journal::{Journal, SettledMutant, Subject};
+use reach::BootReach;
 use report::Progress;
+use saved::Saved;
 use sites::Site;
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
-use crate::base::output::write_out;
+use crate::base::output::{note, write_out};
 use crate::base::signals::StopSignal;
 use crate::cli::MutateArgs;
 use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
+use crate::machine::as_dom0::{AsDom0, as_it_is};
+use crate::machine::backend::Backend;
+use crate::machine::boot::Limits;
 use crate::machine::logs::RunLogs;
+use crate::machine::plugin::{Phase, Plugin};
 use crate::machine::session::cpus;
+use crate::machine::snapshot::FromSnapshot;
 use crate::machine::testbed::Testbed;
 use crate::plan::{self, Sharing};
 use crate::report::Record;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
-use crate::xen::symbols::{self, Build};
+use crate::xen::place::Place;
+use crate::xen::symbols::{self, BootXen, Build, KnownSymbols};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
@@ -49,6 +66,13 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         return Err(Error::EmptySelection(
             "the chosen functions have no conditional branch".into(),
         ));
+    }
+    if let Some(share) = args.partition {
+        let mut index = 0..;
+        sites.retain(|site| share.holds_one(index.next().unwrap_or_default(), || site.name()));
+    }
+    if sites.is_empty() {
+        return Err(Error::EmptySelection("this share of the branches is empty".into()));
     }
     if args.list {
         write_out(&report::listing(&build.symbols, &sites)?)?;
@@ -92,7 +116,7 @@ impl Measure<'_> {
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut record = Record::without_files();
         let mut reporter = record.show(self.rig.about(), false);
-        let exit = self.run(boots, logs, self.args.timeout, &mut reporter)?;
+        let exit = self.run(&self.rig.dom0(), boots, logs, self.args.timeout, &mut reporter)?;
         if exit >= Exit::Usage {
             return Ok(exit);
         }
@@ -102,8 +126,29 @@ impl Measure<'_> {
         Ok(Exit::Success)
     }
 
+    /// What was found before, by whatever host.
+    fn recorded(&self) -> Result<Exit> {
+        let subject = self.subject()?;
+        let mut findings: BTreeMap<u64, SettledMutant> = BTreeMap::new();
+        for path in &self.args.read {
+            let known = Journal::read(path, &subject)?;
+            if known.is_empty() {
+                let path = path.display();
+                note(&format!("{path} has no result for this Xen, image and selection"));
+            }
+            findings.extend(known);
+        }
+        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let symbols = &self.build.symbols;
+        write_out(&report::summary(symbols, self.sites, &findings, None)?)?;
+        Ok(self.grade(&findings))
+    }
+
     /// The tests on Xen itself, then on each mutant.
     fn all(&self) -> Result<Exit> {
+        if !self.args.read.is_empty() {
+            return self.recorded();
+        }
         let mut recorded = match &self.args.out {
             Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
             None => None,
@@ -118,45 +163,145 @@ impl Measure<'_> {
 
         let start = Instant::now();
         if !todo.is_empty() {
+            let logs = self.logs()?;
+            let dir = logs.dir().to_owned();
+            let image = logs.small(&self.rig.image).to_owned();
+            let plugin = self.plugin();
             let mut record = Record::without_files();
             let reporter = record.show(self.rig.about(), false);
             let mut witness = Witness { reporter, baseline: Baseline::default() };
-            let exit = self.run(self.boots.to_vec(), self.logs()?, None, &mut witness)?;
+            let exit = self.on_xen_itself(logs, plugin.as_ref(), &mut witness)?;
             if exit != Exit::Success {
                 eprintln!("error: cannot measure: not all tests succeed on Xen itself");
                 return Ok(exit);
             }
-            self.rest(
-                &todo,
-                &witness.baseline,
-                recorded.map(|(journal, _)| journal),
-                &mut findings,
-            )?;
+            let baseline = &witness.baseline;
+            let reach = plugin.map(|_| self.reach(baseline)).transpose()?;
+            let snapshots = FromSnapshot::many(self.rig.dom0(), self.boots)?;
+            let boots = if reach.is_some() { self.boots } else { &[] };
+            let saved = self.saved(&snapshots, boots, baseline, &image, &dir)?;
+            let beginning = |index| match saved.has(index) {
+                true => Beginning::Saved,
+                false => Beginning::PowerOn,
+            };
+            let beginnings: Vec<Beginning> = (0..self.boots.len()).map(beginning).collect();
+            let agenda = Agenda {
+                tests: &self.rig.image.tests,
+                boots: self.boots,
+                reach: reach.as_deref(),
+                beginnings: &beginnings,
+                baseline,
+            };
+            let journal = recorded.map(|(journal, _)| journal);
+            let campaign = Campaign {
+                rig: self.rig,
+                image: &image,
+                binary: &self.build.binary,
+                sites: &self.ordered(),
+                agenda,
+                saved: &saved,
+                timeout: self.args.timeout.map(Duration::from_secs),
+                stop: self.stop,
+            };
+            self.rest(&todo, &campaign, journal, &mut findings)?;
         }
         let symbols = &self.build.symbols;
-        write_out(&report::summary(symbols, self.sites, &findings, start.elapsed())?)?;
+        write_out(&report::summary(symbols, self.sites, &findings, Some(start.elapsed()))?)?;
         if let Some(stopped) = self.stop.requested() {
             return Ok(stopped);
         }
         Ok(self.grade(&findings))
     }
 
+    /// The plugin, if QEMU loads it; else the user is told why not.
+    fn plugin(&self) -> Option<Plugin> {
+        let (config, qemu) = (&self.rig.on.config, &self.rig.qemu.binary);
+        let plugin = Plugin::find(self.args.plugin.as_deref(), config, qemu);
+        plugin
+            .inspect_err(|why| {
+                note(&format!("every test runs on each mutant, which takes longer: {why}"));
+            })
+            .ok()
+    }
+
+    /// All tests on Xen itself, observed by the `plugin`.
+    fn on_xen_itself(
+        &self,
+        logs: RunLogs,
+        plugin: Option<&Plugin>,
+        listener: &mut dyn Listener,
+    ) -> Result<Exit> {
+        let addresses: Vec<u64> = self.ordered().iter().map(|site| site.address).collect();
+        // Those of the boot and, around the cases of each test, two more.
+        let marks = |boot: &Boot<'_>| {
+            1 + boot.tests.iter().map(|test| test.test.cases.len() + 2).sum::<usize>()
+        };
+        let rows = self.boots.iter().map(marks).max().unwrap_or(0);
+        let prepare = |dir: &Path| match plugin {
+            Some(plugin) => plugin.prepare_phases(dir, &addresses, rows),
+            None => as_it_is(dir),
+        };
+        let backend = AsDom0 { prepare: &prepare, ..self.rig.dom0() };
+        self.run(&backend, self.boots.to_vec(), logs, None, listener)
+    }
+
+    /// What each boot on Xen itself executed.
+    fn reach(&self, baseline: &Baseline) -> Result<Vec<BootReach>> {
+        let functions: Vec<u64> = self.ordered().iter().map(|site| site.function.address).collect();
+        let of_boot = |(index, boot): (usize, &Boot<'_>)| {
+            let lost = || Error::Tool(format!("internal error: boot {index} was not seen"));
+            let witnessed = baseline.boot(index).ok_or_else(lost)?;
+            let reach = BootReach::of(&Phase::read(&witnessed.dir)?, witnessed).map_err(|why| {
+                let (image, dir) = (self.rig.image.path.display(), witnessed.dir.display());
+                Error::Data(format!(
+                    "cannot tell which case executes what: {why}; are runner and image {image} of \
+                     the same build? (logs: {dir})"
+                ))
+            })?;
+            let exact = self.rig.qemu.is_fast(boot);
+            Ok(if exact { reach } else { reach.blurred(&functions) })
+        };
+        self.boots.iter().enumerate().map(of_boot).collect()
+    }
+
+    /// All branches, by address.
+    fn ordered(&self) -> Vec<&Site<'_>> {
+        let mut sites: Vec<&Site<'_>> = self.sites.iter().collect();
+        sites.sort_by_key(|site| site.address);
+        sites
+    }
+
+    /// Saves the machines that mutants of `boots` go on from, with logs in `dir`, for a guest in the
+    /// file `image`.
+    fn saved<'s>(
+        &self,
+        snapshots: &'s FromSnapshot<'s>,
+        boots: &[Boot<'_>],
+        baseline: &Baseline,
+        image: &Path,
+        dir: &Path,
+    ) -> Result<Saved<'s>> {
+        let patience = baseline.start_timeout();
+        let of_test = |_: &str| patience;
+        let limits = Limits::new(patience, &of_test);
+        let ram = |(number, boot): (usize, &Boot<'_>)| {
+            let dir = dir.join(format!("saved-{number}"));
+            snapshots.ram(boot, image, dir, &limits, self.stop)
+        };
+        let rams = (1..).zip(boots).map(ram).collect::<Result<_>>()?;
+        let symbols = BootXen::parse(self.build.binary.bytes().to_vec()).and_then(KnownSymbols::of);
+        let place = symbols.and_then(|symbols| Place::of(&symbols));
+        Ok(Saved::find(snapshots, rams, &place, &self.ordered()))
+    }
+
     /// The mutants of `todo`.
     fn rest(
         &self,
         todo: &[&Site<'_>],
-        baseline: &Baseline,
+        campaign: &Campaign<'_>,
         mut journal: Option<Journal>,
         findings: &mut BTreeMap<u64, SettledMutant>,
     ) -> Result<()> {
-        let campaign = Campaign {
-            rig: self.rig,
-            binary: &self.build.binary,
-            boots: self.boots,
-            baseline,
-            timeout: self.args.timeout.map(Duration::from_secs),
-            stop: self.stop,
-        };
         let jobs = self.args.jobs.unwrap_or_else(cpus);
         let killed = findings.values().filter(|finding| finding.killer().is_some()).count();
         let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
@@ -182,6 +327,7 @@ impl Measure<'_> {
     /// The tests on Xen itself, or on a mutant.
     fn run(
         &self,
+        backend: &dyn Backend,
         boots: Vec<Boot<'_>>,
         logs: RunLogs,
         limit: Option<u64>,
@@ -189,8 +335,8 @@ impl Measure<'_> {
     ) -> Result<Exit> {
         // The mutants' time is measured by what Xen itself takes, undisturbed.
         let jobs = NonZeroUsize::MIN;
-        let (backend, test_time) = (self.rig.dom0(), self.rig.test_time(limit));
-        let session = self.rig.session(&backend, logs, self.stop, jobs, &test_time);
+        let test_time = self.rig.test_time(limit);
+        let session = self.rig.session(backend, logs, self.stop, jobs, &test_time);
         session.run(boots, listener)
     }
 

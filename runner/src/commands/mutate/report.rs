@@ -45,6 +45,7 @@ impl Progress {
                 let env = killer.environment.name();
                 format!("killed by {env} {} {case} ({})", killer.test, killer.status)
             }
+            None if finding.verdict == Fate::NotReached => "not reached".into(),
             None => "survived".into(),
         };
         let (done, total) = (self.done, self.total);
@@ -55,7 +56,7 @@ impl Progress {
         let left = u32::try_from(total - done).unwrap_or(u32::MAX);
         let left = (self.start.elapsed() / new).saturating_mul(left);
         print(&format!(
-            "\r\x1b[K{done}/{total} mutants: {} killed, {} survived; {} left",
+            "\r\x1b[K{done}/{total} mutants: {} killed, {} not; {} left",
             self.killed,
             done - self.killed,
             clock(left)
@@ -96,12 +97,12 @@ pub fn listing(symbols: &XenSyms, sites: &[Site<'_>]) -> Result<String> {
 
 /// The final word: the table, the survivors, and who killed.
 ///
-/// `findings` are those of `sites` that are settled, by their address.
+/// `findings` are those of `sites` that are settled, by their address; `elapsed` is the time of a run.
 pub fn summary(
     symbols: &XenSyms,
     sites: &[Site<'_>],
     findings: &BTreeMap<u64, SettledMutant>,
-    elapsed: Duration,
+    elapsed: Option<Duration>,
 ) -> Result<String> {
     let settled: Vec<(&Site<'_>, &SettledMutant)> =
         sites.iter().filter_map(|site| Some((site, findings.get(&site.address)?))).collect();
@@ -109,27 +110,35 @@ pub fn summary(
     text += &table(sites, &settled);
     text += &killers(&settled);
     let boots: usize = settled.iter().map(|(_, finding)| finding.boots).sum();
-    let _ = writeln!(text, "{}; {} min in this run", count(boots, "boot"), clock(elapsed));
+    let boots = count(boots, "boot");
+    let _ = match elapsed {
+        Some(elapsed) => writeln!(text, "{boots}; {} min in this run", clock(elapsed)),
+        None => writeln!(text, "{boots}"),
+    };
     Ok(text)
 }
 
 fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
-    let mut text = row("Function", ["sites", "killed", "survived"].map(String::from));
-    let mut sums = [0; 3];
+    let mut text =
+        row("Function", ["sites", "killed", "survived", "not reached"].map(String::from));
+    let mut sums = [0; 4];
     for function in functions {
         let all = sites.iter().filter(|site| site.function == function).count();
         let of_it = || settled.iter().filter(|(site, _)| site.function == function);
         let killed = of_it().filter(|(_, finding)| finding.killer().is_some()).count();
-        let counts = [all, killed, of_it().count() - killed];
+        let not_reached = |finding: &SettledMutant| finding.verdict == Fate::NotReached;
+        let not_reached = of_it().filter(|(_, finding)| not_reached(finding)).count();
+        let survived = of_it().count() - killed - not_reached;
+        let counts = [all, killed, survived, not_reached];
         text += &row(&function.label, counts.map(|count| count.to_string()));
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum += count;
         }
     }
     text += &row("all", sums.map(|sum| sum.to_string()));
-    let done = sums[1] + sums[2];
+    let done = sums[1] + sums[2] + sums[3];
     let _ = write!(text, "\n{} of {done} mutants killed", sums[1]);
     if let Some(percent) = (100 * sums[1]).checked_div(done) {
         let _ = write!(text, " ({percent} %)");
@@ -141,8 +150,8 @@ fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String 
     text
 }
 
-fn row(name: &str, [sites, killed, survived]: [String; 3]) -> String {
-    format!("{name:<44} {sites:>6} {killed:>7} {survived:>9}\n")
+fn row(name: &str, [sites, killed, survived, not_reached]: [String; 4]) -> String {
+    format!("{name:<44} {sites:>6} {killed:>7} {survived:>9} {not_reached:>12}\n")
 }
 
 /// How often each test killed, and how.
@@ -164,8 +173,12 @@ fn killers(settled: &[(&Site<'_>, &SettledMutant)]) -> String {
 fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Result<String> {
     let mut text = String::new();
     for (site, finding) in settled {
-        let Fate::Survived { differences } = &finding.verdict else { continue };
-        let _ = writeln!(text, "\nsurvived: {} at {:#x}", site.name(), site.address);
+        let (outcome, differences) = match &finding.verdict {
+            Fate::Killed { .. } => continue,
+            Fate::Survived { differences } => ("survived", differences.as_slice()),
+            Fate::NotReached => ("not reached", &[][..]),
+        };
+        let _ = writeln!(text, "\n{outcome}: {} at {:#x}", site.name(), site.address);
         let instructions = instructions(site.function)?;
         let at = instructions.iter().position(|i| i.ip() == site.address).unwrap_or(0);
         let end = (at + AFTER + 1).min(instructions.len());

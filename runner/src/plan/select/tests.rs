@@ -226,3 +226,16 @@ fn a_test_goes_on_behind_a_case() {
     );
     assert!(last.behind("b").is_none() && whole.behind("gone").is_none());
 }
+
+#[test]
+fn cases_by_their_numbers_in_the_image() {
+    let cases = ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec();
+    let whole = TestMeta { cases, ..TestMeta::named("t") };
+    // Of what was selected, whatever the image has besides.
+    let test = TestMeta { cases: whole.cases[1..].to_vec(), ..whole.clone() };
+    let selected = Selected { test, selector: "t/!a".into() };
+    let only = |wanted: &[&str]| selected.only(&whole, &wanted.iter().copied().collect());
+    assert_eq!(only(&["a", "b", "f"]).selector, "t/=22");
+    assert_eq!(only(&["a", "b", "f"]).test.cases, ["b", "f"]);
+    assert_eq!(only(&["c", "d"]).selector, "t/=c0");
+}

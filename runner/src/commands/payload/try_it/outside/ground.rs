@@ -4,27 +4,16 @@
 //! includes the space between functions and `.data.ro_after_init`. Xen changes them while it boots
 //! (alternatives, `ro_after_init`), and not once dom0 runs: on no release from 4.8.5 to master was a
 //! byte seen to differ that no payload had changed. So nothing in between is left out.
-//!
-//! Xen is linked into the GiB that begins at XEN_VIRT_START (asm/config.h), and moves to high
-//! memory when it boots. Whatever its address, it is contiguous, and aligned to 2 MiB. Its variable
-//! `xen_phys_start` then holds the physical address of XEN_VIRT_START.
 
 use std::io;
 
-use livepatch::model::KnownXen;
-
 use super::picture::Picture;
 use crate::machine::lookout::Memory;
+use crate::xen::place::{Place, address, linked};
 use crate::xen::symbols::KnownSymbols;
 
 const PAGE: u64 = 4096;
 
-/// XEN_VIRT_START is a multiple of it, and everything of Xen's is below the next.
-const LINKED_WITHIN: u64 = 1 << 30;
-/// Xen's physical address is a multiple of it.
-const ALIGNMENT: u64 = 2 << 20;
-/// Xen stays below that.
-const HIGHEST: u64 = 4 << 30;
 /// More than that are Xen's code and constants nowhere.
 const SIZE_MAX: u64 = 64 << 20;
 
@@ -34,50 +23,27 @@ pub struct Ground {
     /// From this virtual address on.
     start: u64,
     size: u64,
-    /// The variable with the physical address of XEN_VIRT_START.
-    phys_start: u64,
     /// The page table that maps all of Xen.
     tables: u64,
-    /// The build-id's note, and what is in it.
-    note: (u64, Vec<u8>),
+    /// Where Xen is.
+    place: Place,
 }
 
 impl Ground {
     /// That of the Xen with these symbols; or which of them it lacks.
     pub fn of(symbols: &KnownSymbols) -> Result<Ground, String> {
-        let address = |name: &str| {
-            let symbol = symbols.find(name.as_bytes());
-            let address = symbol.and_then(|symbol| symbols.address(symbol));
-            address.ok_or_else(|| format!("the symbols of this Xen lack {name}"))
-        };
+        let address = |name| address(symbols, name);
         let (start, end) = (address("_stext")?, address("__2M_rodata_end")?);
-        let [from, to] =
-            ["start", "end"].map(|edge| address(&format!("__note_gnu_build_id_{edge}")));
-        let (from, to) = (from?, to?);
-        let note = symbols.find(b"__note_gnu_build_id_start").and_then(|symbol| {
-            symbols.bytes(symbol, 0, usize::try_from(to.checked_sub(from)?).ok()?)
-        });
-        let note = note.ok_or("the symbols of this Xen lack its build-id")?;
         let size = end.checked_sub(start).filter(|size| *size <= SIZE_MAX);
         let size = size.ok_or("the symbols of this Xen give no order of code and constants")?;
-        let (phys_start, tables) = (address("xen_phys_start")?, address("idle_pg_table")?);
-        Ok(Ground { start, size, phys_start, tables, note: (from, note.to_vec()) })
+        let tables = address("idle_pg_table")?;
+        Ok(Ground { start, size, tables, place: Place::of(symbols)? })
     }
 
     /// Finds Xen in `memory`: the physical address of XEN_VIRT_START.
     pub fn find(&self, memory: &mut Memory<'_>) -> io::Result<u64> {
-        let last = memory.size()?.min(HIGHEST) / ALIGNMENT;
-        // It moves to the highest place that there is.
-        for base in (0..last).rev().map(|number| number * ALIGNMENT) {
-            let pointer = memory.read(base + linked(self.phys_start), 8)?;
-            let (address, note) = &self.note;
-            if pointer == base.to_le_bytes()
-                && memory.read(base + linked(*address), note.len() as u64)? == *note
-            {
-                return Ok(base);
-            }
-        }
-        Err(io::Error::other("this build of Xen is not in the machine's memory"))
+        let size = memory.size()?;
+        self.place.find(size, |at, size| memory.read(at, size))
     }
 
     /// How it is in `memory`, where XEN_VIRT_START is at `base`.
@@ -133,22 +99,10 @@ fn translate(
     Ok(None)
 }
 
-/// The distance of a virtual address of Xen's from XEN_VIRT_START.
-fn linked(address: u64) -> u64 {
-    address % LINKED_WITHIN
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::xen::symbols::{BootXen, xen_build};
-
-    #[test]
-    fn addresses_within_what_is_linked() {
-        for start in [0xffff_82d0_4000_0000, 0xffff_82d0_8000_0000] {
-            assert_eq!(linked(start + 0x20_1234), 0x20_1234);
-        }
-    }
 
     #[test]
     fn page_tables_of_four_levels() {
