@@ -176,7 +176,7 @@ impl Learned {
     /// What to do with a program before it is performed.
     pub fn advise(&mut self, seen: &Seen) -> Advice {
         seen.0.iter().flatten().for_each(|&id| self.tallies[id as usize].met += 1);
-        if self.suspects.values().any(|suspect| suspect.resembles(seen)) {
+        if self.suspects(seen) {
             return Advice::Skip;
         }
         let rests = self.survived < self.rests_until;
@@ -205,6 +205,11 @@ impl Learned {
     /// What to do with a program called `name` of the corpus, which Xen has survived once.
     pub fn advise_on_known(&self, name: &str) -> Advice {
         if self.ended.contains(name) { Advice::Skip } else { Advice::Perform }
+    /// Whether it has what is suspicious at the moment.
+    pub fn suspects(&self, seen: &Seen) -> bool {
+        self.suspects.values().any(|suspect| suspect.resembles(seen))
+    }
+
     }
 
     /// It did not survive it this time.
