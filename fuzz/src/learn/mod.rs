@@ -25,13 +25,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use livepatch::program::Rng;
 use xtf_runner::base::exit::Result;
 
+#[cfg(test)]
 use crate::features::Scope;
 use evidence::Evidence;
 use file::{Entries, Entry};
-use lesson::{Id, Ids, Lesson, Suspect, common};
+use lesson::{Id, Lesson, Suspect, common};
 
 pub use file::LessonFile;
-pub use lesson::Seen;
+pub use lesson::{Ids, Seen};
 pub use reach::Reach;
 
 /// Of programs like those that a new lesson is about, one in so many is tried.
@@ -151,11 +152,13 @@ impl Learned {
     }
 
     /// A program of these scopes.
+    #[cfg(test)]
     pub fn see(&mut self, scopes: &[Scope]) -> Seen {
         Seen(scopes.iter().map(|scope| self.encode(scope)).collect())
     }
 
-    fn encode<'f>(&mut self, features: impl IntoIterator<Item = &'f String>) -> Ids {
+    /// Features by their numbers.
+    pub fn encode<'f>(&mut self, features: impl IntoIterator<Item = &'f String>) -> Ids {
         let mut ids: Ids = features.into_iter().map(|feature| self.id(feature)).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -202,14 +205,14 @@ impl Learned {
         advice
     }
 
-    /// What to do with a program called `name` of the corpus, which Xen has survived once.
-    pub fn advise_on_known(&self, name: &str) -> Advice {
-        if self.ended.contains(name) { Advice::Skip } else { Advice::Perform }
     /// Whether it has what is suspicious at the moment.
     pub fn suspects(&self, seen: &Seen) -> bool {
         self.suspects.values().any(|suspect| suspect.resembles(seen))
     }
 
+    /// What to do with a program called `name` of the corpus, which Xen has survived once.
+    pub fn advise_on_known(&self, name: &str) -> Advice {
+        if self.ended.contains(name) { Advice::Skip } else { Advice::Perform }
     }
 
     /// It did not survive it this time.
