@@ -44,6 +44,8 @@ const SUREST: u64 = 6;
 /// After one that ended Xen, so many programs are performed before another is tried, and twice as many
 /// after the next one: what is expected again and again is known.
 const REST: u64 = 5000;
+/// At most so many. A run that begins with lessons begins with a rest, too.
+const REST_MAX: u64 = REST << 6;
 /// A lesson may leave out one in so many of the survivors, as far as they did not come as far,
 const SHARE: usize = 100;
 /// or this many, for each program that ended Xen
@@ -268,7 +270,7 @@ impl Learned {
     /// A program that was tried has ended Xen, as expected.
     pub fn died_as_expected(&mut self, seen: &Seen) {
         self.rests_until = self.survived + self.rest;
-        self.rest *= 2;
+        self.rest = (self.rest * 2).min(REST_MAX);
         let about = self.lessons.iter_mut().filter(|lesson| lesson.is_about(seen));
         about.for_each(|lesson| lesson.died += 1);
     }
@@ -469,6 +471,10 @@ impl Learned {
     /// Takes over what nobody here knows, or knows better.
     fn adopt(&mut self, entries: Entries) {
         self.ended.extend(entries.ended);
+        if self.survived == 0 && !entries.lesson.is_empty() {
+            self.rest = entries.rest.clamp(self.rest, REST_MAX);
+            self.rests_until = self.rest;
+        }
         for entry in entries.lesson {
             let features = self.encode(&entry.features);
             let mut shared = self.encode(&entry.also);
@@ -512,7 +518,8 @@ impl Learned {
             tried: lesson.tried,
             died: lesson.died,
         };
-        Entries { ended: self.ended.clone(), lesson: self.lessons.iter().map(entry).collect() }
+        let (ended, rest) = (self.ended.clone(), self.rest);
+        Entries { ended, rest, lesson: self.lessons.iter().map(entry).collect() }
     }
 }
 
