@@ -17,13 +17,12 @@ use libafl::events::{
     LlmpRestartingEventManager, ManagerKind, ProgressReporter, SendExiting, ShouldSaveState,
     SimpleEventManager, StdLlmpEventHook, setup_restarting_mgr_llmp,
 };
-use libafl::feedbacks::{CrashFeedback, MaxMapFeedback, TimeFeedback, TimeoutFeedback};
-use libafl::fuzzer::{Evaluator, Fuzzer, StdFuzzer};
+use libafl::feedbacks::{CrashFeedback, MaxMapFeedback, TimeoutFeedback};
+use libafl::fuzzer::{Fuzzer, StdFuzzer};
 use libafl::inputs::{BytesInput, HasMutatorBytes};
 use libafl::monitors::stats::{AggregatorOps, UserStats, UserStatsValue};
-use libafl::observers::{CanTrack, TimeObserver};
+use libafl::observers::CanTrack;
 use libafl::schedulers::{IndexesLenTimeMinimizerScheduler, QueueScheduler};
-use libafl::stages::StdMutationalStage;
 use libafl::state::{HasCorpus, HasExecutions, HasImported, StdState};
 use libafl::{feedback_or, feedback_or_fast};
 use libafl_bolts::core_affinity::Cores;
@@ -38,9 +37,10 @@ use xtf_runner::base::plural::count;
 use xtf_runner::cli::{Guided, GuidedArgs};
 use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
 
-use crate::executor::{self, Replaced, Xen};
+use crate::executor::{self, Replaced, TimeTaken, Xen};
 use crate::findings::build_id;
 use crate::learn::LessonFile;
+use crate::stage::{SideBySide, judge};
 use crate::status::{BLOCKS, FINDINGS, StatusLine};
 use crate::vary::{self, Programs, Variation};
 
@@ -54,6 +54,8 @@ const BREATH: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_secs(1);
 /// After its end, a run looks into what failed and makes it small for so long at most.
 const AFTERWARDS: Duration = Duration::from_secs(120);
+/// As many machines as one fuzzer can give programs to.
+const MACHINES_MAX: usize = 4;
 /// Programs that are made up to begin with.
 const INITIAL_PROGRAMS: u64 = 64;
 
@@ -88,7 +90,7 @@ pub fn fuzz(what: &Guided) -> Result<Exit> {
 /// Several fuzzers, each a process, which tell each other what they find through a broker.
 fn together(task: &Task<'_>) -> Result<Exit> {
     let args = task.args;
-    let available = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let available = cpus();
     if args.cores.get() > available {
         return Err(Error::Usage(format!(
             "--cores {}: this host has {available} CPUs, and each fuzzer needs one",
@@ -248,8 +250,8 @@ where
     // From here on a signal ends the loop, not the process: what was found is kept.
     let stop = StopSignal::install()?;
     let blocks = executor::blocks(target.blocks.len()).track_indices();
-    let time = TimeObserver::new("time");
-    let mut feedback = feedback_or!(MaxMapFeedback::new(&blocks), TimeFeedback::new(&time));
+    let time = TimeTaken::default();
+    let mut feedback = feedback_or!(MaxMapFeedback::new(&blocks), time.clone());
     let mut objective = feedback_or_fast!(CrashFeedback::new(), TimeoutFeedback::new());
     let mut state: State = StdState::new(
         StdRand::with_seed(seed),
@@ -262,10 +264,10 @@ where
     // Of the programs that reach a block, the fast and short one is bred from.
     let scheduler = IndexesLenTimeMinimizerScheduler::new(&blocks, QueueScheduler::new());
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
-    let mut stages =
-        tuple_list!(StdMutationalStage::new(Variation::new(*programs, args.steps.into())));
+    let mut stages = tuple_list!(SideBySide::new(Variation::new(*programs, args.steps.into())));
     let report = |text: &str| eprintln!("\nnew finding:\n{text}");
-    let mut xen = Xen::new(target, blocks, time, Box::new(report), lessons(task)?, seed)?;
+    let mut xen =
+        Xen::new(target, machines(args), (blocks, time), Box::new(report), lessons(task)?, seed)?;
 
     let start = Instant::now();
     let mut told = start;
@@ -277,10 +279,12 @@ where
         if over() {
             break;
         }
-        xen.known = name;
-        fuzzer.evaluate_input(&mut state, &mut xen, manager, &input).map_err(engine)?;
+        xen.hand_out(input, name);
+        judge(&mut fuzzer, &mut xen, &mut state, manager, false).map_err(engine)?;
         tell(&xen, &mut state, manager, &mut told).map_err(engine)?;
     }
+    // What is bred from is chosen among them.
+    judge(&mut fuzzer, &mut xen, &mut state, manager, true).map_err(engine)?;
     let mut written = 0;
     while !over() {
         fuzzer.fuzz_one(&mut stages, &mut xen, &mut state, manager).map_err(engine)?;
@@ -289,14 +293,25 @@ where
             written = write_corpus(&state, written, dir)?;
         }
     }
+    judge(&mut fuzzer, &mut xen, &mut state, manager, true).map_err(engine)?;
     let elapsed = start.elapsed();
     if let Some(dir) = &args.corpus {
+        write_corpus(&state, written, dir)?;
         write_blocks(&xen, target, dir)?;
     }
     let end = Instant::now();
     xen.finish(&args.findings, &|| end.elapsed() > AFTERWARDS)?;
     summary(&xen, &state, elapsed);
     Ok(stop.requested().unwrap_or(verdict(&xen)))
+}
+
+/// How many machines a fuzzer has: one for each CPU that is its own.
+fn machines(args: &GuidedArgs) -> usize {
+    (cpus() / args.cores.get()).clamp(1, MACHINES_MAX)
+}
+
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn engine(error: libafl::Error) -> Error {
@@ -403,9 +418,8 @@ fn write_blocks(xen: &Xen<'_>, target: &Target, dir: &Path) -> Result<()> {
 
 fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
     let covered = xen.covered.iter().filter(|covered| **covered).count();
-    // What was left out has cost no time, and is no performance either.
-    let programs = state.executions() - xen.left_out;
-    let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited.as_secs_f64());
+    let programs = *state.executions();
+    let (seconds, waited) = (elapsed.as_secs_f64(), xen.waited().as_secs_f64());
     let busy = seconds - waited;
     println!(
         "\n{} with {} in {seconds:.0} s, {waited:.0} s of it waiting for machines; {:.0} programs/s \

@@ -1,36 +1,68 @@
-//! LibAFL's executor: performs an input on a machine, and replaces a machine that died.
+//! LibAFL's executor: hands programs out to machines, and judges how they went.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use libafl::corpus::Testcase;
 use libafl::executors::{Executor, ExitKind, HasObservers};
+use libafl::feedbacks::{Feedback, StateInitializer};
 use libafl::inputs::{BytesInput, HasMutatorBytes};
-use libafl::observers::{ExplicitTracking, HitcountsMapObserver, StdMapObserver, TimeObserver};
+use libafl::observers::{ExplicitTracking, HitcountsMapObserver, StdMapObserver};
 use libafl::state::HasExecutions;
+use libafl_bolts::Named;
 use libafl_bolts::tuples::{RefIndexable, tuple_list, tuple_list_type};
-use livepatch::program::{Program, decode};
+use livepatch::program::decode;
 use protocol::programs::STEPS_MAX;
-use xtf_runner::base::exit::Result;
+use xtf_runner::base::exit::{Error, Result};
 use xtf_runner::commands::fuzz::{Target, Verbosity};
 
+use crate::crew::{Crew, Job, Performed};
 use crate::findings::Findings;
-use crate::instance::{Instance, ProgramOutcome, Spares};
+use crate::instance::{ProgramOutcome, Spares};
 use crate::learn::{Advice, LessonFile, Reach};
-
-/// Time for a program. Thousands of them take a second, but the machine may be busy.
-const TIME: Duration = Duration::from_secs(3);
 
 /// How often each block was executed, in the classes that matter.
 pub type Counted = HitcountsMapObserver<StdMapObserver<'static, u8, false>>;
 /// The same, and which made the difference.
 pub type Blocks = ExplicitTracking<Counted, true, false>;
 /// All that is observed.
-pub type Observed = tuple_list_type!(Blocks, TimeObserver);
+pub type Observed = tuple_list_type!(Blocks);
 
 /// The observer of so many blocks.
 pub fn blocks(count: usize) -> Counted {
     HitcountsMapObserver::new(StdMapObserver::owned("executed", vec![0; count]))
+}
+
+/// How long the program took that is being judged. LibAFL's observer of time would measure how long
+/// that takes.
+#[derive(Clone, Debug, Default)]
+pub struct TimeTaken(Rc<Cell<Duration>>);
+
+impl Named for TimeTaken {
+    fn name(&self) -> &Cow<'static, str> {
+        static NAME: Cow<'static, str> = Cow::Borrowed("time");
+        &NAME
+    }
+}
+
+impl<S> StateInitializer<S> for TimeTaken {}
+
+impl<EM, OT, S> Feedback<EM, BytesInput, OT, S> for TimeTaken {
+    fn append_metadata(
+        &mut self,
+        _state: &mut S,
+        _manager: &mut EM,
+        _observers: &OT,
+        testcase: &mut Testcase<BytesInput>,
+    ) -> std::result::Result<(), libafl::Error> {
+        testcase.set_exec_time(self.0.get());
+        Ok(())
+    }
 }
 
 /// How many machines were of no more use, and why.
@@ -57,9 +89,15 @@ impl Replaced {
 
 /// See the module.
 pub struct Xen<'t> {
-    machine: Instance,
-    spares: Spares,
+    crew: Crew,
     observers: Observed,
+    time: TimeTaken,
+    /// What was performed and is to be judged next,
+    next: Option<Performed>,
+    /// and later.
+    later: VecDeque<Performed>,
+    /// Programs that were handed out at any time.
+    number: u64,
     /// What was found.
     pub findings: Findings<'t>,
     /// Blocks that were executed at any time.
@@ -68,73 +106,86 @@ pub struct Xen<'t> {
     pub replaced: Replaced,
     /// Calls in the programs that were performed.
     pub calls: u64,
-    /// How long it waited for machines.
-    pub waited: Duration,
     /// Programs that were left out, because of what was learned.
     pub left_out: u64,
-    /// The name of the corpus's program that comes next, if one does.
-    pub known: Option<String>,
     report: Box<dyn FnMut(&str) + 't>,
 }
 
 impl<'t> Xen<'t> {
-    /// Boots a first machine. `report` hears of each new finding. What is learned is kept in
+    /// Boots so many `machines`. `report` hears of each new finding. What is learned is kept in
     /// `lessons`; which of it is tried all the same follows from `seed`.
     pub fn new(
         target: &'t Arc<Target>,
-        blocks: Blocks,
-        time: TimeObserver,
+        machines: usize,
+        (blocks, time): (Blocks, TimeTaken),
         report: Box<dyn FnMut(&str) + 't>,
         lessons: Option<LessonFile>,
         seed: u64,
     ) -> Result<Self> {
         let spares = Spares::new(target, Verbosity::Low);
-        let machine = spares.take()?;
         Ok(Xen {
-            machine,
-            spares,
-            observers: tuple_list!(blocks, time),
+            crew: Crew::new(spares, machines, target.blocks.len())?,
+            observers: tuple_list!(blocks),
+            time,
+            next: None,
+            later: VecDeque::new(),
+            number: 0,
             findings: Findings::new(target, lessons, seed)?,
             covered: vec![false; target.blocks.len()],
             replaced: Replaced::default(),
             calls: 0,
-            waited: Duration::ZERO,
             left_out: 0,
-            known: None,
             report,
         })
     }
 
-    fn perform(&mut self, program: &Program, input: &[u8]) -> Result<ExitKind> {
-        self.findings.attend(&mut self.report)?;
-        let known = self.known.take();
-        let (seen, advice) = self.findings.consider(program, known.as_deref());
-        let map: &mut [u8] = self.observers.0.as_mut();
+    /// Has a program performed, whose name in the corpus is `known`; false if it is left out.
+    pub fn hand_out(&mut self, input: BytesInput, known: Option<String>) -> bool {
+        let program = decode(input.mutator_bytes(), STEPS_MAX);
+        let (seen, advice) = self.findings.consider(&program, known.as_deref());
         if advice == Advice::Skip {
-            map.fill(0);
             self.left_out += 1;
-            return Ok(ExitKind::Ok);
+            return false;
         }
+        self.number += 1;
+        self.crew.hand_out(Job { number: self.number, program, input, known, seen, advice });
+        true
+    }
+
+    /// A program that was performed, which [`run_target`](Executor::run_target) judges next. If
+    /// there is none yet, waits for one as long as enough programs are waiting, or `all` are to
+    /// come back.
+    pub fn come_back(&mut self, all: bool) -> Result<Option<BytesInput>> {
+        let late = self.later.pop_front().map(Ok);
+        let done = late.or_else(|| self.crew.next(all || self.crew.is_full()));
+        self.next = done.transpose()?;
+        Ok(self.next.as_ref().map(|done| done.job.input.clone()))
+    }
+
+    fn judge(&mut self, done: Performed) -> Result<ExitKind> {
+        self.findings.attend(&mut self.report)?;
+        let Performed { job: Job { program, known, seen, advice, .. }, outcome, counts, time } =
+            done;
+        self.time.0.set(time);
         self.calls += program.steps.len() as u64;
-        let outcome = self.machine.perform(input, TIME);
-        self.machine.counts(map);
-        for (covered, count) in self.covered.iter_mut().zip(map.iter()) {
+        for (covered, count) in self.covered.iter_mut().zip(&counts) {
             *covered |= *count > 0;
         }
-        let reach = Reach::of(map);
+        // What a program reached that could not be undone counts, but nothing is to be bred from it.
+        if outcome != ProgramOutcome::Dirty {
+            let map: &mut [u8] = self.observers.0.as_mut();
+            map.copy_from_slice(&counts);
+        }
+        let reach = Reach::of(&counts);
+        self.replaced.count(&outcome);
         match outcome {
-            ProgramOutcome::Done | ProgramOutcome::Unable => {
+            ProgramOutcome::Done | ProgramOutcome::Unable | ProgramOutcome::Dirty => {
                 self.findings.learned.lived(&seen, &reach);
                 return Ok(ExitKind::Ok);
             }
-            ProgramOutcome::Dirty => {
-                self.findings.learned.lived(&seen, &reach);
-                // What it reached counts, but nothing is to be bred from it.
-                self.observers.0.as_mut().fill(0);
-            }
             ProgramOutcome::Diverged(_) => {
                 self.findings.learned.lived(&seen, &reach);
-                self.findings.examine(program, seen, &reach, false);
+                self.findings.examine(&program, seen, &reach, false);
             }
             ProgramOutcome::Died(_) | ProgramOutcome::Hung => {
                 if let Some(name) = known {
@@ -143,31 +194,34 @@ impl<'t> Xen<'t> {
                 if advice == Advice::Try {
                     self.findings.learned.died_as_expected(&seen);
                 } else {
-                    self.findings.examine(program, seen, &reach, true);
+                    self.findings.examine(&program, seen, &reach, true);
                 }
             }
         }
-        self.replaced.count(&outcome);
-        self.replace_machine()?;
-        Ok(match outcome {
-            ProgramOutcome::Dirty => ExitKind::Ok,
-            ProgramOutcome::Hung => ExitKind::Timeout,
-            _ => ExitKind::Crash,
-        })
+        self.think_again();
+        Ok(if outcome == ProgramOutcome::Hung { ExitKind::Timeout } else { ExitKind::Crash })
+    }
+
+    /// Leaves out what waits for a machine and has become suspicious.
+    fn think_again(&mut self) {
+        for job in self.crew.take_back() {
+            if job.known.is_none() && self.findings.learned.suspects(&job.seen) {
+                self.left_out += 1;
+            } else {
+                self.crew.hand_out(job);
+            }
+        }
+    }
+
+    /// How long it waited for machines.
+    pub fn waited(&self) -> Duration {
+        self.crew.waited()
     }
 
     /// Looks into what is still open until `stop` says no more, and stores what was found below
     /// `dir`.
     pub fn finish(&mut self, dir: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
         self.findings.keep(dir, &mut self.report, stop)
-    }
-
-    /// The machine is of no more use.
-    fn replace_machine(&mut self) -> Result<()> {
-        let start = Instant::now();
-        self.machine = self.spares.take()?;
-        self.waited += start.elapsed();
-        Ok(())
     }
 }
 
@@ -184,6 +238,7 @@ impl HasObservers for Xen<'_> {
 }
 
 impl<EM, S: HasExecutions, Z> Executor<EM, BytesInput, S, Z> for Xen<'_> {
+    /// Judges what has [come back](Xen::come_back); performs what comes from other fuzzers.
     fn run_target(
         &mut self,
         _fuzzer: &mut Z,
@@ -191,9 +246,22 @@ impl<EM, S: HasExecutions, Z> Executor<EM, BytesInput, S, Z> for Xen<'_> {
         _manager: &mut EM,
         input: &BytesInput,
     ) -> std::result::Result<ExitKind, libafl::Error> {
+        let failed = |e: Error| libafl::Error::unknown(e.to_string());
+        if self.next.is_none() {
+            if !self.hand_out(input.clone(), None) {
+                return Ok(ExitKind::Ok);
+            }
+            while let Some(done) = self.crew.next(true) {
+                let done = done.map_err(failed)?;
+                if done.job.number == self.number {
+                    self.next = Some(done);
+                    break;
+                }
+                self.later.push_back(done);
+            }
+        }
+        let Some(done) = self.next.take() else { return Ok(ExitKind::Ok) };
         *state.executions_mut() += 1;
-        let bytes = input.mutator_bytes();
-        let program = decode(bytes, STEPS_MAX);
-        self.perform(&program, bytes).map_err(|e| libafl::Error::unknown(e.to_string()))
+        self.judge(done).map_err(failed)
     }
 }

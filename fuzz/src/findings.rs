@@ -16,7 +16,7 @@ use xtf_runner::base::exit::{IoContext, Result};
 use xtf_runner::base::hash::hex;
 use xtf_runner::commands::fuzz::{Known, Place, Status, Target};
 
-use crate::features;
+use crate::features::Reader;
 use crate::learn::{Advice, Learned, LessonFile, Reach, Seen};
 use crate::second::{Done, Failure, Second, Small};
 
@@ -108,7 +108,7 @@ struct Suspect {
 /// All that was found in a run.
 pub struct Findings<'t> {
     target: &'t Target,
-    payloads: livepatch::payload::Target,
+    reader: Reader,
     second: Second,
     /// What was learned.
     pub learned: Learned,
@@ -131,7 +131,7 @@ impl<'t> Findings<'t> {
         let blocks = target.blocks.iter().map(block).collect();
         let mut findings = Findings {
             target,
-            payloads: livepatch::payload::Target::new(Revision::V2, id),
+            reader: Reader::new(livepatch::payload::Target::new(Revision::V2, id)),
             second: Second::new(target),
             learned: Learned::new(seed, blocks),
             file,
@@ -158,7 +158,7 @@ impl<'t> Findings<'t> {
     /// A program before it is performed: what is in it, and what to do with it. One of the corpus
     /// has a name.
     pub fn consider(&mut self, program: &Program, known: Option<&str>) -> (Seen, Advice) {
-        let seen = self.learned.see(&features::scopes(program, &self.payloads));
+        let seen = self.reader.read(program, &mut self.learned);
         let advice = match known {
             Some(name) => self.learned.advise_on_known(name),
             None => self.learned.advise(&seen),
@@ -217,11 +217,11 @@ impl<'t> Findings<'t> {
     fn made_small(&mut self, number: u64, small: Small) {
         let Small { program, reach, survived } = small;
         for (program, reach) in survived {
-            let seen = self.learned.see(&features::scopes(&program, &self.payloads));
+            let seen = self.reader.read(&program, &mut self.learned);
             self.learned.lived(&seen, &reach);
         }
         let Some(suspect) = self.suspects.remove(&number) else { return };
-        let seen = self.learned.see(&features::scopes(&program, &self.payloads));
+        let seen = self.reader.read(&program, &mut self.learned);
         let name = suspect.name.unwrap_or_default();
         let Some(finding) = self.found.get_mut(&name) else { return };
         if finding.failure.place().is_some() {

@@ -1,12 +1,14 @@
 //! `xtf-fuzz` looks for livepatch calls that crash a stock Xen or that it answers wrongly, guided
 //! by coverage.
 //!
-//! [`engine`] has LibAFL pick programs, [`vary`] changes them, [`executor`] performs them on an
-//! [`instance`], whose plugin tells what they executed and whose guest undoes everything in the
-//! end; [`findings`] judges what goes wrong, [`second`] tries it again in the meantime, and
-//! [`learn`] learns from the [`features`] of programs which of them to leave out. `xtf-runner fuzz`
-//! starts this program, and its library does all that is not fuzzing.
+//! [`engine`] has LibAFL pick programs, [`vary`] changes them in a [`stage`] of LibAFL's, and
+//! [`executor`] hands them out to a [`crew`] of machines. The plugin of each [`instance`] tells what
+//! a program executed, and its guest undoes everything in the end. [`findings`] judges what goes
+//! wrong, [`second`] tries it again in the meantime, and [`learn`] learns from the [`features`] of
+//! programs which of them to leave out. `xtf-runner fuzz` starts this program, and its library does
+//! all that is not fuzzing.
 
+mod crew;
 mod engine;
 mod executor;
 mod features;
@@ -15,6 +17,7 @@ mod instance;
 mod learn;
 mod second;
 mod shared;
+mod stage;
 mod status;
 mod vary;
 

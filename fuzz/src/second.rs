@@ -20,8 +20,6 @@ const TIME: Duration = Duration::from_secs(20);
 const SLICE: Duration = Duration::from_millis(100);
 /// Boots that making a program small may take.
 const BOOTS: usize = 8;
-/// So much less urgent it is than the fuzzing, in the terms of nice(2).
-const PATIENCE: i32 = 10;
 /// As many jobs wait at most.
 const JOBS_MAX: usize = 12;
 
@@ -103,9 +101,7 @@ impl Second {
         let machines = Arc::new(AtomicUsize::new(0));
         let (target, taken) = (Arc::clone(target), Arc::clone(&machines));
         thread::spawn(move || {
-            // A host may not allow it; then it is as urgent. Threads and machines that are started
-            // from here inherit it.
-            let _ = rustix::process::nice(PATIENCE);
+            // As urgent as the fuzzing, which leaves out what is suspicious until it is looked into.
             let blocks = target.blocks.len();
             let fresh = Fresh { spares: Spares::new(&target, Verbosity::Full), taken, blocks };
             let mut waiting = Vec::new();

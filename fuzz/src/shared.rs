@@ -5,10 +5,10 @@ use std::path::Path;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::letterbox::{ANSWER_AT, ANSWER_WORDS, INPUT_MAX, INPUT_OFFSET, NUMBER_AT, SIZE_AT};
-use protocol::mailbox::{self, COPY_AT, GUEST, MAGIC, SIZE, TURN_AT};
+use protocol::mailbox::{COPY_AT, GUEST, MAGIC, SIZE, TURN_AT};
 use protocol::plugin::{COUNT_AT, HEADER};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
@@ -108,10 +108,9 @@ impl Mailbox {
         self.turn_word().load(Ordering::Acquire)
     }
 
-    /// Waits a while for the guest to end its turn.
+    /// Waits a while for the guest to end its turn. That takes longer than to sleep and to be woken,
+    /// and somebody else can use the CPU.
     pub fn wait(&self, time: Duration) {
-        let start = Instant::now();
-        mailbox::busy_wait(self.turn_word(), GUEST, || start.elapsed());
         let time = time.try_into().ok();
         let flags = futex::Flags::empty();
         // Whatever ends the wait, the caller looks at the turn.

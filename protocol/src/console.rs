@@ -53,6 +53,8 @@ pub const BACKTRACE: &str = "backtrace:";
 
 /// The whole line that a guest prints before it waits for its last words ([`crate::cmdline`]).
 pub const WAITING: &str = "# waiting for the command line";
+/// The line of a guest that calls for inputs again and again, and has not got any yet.
+pub const CALLING: &str = "# waiting for inputs";
 
 /// The status of a test or of the whole run, in XTF's words, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

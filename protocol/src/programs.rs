@@ -36,6 +36,9 @@ pub const DIVERGED_AT: &str = "step ";
 /// Diagnostic: a time that the guest measured; what it is of, and nanoseconds.
 pub const FIGURE: &str = "bench: ";
 
+/// Parameter of [`FUZZ_EXECUTOR`]: 1 if it waits for a fuzzer where there is none, so that the machine
+/// can be saved.
+pub const PATIENT: &str = "patient";
 /// Parameter of [`HYPERCALL_FUZZ`]: which random numbers.
 pub const SEED: &str = "seed";
 /// Parameter of [`HYPERCALL_FUZZ`]: the first call that is made.

@@ -8,7 +8,7 @@
 use kernel::{Case, Category, Context, Environment, Need, Outcome, Stop, Test, letterbox, report};
 use livepatch::program::{self, Program};
 use protocol::console::INDENT;
-use protocol::programs::{Ending, FUZZ_EXECUTOR, STEPS_MAX};
+use protocol::programs::{Ending, FUZZ_EXECUTOR, PATIENT, STEPS_MAX};
 
 use crate::program::{Session, Went, describe, what_it_says};
 
@@ -21,6 +21,7 @@ pub const TEST: Test = Test {
     needs: &[Need::Privileged, Need::Livepatch],
     own_boot: true,
     default: false,
+    parameters: &[PATIENT],
     cases: &[Case::new("inputs_are_served", serve)],
     ..Test::DEFAULT
 };
@@ -31,7 +32,8 @@ const TIDY_STEPS_MAX: usize = 100;
 fn serve(c: &Context) -> Outcome {
     let unpatched = what_it_says();
     let mut session = Session::new(c)?;
-    let served = letterbox::serve(|input| {
+    let patient = c.parameter(PATIENT, 0)? != 0;
+    let served = letterbox::serve(patient, |input| {
         let program = program::decode(input, STEPS_MAX);
         let went = perform(&mut session, &program).unwrap_or(Ending::Unable);
         let clean = clean_up(&mut session, went);

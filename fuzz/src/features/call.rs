@@ -10,19 +10,25 @@ use super::class::{add, size};
 
 /// What is done with a payload that is applied or replaces others.
 pub const USED: &str = "put to use";
+const APPLY: &str = "apply";
+const REPLACE: &str = "replace";
 
-/// What is done with the payload `name` later on.
-pub fn uses(steps: &[Step], name: &NameArg) -> Scope {
+/// The actions on the payload `name`.
+pub fn actions(steps: &[Step], name: &NameArg) -> Vec<&'static str> {
+    let action = |step: &Step| match &step.op {
+        Op::Action(action) if action.name.bytes == name.bytes => Some(command(action)),
+        _ => None,
+    };
+    steps.iter().filter_map(action).collect()
+}
+
+/// What is done with a payload by these actions.
+pub fn uses(actions: &[&'static str]) -> Scope {
     let mut uses = Scope::new();
     let mut before: Option<&str> = None;
-    for step in steps {
-        let Op::Action(action) = &step.op else { continue };
-        if action.name.bytes != name.bytes {
-            continue;
-        }
-        let word = command(action);
+    for &word in actions {
         add(&mut uses, word);
-        if matches!(action.cmd, ActionCmd::Apply | ActionCmd::Replace) {
+        if matches!(word, APPLY | REPLACE) {
             add(&mut uses, USED);
         }
         if let Some(before) = before {
@@ -37,8 +43,8 @@ fn command(action: &ActionArg) -> &'static str {
     match action.cmd {
         ActionCmd::Unload => "unload",
         ActionCmd::Revert => "revert",
-        ActionCmd::Apply => "apply",
-        ActionCmd::Replace => "replace",
+        ActionCmd::Apply => APPLY,
+        ActionCmd::Replace => REPLACE,
         ActionCmd::Other(_) => "another action",
     }
 }

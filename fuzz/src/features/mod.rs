@@ -8,17 +8,20 @@
 mod call;
 mod class;
 mod file;
+mod reader;
 mod recipe;
 
 use std::collections::BTreeSet;
 
 use livepatch::payload::Target;
-use livepatch::program::{Op, Program};
+use livepatch::program::{Op, Program, Step};
 
-use call::{call, outer, uses};
+use call::{actions, call, outer, uses};
 use class::{add, at_most};
 use file::unusual;
 use recipe::payload;
+
+pub use reader::Reader;
 
 /// The features of one scope.
 pub type Scope = BTreeSet<String>;
@@ -26,28 +29,62 @@ pub type Scope = BTreeSet<String>;
 /// Marks the scope of a program as a whole.
 const WHOLE: &str = "the program as a whole";
 
-/// The scopes of `program`: its payloads', then its own if it has not just one payload.
-pub fn scopes(program: &Program, target: &Target) -> Vec<Scope> {
-    let uploads = program.steps.iter().filter(|step| matches!(step.op, Op::Upload(_))).count();
-    let mut whole = Scope::from([WHOLE.to_owned()]);
-    let mut scopes = Vec::new();
-    for (index, step) in program.steps.iter().enumerate() {
-        match &step.op {
-            Op::Upload(upload) => {
-                let mut scope = Scope::new();
-                outer(&mut scope, step);
-                payload(&mut scope, upload, &uses(&program.steps[index + 1..], &upload.name));
-                if !upload.payload.defects.is_empty() {
-                    scope.extend(unusual(&upload.payload, target));
+/// What the features of a scope come from.
+#[derive(Debug)]
+pub enum Part<'p> {
+    /// A step, and what is done with its payload later on, if it uploads one.
+    Step(&'p Step, Vec<&'static str>),
+    /// So many payloads in a program.
+    Payloads(usize),
+}
+
+impl Part<'_> {
+    /// Its features.
+    pub fn features(&self, target: &Target) -> Scope {
+        let mut scope = Scope::new();
+        match self {
+            Part::Step(step, actions) => match &step.op {
+                Op::Upload(upload) => {
+                    outer(&mut scope, step);
+                    payload(&mut scope, upload, &uses(actions));
+                    if !upload.payload.defects.is_empty() {
+                        scope.extend(unusual(&upload.payload, target));
+                    }
                 }
-                whole.extend(scope.iter().cloned());
-                scopes.push(scope);
+                _ => call(&mut scope, step),
+            },
+            Part::Payloads(count) => {
+                add(&mut scope, WHOLE);
+                add(&mut scope, format!("{} payloads", at_most(*count, 3)));
             }
-            _ => call(&mut whole, step),
+        }
+        scope
+    }
+}
+
+/// The scopes of `program`: its payloads', then its own if it has not just one payload. `features`
+/// tells those of a part.
+pub fn scopes<T: Ord + Clone>(
+    program: &Program,
+    mut features: impl FnMut(Part<'_>) -> Vec<T>,
+) -> Vec<Vec<T>> {
+    let is_upload = |step: &&Step| matches!(step.op, Op::Upload(_));
+    let uploads = program.steps.iter().filter(is_upload).count();
+    let mut scopes = Vec::new();
+    let mut whole = Vec::new();
+    for (index, step) in program.steps.iter().enumerate() {
+        if let Op::Upload(upload) = &step.op {
+            let actions = actions(&program.steps[index + 1..], &upload.name);
+            scopes.push(features(Part::Step(step, actions)));
+        } else if uploads != 1 {
+            whole.extend(features(Part::Step(step, Vec::new())));
         }
     }
-    add(&mut whole, format!("{} payloads", at_most(uploads, 3)));
     if uploads != 1 {
+        whole.extend(scopes.iter().flatten().cloned());
+        whole.extend(features(Part::Payloads(uploads)));
+        whole.sort_unstable();
+        whole.dedup();
         scopes.push(whole);
     }
     scopes
@@ -60,8 +97,14 @@ mod tests {
 
     use super::*;
 
+    fn of_program(program: &Program) -> Vec<Scope> {
+        let target = Target::new(Revision::V2, [0x5a; 20]);
+        let all = scopes(program, |part| part.features(&target).into_iter().collect());
+        all.into_iter().map(|scope| scope.into_iter().collect()).collect()
+    }
+
     fn of(text: &str) -> Vec<Scope> {
-        scopes(&parse(text).unwrap(), &Target::new(Revision::V2, [0x5a; 20]))
+        of_program(&parse(text).unwrap())
     }
 
     #[track_caller]
@@ -125,7 +168,7 @@ mod tests {
                 ..crate::vary::mix(crate::vary::Programs::Calls)
             };
             let program = livepatch::program::Generator::new(seed, mix).program(3);
-            scopes(&program, &Target::new(Revision::V2, [0x5a; 20]));
+            of_program(&program);
         }
     }
 }

@@ -13,8 +13,8 @@ const HEAD: &str = "\
 # What xtf-fuzz has learned of this Xen: programs with all `features` of a lesson ended it in that
 # `place`, and of those that did not, hardly any came as far as `through` in Xen. `also` is what the
 # programs that ended it had in common besides. Programs that fit are left out, but for a few that are
-# tried. `ended` are programs of this folder that ended Xen. Remove a lesson, or the file, or say
-# --forget, to have it learned anew.
+# tried. `ended` are programs of this folder that ended Xen. A run performs `rest` programs before
+# it tries one. Remove a lesson, or the file, or say --forget, to have it learned anew.
 ";
 
 /// A lesson as it is written down.
@@ -45,6 +45,9 @@ pub struct Entries {
     /// Names of programs that ended Xen.
     #[serde(default)]
     pub ended: BTreeSet<String>,
+    /// So many programs are performed before one is tried that is expected to end Xen.
+    #[serde(default)]
+    pub rest: u64,
     #[serde(default)]
     pub lesson: Vec<Entry>,
 }

@@ -12,6 +12,11 @@ pub type Ids = Vec<Id>;
 pub struct Seen(pub(super) Vec<Ids>);
 
 impl Seen {
+    /// Of its scopes.
+    pub fn of(scopes: Vec<Ids>) -> Seen {
+        Seen(scopes)
+    }
+
     /// Whether one of its scopes has all `features`.
     pub fn has(&self, features: &Ids) -> bool {
         self.0.iter().any(|scope| features.iter().all(|id| scope.binary_search(id).is_ok()))

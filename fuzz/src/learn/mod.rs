@@ -25,13 +25,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use livepatch::program::Rng;
 use xtf_runner::base::exit::Result;
 
+#[cfg(test)]
 use crate::features::Scope;
 use evidence::Evidence;
 use file::{Entries, Entry};
-use lesson::{Id, Ids, Lesson, Suspect, common};
+use lesson::{Id, Lesson, Suspect, common};
 
 pub use file::LessonFile;
-pub use lesson::Seen;
+pub use lesson::{Ids, Seen};
 pub use reach::Reach;
 
 /// Of programs like those that a new lesson is about, one in so many is tried.
@@ -43,6 +44,8 @@ const SUREST: u64 = 6;
 /// After one that ended Xen, so many programs are performed before another is tried, and twice as many
 /// after the next one: what is expected again and again is known.
 const REST: u64 = 5000;
+/// At most so many. A run that begins with lessons begins with a rest, too.
+const REST_MAX: u64 = REST << 6;
 /// A lesson may leave out one in so many of the survivors, as far as they did not come as far,
 const SHARE: usize = 100;
 /// or this many, for each program that ended Xen
@@ -151,11 +154,13 @@ impl Learned {
     }
 
     /// A program of these scopes.
+    #[cfg(test)]
     pub fn see(&mut self, scopes: &[Scope]) -> Seen {
         Seen(scopes.iter().map(|scope| self.encode(scope)).collect())
     }
 
-    fn encode<'f>(&mut self, features: impl IntoIterator<Item = &'f String>) -> Ids {
+    /// Features by their numbers.
+    pub fn encode<'f>(&mut self, features: impl IntoIterator<Item = &'f String>) -> Ids {
         let mut ids: Ids = features.into_iter().map(|feature| self.id(feature)).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -176,7 +181,7 @@ impl Learned {
     /// What to do with a program before it is performed.
     pub fn advise(&mut self, seen: &Seen) -> Advice {
         seen.0.iter().flatten().for_each(|&id| self.tallies[id as usize].met += 1);
-        if self.suspects.values().any(|suspect| suspect.resembles(seen)) {
+        if self.suspects(seen) {
             return Advice::Skip;
         }
         let rests = self.survived < self.rests_until;
@@ -200,6 +205,11 @@ impl Learned {
             about.for_each(|lesson| lesson.tried += 1);
         }
         advice
+    }
+
+    /// Whether it has what is suspicious at the moment.
+    pub fn suspects(&self, seen: &Seen) -> bool {
+        self.suspects.values().any(|suspect| suspect.resembles(seen))
     }
 
     /// What to do with a program called `name` of the corpus, which Xen has survived once.
@@ -260,7 +270,7 @@ impl Learned {
     /// A program that was tried has ended Xen, as expected.
     pub fn died_as_expected(&mut self, seen: &Seen) {
         self.rests_until = self.survived + self.rest;
-        self.rest *= 2;
+        self.rest = (self.rest * 2).min(REST_MAX);
         let about = self.lessons.iter_mut().filter(|lesson| lesson.is_about(seen));
         about.for_each(|lesson| lesson.died += 1);
     }
@@ -461,6 +471,10 @@ impl Learned {
     /// Takes over what nobody here knows, or knows better.
     fn adopt(&mut self, entries: Entries) {
         self.ended.extend(entries.ended);
+        if self.survived == 0 && !entries.lesson.is_empty() {
+            self.rest = entries.rest.clamp(self.rest, REST_MAX);
+            self.rests_until = self.rest;
+        }
         for entry in entries.lesson {
             let features = self.encode(&entry.features);
             let mut shared = self.encode(&entry.also);
@@ -504,7 +518,8 @@ impl Learned {
             tried: lesson.tried,
             died: lesson.died,
         };
-        Entries { ended: self.ended.clone(), lesson: self.lessons.iter().map(entry).collect() }
+        let (ended, rest) = (self.ended.clone(), self.rest);
+        Entries { ended, rest, lesson: self.lessons.iter().map(entry).collect() }
     }
 }
 

@@ -340,6 +340,32 @@ fn after_a_try_that_ended_xen_there_is_none_for_a_while_and_then_for_longer() {
 }
 
 #[test]
+fn a_run_that_begins_with_lessons_rests_as_long_as_the_one_before_would_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = LessonFile::of(dir.path(), "00ff");
+    let mut learned = Learned::new(1, Vec::new());
+    let killer = learned.see(&[scope("red")]);
+    let suspect = learned.suspect(&killer, &Reach::default());
+    learned.learn(suspect, "ball", &killer, &Reach::default());
+    learned.died_as_expected(&killer);
+    learned.share(&file).unwrap();
+
+    let mut next = Learned::new(1, Vec::new());
+    next.share(&file).unwrap();
+    let killer = next.see(&[scope("red")]);
+    let plain = next.see(&[scope("white")]);
+    for _ in 0..2 * REST {
+        assert_eq!(next.advise(&killer), Advice::Skip);
+        next.lived(&plain, &Reach::default());
+        // What is read later changes nothing.
+        if next.survived == 1 {
+            next.share(&file).unwrap();
+        }
+    }
+    assert!((0..10_000).any(|_| next.advise(&killer) == Advice::Try));
+}
+
+#[test]
 fn a_program_of_the_corpus_that_ended_xen_is_not_performed_again() {
     let dir = tempfile::tempdir().unwrap();
     let file = LessonFile::of(dir.path(), "00ff");

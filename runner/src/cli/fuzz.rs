@@ -64,7 +64,8 @@ pub struct GuidedArgs {
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
 
-    /// Number of fuzzers, each with a machine of its own
+    /// Number of fuzzers, which share the CPUs; each has a machine for every CPU of its own, 4 at
+    /// most
     #[arg(long, value_name = "N", default_value = "1")]
     pub cores: NonZeroUsize,
 

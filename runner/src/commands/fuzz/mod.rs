@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use protocol::plugin as options;
-use protocol::programs::FUZZ_EXECUTOR;
+use protocol::programs::{FUZZ_EXECUTOR, PATIENT};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::cli::{FuzzArgs, FuzzTarget, GuidedArgs};
@@ -123,10 +123,10 @@ impl Target {
         saved: Option<&Saved>,
     ) -> Result<Invocation> {
         self.link(dir)?;
-        let mut invocation = self.with_boot(verbosity, |qemu, boot| match saved {
-            Some(saved) => saved.go_on(qemu.waiting(boot)?, dir, &qemu.guest_cmdline(boot)),
-            None => qemu.invocation(boot),
-        })??;
+        let mut invocation = self.with_boot(verbosity, Qemu::invocation)??;
+        if let Some(saved) = saved {
+            invocation = saved.go_on(invocation);
+        }
         invocation.make_files(dir).io("fill", dir)?;
         let mut more = self.plugin.prepare(dir, &self.blocks)?;
         if let Some(plugin) = more.last_mut() {
@@ -149,9 +149,9 @@ impl Target {
         })?;
         let dir = dir.path();
         self.link(dir)?;
-        let waiting = self.with_boot(verbosity, Qemu::waiting)??;
-        waiting.make_files(dir).io("fill", dir)?;
-        Saved::make(waiting, dir)
+        let patient = self.with_boot(verbosity, Qemu::invocation)??;
+        patient.make_files(dir).io("fill", dir)?;
+        Saved::make(patient, dir)
     }
 
     /// What `what` makes of the boot, and of a QEMU that is set up for it.
@@ -166,6 +166,7 @@ impl Target {
         let boot =
             Boot { xen, environment: self.args.env, machine, tests: vec![Cow::Borrowed(selected)] };
         let mut qemu = self.rig.qemu.clone();
+        qemu.guest_cmdline += &format!(" {PATIENT}=1");
         if verbosity == Verbosity::Low {
             // The plainest of schedulers sets the fewest timers; where it is not built, Xen takes
             // another.

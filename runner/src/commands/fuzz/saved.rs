@@ -1,4 +1,4 @@
-//! A machine that was saved where its guest waits for its command line: a boot that goes on from
+//! A machine that was saved where its guest waits for its first program: a boot that goes on from
 //! there takes a fraction of the time.
 
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
-use protocol::console::WAITING;
+use protocol::console::CALLING;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
@@ -29,16 +29,15 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Boots `waiting` in `dir`, which holds what it refers to and is not needed any more
+    /// Boots `patient` in `dir`, which holds what it refers to and is not needed any more
     /// afterwards.
     ///
     /// # Errors
     /// QEMU does not start, or cannot save its machine.
-    pub(super) fn make(mut waiting: Invocation, dir: &Path) -> Result<Saved> {
-        snapshot::tell(dir, "").io("write to", dir)?;
-        waiting.args.extend(snapshot::saving(&waiting.args));
-        let mut command = Command::new(&waiting.program);
-        command.args(&waiting.args).current_dir(dir);
+    pub(super) fn make(mut patient: Invocation, dir: &Path) -> Result<Saved> {
+        patient.args.extend(snapshot::saving(&patient.args));
+        let mut command = Command::new(&patient.program);
+        command.args(&patient.args).current_dir(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let failed = |e: io::Error| Error::Tool(format!("cannot save a machine: {e}"));
         let mut qemu = ChildGuard::spawn(&mut command).map_err(failed)?;
@@ -46,12 +45,10 @@ impl Saved {
         let mut buffer = [0; 4096];
         let out = qemu.child().stdout.as_mut();
         let out = out.ok_or_else(|| failed(io::Error::other("QEMU has no console")))?;
-        while !String::from_utf8_lossy(&console).contains(WAITING) {
+        while !String::from_utf8_lossy(&console).contains(CALLING) {
             match out.read(&mut buffer).map_err(failed)? {
                 0 => {
-                    return Err(failed(io::Error::other(
-                        "the guest does not wait for its command line",
-                    )));
+                    return Err(failed(io::Error::other("the guest does not wait for a program")));
                 }
                 count => console.extend(&buffer[..count]),
             }
@@ -65,16 +62,10 @@ impl Saved {
         Ok(Saved { state: open(snapshot::STATE)?, ram: open(snapshot::RAM)?, console })
     }
 
-    /// `waiting`, going on from here, in the folder `dir`; the guest gets this `cmdline`.
-    pub(super) fn go_on(
-        &self,
-        waiting: Invocation,
-        dir: &Path,
-        cmdline: &str,
-    ) -> Result<Invocation> {
-        snapshot::tell(dir, cmdline).io("write to", dir)?;
+    /// `patient`, going on from here.
+    pub(super) fn go_on(&self, patient: Invocation) -> Invocation {
         let path = |file: &File| format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
         let (state, ram) = (path(&self.state), path(&self.ram));
-        Ok(snapshot::from(waiting, Path::new(&state), Path::new(&ram)))
+        snapshot::from(patient, Path::new(&state), Path::new(&ram))
     }
 }
