@@ -115,7 +115,7 @@ check-lints: setup
 
 check-docs: setup
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(CHECKED)
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
 
 unit-test: test-build
 	cargo test --no-fail-fast $(CHECKED)

@@ -142,6 +142,18 @@ impl Drop for Crew {
     }
 }
 
+/// Tells the fuzzer of a thread that panics, for whose program it would wait for ever.
+struct Ended<'a>(&'a Sender<Result<Performed>>);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let ended = Error::Tool("a thread that performs programs has panicked".into());
+            let _ = self.0.send(Err(ended));
+        }
+    }
+}
+
 /// Performs one program after the other, and replaces a machine that is of no more use.
 fn work(
     board: &Board,
@@ -150,6 +162,7 @@ fn work(
     report: &Sender<Result<Performed>>,
     blocks: usize,
 ) {
+    let _ended = Ended(report);
     while let Some(job) = board.next() {
         let start = Instant::now();
         let outcome = machine.perform(job.input.mutator_bytes(), TIME);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::console::{DIAGNOSTIC, XEN};
-use protocol::mailbox::{GUEST, HOST, LOST};
+use protocol::mailbox::{HOST, LOST};
 use protocol::programs::{DIVERGED_AT, Ending};
 use tempfile::TempDir;
 use xtf_runner::base::exit::{Error, Result};
@@ -201,7 +201,6 @@ impl Instance {
             if matches!(self.mailbox.turn(), HOST | LOST) {
                 return None;
             }
-            debug_assert_eq!(self.mailbox.turn(), GUEST);
             let (dying, over) = {
                 let said = self.said();
                 (said.watch.vitals() > Vitals::Alive, said.over)

@@ -32,7 +32,7 @@ fn what_runs_is_counted_and_nothing_else_is() {
     let example = coverage(&["example"]);
     assert_eq!(example["totals"]["blocks"]["all"], 889);
     assert_eq!(example["totals"]["instructions"]["all"], 4225);
-    // The guest looks at its start which changes Xen has: it uploads, and applies nothing.
+    // The guest looks whether Xen has live patching, and no further: no test needs it.
     let (executed, all) = blocks(&example, "livepatch_op");
     assert!(0 < executed && executed < all, "{executed} of {all}");
     for function in ["build_id_dep", "arch_livepatch_revert", "livepatch_printall"] {
@@ -41,9 +41,6 @@ fn what_runs_is_counted_and_nothing_else_is() {
 
     let names = coverage(&["livepatch-name"]);
     let (few, (executed, all)) = (blocks(&example, "get_name").0, blocks(&names, "get_name"));
-    assert!(
-        0 < few && few < executed && executed <= all && all == 12,
-        "{few}, {executed} of {all}"
-    );
+    assert!(few == 0 && 0 < executed && executed <= all && all == 12, "{few}, {executed} of {all}");
     assert_eq!(blocks(&names, "livepatch_printall").0, 0);
 }

@@ -49,9 +49,11 @@ survived: get_name+0x4 at 0xffff82d040200044
     +0x7     ret
 ";
     assert!(out.stdout.contains(survivor), "{out:?}");
-    for row in
-        [["get_name", "2", "1", "1"], ["livepatch_op", "1", "1", "0"], ["all", "3", "2", "1"]]
-    {
+    for row in [
+        ["get_name", "2", "1", "1", "0"],
+        ["livepatch_op", "1", "1", "0", "0"],
+        ["all", "3", "2", "1", "0"],
+    ] {
         assert!(
             out.stdout.lines().any(|line| line.split_whitespace().eq(row)),
             "{row:?} in {out:?}"
