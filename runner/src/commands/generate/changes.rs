@@ -13,8 +13,9 @@ Expected results depend on what a Xen does, not on its version number: a vendor'
 its number does not tell of, and may lack others. The table lists each change that tests or the
 model ask for, once. Tests and the model ask for a change by its name and for nothing else.
 
-As control domain, the guest looks once, at its start, which changes the Xen underneath has. What it
-sees counts. Where looking would take a payload that is applied, the release decides.
+As control domain, the guest looks once, at its start, which changes the Xen underneath has, if one of
+its tests needs live patching. What it sees counts. Where looking would take a payload that is
+applied, the release decides.
 
 | The Xen | Result |
 |---|---|
