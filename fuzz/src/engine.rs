@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Seek, Write};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -35,7 +34,7 @@ use protocol::programs::STEPS_MAX;
 use xtf_runner::base::exit::{Error, Exit, IoContext, Result};
 use xtf_runner::base::plural::count;
 use xtf_runner::cli::{Guided, GuidedArgs};
-use xtf_runner::commands::fuzz::{Known, StopSignal, Target};
+use xtf_runner::commands::fuzz::{Known, StopSignal, Target, cpus};
 
 use crate::executor::{self, Replaced, TimeTaken, Xen};
 use crate::findings::build_id;
@@ -91,7 +90,7 @@ pub fn fuzz(what: &Guided) -> Result<Exit> {
 fn together(task: &Task<'_>) -> Result<Exit> {
     let args = task.args;
     let available = cpus();
-    if args.cores.get() > available {
+    if args.cores > available {
         return Err(Error::Usage(format!(
             "--cores {}: this host has {available} CPUs, and each fuzzer needs one",
             args.cores
@@ -307,11 +306,7 @@ where
 
 /// How many machines a fuzzer has: one for each CPU that is its own.
 fn machines(args: &GuidedArgs) -> usize {
-    (cpus() / args.cores.get()).clamp(1, MACHINES_MAX)
-}
-
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    (cpus().get() / args.cores.get()).clamp(1, MACHINES_MAX)
 }
 
 fn engine(error: libafl::Error) -> Error {

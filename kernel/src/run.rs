@@ -30,11 +30,13 @@ pub fn run(tests: &[&Test], stamp: &'static str) -> ! {
     // Xen keeps its first words only until it has said more.
     let command_line = context.privileged.then(|| CommandLine::read(&context.xen));
     let waits = cmdline::options(|_| {}).wait;
-    // Once for all that go on from here.
-    if waits {
+    let received = if waits {
+        // Once for all that go on from here.
         context.observe();
-    }
-    let received = if waits { cmdline::receive() } else { Ok(()) };
+        cmdline::receive()
+    } else {
+        Ok(())
+    };
     let mut unknown = Vec::new();
     let options = cmdline::options(|word| unknown.push(word));
     let stated = options.changes.map_or(Ok(()), |words| {

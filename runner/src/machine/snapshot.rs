@@ -385,7 +385,7 @@ fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Result<Key> {
 }
 
 /// Fills the file from which the guest that boots in `dir` gets its command line.
-pub(crate) fn tell(dir: &Path, cmdline: &str) -> io::Result<()> {
+fn tell(dir: &Path, cmdline: &str) -> io::Result<()> {
     let mut bytes = cmdline.as_bytes().to_vec();
     bytes.resize(CMDLINE_MAX, 0);
     fs::write(dir.join(PARAMETERS_FILE), bytes)

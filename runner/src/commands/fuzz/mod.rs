@@ -31,6 +31,7 @@ pub use crate::base::status::Status;
 pub use crate::commands::replay::Place;
 pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
+pub use crate::machine::session::cpus;
 pub use crate::results::Known;
 pub use saved::Saved;
 

@@ -14,7 +14,7 @@ mod report;
 mod saved;
 mod sites;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -49,7 +49,7 @@ use crate::report::Record;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
 use crate::xen::place::Place;
-use crate::xen::symbols::{self, BootXen, Build, KnownSymbols};
+use crate::xen::symbols::{self, Build, KnownSymbols};
 
 /// Runs the command.
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
@@ -90,7 +90,13 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
         rig: &rig,
         stop: &StopSignal::install()?,
     };
-    if args.only.is_some() { measure.one() } else { measure.all() }
+    if args.only.is_some() {
+        measure.one()
+    } else if !args.read.is_empty() {
+        measure.recorded()
+    } else {
+        measure.all()
+    }
 }
 
 /// What is measured, and with what.
@@ -129,35 +135,37 @@ impl Measure<'_> {
     /// What was found before, by whatever host.
     fn recorded(&self) -> Result<Exit> {
         let subject = self.subject()?;
-        let mut findings: BTreeMap<u64, SettledMutant> = BTreeMap::new();
+        let mut all = HashMap::new();
         for path in &self.args.read {
             let known = Journal::read(path, &subject)?;
             if known.is_empty() {
                 let path = path.display();
                 note(&format!("{path} has no result for this Xen, image and selection"));
             }
-            findings.extend(known);
+            all.extend(known);
         }
-        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let findings = self.of_sites(all);
         let symbols = &self.build.symbols;
         write_out(&report::summary(symbols, self.sites, &findings, None)?)?;
         Ok(self.grade(&findings))
     }
 
+    /// Those of `known` that are about the chosen branches.
+    fn of_sites(&self, known: HashMap<u64, SettledMutant>) -> BTreeMap<u64, SettledMutant> {
+        let chosen = |address| self.sites.iter().any(|site| site.address == address);
+        known.into_iter().filter(|(address, _)| chosen(*address)).collect()
+    }
+
     /// The tests on Xen itself, then on each mutant.
     fn all(&self) -> Result<Exit> {
-        if !self.args.read.is_empty() {
-            return self.recorded();
-        }
-        let mut recorded = match &self.args.out {
-            Some(path) => Some(Journal::open(path, &self.subject()?, self.args.resume)?),
-            None => None,
+        let (journal, known) = match &self.args.out {
+            Some(path) => {
+                let (journal, known) = Journal::open(path, &self.subject()?, self.args.resume)?;
+                (Some(journal), known)
+            }
+            None => (None, HashMap::new()),
         };
-        let mut findings: BTreeMap<u64, SettledMutant> = BTreeMap::new();
-        if let Some((_, known)) = &mut recorded {
-            findings.extend(known.drain());
-        }
-        findings.retain(|&address, _| self.sites.iter().any(|site| site.address == address));
+        let mut findings = self.of_sites(known);
         let todo: Vec<&Site<'_>> =
             self.sites.iter().filter(|site| !findings.contains_key(&site.address)).collect();
 
@@ -192,7 +200,6 @@ impl Measure<'_> {
                 beginnings: &beginnings,
                 baseline,
             };
-            let journal = recorded.map(|(journal, _)| journal);
             let campaign = Campaign {
                 rig: self.rig,
                 image: &image,
@@ -289,7 +296,7 @@ impl Measure<'_> {
             snapshots.ram(boot, image, dir, &limits, self.stop)
         };
         let rams = (1..).zip(boots).map(ram).collect::<Result<_>>()?;
-        let symbols = BootXen::parse(self.build.binary.bytes().to_vec()).and_then(KnownSymbols::of);
+        let symbols = KnownSymbols::of(self.build.binary.clone());
         let place = symbols.and_then(|symbols| Place::of(&symbols));
         Ok(Saved::find(snapshots, rams, &place, &self.ordered()))
     }

@@ -150,7 +150,7 @@ impl XenSyms {
 }
 
 /// The Xen that boots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BootXen {
     bytes: Vec<u8>,
     build_id: Vec<u8>,
@@ -238,7 +238,7 @@ impl BootXen {
 }
 
 /// A part of a file that is loaded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Segment {
     address: u64,
     physical: u64,
