@@ -52,7 +52,7 @@ pub struct CoverageArgs {
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 
-    /// Boots at a time; a boot with N CPUs counts as N [default: number of CPUs]
+    /// Boots at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 

@@ -69,7 +69,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
 
-    /// Boots at a time; a boot with N CPUs counts as N [default: number of CPUs]
+    /// Boots at a time [default: number of CPUs]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
 

@@ -4,6 +4,7 @@
 //! reach go back into the queue. So does a test in whose case the boot ended, for the cases behind
 //! that one: what the boots of a test say is one report.
 
+use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -44,7 +45,7 @@ pub struct Session<'a> {
     pub logs: RunLogs,
     /// Whether the user wants it to end.
     pub stop: &'a StopSignal,
-    /// CPUs' worth of boots at a time.
+    /// Boots at a time.
     pub jobs: NonZeroUsize,
     /// What counts as a success.
     pub policy: Policy,
@@ -70,9 +71,14 @@ impl Session<'_> {
                 boot.tests.iter().map(|test| test.name().to_owned()).collect();
             let job = Job { number, attempt: 1, first, planned, boot, begun: None };
             first += job.planned.len();
-            (usize::try_from(job.boot.machine.vcpus).unwrap_or(usize::MAX), job)
+            job
         });
-        let queue = Queue::new(self.jobs.get(), jobs);
+        let mut jobs: Vec<_> = jobs.collect();
+        if workers > 1 {
+            // The longest ones first, so that all workers are done at about the same time.
+            jobs.sort_by_key(|job| Reverse(job.boot.cases()));
+        }
+        let queue = Queue::new(jobs);
         let shared = Shared::new(listener);
         thread::scope(|scope| {
             for _ in 0..workers {

@@ -22,7 +22,10 @@ const QUIET: Duration = Duration::from_secs(1);
 const DEATH_SPEECH: Duration = Duration::from_secs(10);
 /// Between two looks at whether a machine that may be kept has come to its end: its QEMU stays.
 const LOOK: Duration = Duration::from_millis(100);
-/// Whoever looks on sees the logs this late: QEMU hands over single bytes, too many to flush each.
+/// QEMU hands over single bytes. To be woken for each takes a tenth of a machine's processor time, so
+/// this long others may come.
+const GATHER: Duration = Duration::from_millis(2);
+/// Whoever looks on sees the logs this late: there are too many pieces to flush each.
 const LOG_DELAY: Duration = Duration::from_millis(50);
 /// A debugger's user has as much time as he likes.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -188,6 +191,14 @@ impl<'a> Watch<'a> {
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e).io("wait for", Path::new(CONSOLE)),
+            }
+            let speaks = fds.get(2).is_some_and(|console| !console.revents().is_empty());
+            if speaks && fds[..2].iter().all(|fd| fd.revents().is_empty()) {
+                let timeout = Timespec::try_from(GATHER).ok();
+                match poll(&mut fds[..2], timeout.as_ref()) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e).io("wait for", Path::new(CONSOLE)),
+                }
             }
             let left_by_itself = !fds[1].revents().is_empty();
             drop(fds);

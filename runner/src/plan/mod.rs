@@ -56,6 +56,11 @@ impl<'a, X> Boot<'a, X> {
         let Boot { xen, environment, machine, .. } = self;
         Boot { xen, environment: *environment, machine: machine.clone(), tests }
     }
+
+    /// How many cases it is to run.
+    pub fn cases(&self) -> usize {
+        self.tests.iter().map(|selected| selected.test.cases.len()).sum()
+    }
 }
 
 /// How tests are spread over boots.

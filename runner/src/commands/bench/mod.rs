@@ -114,8 +114,8 @@ impl Bench<'_> {
         let none = self.boot(&self.rig.image, environment, BootMode::Fast, &[])?;
         let plain = self.boot(&self.rig.image, environment, BootMode::Plain, &[])?;
         let example = self.named(SMALL_TEST)?;
-        let small = self.boot(&self.rig.image, environment, BootMode::Fast, &example)?;
         let continued = self.second_boot(environment, &example)?;
+        let small = self.boot(&self.rig.image, environment, BootMode::Fast, &example)?;
         for (quantity, sample) in [
             (&FLOOR, none.whole()),
             (&TO_GUEST, none.to_guest()),
