@@ -18,8 +18,10 @@ use crate::results::Document;
 
 /// Instead of a path: standard output.
 const STDOUT: &str = "-";
-/// While a run goes on, files are renewed after this time.
+/// While a run goes on, files are renewed after this time,
 const INTERVAL: Duration = Duration::from_secs(2);
+/// and after so many times the time that the last writing took: with a run, its reports grow.
+const PATIENCE: u32 = 20;
 
 /// A form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,8 @@ pub enum Form {
 #[derive(Debug, Default)]
 pub struct Files {
     wanted: Vec<(Form, PathBuf)>,
-    written: Option<Instant>,
+    /// When they are to be renewed.
+    due: Option<Instant>,
     /// What was written last is final.
     ended: bool,
     error: Option<Error>,
@@ -78,7 +81,7 @@ impl Files {
 
     /// Whether the last writing was some time ago.
     pub fn are_old(&self) -> bool {
-        self.written.is_none_or(|written| written.elapsed() >= INTERVAL)
+        self.due.is_none_or(|due| due <= Instant::now())
     }
 
     /// Whether the run that they are about has ended.
@@ -88,7 +91,7 @@ impl Files {
 
     /// Writes them all. Standard output and devices only get what is final.
     pub fn write(&mut self, document: &Document) {
-        self.written = Some(Instant::now());
+        let start = Instant::now();
         self.ended = document.run.exit_code.is_some();
         for (form, path) in &self.wanted {
             let text = || form.text(document, Path::new("/"));
@@ -104,6 +107,7 @@ impl Files {
                 self.error.get_or_insert(error);
             }
         }
+        self.due = Some(Instant::now() + INTERVAL.max(PATIENCE * start.elapsed()));
     }
 
     /// The first error on the way.
