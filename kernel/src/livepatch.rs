@@ -99,16 +99,22 @@ impl Livepatch {
         Some(Self { version, revision: layout.revision })
     }
 
-    /// Performs a call, for its answer alone.
+    /// Performs a call, for its answer alone, and waits until an action is over.
+    ///
+    /// # Panics
+    /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
     pub fn call(&self, call: &Call<'_>) -> Answer {
-        self.perform(call).answer
+        let mut sysctl = call.encode(self.revision);
+        let answer = self.hand_over(&mut sysctl, self.held_for(call));
+        self.finish(call, answer);
+        answer
     }
 
     /// Performs a call, keeps the structure as it was and as Xen left it, and waits until an action
     /// is over.
     ///
     /// # Panics
-    /// When Xen could write outside the buffers that the call borrows: a mistake in the test.
+    /// As for [`Livepatch::call`].
     pub fn perform<'a>(&self, call: &Call<'a>) -> Reply<'a> {
         let reply = self.perform_in(call, |hypercall| hypercall());
         self.finish(call, reply.answer);
@@ -143,6 +149,14 @@ impl Livepatch {
         let mut after = before.clone();
         match around(&mut || sysctl::sysctl(&mut after, self.version, held)) {
             Ok(answer) => Reply { answer, before, after },
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    /// The hypercall.
+    fn hand_over(&self, sysctl: &mut Sysctl<'_>, held: Held) -> Answer {
+        match sysctl::sysctl(sysctl, self.version, held) {
+            Ok(answer) => answer,
             Err(refused) => panic!("{refused}"),
         }
     }
@@ -268,7 +282,8 @@ impl Livepatch {
     /// # Errors
     /// A [`Stop::Error`] when LIST fails.
     pub fn payload_list(&self) -> Result<PayloadList, Stop> {
-        Ok(PayloadList { totals: self.totals()?, entries: self.list()? })
+        let totals = self.totals()?;
+        Ok(PayloadList { totals, entries: self.list_all(totals)? })
     }
 
     /// How many payloads there are, and Xen's version stamp.
@@ -277,18 +292,14 @@ impl Livepatch {
     /// A [`Stop::Error`] when LIST does not work at all.
     pub fn totals(&self) -> Result<ListReply, Stop> {
         let mut call = Call::list(self.version, List::EMPTY).encode(self.revision);
-        match sysctl::sysctl(&mut call, self.version, Held::default()) {
-            Ok(answer) => {
-                answer.needed_to("ask LIST for its totals")?;
-                Ok(call.list(self.revision))
-            }
-            Err(refused) => panic!("{refused}"),
-        }
+        self.hand_over(&mut call, Held::default()).needed_to("ask LIST for its totals")?;
+        Ok(call.list(self.revision))
     }
 
     /// What LIST could write about at this moment.
     fn held_for(&self, call: &Call<'_>) -> Held {
-        if call.sub_op != LIVEPATCH_LIST {
+        let of_none = matches!(&call.op, Op::List(list) if list.nr == 0);
+        if call.sub_op != LIVEPATCH_LIST || of_none {
             return Held::default();
         }
         match self.totals() {
@@ -305,7 +316,10 @@ impl Livepatch {
     /// # Errors
     /// A [`Stop::Error`] when LIST fails, or stops short more often than payloads can explain.
     pub fn list(&self) -> Result<Vec<Entry>, Stop> {
-        let totals = self.totals()?;
+        self.list_all(self.totals()?)
+    }
+
+    fn list_all(&self, totals: ListReply) -> Result<Vec<Entry>, Stop> {
         let mut entries = Vec::new();
         while (entries.len() as u32) < totals.nr {
             let got = self.list_from(entries.len() as u32, totals)?;

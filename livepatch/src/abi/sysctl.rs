@@ -7,7 +7,7 @@ use bytemuck::{AnyBitPattern, NoUninit, bytes_of, pod_read_unaligned};
 
 use super::call::{Action, Call, List, Name, Op};
 use super::consts::{
-    LIVEPATCH_LIST, NAME_SIZE_MAX, SYSCTL_SIZE, UNION_OFFSET, UNION_ROOM, XEN_SYSCTL_LIVEPATCH_OP,
+    LIVEPATCH_LIST, NAME_SIZE_MAX, SYSCTL_SIZE, UNION_OFFSET, XEN_SYSCTL_LIVEPATCH_OP,
 };
 use super::guest::{Out, PAGE_ZERO};
 use super::reply::ListReply;
@@ -233,17 +233,15 @@ impl<'a> Call<'a> {
         };
         put(&mut image.0, 0, &head);
         let mut spans = [Span::default(); 5];
-        let union = encode_op(&self.op, revision, &mut spans);
-        image.0[UNION_OFFSET..].copy_from_slice(&union);
+        encode_op(&self.op, revision, &mut spans, &mut image.0[UNION_OFFSET..]);
         Sysctl { image, spans, memory: PhantomData }
     }
 }
 
-fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNION_ROOM] {
-    let mut union = [0; UNION_ROOM];
+fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5], union: &mut [u8]) {
     match op {
         Op::Upload(upload) => put(
-            &mut union,
+            union,
             0,
             &WireUpload {
                 name: wire_name(upload.name),
@@ -252,17 +250,16 @@ fn encode_op(op: &Op<'_>, revision: Revision, spans: &mut [Span; 5]) -> [u8; UNI
             },
         ),
         Op::Get(get) => {
-            put(&mut union, 0, &WireGet { name: wire_name(get.name), status: get.status });
+            put(union, 0, &WireGet { name: wire_name(get.name), status: get.status });
         }
         Op::List(list) => {
             *spans =
                 [&list.status, &list.name, &list.len, &list.metadata, &list.metadata_len].map(span);
-            encode_list(list, revision, &mut union);
+            encode_list(list, revision, union);
         }
-        Op::Action(action) => encode_action(action, revision, &mut union),
-        Op::Raw(bytes) => union = *bytes,
+        Op::Action(action) => encode_action(action, revision, union),
+        Op::Raw(bytes) => union.copy_from_slice(bytes),
     }
-    union
 }
 
 fn encode_list(list: &List<'_>, revision: Revision, union: &mut [u8]) {

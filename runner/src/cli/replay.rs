@@ -1,5 +1,6 @@
 //! Options of `xtf-runner replay` and `xtf-runner minimize`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -71,6 +72,10 @@ pub struct ReplayArgs {
     /// first one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
+
+    /// Of several programs, how many at a time [default: number of CPUs]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// Options of `minimize`.

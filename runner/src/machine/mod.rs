@@ -33,7 +33,7 @@ pub mod lookout;
 pub mod plugin;
 pub mod qemu;
 mod qmp;
-mod queue;
+pub mod queue;
 pub mod serial;
 pub mod session;
 pub mod snapshot;

@@ -30,7 +30,7 @@ const QUIET: &str = "loglvl=warning guest_loglvl=error";
 pub struct Replayer {
     rig: Testbed,
     xen: XenUnderTest,
-    /// The image's content.
+    /// The image's content, as far as a machine needs it.
     image: Vec<u8>,
     test: Selected,
     environment: Environment,
@@ -71,8 +71,7 @@ impl Replayer {
         let xen = rig.on.with(rig.on.obtain()?);
         rig.qemu.mode = program.boot;
         rig.qemu.xen_cmdline = QUIET.into();
-        let path = &rig.image.path;
-        let image = fs::read(path).io("read", path)?;
+        let image = rig.image.small()?;
         let test = Selected::whole(&rig.image, LIVEPATCH_REPLAY)?;
         let stop = StopSignal::install()?;
         let dir = tempfile::tempdir().map_err(|source| Error::Io {

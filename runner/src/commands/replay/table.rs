@@ -1,9 +1,12 @@
 //! A folder of findings on several Xens: which of them still die.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
+use std::sync::{Mutex, PoisonError};
+use std::{fmt, fs, thread};
 
+use livepatch::program::Program;
 use serde::Serialize;
 
 use super::verdict::{Replayed, Verdict};
@@ -11,6 +14,8 @@ use super::{Finding, Place, Replayer, read};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::{json, write_out};
 use crate::cli::ReplayArgs;
+use crate::machine::queue::Queue;
+use crate::machine::session::cpus;
 
 /// Of what the document is.
 const SCHEMA: &str = "xtf-rs/replay/1";
@@ -70,6 +75,14 @@ struct Cell {
     exit: Exit,
 }
 
+impl Cell {
+    fn of(xen: &str, row: &Row, replayed: &Replayed) -> Cell {
+        let outcome = Outcome::of(replayed, row.place.as_deref());
+        let (how, exit) = (replayed.verdict.summary(), replayed.verdict.exit());
+        Cell { xen: xen.to_owned(), outcome, how, exit }
+    }
+}
+
 /// A finding.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
@@ -107,16 +120,8 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
         programs.push(program);
     }
     for machine in Replayer::each(args)? {
-        let machine = machine?;
-        for (row, program) in table.findings.iter_mut().zip(&programs) {
-            let replayed = machine.replay(program)?;
-            let outcome = Outcome::of(&replayed, row.place.as_deref());
-            let (how, exit) = (replayed.verdict.summary(), replayed.verdict.exit());
-            if !args.json {
-                eprintln!("{} {}: {outcome}: {how}", machine.xen(), row.finding.display());
-            }
-            row.replays.push(Cell { xen: machine.xen().to_owned(), outcome, how, exit });
-        }
+        let work = table.findings.iter_mut().zip(&programs);
+        on_one_xen(&machine?, work, args.jobs.unwrap_or_else(cpus), !args.json)?;
     }
     if args.json {
         write_out(&json(&table)?)?;
@@ -125,6 +130,38 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     }
     let cells = table.findings.iter().flat_map(|row| &row.replays);
     Ok(cells.map(|cell| cell.exit).fold(Exit::Success, Ord::max))
+}
+
+/// Replays findings on a Xen, `jobs` at a time, and tells of each if it is to be `told`.
+fn on_one_xen<'w>(
+    machine: &Replayer,
+    work: impl IntoIterator<Item = (&'w mut Row, &'w Program)>,
+    jobs: NonZeroUsize,
+    told: bool,
+) -> Result<()> {
+    let queue = Queue::new(work);
+    let error = Mutex::new(None);
+    let worker = || {
+        while let Some(mut piece) = queue.take() {
+            let (row, program) = &mut piece.work;
+            match machine.replay(program) {
+                Ok(replayed) => {
+                    let cell = Cell::of(machine.xen(), row, &replayed);
+                    if told {
+                        let finding = row.finding.display();
+                        eprintln!("{} {finding}: {}: {}", cell.xen, cell.outcome, cell.how);
+                    }
+                    row.replays.push(cell);
+                }
+                Err(e) => {
+                    error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                    queue.close();
+                }
+            }
+        }
+    };
+    thread::scope(|scope| (0..jobs.get()).for_each(|_| drop(scope.spawn(worker))));
+    error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// The programs at `path`.
