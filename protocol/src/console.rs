@@ -30,7 +30,8 @@ pub const DIRECTIVE: &str = " # ";
 pub const SKIP: &str = "SKIP";
 /// Directive of a [`NOT_OK`] line: the test could not do its work.
 pub const ERROR: &str = "ERROR";
-/// Directive of a [`NOT_OK`] line: Xen broke the claim in a known way, which is tolerated.
+/// Directive of an [`OK`] line: Xen broke the claim in a known way, which is tolerated. Most readers of
+/// KTAP count a `not ok` as a failure whatever its directive.
 pub const XFAIL: &str = "XFAIL";
 /// Begins the last line; a [`Status`] follows.
 pub const RESULT: &str = "Test result:";

@@ -52,22 +52,26 @@ fn succeed(command: &mut Command) -> Output {
 #[ignore = "builds an image, boots Xen"]
 fn a_new_test_is_well_formed_builds_and_runs() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let dir = tempfile::tempdir().unwrap();
+    // Always at the same place: what is compiled there is compiled once.
+    let target_here = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let dir = target_here.join("new-real");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir(&dir).unwrap();
     for source in SOURCES {
-        copy(&workspace.join(source), &dir.path().join(source));
+        copy(&workspace.join(source), &dir.join(source));
     }
     let runner = || Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
-    succeed(runner().args(["new", "zeta-probe", "--own-boot", "--workspace"]).arg(dir.path()));
-    succeed(
-        runner().args(["new", "alpha", "--category", "special", "--workspace"]).arg(dir.path()),
-    );
+    succeed(runner().args(["new", "zeta-probe", "--own-boot", "--workspace"]).arg(&dir));
+    succeed(runner().args(["new", "alpha", "--category", "special", "--workspace"]).arg(&dir));
 
-    succeed(runner().args(["new", "mu", "--payloads", "--workspace"]).arg(dir.path()));
+    succeed(runner().args(["new", "mu", "--payloads", "--workspace"]).arg(&dir));
 
-    let target = dir.path().join("target");
+    let target = dir.join("target");
     let cargo = |words: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(dir.path()).args(words).env("CARGO_TARGET_DIR", &target);
+        cargo.current_dir(&dir).args(words).env("CARGO_TARGET_DIR", &target);
+        // What the workspace depends on is compiled already.
+        cargo.env("CARGO_BUILD_BUILD_DIR", target_here);
         cargo
     };
     let image = ["--release", "--locked", "-p", "xtf-tests", "--target", "x86_64-unknown-none"];
@@ -75,7 +79,7 @@ fn a_new_test_is_well_formed_builds_and_runs() {
     succeed(&mut cargo(&[&["build"], &image[..]].concat()));
     succeed(cargo(&[&["clippy"], &image[..]].concat()).args(["--", "-D", "warnings"]));
 
-    let logs = dir.path().join("logs");
+    let logs = dir.join("logs");
     let run = |words: &[&str]| {
         let mut command = runner();
         command.current_dir(workspace).args(["run", "--xen", "4.17", "--logs"]).arg(&logs);

@@ -1,6 +1,7 @@
 //! `--junit`: for CI systems.
 //!
-//! A suite is a Xen in an environment; a class in it is a test, with a test case for each case and
+//! A suite is a Xen in an environment, and a package, as readers call what is in front of the last dot of
+//! a class's name; a class in it is a test, with a test case for each case and
 //! one, called like the test, for the test as a whole. A death counts once: for the case in which it
 //! came, which has what was seen of it. The test as a whole names all logs, and fails where the cases
 //! don't tell why. Names only depend on what was selected, so that a CI system can follow each from
@@ -10,6 +11,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use protocol::metadata::Environment;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use crate::base::exit::{Error, Result};
@@ -26,7 +28,9 @@ pub fn text(document: &Document) -> Result<String> {
     if !document.complete {
         report.add_test_suite(incomplete(document));
     }
-    for (xen, environment) in document.columns() {
+    let columns = document.columns();
+    let packages = packages(&columns);
+    for ((xen, environment), package) in columns.into_iter().zip(packages) {
         let name = format!("{xen}/{}", environment.name());
         let mut suite = TestSuite::new(name.as_str());
         let tests = || {
@@ -38,7 +42,7 @@ pub fn text(document: &Document) -> Result<String> {
         }
         suite.set_time(time(tests().map(|test| test.last.elapsed_s).sum()));
         for test in tests() {
-            let class = format!("{name}/{}", test.unit.test);
+            let class = format!("{package}.{}", test.unit.test);
             suite.add_test_case(of_test(document, test, &class));
             let cases = test.last.cases.iter();
             suite.add_test_cases(cases.map(|case| of_case(document, &test.last, case, &class)));
@@ -46,13 +50,30 @@ pub fn text(document: &Document) -> Result<String> {
         }
         for unit in &document.not_run {
             if (unit.xen.as_str(), unit.environment) == (xen, environment) {
-                let class = format!("{name}/{}", unit.test);
+                let class = format!("{package}.{}", unit.test);
                 suite.add_test_case(not_run(&unit.test, &class));
             }
         }
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|e| Error::Data(format!("cannot write the results as JUnit: {e}")))
+}
+
+/// The name of a package for each Xen in an environment, of which no two are alike. A dot in a Xen's name
+/// would begin another one.
+fn packages(columns: &[(&str, Environment)]) -> Vec<String> {
+    let mut packages: Vec<String> = Vec::new();
+    for (xen, environment) in columns {
+        let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
+        let xen: String = xen.chars().map(plain).collect();
+        let name = |number: usize| match number {
+            1 => format!("{xen}.{}", environment.name()),
+            _ => format!("{xen}-{number}.{}", environment.name()),
+        };
+        let free = (1..).map(name).find(|name| !packages.contains(name));
+        packages.extend(free);
+    }
+    packages
 }
 
 /// A report that lacks something fails, whatever is in it.
@@ -320,13 +341,13 @@ mod tests {
             }
             bad
         };
-        let [(case, told)] = &bad("4.17/pv64/crash")[..] else { panic!("{text}") };
+        let [(case, told)] = &bad("4_17.pv64.crash")[..] else { panic!("{text}") };
         assert_eq!(*case, "dies");
         assert!(told.contains("(XEN) RIP:") && told.contains("FATAL PAGE FAULT"), "{told}");
-        assert_eq!(bad("4.17/pv64/soak"), [("longer", String::new())]);
-        assert_eq!(bad("4.17/pv64/tool"), [("x", String::new())]);
+        assert_eq!(bad("4_17.pv64.soak"), [("longer", String::new())]);
+        assert_eq!(bad("4_17.pv64.tool"), [("x", String::new())]);
         // Of several deaths each has its own, and that outside of any case is the test's.
-        let all = bad("4.17/pv64/trap");
+        let all = bad("4_17.pv64.trap");
         let told = |name: &str| {
             &all.iter().find(|(case, _)| *case == name).unwrap_or_else(|| panic!("{all:?}")).1
         };
@@ -369,6 +390,39 @@ mod tests {
             }
         }
         assert_eq!(names(&document), before);
+    }
+
+    /// How readers find out which test it is. Jenkins: the class's name up to its last dot is the
+    /// package. GitLab: class and name are the key. GitHub's reporters: suite, class, and name.
+    #[test]
+    fn each_reader_sees_a_package_for_each_xen_and_environment() {
+        let mut document = sample::whole();
+        for (old, new) in [("4.17", "./xen/4.17/xen.gz"), ("4.20", "./xen/4_17/xen.gz")] {
+            let boots = document.boots.iter_mut().map(|boot| &mut boot.xen);
+            let tests = document.tests.iter_mut().map(|test| &mut test.unit.xen);
+            boots.chain(tests).filter(|xen| **xen == old).for_each(|xen| *xen = new.to_owned());
+        }
+        let report = Report::deserialize_from_str(&text(&document).unwrap()).unwrap();
+        let mut packages = Vec::new();
+        let mut keys = Vec::new();
+        for suite in &report.test_suites {
+            for case in &suite.test_cases {
+                let class = case.classname.as_ref().unwrap().as_str();
+                let (package, test) = class.rsplit_once('.').unwrap();
+                assert!(document.tests.iter().any(|one| one.unit.test == test), "{class}");
+                packages.push(package.to_owned());
+                keys.push((class.to_owned(), case.name.as_str().to_owned()));
+            }
+        }
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
+        packages.sort();
+        packages.dedup();
+        let name = "__xen_4_17_xen_gz";
+        let names = [format!("{name}-2.pv64"), format!("{name}.pv64"), format!("{name}.pvh64")];
+        assert_eq!(packages, names);
     }
 
     #[test]

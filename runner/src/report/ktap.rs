@@ -1,7 +1,9 @@
 //! `--ktap`: all boots in one KTAP document, as kernel tooling reads it.
 //!
 //! Three levels: a Xen in an environment, a test, a case. What has no place in KTAP is a diagnostic
-//! line. Tolerated outcomes are `not ok` with the directive `XFAIL`, as in the guest's own KTAP.
+//! line. What is tolerated is `ok`, with a diagnostic that says so: prove, tap.py and the kernel's
+//! kunit.py count each `not ok` as a failure, whatever its directive. They also end a name at the first
+//! `#`, so that a name has another sign in its place.
 
 use std::fmt::Write;
 
@@ -104,9 +106,9 @@ impl ResultLine {
     }
 }
 
-/// A name or reason in which nothing looks like a directive.
+/// A name in which nothing looks like a directive.
 fn plain(text: &str) -> String {
-    text.replace(['\n', '\r'], " ").replace('#', "\\#")
+    text.replace(['\n', '\r'], " ").replace('#', "\u{ff03}")
 }
 
 fn of_column(
@@ -167,7 +169,12 @@ fn of_test(document: &Document, test: &Test, number: usize, lines: &mut Lines) {
             all.for_each(|line| lines.note(1, &line));
         }
     }
-    lines.result(1, number, &test.unit.test, &whole(last));
+    if let Some(known) = tolerated(last) {
+        lines.note(1, &format!("KNOWN {}: {}", known.expected, known.told()));
+        lines.result(1, number, &test.unit.test, &ResultLine::ok());
+    } else {
+        lines.result(1, number, &test.unit.test, &ResultLine::of_status(last.status, why(last)));
+    }
 }
 
 fn news(known: Option<&Known>, depth: usize, lines: &mut Lines) {
@@ -176,16 +183,10 @@ fn news(known: Option<&Known>, depth: usize, lines: &mut Lines) {
     }
 }
 
-/// A test's own line.
-fn whole(attempt: &Attempt) -> ResultLine {
+/// What was expected to go wrong with a test as a whole, and did.
+fn tolerated(attempt: &Attempt) -> Option<&Known> {
     let known = attempt.known.as_ref();
-    match known.filter(|known| known.verdict == KnownVerdict::Known) {
-        Some(known) if !attempt.status.is_bad() => {
-            let why = format!("{}: {}", known.expected, known.told());
-            ResultLine::not_ok(Some("XFAIL"), why)
-        }
-        _ => ResultLine::of_status(attempt.status, why(attempt)),
-    }
+    known.filter(|known| known.verdict == KnownVerdict::Known && !attempt.status.is_bad())
 }
 
 /// Why it went wrong: in its own words, or in those of the worst of its cases.
@@ -208,9 +209,13 @@ fn of_case(case: &Case, number: usize, lines: &mut Lines) {
     news(case.known.as_ref(), 2, lines);
     let outcome = match (case.verdict, &case.known) {
         (word, Some(known)) if known.verdict == KnownVerdict::Known => {
-            ResultLine::not_ok(Some("XFAIL"), format!("{}: {}", word.name(), known.told()))
+            lines.note(2, &format!("KNOWN {}: {}", word.name(), known.told()));
+            ResultLine::ok()
         }
-        (VerdictKind::Deviation, _) => ResultLine::not_ok(Some("XFAIL"), why),
+        (VerdictKind::Deviation, _) => {
+            lines.note(2, &format!("DEVIATION {why}"));
+            ResultLine::ok()
+        }
         (word, _) => ResultLine::of_status(word.status(), why),
     };
     lines.result(2, number, &case.name, &outcome);
@@ -228,6 +233,24 @@ mod tests {
         let text = text(&sample::whole());
         expect_file!["../../tests/fixtures/results/whole.ktap"].assert_eq(&text);
         check(&text);
+    }
+
+    /// What the readers of prove, tap.py and kunit.py make of a line: a failure is a `not ok`, and a name
+    /// ends at the first `#`.
+    #[test]
+    fn every_reader_sees_as_many_failures_and_the_whole_names() {
+        let mut document = sample::whole();
+        document.tests[0].last.cases[0].name = "a/#1".into();
+        let text = text(&document);
+        let failed = text.lines().filter(|line| line.starts_with("    not ok ")).count();
+        let counts = document.case_counts();
+        assert!(counts.deviations > 0 && counts.known > 0);
+        assert_eq!(failed, counts.failed + counts.ended + counts.errors + counts.not_run);
+        let results = text.lines().filter(|line| line.starts_with("    ok "));
+        let names = results.map(|line| line.split('#').next().unwrap().trim_end());
+        assert!(names.clone().any(|name| name.ends_with(" a/\u{ff03}1")), "{text}");
+        let tests = text.lines().filter(|line| line.starts_with("  not ok ")).count();
+        assert_eq!(tests, document.counts().failed);
     }
 
     #[test]

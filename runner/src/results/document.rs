@@ -245,9 +245,8 @@ impl Test {
 
     /// Whether something in it was expected to go wrong, and did not.
     pub fn is_news(&self) -> bool {
-        let cases = self.last.cases.iter().filter_map(|case| case.known.as_ref());
-        let mut all = self.last.known.iter().chain(cases);
-        all.any(|known| known.verdict == KnownVerdict::News)
+        self.known_verdict() == Some(KnownVerdict::News)
+            || self.last.cases.iter().any(Case::is_news)
     }
 
     /// What became of the expectation of the test as a whole.
@@ -398,6 +397,11 @@ impl Case {
     /// Whether it went wrong as expected.
     pub fn is_tolerated(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.verdict == KnownVerdict::Known)
+    }
+
+    /// Whether something else was expected, and it succeeded.
+    pub fn is_news(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.verdict == KnownVerdict::News)
     }
 
     /// All that was said of it.

@@ -54,9 +54,15 @@ fn remark(attempt: &Attempt) -> String {
     match attempt.status {
         Status::Success => {
             let mut parts = vec![count(attempt.cases.len(), "case")];
-            let skipped = number(|case| case.verdict == VerdictKind::Skip);
-            if skipped > 0 {
-                parts.push(format!("{skipped} skipped"));
+            for (what, number) in [
+                ("tolerated", number(|case| case.verdict == VerdictKind::Deviation)),
+                ("known", number(Case::is_tolerated)),
+                ("news", number(Case::is_news)),
+                ("skipped", number(|case| case.verdict == VerdictKind::Skip)),
+            ] {
+                if number > 0 {
+                    parts.push(format!("{number} {what}"));
+                }
             }
             if attempt.slow {
                 parts.push("slow".into());
