@@ -50,6 +50,7 @@ pub fn main() -> Exit {
         Command::Export(args) => commands::export::export(args),
         Command::Iso(args) => commands::iso::iso(args),
         Command::Diff(args) => commands::diff::diff(args),
+        Command::Merge(args) => commands::merge::merge(args),
         Command::Payload(args) => commands::payload::payload(args),
         Command::Dom0(args) => commands::dom0::shell(args),
         Command::Mutate(args) => commands::mutate::mutate(args),

@@ -554,6 +554,40 @@ fn where_a_snapshot_does_not_work_boots_do() {
     assert_eq!(run.code, 69, "{}", run.stdout);
 }
 
+/// As by CI jobs that share a run: together they are the whole.
+#[test]
+#[ignore = "boots real Xen"]
+fn shares_are_merged_to_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).args(args);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let [whole, one, two, all] = ["whole", "1", "2", "all"].map(|name| file(name));
+    let run = |json: &str, more: &[&str]| {
+        let logs = file("logs");
+        let args = ["run", "--xen", "4.17", "--logs", &logs, "--json", json];
+        said(
+            &[&args[..], &["example", "selftest/c*/*", "bad-failure", "livepatch-args"], more]
+                .concat(),
+        )
+    };
+    assert_eq!(run(&whole, &[]).0, Some(5));
+    let codes = ["hash:1/2", "hash:2/2"]
+        .map(|share| run(if share == "hash:1/2" { &one } else { &two }, &["--partition", share]).0);
+    assert!(codes.contains(&Some(5)), "{codes:?}");
+    let (code, text) = said(&["merge", &one, &two, "--json", &all]);
+    assert_eq!(code, Some(5), "{text}");
+    assert!(text.contains("6 passed, 2 failed, 0 skipped"), "{text}");
+    let (code, text) = said(&["diff", &whole, &all]);
+    assert!(code == Some(0) && text.starts_with("no differences; 8 tests"), "{text}");
+    let (code, text) = said(&["diff", &one, &whole, "--with-old", &two]);
+    assert!(code == Some(0) && text.starts_with("no differences; 8 tests"), "{text}");
+}
+
 #[test]
 #[ignore = "boots real Xen"]
 fn bench_measures_all_that_it_names() {

@@ -43,6 +43,31 @@ pub enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// All of them, by their codes.
+    const ALL: [Exit; 13] = [
+        Exit::Success,
+        Exit::Skip,
+        Exit::Error,
+        Exit::Failure,
+        Exit::Crash,
+        Exit::Timeout,
+        Exit::Usage,
+        Exit::Data,
+        Exit::EmptySelection,
+        Exit::Tool,
+        Exit::Io,
+        Exit::Interrupted,
+        Exit::Terminated,
+    ];
+
+    /// The one with that code; a run without one, or with one that is not known, has not come to its end.
+    pub fn of_code(code: Option<u8>) -> Exit {
+        let known = Exit::ALL.into_iter().find(|exit| Some(*exit as u8) == code);
+        known.unwrap_or(Exit::Error)
+    }
+}
+
 impl From<Status> for Exit {
     fn from(status: Status) -> Self {
         match status {

@@ -25,6 +25,19 @@ pub struct DiffArgs {
     #[arg(value_name = "NEW.json")]
     pub new: PathBuf,
 
+    /// Further results of the run before: other shares of --partition, or other Xens; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub with_old: Vec<PathBuf>,
+
+    /// Further results of the run after
+    #[arg(long, value_name = "FILE")]
+    pub with_new: Vec<PathBuf>,
+
+    /// Compare the Xen OLD of the run before with NEW of the run after; repeatable [default: those of
+    /// the same name, of the same build-id, or the only ones]
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    pub map: Vec<(String, String)>,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -41,6 +54,12 @@ pub struct DiffArgs {
     /// Compare partial results as well; a test without a result is not reported as vanished
     #[arg(long)]
     pub allow_partial: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let both = text.split_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty());
+    let (old, new) = both.ok_or("expected OLD=NEW, two names of Xens")?;
+    Ok((old.to_owned(), new.to_owned()))
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -14,6 +14,7 @@ mod generate;
 mod iso;
 mod judge;
 mod list;
+mod merge;
 mod mutate;
 mod new;
 mod payload;
@@ -41,11 +42,12 @@ pub use generate::{GenerateArgs, Generated};
 pub use iso::{AtEnd, IsoArgs};
 pub use judge::JudgeArgs;
 pub use list::ListArgs;
+pub use merge::MergeArgs;
 pub use mutate::MutateArgs;
 pub use new::NewArgs;
 pub use payload::{FuncLayout, PayloadArgs, PayloadCommand, ShowArgs, TryArgs, WriteArgs};
 pub use replay::{MinimizeArgs, ProgramArgs, ReplayArgs};
-pub use report::{FlakyResult, ReportArgs};
+pub use report::{FlakyResult, ReportArgs, ReportFiles};
 pub use run::{BackendKind, RunArgs};
 pub use selection::Selection;
 
@@ -106,6 +108,10 @@ pub enum Command {
     Iso(IsoArgs),
     /// Compare the results of two runs
     Diff(DiffArgs),
+    /// Make one run of several: of the shares of --partition, or of runs on different Xens
+    ///
+    /// Shares that are missing and results that are there twice are named. See docs/results.md.
+    Merge(MergeArgs),
     /// Look at a live patch before it ships, try it, or write one
     Payload(PayloadArgs),
     /// Boot a Linux dom0 with xl and xen-livepatch under a Xen in QEMU, and run a command in it

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Reports, and what counts as a success.
+/// Reports to write.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Results")]
-pub struct ReportArgs {
+pub struct ReportFiles {
     /// Write the results as JSON (docs/results.md); `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -23,6 +23,15 @@ pub struct ReportArgs {
     /// Write the results as one self-contained HTML page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+}
+
+/// Reports, and what counts as a success.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Results")]
+pub struct ReportArgs {
+    /// Files.
+    #[command(flatten)]
+    pub files: ReportFiles,
 
     /// File with expectations [default: the one that the configuration names, else
     /// expectations.toml beside it]

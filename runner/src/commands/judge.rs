@@ -27,7 +27,7 @@ pub fn judge(args: &JudgeArgs) -> Result<Exit> {
         let why = "--retries and --flaky-result do not apply to `judge`: it boots nothing again";
         return Err(Error::Usage(why.into()));
     }
-    let files = report_files(&args.reports)?;
+    let files = report_files(&args.reports.files)?;
     let mut record = Record::open(files);
     let done = hear_and_report(args, &mut record);
     if let Err(error) = &done {

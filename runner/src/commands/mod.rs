@@ -14,6 +14,7 @@ pub(crate) mod generate;
 pub(crate) mod iso;
 pub(crate) mod judge;
 pub(crate) mod list;
+pub(crate) mod merge;
 pub(crate) mod mutate;
 pub(crate) mod new;
 pub(crate) mod payload;

@@ -59,6 +59,11 @@ impl fmt::Display for Partition {
 }
 
 impl Partition {
+    /// All shares of the same division.
+    pub fn all(self) -> impl Iterator<Item = Partition> {
+        (1..=self.of).map(move |share| Partition { share, ..self })
+    }
+
     /// Whether the share holds a unit: the one at `index` in the run's order, or with these names.
     pub fn holds(self, index: usize, xen: &str, environment: &str, test: &str) -> bool {
         // No name holds a line feed.

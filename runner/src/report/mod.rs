@@ -14,6 +14,7 @@ mod ktap;
 mod matrix;
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 pub use display::Display;
 pub use files::{Files, Form};
@@ -56,12 +57,8 @@ impl Record {
         about: About<'_>,
         verbose: bool,
     ) -> Reporter<'_, Box<dyn Write + Send + 'static>> {
-        let out: Box<dyn Write + Send> = if self.files.take_stdout() {
-            Box::new(anstream::AutoStream::auto(io::stderr()))
-        } else {
-            Box::new(anstream::AutoStream::auto(io::stdout()))
-        };
-        let display = Display::new(out, verbose, about.slow, io::stderr().is_terminal());
+        let display =
+            Display::new(screen(&self.files), verbose, about.slow, io::stderr().is_terminal());
         self.recorder.is_about(about);
         Reporter { display, record: self }
     }
@@ -79,13 +76,39 @@ impl Record {
         }
     }
 }
+
+/// Writes a document that is complete already to `files`, and shows it as the run itself would have.
+pub fn tell(document: &Document, mut files: Files) -> Result<()> {
+    let out: Box<dyn Write + Send> = screen(&files);
+    let mut display = Display::new(out, false, Duration::ZERO, false);
+    display.summary(document);
+    files.write(document);
+    files.finish()?;
+    shown(&mut display)
+}
+
+/// Standard output, or standard error where a report goes to the former.
+fn screen(files: &Files) -> Box<dyn Write + Send + 'static> {
+    if files.take_stdout() {
+        Box::new(anstream::AutoStream::auto(io::stderr()))
+    } else {
+        Box::new(anstream::AutoStream::auto(io::stdout()))
+    }
+}
+
+/// An error if nothing could be shown.
+fn shown<W: Write + Send>(display: &mut Display<W>) -> Result<()> {
+    match display.take_error() {
+        Some(source) => Err(Error::Io { what: "cannot show the results".into(), source }),
+        None => Ok(()),
+    }
+}
+
 impl<W: Write + Send> Reporter<'_, W> {
     /// What happened; an error if a file could not be written, or nothing could be shown.
     pub fn finish(mut self) -> Result<Document> {
         self.record.files.finish()?;
-        if let Some(source) = self.display.take_error() {
-            return Err(Error::Io { what: "cannot show the results".into(), source });
-        }
+        shown(&mut self.display)?;
         Ok(self.record.recorder.document())
     }
 }

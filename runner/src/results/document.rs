@@ -34,6 +34,28 @@ pub struct Document {
     pub not_run: Vec<Unit>,
     /// The known outcomes that applied to this run.
     pub expectations: Vec<AppliedExpectation>,
+    /// The runs that `merge` made this one of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// A run that is part of another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct Part {
+    /// The file that held it.
+    pub file: PathBuf,
+    /// When it began.
+    pub started: String,
+    /// The machine's name.
+    pub host: String,
+    /// Its command line.
+    pub command: Vec<String>,
+    /// Which share of the whole it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// Its exit code; absent if it did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
 }
 
 impl Document {
@@ -108,6 +130,9 @@ pub struct Run {
     pub qemu: String,
     /// The command line.
     pub command: Vec<String>,
+    /// Which share of what was selected was run, as `--partition` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// The working directory.
     pub directory: PathBuf,
     /// The test image.

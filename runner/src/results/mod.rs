@@ -11,6 +11,7 @@ mod counts;
 mod document;
 pub mod event;
 pub mod expect;
+pub mod merge;
 pub mod policy;
 mod read;
 mod recorder;

@@ -10,6 +10,7 @@ use super::document::{
 use super::verdict::VerdictKind;
 use crate::base::exit::{Error, Exit};
 use crate::image::{Image, TestMeta};
+use crate::plan::partition::Partition;
 use crate::results::event::{RunEvent, SettledTest};
 use crate::results::expect::Expectations;
 
@@ -29,6 +30,8 @@ pub struct About<'a> {
     pub expectations: Expectations,
     /// Every Xen and environment that there is was selected, with all tests that need no naming.
     pub whole_matrix: bool,
+    /// Which share of what was selected is run.
+    pub partition: Option<Partition>,
 }
 
 /// Remembers all that happens.
@@ -77,11 +80,12 @@ impl Recorder {
 
     /// Now it is known what the run is about.
     pub fn is_about(&mut self, about: About<'_>) {
-        let About { image, qemu, slow, expectations, whole_matrix } = about;
+        let About { image, qemu, slow, expectations, whole_matrix, partition } = about;
         self.run.image.clone_from(&image.path);
         self.run.image_sha256.clone_from(&image.sha256);
         self.run.qemu = qemu.to_owned();
         self.run.slow_s = seconds(slow);
+        self.run.partition = partition.map(|share| share.to_string());
         self.tests.clone_from(&image.tests);
         self.expectations = expectations;
         self.whole_matrix = whole_matrix;
@@ -233,6 +237,7 @@ impl Recorder {
             tests: results,
             not_run,
             expectations: Vec::new(),
+            parts: Vec::new(),
         };
         document.expectations = expectations.applied(&document, tests, *whole_matrix && complete);
         document
@@ -280,7 +285,7 @@ impl<'a> About<'a> {
     /// Of a run of `image` on the QEMU that describes itself so.
     pub fn image(image: &'a Image, qemu: &'a str) -> About<'a> {
         let (slow, expectations) = (DEFAULT_SLOW, Expectations::default());
-        About { image, qemu, slow, expectations, whole_matrix: false }
+        About { image, qemu, slow, expectations, whole_matrix: false, partition: None }
     }
 }
 

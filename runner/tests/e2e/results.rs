@@ -325,6 +325,32 @@ fn a_failure_that_does_not_repeat_is_flaky() {
 }
 
 #[test]
+fn what_a_merge_lacks_is_named() {
+    let world = World::new();
+    world.run(&["run", "--partition", "count:1/2", "--json", "1.json"], "print", "good.log");
+    let gap = world.run_plain(&["merge", "1.json", "--json", "gap.json"]);
+    assert!(
+        gap.code >= 4 && gap.stderr.contains("gap: no file has the share count:2/2"),
+        "{gap:?}"
+    );
+    assert_eq!(json(&world, "gap.json")["complete"], false);
+    for (args, code, why) in [
+        (&["merge", "1.json", "1.json"][..], 64, "1.json is named twice"),
+        (&["merge", "1.json", "gone.json"], 74, "gone.json"),
+        (&["merge", "xtf-runner.toml"], 65, "xtf-runner.toml:1: "),
+        (&["diff", "1.json", "1.json", "--allow-partial", "--map", "x"], 64, "OLD=NEW"),
+        (
+            &["diff", "1.json", "1.json", "--map", "x=fake"],
+            64,
+            "the old run has no Xen x; it has fake",
+        ),
+    ] {
+        let out = world.run_plain(args);
+        assert!(out.code == code && out.stderr.contains(why), "{out:?}");
+    }
+}
+
+#[test]
 fn differences_decide_the_exit_code() {
     let world = World::new();
     world.run(&["run", "--json", "good.json"], "print", "success.log");

@@ -1,19 +1,22 @@
 //! `xtf-runner diff`: the differences between the results of two runs.
 //!
-//! [`compare`] finds the changes; [`text`] shows them to people. Tests are the same if Xen (as the
-//! user calls it), environment and name are, and cases in them if their names are.
+//! [`pairs`] finds out which Xens are to be compared, [`compare`] the changes, and [`text`] shows them to
+//! people. Tests are the same if Xen, environment and name are, and cases in them if their names are.
 
+mod pairs;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pairs::Pair;
 use serde::Serialize;
 
 use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::{json, write_out, write_to};
+use crate::base::output::{json, note, write_out, write_to};
 use crate::base::status::Status;
 use crate::cli::DiffArgs;
+use crate::results::merge::{Source, merge};
 use crate::results::{Attempt, Case, Document, KnownVerdict, Test, Unit, VerdictKind};
 
 /// Name and version of the form of `--json`.
@@ -89,17 +92,19 @@ pub struct Diff {
     schema: &'static str,
     /// Whether any of it is held against the new run.
     pub regressed: bool,
-    old: Source,
-    new: Source,
+    old: Origin,
+    new: Origin,
     /// Places that both have.
     pub compared: usize,
+    /// The Xens that are compared.
+    xens: Vec<Pair>,
     /// The worst first.
     pub changes: Vec<Change>,
 }
 
 /// A run that is compared.
 #[derive(Clone, Debug, Serialize)]
-struct Source {
+struct Origin {
     started: String,
     runner: String,
     image_sha256: String,
@@ -117,14 +122,16 @@ pub struct Times {
 
 /// Runs the command.
 pub fn diff(args: &DiffArgs) -> Result<Exit> {
-    let [old, new] = [&args.old, &args.new].map(|path| read(path, args.allow_partial));
-    let (old, new) = (old?, new?);
+    let mut old = side(&args.old, &args.with_old, args.allow_partial)?;
+    let new = side(&args.new, &args.with_new, args.allow_partial)?;
+    let xens = pairs::pairs(&old, &new, &args.map)?;
+    pairs::rename(&mut old, &xens);
     let times = Times {
         factor: args.slower.unwrap_or(SLOWER),
         floor: args.slower_floor,
         regress: args.slower.is_some(),
     };
-    let diff = compare(&old, &new, times);
+    let diff = Diff { xens, ..compare(&old, &new, times) };
     let text = if args.json { json(&diff)? } else { text::told(&diff) };
     if args.json {
         write_out(&text)?;
@@ -136,8 +143,26 @@ pub fn diff(args: &DiffArgs) -> Result<Exit> {
     Ok(if diff.regressed { Exit::Failure } else { Exit::Success })
 }
 
+/// One side: a file, and others that belong to it.
+fn side(first: &Path, further: &[PathBuf], allow_partial: bool) -> Result<Document> {
+    let document = read(first, allow_partial || !further.is_empty())?;
+    if further.is_empty() {
+        return Ok(document);
+    }
+    let mut sources = vec![Source { file: first.to_owned(), document }];
+    for file in further {
+        sources.push(Source { file: file.clone(), document: read(file, true)? });
+    }
+    let (document, remarks) = merge(&sources);
+    remarks.iter().for_each(|remark| note(&remark.to_string()));
+    whole(document, first, allow_partial)
+}
+
 fn read(path: &Path, allow_partial: bool) -> Result<Document> {
-    let document = Document::read(path)?;
+    whole(Document::read(path)?, path, allow_partial)
+}
+
+fn whole(document: Document, path: &Path, allow_partial: bool) -> Result<Document> {
     match &document.incomplete_because {
         Some(why) if !allow_partial => Err(Error::Data(format!(
             "{} is partial ({why}); use --allow-partial to compare it",
@@ -176,8 +201,9 @@ pub fn compare(old: &Document, new: &Document, times: Times) -> Diff {
     Diff {
         schema: SCHEMA,
         regressed: changes.iter().any(|change| change.regression),
-        old: Source::of(old),
-        new: Source::of(new),
+        old: Origin::of(old),
+        new: Origin::of(new),
+        xens: Vec::new(),
         compared: olds.keys().filter(|unit| news.contains_key(*unit)).count(),
         changes,
     }
@@ -292,9 +318,9 @@ impl State {
     }
 }
 
-impl Source {
-    fn of(document: &Document) -> Source {
-        Source {
+impl Origin {
+    fn of(document: &Document) -> Origin {
+        Origin {
             started: document.run.started.clone(),
             runner: document.run.runner.clone(),
             image_sha256: document.run.image_sha256.clone(),

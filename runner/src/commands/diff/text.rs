@@ -30,6 +30,16 @@ impl Kind {
 /// All of `diff`.
 pub fn told(diff: &Diff) -> String {
     let mut text = String::new();
+    for pair in diff.xens.iter().filter(|pair| !pair.is_the_same()) {
+        let _ = writeln!(text, "{} is compared with {}", pair.new.told(), pair.old.told());
+        if pair.is_told_by_build_id_alone() {
+            let _ =
+                writeln!(text, "{INDENT}a development version: only the build-ids tell them apart");
+        }
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
     let mut counts: Vec<String> = Vec::new();
     for group in diff.changes.chunk_by(|a, b| a.kind == b.kind) {
         let (word, style) = group[0].kind.label();

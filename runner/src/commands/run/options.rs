@@ -3,7 +3,7 @@
 use protocol::metadata::Environment;
 
 use crate::base::exit::{Error, Result};
-use crate::cli::{BackendKind, ReportArgs, RunArgs};
+use crate::cli::{BackendKind, ReportFiles, RunArgs};
 use crate::machine::debug::Debug;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::loader::Loader;
@@ -12,7 +12,7 @@ use crate::report::{Files, Form};
 /// Checks the options; returns the reports that are to be written.
 pub fn read(args: &RunArgs) -> Result<Files> {
     check(args)?;
-    report_files(&args.reports)
+    report_files(&args.reports.files)
 }
 
 /// Refuses options that the backend has no use for: they would be lost in silence.
@@ -60,7 +60,7 @@ pub fn check_host(on_host: bool, xen: bool, host: bool) -> Result<()> {
 }
 
 /// The reports that are to be written.
-pub fn report_files(args: &ReportArgs) -> Result<Files> {
+pub fn report_files(args: &ReportFiles) -> Result<Files> {
     let path = |form| match form {
         Form::Json => &args.json,
         Form::Junit => &args.junit,

@@ -90,6 +90,7 @@ impl<'a> Plan<'a> {
             slow: Duration::from_secs(args.reports.slow_timeout),
             expectations: policy.expectations.clone(),
             whole_matrix,
+            partition: args.partition,
         }
     }
 

@@ -61,7 +61,7 @@ struct Payloads {
 
 /// Runs the command.
 pub fn try_it(args: &TryArgs) -> Result<Exit> {
-    let reports = run::report_files(&args.reports)?;
+    let reports = run::report_files(&args.reports.files)?;
     check(args)?;
     let payloads = Payloads { files: read(&args.files)?, names: parcel::names(&args.files)? };
     parcel::check(&payloads)?;

@@ -1,0 +1,323 @@
+//! Several runs as one: the shares of a run that `--partition` divided, or runs of different Xens.
+//!
+//! Everything in it is there once: where two runs have a result of the same test, the worse one counts,
+//! and of equal ones the later. What no run has is named.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::document::{AppliedExpectation, Attempt, Document, Part, Run, Test, Unit};
+use crate::base::exit::Exit;
+use crate::base::status::Status;
+use crate::plan::partition::Partition;
+
+/// A run, and the file that holds it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// What is in it.
+    pub document: Document,
+}
+
+/// Something that a person should know of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// Two files have a result of it; the one in the last file counts.
+    Overlap(Unit, [PathBuf; 2], PathBuf),
+    /// No file has this share.
+    Gap(String),
+    /// The runs are of different images.
+    Images(PathBuf, PathBuf),
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remark::Overlap(unit, [one, other], counts) => {
+                let Unit { xen, environment, test } = unit;
+                let (one, other, counts) = (one.display(), other.display(), counts.display());
+                let place = format!("{xen} {} {test}", environment.name());
+                write!(f, "overlap: {place} is in {one} and in {other}; that of {counts} counts")
+            }
+            Remark::Gap(share) => write!(f, "gap: no file has the share {share}"),
+            Remark::Images(one, other) => {
+                let (one, other) = (one.display(), other.display());
+                write!(f, "{one} and {other} are of different images")
+            }
+        }
+    }
+}
+
+/// The runs as one, of which there is at least one.
+pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
+    let mut remarks = Vec::new();
+    let mut tests: Vec<(Test, &Source)> = Vec::new();
+    let mut boots = Vec::new();
+    for source in sources {
+        let document = &source.document;
+        // Numbers of boots tell them apart.
+        let behind = boots.iter().map(|boot: &super::Boot| boot.number).max().unwrap_or(0);
+        boots.extend(document.boots.iter().cloned().map(|mut boot| {
+            boot.number += behind;
+            boot.logs = document.run.logs.join(&boot.logs);
+            boot
+        }));
+        for test in &document.tests {
+            let test = renumbered(test, behind);
+            let Some((known, first)) = tests.iter_mut().find(|(known, _)| known.unit == test.unit)
+            else {
+                tests.push((test, source));
+                continue;
+            };
+            let files = [first.file.clone(), source.file.clone()];
+            let later = document.run.started >= first.document.run.started;
+            if outranks(&test, known, later) {
+                (*known, *first) = (test, source);
+            }
+            remarks.push(Remark::Overlap(known.unit.clone(), files, first.file.clone()));
+        }
+    }
+    remarks.extend(gaps(sources).map(Remark::Gap));
+    let first = &sources[0];
+    let image = &first.document.run.image_sha256;
+    let other = sources.iter().find(|source| source.document.run.image_sha256 != *image);
+    remarks.extend(other.map(|other| Remark::Images(first.file.clone(), other.file.clone())));
+
+    let tests: Vec<Test> = tests.into_iter().map(|(test, _)| test).collect();
+    let mut not_run: Vec<Unit> = Vec::new();
+    for unit in sources.iter().flat_map(|source| &source.document.not_run) {
+        if !not_run.contains(unit) && !tests.iter().any(|test| test.unit == *unit) {
+            not_run.push(unit.clone());
+        }
+    }
+    let missing: Vec<String> = gaps(sources).collect();
+    let because = match (missing.as_slice(), not_run.is_empty()) {
+        ([], true) => None,
+        ([], false) => Some("some tests have no result".to_owned()),
+        (shares, _) => Some(format!("no file has the share {}", shares.join(", "))),
+    };
+    let mut document = Document {
+        schema: first.document.schema.clone(),
+        complete: because.is_none(),
+        run: run(sources, &tests, because.is_some()),
+        incomplete_because: because,
+        boots,
+        tests,
+        not_run,
+        expectations: expectations(sources),
+        parts: sources.iter().map(part).collect(),
+    };
+    sort(&mut document, sources);
+    (document, remarks)
+}
+
+fn renumbered(test: &Test, behind: usize) -> Test {
+    let mut test = test.clone();
+    let renumber = |attempt: &mut Attempt| {
+        attempt.boot += behind;
+        attempt.went_on.iter_mut().for_each(|further| further.boot += behind);
+    };
+    renumber(&mut test.last);
+    test.earlier.iter_mut().for_each(renumber);
+    test
+}
+
+/// Whether `test` counts instead of `known`: a failure goes before a success, and that before a skip.
+fn outranks(test: &Test, known: &Test, later: bool) -> bool {
+    let rank = |test: &Test| match test.last.status {
+        Status::Skip => None,
+        status => Some(status),
+    };
+    match rank(test).cmp(&rank(known)) {
+        Ordering::Greater => true,
+        Ordering::Equal => later,
+        Ordering::Less => false,
+    }
+}
+
+/// The shares that nobody has, of every division of which somebody has one.
+fn gaps(sources: &[Source]) -> impl Iterator<Item = String> {
+    let shares = sources.iter().filter_map(|source| source.document.run.partition.as_deref());
+    let mut missing: Vec<Partition> = Vec::new();
+    let present: Vec<Partition> = shares.filter_map(|share| share.parse().ok()).collect();
+    for share in present.iter().flat_map(|share| share.all()) {
+        if !present.contains(&share) && !missing.contains(&share) {
+            missing.push(share);
+        }
+    }
+    missing.into_iter().map(|share| share.to_string())
+}
+
+/// The run as a whole: it began with the first, and took as long as the longest.
+fn run(sources: &[Source], tests: &[Test], incomplete: bool) -> Run {
+    let runs = || sources.iter().map(|source| &source.document.run);
+    let mut run = Run { partition: None, ..sources[0].document.run.clone() };
+    run.started = runs().map(|run| &run.started).min().cloned().unwrap_or_default();
+    run.elapsed_s = runs().map(|run| run.elapsed_s).fold(0.0, f64::max);
+    let status = Status::of_parts(tests.iter().map(|test| test.last.status));
+    let of_tests = Exit::from(status.unwrap_or(Status::Error)) as u8;
+    // A run that ended as its tests did says nothing more than they do.
+    let beyond = runs().filter_map(|run| run.exit_code).filter(|code| *code > Exit::Timeout as u8);
+    // What counts as a success was said to that run.
+    let strict = runs().filter_map(|run| run.exit_code).filter(|code| *code > Exit::Skip as u8);
+    let worst = beyond.chain(strict).chain([of_tests]).max();
+    let least = if incomplete { Exit::Error as u8 } else { 0 };
+    run.exit_code = worst.map(|worst| worst.max(least));
+    run
+}
+
+fn part(source: &Source) -> Part {
+    let run = &source.document.run;
+    Part {
+        file: source.file.clone(),
+        started: run.started.clone(),
+        host: run.host.name.clone(),
+        command: run.command.clone(),
+        partition: run.partition.clone(),
+        exit_code: run.exit_code,
+    }
+}
+
+/// What is known of the outcomes. It is stale if it is so everywhere.
+fn expectations(sources: &[Source]) -> Vec<AppliedExpectation> {
+    let mut all: Vec<AppliedExpectation> = Vec::new();
+    for one in sources.iter().flat_map(|source| &source.document.expectations) {
+        let same = |other: &&mut AppliedExpectation| {
+            (&other.source, &other.test, &other.reason) == (&one.source, &one.test, &one.reason)
+        };
+        match all.iter_mut().find(same) {
+            Some(known) => {
+                known.known += one.known;
+                known.news += one.news;
+                known.stale &= one.stale;
+            }
+            None => all.push(one.clone()),
+        }
+    }
+    all
+}
+
+/// In the order of the runs: what one has between two tests stays there.
+fn sort(document: &mut Document, sources: &[Source]) {
+    let mut order: Vec<String> = Vec::new();
+    for source in sources {
+        let mut place = 0;
+        for row in source.document.rows() {
+            match order.iter().position(|known| known == row) {
+                Some(known) => place = known,
+                None => order.insert(place, row.to_owned()),
+            }
+            place += 1;
+        }
+    }
+    let place = |test: &str| order.iter().position(|known| known == test);
+    let columns: Vec<_> =
+        document.columns().into_iter().map(|(xen, place)| (xen.to_owned(), place)).collect();
+    let column = |unit: &Unit| {
+        columns.iter().position(|(xen, place)| (xen, place) == (&unit.xen, &unit.environment))
+    };
+    let key = |unit: &Unit| (column(unit), place(&unit.test));
+    document.tests.sort_by_key(|test| key(&test.unit));
+    document.not_run.sort_by_key(key);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::sample;
+
+    /// A share of the sample: what `--partition` would leave of it.
+    fn share(number: usize, of: usize) -> Source {
+        let mut document = sample::whole();
+        document.run.partition = Some(format!("count:{number}/{of}"));
+        document.run.started = format!("2026-01-0{number}T03:04:05+00:00");
+        let all: Vec<Unit> = document.tests.iter().map(|test| test.unit.clone()).collect();
+        let mine = |unit: &Unit| {
+            let place = all.iter().position(|other| other == unit).unwrap();
+            place % of == number - 1
+        };
+        document.tests.retain(|test| mine(&test.unit));
+        Source { file: format!("{number}.json").into(), document }
+    }
+
+    #[test]
+    fn shares_make_the_whole() {
+        let whole = sample::whole();
+        for of in 1..=4 {
+            let shares: Vec<Source> = (1..=of).map(|number| share(number, of)).collect();
+            let (merged, remarks) = merge(&shares);
+            assert_eq!(remarks, []);
+            assert!(merged.complete && merged.not_run.is_empty());
+            assert_eq!(merged.run.exit_code, whole.run.exit_code);
+            assert_eq!(merged.tests.len(), whole.tests.len());
+            assert_eq!(merged.case_counts(), whole.case_counts());
+            for test in &whole.tests {
+                let own = merged.tests.iter().find(|own| own.unit == test.unit).unwrap();
+                let cases = |test: &Test| test.last.cases.clone();
+                assert_eq!((own.last.status, cases(own)), (test.last.status, cases(test)));
+                // Its boot is the one of its own run.
+                let logs = whole.logs_of(test.last.boot).unwrap();
+                assert_eq!(merged.logs_of(own.last.boot), Some(logs));
+            }
+            assert_eq!(merged.parts.len(), of);
+        }
+    }
+
+    #[test]
+    fn a_share_that_is_not_there_is_named() {
+        let (merged, remarks) = merge(&[share(1, 4), share(4, 4)]);
+        let told: Vec<String> = remarks.iter().map(Remark::to_string).collect();
+        let gap = "gap: no file has the share count:";
+        assert_eq!(told, [format!("{gap}2/4"), format!("{gap}3/4")]);
+        assert!(!merged.complete);
+        let because = merged.incomplete_because.unwrap();
+        assert_eq!(because, "no file has the share count:2/4, count:3/4");
+        assert!(merged.run.exit_code.unwrap() >= 4);
+    }
+
+    #[test]
+    fn of_two_results_the_worse_one_counts() {
+        let (mut one, mut other) = (share(1, 1), share(1, 1));
+        for source in [&mut one, &mut other] {
+            source.document.tests.truncate(3);
+            source.document.run.partition = None;
+            for test in &mut source.document.tests {
+                test.last.status = Status::Success;
+            }
+        }
+        other.file = "other.json".into();
+        other.document.run.started = "2026-01-09T00:00:00+00:00".into();
+        one.document.tests[0].last.status = Status::Failure;
+        other.document.tests[1].last.status = Status::Crash;
+        let (merged, remarks) = merge(&[one.clone(), other.clone()]);
+        let statuses: Vec<Status> = merged.tests.iter().map(|test| test.last.status).collect();
+        assert_eq!(statuses, [Status::Failure, Status::Crash, Status::Success]);
+        let counting: Vec<_> = remarks
+            .iter()
+            .map(|remark| match remark {
+                Remark::Overlap(.., counts) => counts.display().to_string(),
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!(counting, ["1.json", "other.json", "other.json"]);
+        // Whichever comes first.
+        let (again, _) = merge(&[other, one]);
+        let statuses: Vec<Status> = again.tests.iter().map(|test| test.last.status).collect();
+        assert_eq!(statuses, [Status::Failure, Status::Crash, Status::Success]);
+    }
+
+    #[test]
+    fn what_one_run_did_not_come_to_another_may_have() {
+        let (whole, stopped) = (sample::whole(), sample::stopped());
+        assert!(!stopped.not_run.is_empty());
+        let source = |file: &str, document| Source { file: file.into(), document };
+        let (merged, _) =
+            merge(&[source("stopped.json", stopped.clone()), source("w.json", whole)]);
+        assert!(merged.complete && merged.not_run.is_empty());
+        let (alone, _) = merge(&[source("stopped.json", stopped.clone())]);
+        assert!(!alone.complete);
+        assert_eq!(alone.not_run, stopped.not_run);
+    }
+}
