@@ -30,20 +30,36 @@ mod report;
 mod results;
 pub mod xen;
 
-use crate::base::exit::Exit;
+use std::process::ExitCode;
+
+use crate::base::exit::{Bisected, Exit, Result};
 use crate::cli::{Cli, Command};
 
-/// The whole program.
-pub fn main() -> Exit {
-    let cli = match Cli::read() {
-        Ok(cli) => cli,
+/// The whole program, to its exit code.
+pub fn main() -> ExitCode {
+    let (code, bisects) = match Cli::read() {
+        Ok(cli) => {
+            let bisects = matches!(&cli.command, Command::Run(args) if args.bisect);
+            let code = perform(&cli.command).unwrap_or_else(|e| {
+                eprintln!("error: {e}");
+                e.exit() as u8
+            });
+            (code, bisects)
+        }
         Err(e) => {
             // Where even the message can't be printed, the code still tells.
             let _ = e.print();
-            return if e.use_stderr() { Exit::Usage } else { Exit::Success };
+            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Success };
+            (exit as u8, std::env::args_os().any(|word| word == "--bisect"))
         }
     };
-    let done = match &cli.command {
+    ExitCode::from(if bisects { Bisected::from(Exit::of_code(Some(code))) as u8 } else { code })
+}
+
+fn perform(command: &Command) -> Result<u8> {
+    let exit = match command {
+        // It ends as the user's own command does.
+        Command::Dom0(args) => return commands::dom0::shell(args),
         Command::Run(args) => commands::run::run(args),
         Command::Judge(args) => commands::judge::judge(args),
         Command::List(args) => commands::list::list(args),
@@ -52,7 +68,6 @@ pub fn main() -> Exit {
         Command::Diff(args) => commands::diff::diff(args),
         Command::Merge(args) => commands::merge::merge(args),
         Command::Payload(args) => commands::payload::payload(args),
-        Command::Dom0(args) => commands::dom0::shell(args),
         Command::Mutate(args) => commands::mutate::mutate(args),
         Command::Replay(args) => commands::replay::replay(args),
         Command::Minimize(args) => commands::replay::minimize(args),
@@ -63,8 +78,5 @@ pub fn main() -> Exit {
         Command::Doctor(args) => commands::doctor::doctor(args),
         Command::Generate(args) => commands::generate::generate(args),
     };
-    done.unwrap_or_else(|e| {
-        eprintln!("error: {e}");
-        e.exit()
-    })
+    exit.map(|exit| exit as u8)
 }

@@ -1,7 +1,7 @@
 //! The executable. The library holds everything.
 
-use xtf_runner::base::exit::Exit;
+use std::process::ExitCode;
 
-fn main() -> Exit {
+fn main() -> ExitCode {
     xtf_runner::main()
 }

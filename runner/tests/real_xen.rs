@@ -566,7 +566,7 @@ fn shares_are_merged_to_the_whole() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let file = |name: &str| dir.path().join(name).display().to_string();
-    let [whole, one, two, all] = ["whole", "1", "2", "all"].map(|name| file(name));
+    let [whole, one, two, all] = ["whole", "1", "2", "all"].map(file);
     let run = |json: &str, more: &[&str]| {
         let logs = file("logs");
         let args = ["run", "--xen", "4.17", "--logs", &logs, "--json", json];

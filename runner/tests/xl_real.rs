@@ -137,9 +137,10 @@ fn debians_client_takes_a_payload_of_ours() {
         xen-livepatch apply ours && show again
         xen-livepatch unload ours && echo 'unloaded while applied'
         show refused
-        xen-livepatch revert ours && xen-livepatch unload ours && show unload";
+        xen-livepatch revert ours && xen-livepatch unload ours && show unload && exit 3";
     let run = Run::of(&["dom0", "--xen", "4.17", "--put", file, "--", script]);
-    run.ends(0);
+    // The command's own exit code.
+    run.ends(3);
     run.says("ours is in the wrong state.\nCurrent state: APPLIED\nExpected state: CHECKED");
     assert!(!run.text.contains("unloaded while applied"), "{}", run.text);
     let step = |name: &str| {

@@ -43,6 +43,36 @@ pub enum Exit {
     Terminated = 143,
 }
 
+/// What `git bisect run` is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bisected {
+    /// This commit is good.
+    Good = 0,
+    /// It is bad.
+    Bad = 1,
+    /// It can't be judged.
+    Skip = 125,
+    /// Nor can any other: the bisection ends.
+    Abort = 128,
+}
+
+impl From<Exit> for Bisected {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Bisected::Good,
+            Exit::Failure | Exit::Crash | Exit::Timeout => Bisected::Bad,
+            Exit::Skip | Exit::Error | Exit::Data => Bisected::Skip,
+            Exit::Usage
+            | Exit::EmptySelection
+            | Exit::Tool
+            | Exit::Io
+            | Exit::Interrupted
+            | Exit::Terminated => Bisected::Abort,
+        }
+    }
+}
+
 impl Exit {
     /// All of them, by their codes.
     const ALL: [Exit; 13] = [

@@ -6,8 +6,14 @@ use clap::Args;
 
 use super::XenArgs;
 
+/// Exit codes of `dom0`.
+const DOM0_EXIT_CODES: &str = "\
+Exit codes: that of the command; 64 usage, 65 bad Xen, 69 missing or failing tool, ssh among them, 74 \
+input/output, 130 interrupted, 143 terminated.";
+
 /// Options of `dom0`.
 #[derive(Debug, Args)]
+#[command(after_help = DOM0_EXIT_CODES)]
 pub struct Dom0Args {
     /// The Xen.
     #[command(flatten)]
@@ -29,7 +35,8 @@ pub struct Dom0Args {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Command to run in the dom0 [default: an interactive shell]
+    /// Command to run in the dom0: one word is a line for its shell, several are a command and its
+    /// arguments [default: an interactive shell]
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

@@ -30,9 +30,9 @@ pub struct RunArgs {
     ///
     /// A folder may hold a Xen, or folders that each hold one: then it stands for all of them.
     /// Further paths may follow, as in `--xen DIR/*`. What a Xen from a path is called is the part
-    /// of the path that tells it from others. A xen-syms beside it is used where the configuration
-    /// would name one.
-    #[arg(long, value_name = "NAME|PATH")]
+    /// of the path that tells it from others, unless NAME=PATH says otherwise. A xen-syms beside it
+    /// is used where the configuration would name one.
+    #[arg(long, value_name = "NAME|PATH|NAME=PATH")]
     pub xen: Vec<String>,
 
     /// How it is booted.
@@ -86,6 +86,12 @@ pub struct RunArgs {
     /// a time
     #[arg(long, conflicts_with = "jobs")]
     pub keep: bool,
+
+    /// Exit codes for `git bisect run`: 0 for a success; 1 for a failure, a crash or a timeout; 125
+    /// where this Xen can't be judged (a skip, an error, a Xen or an image that is not there); 128 and
+    /// above, which ends the bisection, for all else
+    #[arg(long)]
+    pub bisect: bool,
 
     /// Print the QEMU commands or the domains, and run nothing
     #[arg(long, conflicts_with = "fetch_only")]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::exit::{Error, IoContext, Result};
 use crate::base::output::note;
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;
@@ -20,8 +20,11 @@ use crate::machine::xl::host_shell::HostShell;
 use crate::machine::xl::with_dom0;
 use crate::xen::hypervisor::XenUnderTest;
 
-/// Runs the command.
-pub fn shell(args: &Dom0Args) -> Result<Exit> {
+/// How ssh ends when it could not do its own work.
+const SSH_FAILED: i32 = 255;
+
+/// Runs the command, to its own exit code.
+pub fn shell(args: &Dom0Args) -> Result<u8> {
     let ChosenXen { config, xen, cache } = chosen(&args.on)?;
     let qemu = Qemu {
         mode: BootMode::Plain,
@@ -53,14 +56,40 @@ pub fn shell(args: &Dom0Args) -> Result<Exit> {
     let mut command = if args.command.is_empty() {
         place.terminal(&format!("cd {folder} && exec sh -i"))
     } else {
-        place.command(&format!("cd {folder} && {}", args.command.join(" ")))
+        place.command(&format!("cd {folder} && {}", line(&args.command)))
     };
     let status = command.status().map_err(|e| Error::Tool(format!("cannot run ssh: {e}")))?;
     if let Some(stopped) = stop.requested() {
-        return Ok(stopped);
+        return Ok(stopped as u8);
     }
-    if status.success() {
-        return Ok(Exit::Success);
+    match status.code().filter(|code| *code != SSH_FAILED).map(u8::try_from) {
+        Some(Ok(code)) => Ok(code),
+        _ => Err(Error::Tool(format!("ssh to the dom0 failed: {status}"))),
     }
-    Err(Error::Tool(format!("the command in the dom0 failed: {status}")))
+}
+
+/// What a shell is to do: one word is a line for it, and several are a command and its arguments.
+fn line(command: &[String]) -> String {
+    match command {
+        [line] => line.clone(),
+        words => words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_words_and_a_line_stays_a_line() {
+        for (words, told) in [
+            (&["exit 3"][..], "exit 3"),
+            (&["a | b && c"], "a | b && c"),
+            (&["sh", "-c", "echo \"a b\""], "sh -c 'echo \"a b\"'"),
+            (&["echo", "a b", "$x"], "echo 'a b' '$x'"),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(line(&words), told);
+        }
+    }
 }

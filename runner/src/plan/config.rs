@@ -391,6 +391,23 @@ impl Config {
                     chosen.push(hypervisor.clone().loaded_by(self.loader.or(*loader)));
                 }
                 Some(_) => {}
+                None if let Some((own, path)) = named(name) => {
+                    let found = xens::each_in(path, self.loader);
+                    let [path] = found.as_slice() else {
+                        return Err(Error::Usage(format!(
+                            "--xen {name}: there are {} Xens in {}, and one name for them; name one",
+                            found.len(),
+                            path.display()
+                        )));
+                    };
+                    // That of a configured one would be a riddle in every report.
+                    let mut taken = chosen.iter().map(|other| other.name.as_str());
+                    if self.hypervisors.contains_key(own) || taken.any(|other| other == own) {
+                        return Err(Error::Usage(format!("--xen: two Xens are called {own}")));
+                    }
+                    let xen = Hypervisor::at(path, self.loader);
+                    chosen.push(Hypervisor { name: own.to_owned(), ..xen });
+                }
                 None if name.contains('/') || path.exists() => {
                     for path in xens::each_in(path, self.loader) {
                         if unnamed.iter().all(|(_, other)| *other != path) {
@@ -408,12 +425,22 @@ impl Config {
             }
         }
         let (places, paths): (Vec<usize>, Vec<PathBuf>) = unnamed.into_iter().unzip();
-        let short = xens::names(&paths, &|name| self.hypervisors.contains_key(name));
+        let short = xens::names(&paths, &|name| {
+            let mut named = chosen.iter().map(|xen| &xen.name);
+            self.hypervisors.contains_key(name) || named.any(|other| other == name)
+        });
         for (place, name) in places.into_iter().zip(short) {
             chosen[place].name = name;
         }
         Ok(chosen)
     }
+}
+
+/// The name and the path in `NAME=PATH`, unless that is itself the path of something.
+fn named(word: &str) -> Option<(&str, &Path)> {
+    let (name, path) = word.split_once('=').filter(|_| !Path::new(word).exists())?;
+    let is_name = !name.is_empty() && !name.contains('/') && !path.is_empty();
+    is_name.then_some((name, Path::new(path)))
 }
 
 /// What the file may hold, as a JSON schema.

@@ -31,6 +31,32 @@ fn all_means_every_configured_one() {
     assert_eq!(names, ["4.17", "4.14", "4.17-efi", "4.20", "where"]);
 }
 
+#[test]
+fn a_person_may_name_a_xen() {
+    let dir = tempfile::tempdir().unwrap();
+    for version in ["a/xen", "c=d/xen"] {
+        let path = dir.path().join(version);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+    let config = parse("[hypervisor.mine]\npath = \"x\"\n").unwrap();
+    let path = |of: &str| dir.path().join(of).display().to_string();
+    let names = |words: &[String]| {
+        let xens = config.select(words).map_err(|e| e.to_string())?;
+        Ok::<Vec<String>, String>(xens.into_iter().map(|xen| xen.name).collect())
+    };
+    let before = format!("before={}", path("a/xen"));
+    // What exists under the whole word is not a name.
+    assert_eq!(names(&[before.clone(), path("c=d/xen")]).unwrap(), ["before", "c=d"]);
+    for (words, why) in [
+        (vec![before.clone(), format!("before={}", path("c=d"))], "two Xens are called before"),
+        (vec![format!("mine={}", path("a")), "mine".into()], "two Xens are called mine"),
+        (vec![format!("x={}", dir.path().display())], "there are 2 Xens in "),
+    ] {
+        assert!(names(&words).unwrap_err().contains(why), "{words:?}: {:?}", names(&words));
+    }
+}
+
 /// An option beats a key, and a key beats what the file takes.
 #[test]
 fn who_decides_about_the_loader() {
