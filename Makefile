@@ -15,7 +15,7 @@ REPORTS := $(foreach form,json junit ktap html,--$(form) target/results.$(form))
 
 .PHONY: run bench build image test-build setup test docs-test suites-test test-all test-xl soak coverage \
 	fuzzer fuzz test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
-	test-hosts test-upstream clean
+	test-hosts test-upstream dist clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -87,6 +87,10 @@ test-upstream: test-build
 ## releases), or other STEPS='run coverage'; needs root and mmdebstrap, and takes an hour or more
 test-hosts: setup
 	@scripts/test-hosts
+
+## dist: a tarball and a Debian package that work without this tree, in target/dist
+dist: fuzzer
+	scripts/dist
 
 ## bench: boots, hypercalls and the suite, measured and compared
 bench: build

@@ -58,7 +58,7 @@ pub fn iso(args: &IsoArgs) -> Result<Exit> {
     let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
     let planned = plan::boots(&tests, &xens, &args.env, &How { sharing, ..How::plain(&machine) });
 
-    let cache = Cache::of_workspace(&config.workspace)?.looking(args.fetch.look());
+    let cache = Cache::at(&config.cache())?.looking(args.fetch.look());
     let obtain = |xen: &Hypervisor| {
         hypervisor::obtain(xen, &cache, &mut note).map(|file| XenUnderTest::new(xen, Some(file)))
     };

@@ -49,7 +49,7 @@ impl ChosenXen {
     ) -> Result<ChosenXen> {
         let config = Config::load(path)?.loading(loader);
         let xen = the_xen(&config, wanted)?;
-        let cache = Cache::of_workspace(&config.workspace)?.looking(look);
+        let cache = Cache::at(&config.cache())?.looking(look);
         Ok(ChosenXen { config, xen, cache })
     }
 
@@ -63,7 +63,7 @@ impl ChosenXen {
         let config = Config::load(path)?.loading(loader);
         let chosen = |xen: Hypervisor| {
             let config = config.clone();
-            let cache = Cache::of_workspace(&config.workspace)?.looking(look);
+            let cache = Cache::at(&config.cache())?.looking(look);
             Ok(ChosenXen { config, xen, cache })
         };
         config.select(wanted)?.into_iter().map(chosen).collect()
@@ -71,7 +71,7 @@ impl ChosenXen {
 
     /// The first of the default Xens that can be booted without the network.
     pub fn at_hand(config: Config) -> Result<ChosenXen> {
-        let cache = Cache::of_workspace(&config.workspace)?;
+        let cache = Cache::at(&config.cache())?;
         let at_hand = |xen: &Hypervisor| hypervisor::is_at_hand(xen, &cache).unwrap_or(false);
         let xen = config.select(&[])?.into_iter().find(at_hand);
         let xen = xen.ok_or_else(|| Error::Tool("no default Xen is at hand".into()))?;

@@ -226,8 +226,10 @@ impl Hypervisor {
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Folder of the file; logs, cache and image are below it.
+    /// Folder of the file; logs, cache and image are below it. Without a file, the working directory.
     pub workspace: PathBuf,
+    /// Whether there is no file.
+    is_built_in: bool,
     /// What QEMU to run.
     pub qemu: Qemu,
     tests: Vec<TestSettings>,
@@ -268,7 +270,10 @@ impl Config {
                 let workspace = path.parent().unwrap_or(&here).to_owned();
                 Config::parse(&text, &path.display().to_string(), workspace)
             }
-            None => Config::parse(BUILT_IN, "built-in configuration", here),
+            None => {
+                let config = Config::parse(BUILT_IN, "built-in configuration", here)?;
+                Ok(Config { is_built_in: true, ..config })
+            }
         }
     }
 
@@ -328,7 +333,34 @@ impl Config {
         let defaults = file.default_xen.into_iter().map(Spanned::into_inner).collect();
         let expectations = file.expectations.map(|path| workspace.join(path));
         let loader = None;
-        Ok(Config { workspace, qemu, expectations, tests, defaults, hypervisors, loader })
+        let is_built_in = false;
+        Ok(Config {
+            workspace,
+            is_built_in,
+            qemu,
+            expectations,
+            tests,
+            defaults,
+            hypervisors,
+            loader,
+        })
+    }
+
+    /// Whether no file was found, and what is built in counts.
+    pub fn is_built_in(&self) -> bool {
+        self.is_built_in
+    }
+
+    /// The folder for what was fetched: the workspace's own, or the user's where there is none.
+    pub fn cache(&self) -> PathBuf {
+        let own = self.workspace.join(".cache");
+        if !self.is_built_in {
+            return own;
+        }
+        let absolute =
+            |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || Some(absolute("HOME")?.join(".cache"));
+        absolute("XDG_CACHE_HOME").or_else(home).map_or(own, |caches| caches.join("xtf-rs"))
     }
 
     /// The folder for logs: the one that is `wanted`, or the workspace's own.

@@ -84,7 +84,7 @@ fn success() {
     let host = Host::new();
     let out = host.run("", &[]);
     assert_eq!(out.code, 0, "{out:?}");
-    assert!(out.stdout.contains("] xl pv64  args (3 cases)"), "{out:?}");
+    assert!(out.stdout.contains("] xl pv64  args (3 cases, 1 tolerated)"), "{out:?}");
     let configuration = host.configuration();
     assert!(configuration.starts_with("name=\"xtf-"), "{configuration}");
     assert!(configuration.contains("\ncmdline=\"tests=example,args,needy\"\n"), "{configuration}");

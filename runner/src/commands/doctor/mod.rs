@@ -111,7 +111,7 @@ fn xens(config: &Config) -> Result<Finding> {
     let Ok(xens) = config.select(&["all".into()]) else {
         return Ok(Optional("the configuration defines none; name one with --xen PATH".into()));
     };
-    let cache = Cache::of_workspace(&config.workspace)?;
+    let cache = Cache::at(&config.cache())?;
     let (mut here, mut absent) = (Vec::new(), Vec::new());
     for xen in &xens {
         match hypervisor::is_at_hand(xen, &cache) {

@@ -44,7 +44,7 @@ impl<'a> ChosenBackend<'a> {
             xen_cmdline: args.xen_cmdline.clone().unwrap_or_default(),
             ..Qemu::of(args.qemu.as_deref(), config)
         };
-        let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
+        let cache = Cache::at(&config.cache())?.looking(args.look());
         Ok(ChosenBackend { args, cache, qemu, version: String::new() })
     }
 
@@ -225,7 +225,7 @@ impl<'a> ChosenBackend<'a> {
 /// Gets what is current of the Xens that `args` name, and of what else they need.
 pub fn fetch(args: &RunArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?.loading(args.loader.loader);
-    let cache = Cache::of_workspace(&config.workspace)?.looking(args.look());
+    let cache = Cache::at(&config.cache())?.looking(args.look());
     for xen in &config.select(&args.xen)? {
         let name = &xen.name;
         if args.backend == BackendKind::Qemu {

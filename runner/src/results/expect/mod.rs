@@ -29,6 +29,8 @@ use releases::{Releases, ReleasesText};
 
 /// The file's name where the configuration gives no other.
 pub const FILE: &str = "expectations.toml";
+/// What is known where there is no configuration either, as in an installed package.
+const BUILT_IN: &str = include_str!("../../../../expectations.toml");
 /// Stands for a test in what is known of the fuzzer's findings.
 const FINDINGS: &str = "fuzz";
 /// What can be expected.
@@ -116,9 +118,13 @@ impl Expectations {
     /// What the file says that was `named`, or else the configuration's.
     pub fn load(named: Option<&Path>, config: &Config) -> Result<Expectations> {
         let mut expectations = Expectations::default();
+        let beside = config.workspace.join(FILE);
         match named.or(config.expectations.as_deref()) {
             Some(path) => expectations.read(path, true)?,
-            None => expectations.read(&config.workspace.join(FILE), false)?,
+            None if config.is_built_in() && !beside.is_file() => expectations
+                .parse(BUILT_IN, &format!("built-in {FILE}"))
+                .map_err(|(line, why)| Error::Usage(format!("built-in {FILE}:{line}: {why}")))?,
+            None => expectations.read(&beside, false)?,
         }
         Ok(expectations)
     }

@@ -50,11 +50,11 @@ struct Record {
 }
 
 impl Cache {
-    /// The cache of a workspace, unless the environment names another.
-    pub fn of_workspace(workspace: &Path) -> Result<Cache> {
+    /// The cache in `folder`, unless the environment names another.
+    pub fn at(folder: &Path) -> Result<Cache> {
         let root = match env::var_os(VARIABLE) {
             Some(dir) if !dir.is_empty() => PathBuf::from(dir),
-            _ => workspace.join(".cache"),
+            _ => folder.to_owned(),
         };
         let root = std::path::absolute(&root).io("resolve", &root)?;
         Ok(Cache { root, look: Look::Daily })

@@ -48,7 +48,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         let qemu = Qemu { mode: BootMode::Plain, ..Qemu::of(args.bed.qemu.as_deref(), &config) };
         let xen = the_xen(&config, args.bed.on.xen.as_deref())?;
         qemu.probe()?;
-        let cache = Cache::of_workspace(&config.workspace)?.looking(args.bed.on.fetch.look());
+        let cache = Cache::at(&config.cache())?.looking(args.bed.on.fetch.look());
         Hosts::booted(qemu, &[xen], &cache)?
     };
     let stop = StopSignal::install()?;
