@@ -4,6 +4,7 @@
 //! and of equal ones the later. What no run has is named.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub enum Remark {
     Gap(String),
     /// The runs are of different images.
     Images(PathBuf, PathBuf),
+    /// Two builds have the same name.
+    Builds(String, PathBuf, PathBuf),
 }
 
 impl fmt::Display for Remark {
@@ -45,6 +48,10 @@ impl fmt::Display for Remark {
             Remark::Images(one, other) => {
                 let (one, other) = (one.display(), other.display());
                 write!(f, "{one} and {other} are of different images")
+            }
+            Remark::Builds(xen, one, other) => {
+                let (one, other) = (one.display(), other.display());
+                write!(f, "{xen} of {one} and {xen} of {other} are different builds")
             }
         }
     }
@@ -84,6 +91,8 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
     let image = &first.document.run.image_sha256;
     let other = sources.iter().find(|source| source.document.run.image_sha256 != *image);
     remarks.extend(other.map(|other| Remark::Images(first.file.clone(), other.file.clone())));
+
+    remarks.extend(builds(sources));
 
     let tests: Vec<Test> = tests.into_iter().map(|(test, _)| test).collect();
     let mut not_run: Vec<Unit> = Vec::new();
@@ -137,6 +146,24 @@ fn outranks(test: &Test, known: &Test, later: bool) -> bool {
     }
 }
 
+/// Names that stand for more than one build, by the first two files that show it.
+fn builds(sources: &[Source]) -> Vec<Remark> {
+    let mut known: BTreeMap<&str, (&str, &Source)> = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    let mut remarks = Vec::new();
+    for source in sources {
+        for boot in &source.document.boots {
+            let Some(id) = boot.build_id.as_deref() else { continue };
+            let (first, other) = *known.entry(&boot.xen).or_insert((id, source));
+            if first != id && told.insert(&boot.xen) {
+                let files = (other.file.clone(), source.file.clone());
+                remarks.push(Remark::Builds(boot.xen.clone(), files.0, files.1));
+            }
+        }
+    }
+    remarks
+}
+
 /// The shares that nobody has, of every division of which somebody has one.
 fn gaps(sources: &[Source]) -> impl Iterator<Item = String> {
     let shares = sources.iter().filter_map(|source| source.document.run.partition.as_deref());
@@ -158,13 +185,12 @@ fn run(sources: &[Source], tests: &[Test], incomplete: bool) -> Run {
     run.elapsed_s = runs().map(|run| run.elapsed_s).fold(0.0, f64::max);
     let status = Status::of_parts(tests.iter().map(|test| test.last.status));
     let of_tests = Exit::from(status.unwrap_or(Status::Error)) as u8;
-    // A run that ended as its tests did says nothing more than they do.
-    let beyond = runs().filter_map(|run| run.exit_code).filter(|code| *code > Exit::Timeout as u8);
-    // What counts as a success was said to that run.
-    let strict = runs().filter_map(|run| run.exit_code).filter(|code| *code > Exit::Skip as u8);
-    let worst = beyond.chain(strict).chain([of_tests]).max();
+    // A run was told what counts as a success; what stopped it matters if nobody has the rest.
+    let counts =
+        |code: &u8| *code > Exit::Skip as u8 && (incomplete || *code <= Exit::Timeout as u8);
+    let told = runs().filter_map(|run| run.exit_code).filter(counts);
     let least = if incomplete { Exit::Error as u8 } else { 0 };
-    run.exit_code = worst.map(|worst| worst.max(least));
+    run.exit_code = told.chain([of_tests, least]).max();
     run
 }
 
@@ -266,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn one_name_of_two_builds_is_told() {
+        let (one, mut other) = (share(1, 2), share(2, 2));
+        for boot in other.document.boots.iter_mut().filter(|boot| boot.xen == "4.17") {
+            boot.build_id = Some("ff".into());
+        }
+        let (_, remarks) = merge(&[one, other]);
+        let told: Vec<String> = remarks.iter().map(Remark::to_string).collect();
+        assert_eq!(told, ["4.17 of 1.json and 4.17 of 2.json are different builds"]);
+    }
+
+    #[test]
     fn a_share_that_is_not_there_is_named() {
         let (merged, remarks) = merge(&[share(1, 4), share(4, 4)]);
         let told: Vec<String> = remarks.iter().map(Remark::to_string).collect();
@@ -316,6 +353,7 @@ mod tests {
         let (merged, _) =
             merge(&[source("stopped.json", stopped.clone()), source("w.json", whole)]);
         assert!(merged.complete && merged.not_run.is_empty());
+        assert_eq!(merged.run.exit_code, sample::whole().run.exit_code);
         let (alone, _) = merge(&[source("stopped.json", stopped.clone())]);
         assert!(!alone.complete);
         assert_eq!(alone.not_run, stopped.not_run);

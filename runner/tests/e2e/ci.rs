@@ -26,46 +26,65 @@ done
 say 'Test result: SUCCESS'
 "#;
 
-/// Runs a test job's lines on the machines with the shares 1 to 4; returns the tests that ran.
-fn run(file: &str, job: &yaml_rust2::Yaml) -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
+/// A machine with the lines of a job to run, as after the job that has built.
+fn machine(job: &yaml_rust2::Yaml, share: usize) -> (World, Command) {
+    let world = World::new();
+    let built = world.path("target/x86_64-unknown-none/release");
+    fs::create_dir_all(&built).unwrap();
+    fs::create_dir_all(world.path("target/release")).unwrap();
+    fs::rename(world.path("xtf"), built.join("xtf")).unwrap();
+    // A copy, as an artefact is: the job changes its permissions.
+    let runner = world.path("target/release/xtf-runner");
+    fs::copy(env!("CARGO_BIN_EXE_xtf-runner"), runner).unwrap();
+    let bin = world.path("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink(fixture("fake-qemu.sh"), bin.join("qemu-system-x86_64")).unwrap();
+    symlink(fixture("fake-apt/apt-get"), bin.join("apt-get")).unwrap();
+
+    let lines = yaml::scripts(job);
+    let script: Vec<String> = lines.iter().map(|line| yaml::filled_in(line, share)).collect();
+    assert!(!script.is_empty());
+    let template = world.command(&[], "script", "success.log");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-e", "-c", &script.join("\n")]).current_dir(world.path("."));
+    for (name, value) in template.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        shell.env(name, value);
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    shell.env("SCRIPT", HONEST).env("PATH", path);
+    (world, shell)
+}
+
+/// Runs the lines of the test job on the machines with the shares 1 to 4, and then those of the job
+/// that makes one report of what these leave. Returns the tests that ran.
+fn run(file: &str, test: &yaml_rust2::Yaml, report: &yaml_rust2::Yaml) -> BTreeSet<String> {
+    let (together, mut merge) = machine(report, 0);
+    fs::create_dir(together.path("results")).unwrap();
     for share in 1..=4 {
-        let world = World::new();
-        let built = world.path("target/x86_64-unknown-none/release");
-        fs::create_dir_all(&built).unwrap();
-        fs::create_dir_all(world.path("target/release")).unwrap();
-        fs::rename(world.path("xtf"), built.join("xtf")).unwrap();
-        // A copy, as an artefact is: the job changes its permissions.
-        let runner = world.path("target/release/xtf-runner");
-        fs::copy(env!("CARGO_BIN_EXE_xtf-runner"), runner).unwrap();
-        let bin = world.path("bin");
-        fs::create_dir(&bin).unwrap();
-        symlink(fixture("fake-qemu.sh"), bin.join("qemu-system-x86_64")).unwrap();
-        symlink(fixture("fake-apt/apt-get"), bin.join("apt-get")).unwrap();
-
-        let lines = yaml::scripts(job);
-        let script: Vec<String> = lines.iter().map(|line| yaml::filled_in(line, share)).collect();
-        let template = world.command(&[], "script", "success.log");
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-e", "-c", &script.join("\n")]).current_dir(world.path("."));
-        for (name, value) in template.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-            shell.env(name, value);
-        }
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let out = shell.env("SCRIPT", HONEST).env("PATH", path).output().unwrap();
-        assert!(out.status.success(), "{file} {share}: {script:#?} {out:?}");
-
-        let text = fs::read_to_string(world.path("results/results.json")).unwrap();
-        let results: serde_json::Value = serde_json::from_str(&text).unwrap();
-        for result in results["tests"].as_array().unwrap() {
-            let name = result["test"].as_str().unwrap();
-            assert!(tests.insert(name.to_owned()), "{file}: {name} ran twice");
-        }
-        for report in ["results/junit.xml", "results/index.html", "logs/latest"] {
-            assert!(world.path(report).exists(), "{file} {share}: no {report}");
+        let (world, mut shell) = machine(test, share);
+        let out = shell.output().unwrap();
+        assert!(out.status.success(), "{file} {share}: {shell:?} {out:?}");
+        assert!(world.path("logs/latest").exists(), "{file} {share}");
+        for kept in fs::read_dir(world.path("results")).unwrap() {
+            let kept = kept.unwrap();
+            let place = together.path("results").join(kept.file_name());
+            assert!(!place.exists(), "{file} {share}: {place:?} is another share's, too");
+            fs::copy(kept.path(), place).unwrap();
         }
     }
-    tests
+    let out = merge.output().unwrap();
+    assert!(out.status.success(), "{file}: {merge:?} {out:?}");
+    for report in ["results/junit.xml", "results/index.html"] {
+        assert!(together.path(report).exists(), "{file}: no {report}");
+    }
+    let text = fs::read_to_string(together.path("results/results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&results["complete"], results["parts"].as_array().unwrap().len()),
+        (&true.into(), 4)
+    );
+    let tests = results["tests"].as_array().unwrap().iter();
+    tests.map(|result| result["test"].as_str().unwrap().to_owned()).collect()
 }
 
 /// A history in which the third commit can't be built, and the last one breaks a claim.
@@ -123,7 +142,10 @@ fn bisection_has_codes_of_its_own() {
 fn the_shares_of_a_ci_run_are_the_run() {
     let all = ["args", "example", "needy"].map(str::to_owned);
     let github = yaml::parse(include_str!("../../../docs/ci/github-actions.yml"));
-    assert_eq!(run("github-actions.yml", &github["jobs"]["test"]), all.clone().into());
+    assert_eq!(
+        run("github-actions.yml", &github["jobs"]["test"], &github["jobs"]["report"]),
+        all.clone().into()
+    );
     let gitlab = yaml::parse(include_str!("../../../docs/ci/gitlab-ci.yml"));
-    assert_eq!(run("gitlab-ci.yml", &gitlab["test"]), all.into());
+    assert_eq!(run("gitlab-ci.yml", &gitlab["test"], &gitlab["report"]), all.into());
 }
