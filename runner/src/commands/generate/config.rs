@@ -13,7 +13,9 @@ const HEAD: &str = "\
 
 `xtf-runner` reads the file that `--config` names, else the nearest `xtf-runner.toml` above the
 working directory, else the nearest above the runner, else the built-in one below. Logs, cache and
-image are below the file's folder. Every key is optional unless it says otherwise. An unknown key or
+image are below the file's folder. Without a file, as with an installed package, logs go to `logs/`
+where you stand, and the cache is `xtf-rs` in the user's cache folder (`XDG_CACHE_HOME`, else
+`~/.cache`). Every key is optional unless it says otherwise. An unknown key or
 a value of the wrong type is an error with its line.
 
 Environment: `XTF_CACHE` names another folder for the cache of Xens; `NO_COLOR` turns colours off.
