@@ -32,7 +32,8 @@ fn what_ends_a_xen_is_found_learned_and_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (xen, corpus, findings) = (path("xen"), path("corpus"), path("findings"));
-    ended_xen::write(Path::new(&xen), "revert_payload");
+    // An undefined instruction.
+    ended_xen::write(Path::new(&xen), "revert_payload", [0x0f, 0x0b]);
     let symbols = ended_xen::symbols();
     let symbols = symbols.to_str().unwrap();
     // The function that was changed is not what the symbols say, and so can't guide.

@@ -1,9 +1,11 @@
 //! `replay` and `minimize` under real Xen. Needs the image and QEMU, and a Xen in the cache.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 #[path = "fixtures/each.rs"]
@@ -58,8 +60,17 @@ look
 
 /// A Xen that ends when it reverts.
 fn broken(place: &Place) -> PathBuf {
+    const UNDEFINED: [u8; 2] = [0x0f, 0x0b];
     let path = place.0.path().join("xen");
-    ended_xen::write(&path, "revert_payload");
+    ended_xen::write(&path, "revert_payload", UNDEFINED);
+    path
+}
+
+/// A Xen that goes round for ever when it reverts.
+fn hanging(place: &Place) -> PathBuf {
+    const TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
+    let path = place.0.path().join("xen");
+    ended_xen::write(&path, "revert_payload", TO_ITSELF);
     path
 }
 
@@ -145,6 +156,33 @@ fn a_crash_is_made_small() {
         ),
         "{smallest}"
     );
+}
+
+/// Each try takes as long as it may; what was found before the user had enough is kept.
+#[test]
+#[ignore = "boots Xen"]
+fn a_hang_is_made_small() {
+    let place = Place::new();
+    let steps = "upload \"p\" id=0 func=extra\naction apply \"p\"\naction revert \"p\"\n";
+    let (file, xen) = (place.file(steps), hanging(&place));
+    let xen = xen.to_str().unwrap();
+    let small = place.0.path().join("program.xtf.min");
+    let words = ["--xen", xen, "--timeout", "2"];
+    says(&runner(&[&["replay"], &words[..]].concat(), &file), 7, &["hang"]);
+    let output = runner(&[&["minimize"], &words[..]].concat(), &file);
+    says(&output, 7, &["2 steps of 3"]);
+    assert_eq!(fs::read_to_string(&small).unwrap().matches("\"p\"").count(), 2);
+    fs::remove_file(&small).unwrap();
+
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+    command.current_dir(workspace).arg("minimize").args(words).arg(&file);
+    let mut minimize = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut told = BufReader::new(minimize.stderr.take().unwrap()).lines();
+    assert_eq!(told.next().unwrap().unwrap(), "2 steps");
+    kill_process(Pid::from_child(&minimize), Signal::INT).unwrap();
+    assert_eq!(minimize.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_to_string(&small).unwrap().matches("\"p\"").count(), 2);
 }
 
 #[test]

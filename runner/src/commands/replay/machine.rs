@@ -10,7 +10,7 @@ use protocol::programs::LIVEPATCH_REPLAY;
 use tempfile::TempDir;
 
 use super::verdict::{Observer, Replayed};
-use crate::base::exit::{Error, IoContext, Result};
+use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::cli::{ProgramArgs, ReplayArgs};
 use crate::image::stamp;
@@ -89,6 +89,11 @@ impl Replayer {
             dir,
             count: AtomicUsize::new(0),
         })
+    }
+
+    /// How to end, if the user wants that.
+    pub fn stopped(&self) -> Option<Exit> {
+        self.stop.requested()
     }
 
     /// Boots, and performs a program.

@@ -98,16 +98,22 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let kind = first.verdict.kind();
     let mut boots = 1;
     let mut last: Replayed = first;
-    let smallest = program::minimize(program.clone(), &mut |candidate| {
+    let mut smallest = program.clone();
+    let done = program::minimize(program.clone(), &mut |candidate| {
         boots += 1;
         let replayed = machine.replay(candidate)?;
         let same = replayed.verdict.kind() == kind;
         if same {
             eprintln!("{}", count(candidate.steps.len(), "step"));
-            last = replayed;
+            (smallest, last) = (candidate.clone(), replayed);
         }
         Ok(same)
-    })?;
+    });
+    // What was found until the user had enough is kept.
+    let stopped = machine.stopped();
+    if stopped.is_none() {
+        smallest = done?;
+    }
     let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
     let mut text = format!("# {}\n", last.verdict.summary());
     if let Verdict::Crash { at, .. } = &last.verdict {
@@ -125,7 +131,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     if args.as_case {
         write_out(&case::rust(&smallest, &last))?;
     }
-    Ok(last.verdict.exit())
+    Ok(stopped.unwrap_or_else(|| last.verdict.exit()))
 }
 
 fn with_min(path: &Path) -> PathBuf {
