@@ -3,13 +3,15 @@
 //!
 //! EDK II's boot manager (MdeModulePkg/Universal/BdsDxe) says what it loads, and why it failed.
 //! When nothing is left, it starts an application of its own, its setup or its shell, which waits
-//! for a person. An exception of the CPU that nobody handles ends in a dump, and nothing comes
+//! for a person, or waits itself (Debian's ovmf 2026.08). An exception of the CPU that nobody handles ends in a dump, and nothing comes
 //! after that (UefiCpuPkg/Library/CpuExceptionHandlerLib).
 
 /// How the boot manager's lines begin.
 const MANAGER: &str = "BdsDxe: ";
 /// How the one begins that says what comes next.
 const LOADS: &str = "BdsDxe: loading ";
+/// What it says when it does not know what else to load, and waits for a key.
+const NOTHING_LEFT: &str = "BdsDxe: No bootable option or device was found.";
 /// What GRUB says on a medium of ours when it could not load what it was to load.
 pub const GRUB_GIVES_UP: &str = "GRUB cannot boot this Xen.";
 /// What comes from the firmware's own volume.
@@ -41,7 +43,9 @@ impl FirmwareWatch {
         }
         if line == GRUB_GIVES_UP {
             self.gave_up = Some(GRUB);
-        } else if line.starts_with(DUMP) && line.contains(LAST_OF_DUMP) {
+        } else if line.contains(NOTHING_LEFT)
+            || (line.starts_with(DUMP) && line.contains(LAST_OF_DUMP))
+        {
             self.gave_up = Some(FIRMWARE);
         } else if line.starts_with(DUMP) {
             self.dump = Some(line.to_owned());
@@ -97,6 +101,9 @@ mod tests {
         assert!(why.unwrap().ends_with(failed));
         let failed = format!("{}: Out of Resources", LOADING.replace("loading", "failed to load"));
         let why = after(&[LOADING, &failed, SETUP, "", "Shell> "]);
+        assert!(why.unwrap().ends_with(&failed));
+        let nothing = ["BdsDxe: No bootable option or device was found.", "BdsDxe: Press any key"];
+        let why = after(&[LOADING, &failed, nothing[0], nothing[1]]);
         assert!(why.unwrap().ends_with(&failed));
         let fault = "!!!! X64 Exception Type - 0E(#PF - Page-Fault)  CPU Apic ID - 00000000 !!!!";
         let registers = "RIP  - 0000000004D9495D, CS  - 0000000000000038";
