@@ -3,8 +3,8 @@
 //!
 //! EDK II's boot manager (MdeModulePkg/Universal/BdsDxe) says what it loads, and why it failed.
 //! When nothing is left, it starts an application of its own, its setup or its shell, which waits
-//! for a person, or waits itself (Debian's ovmf 2026.08). An exception of the CPU that nobody handles ends in a dump, and nothing comes
-//! after that (UefiCpuPkg/Library/CpuExceptionHandlerLib).
+//! for a person, or waits itself (Debian's ovmf 2026.08). An exception of the CPU that nobody handles
+//! ends in a dump, and nothing comes after that (UefiCpuPkg/Library/CpuExceptionHandlerLib).
 
 /// How the boot manager's lines begin.
 const MANAGER: &str = "BdsDxe: ";

@@ -86,12 +86,12 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
             remarks.push(Remark::Overlap(known.unit.clone(), files, first.file.clone()));
         }
     }
-    remarks.extend(gaps(sources).map(Remark::Gap));
+    let missing: Vec<String> = gaps(sources).collect();
+    remarks.extend(missing.iter().cloned().map(Remark::Gap));
     let first = &sources[0];
     let image = &first.document.run.image_sha256;
     let other = sources.iter().find(|source| source.document.run.image_sha256 != *image);
     remarks.extend(other.map(|other| Remark::Images(first.file.clone(), other.file.clone())));
-
     remarks.extend(builds(sources));
 
     let tests: Vec<Test> = tests.into_iter().map(|(test, _)| test).collect();
@@ -101,7 +101,6 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
             not_run.push(unit.clone());
         }
     }
-    let missing: Vec<String> = gaps(sources).collect();
     let because = match (missing.as_slice(), not_run.is_empty()) {
         ([], true) => None,
         ([], false) => Some("some tests have no result".to_owned()),
