@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use livepatch::abi::{
     Action, ActionCmd, Call, Held, LIST_NR_MAX, LIVEPATCH_ACTION, LIVEPATCH_LIST, List,
-    ListBuffers, ListReply, LivepatchStatus, Name, Op, Out, Refused, Revision, SYSCTL_SIZE, State,
-    Sysctl, SysctlVersion, Upload,
+    ListBuffers, ListReply, LivepatchStatus, Name, Op, Out, Revision, SYSCTL_SIZE, State, Sysctl,
+    SysctlVersion, Upload,
 };
 
 use crate::buffer::{self, Guarded};
@@ -142,15 +142,13 @@ impl Livepatch {
     fn perform_in<'a>(
         &self,
         call: &Call<'a>,
-        around: impl FnOnce(&mut dyn FnMut() -> Result<Answer, Refused>) -> Result<Answer, Refused>,
+        around: impl FnOnce(&mut dyn FnMut() -> Answer) -> Answer,
     ) -> Reply<'a> {
         let before = call.encode(self.revision);
         let held = self.held_for(call);
         let mut after = before.clone();
-        match around(&mut || sysctl::sysctl(&mut after, self.version, held)) {
-            Ok(answer) => Reply { answer, before, after },
-            Err(refused) => panic!("{refused}"),
-        }
+        let answer = around(&mut || self.hand_over(&mut after, held));
+        Reply { answer, before, after }
     }
 
     /// The hypercall.

@@ -10,7 +10,7 @@ use arch::trap;
 use livepatch::change::{Change, Entry};
 use protocol::change::{CHANGES, NOTE, Sight};
 use protocol::console::{
-    BANNER, BUILD_ID, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION,
+    BANNER, BUILD_ID, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NEWS,
     NOT_OK, OK, PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
 };
 
@@ -173,6 +173,11 @@ fn result(indent: &str, number: usize, name: &str, outcome: &Outcome) {
             println!("{indent}{NOT_OK}{number} {name}");
         }
     }
+}
+
+/// The case that runs met what is not expected of this Xen any more, and is no failure.
+pub fn news(deviation: &str, how: fmt::Arguments<'_>) {
+    explain(INDENT, &format!("{NEWS}{deviation}: {how}"));
 }
 
 /// Lines that explain what comes after them, or what is going on.

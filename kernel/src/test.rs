@@ -9,6 +9,7 @@ use crate::cmdline;
 use crate::livepatch::Livepatch;
 use crate::observe;
 use crate::outcome::{Outcome, Stop};
+use crate::report;
 use crate::xen::{Change, Xen};
 
 /// A unit of selection, with one XTF result. Declared once, as a constant, in its own file.
@@ -177,12 +178,29 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Passes if `actual` is `claimed`; is the tolerated deviation if it is `known` on a Xen that
-    /// has it.
+    /// Passes if `actual` is `claimed`, and says so where the deviation was expected; is the
+    /// tolerated deviation if it is `known` on a Xen that has it.
     ///
     /// # Errors
     /// [`Stop::Deviation`], or [`Stop::Failure`] where neither holds.
     pub fn judge<T: PartialEq + fmt::Debug>(
+        &self,
+        context: &Context,
+        actual: T,
+        claimed: T,
+        known: T,
+    ) -> Outcome {
+        if actual == claimed && (self.on)(&context.xen) {
+            report::news(self.id, format_args!("got {actual:?} instead of {known:?}"));
+        }
+        self.judge_where_seen(context, actual, claimed, known)
+    }
+
+    /// As [`Self::judge`], for what does not show on every machine, whatever the Xen.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn judge_where_seen<T: PartialEq + fmt::Debug>(
         &self,
         context: &Context,
         actual: T,

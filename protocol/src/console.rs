@@ -45,6 +45,9 @@ pub const XEN_COMMAND_LINE: &str = "xen command line: ";
 /// Diagnostic before the plan: what Xen says against an option of its command line.
 pub const XEN_REFUSES: &str = "xen refuses: ";
 
+/// Diagnostic of a case: a deviation that this Xen is known for did not show. Its name and what is
+/// expected of it follow. It is news if the case succeeds.
+pub const NEWS: &str = "NEWS ";
 /// Diagnostic: the guest panicked; place and message follow.
 pub const PANIC: &str = "PANIC ";
 /// Diagnostic: a trap that nobody expected; its name follows, registers come in further lines.

@@ -79,7 +79,7 @@ fn page_fault_has_its_address(context: &Context) -> Outcome {
     if context.environment == Environment::Pv64 {
         return expect("CR2", read, right);
     }
-    STALE_CR2.judge(context, read, right, "another one")
+    STALE_CR2.judge_where_seen(context, read, right, "another one")
 }
 
 /// The fault was a page fault at `address`; `write` and `present` are its error code's bits.

@@ -36,6 +36,12 @@ struct Section {
     align: u64,
 }
 
+impl Section {
+    const fn is_loaded(&self) -> bool {
+        self.flags & 2 != 0
+    }
+}
+
 /// Types of sections that are told apart.
 const KINDS: [(u32, &str); 7] = [
     (0, "null"),
@@ -53,6 +59,12 @@ const R_X86_64_64: u64 = 1;
 const PAGE: u64 = 4096;
 /// Bytes of an element of a table of relocations, and of one of symbols.
 const ENTRY: u64 = 24;
+/// Begins the names of sections of pointers to hooks.
+const HOOKS: &str = ".livepatch.hooks.";
+const POINTER: u64 = 8;
+/// Addresses that no relocation makes one of the payload, or of Xen.
+const NULL: &str = "null";
+const NUMBER: &str = "a number";
 /// Bytes of an element of `.livepatch.funcs`, and its fields that hold an address or a size.
 const FUNC: u64 = 104;
 const ADDRESSES: [(u64, &str); 3] = [(0, "name"), (8, "new address"), (16, "old address")];
@@ -134,19 +146,35 @@ impl File<'_> {
                 told(format!("{not}{word}"));
             }
         }
-        if !sections.iter().skip(1).any(|section| section.flags & 2 != 0) {
+        if !sections.iter().skip(1).any(Section::is_loaded) {
             add(scope, "no section is loaded");
         }
+        for section in sections.iter().filter(|section| section.kind == SHT_RELA) {
+            let target = match sections.get(section.info as usize) {
+                _ if section.info == 0 => "no section",
+                None => "what is no section",
+                Some(target) if target.is_loaded() => "a loaded section",
+                Some(_) => "a section that is not loaded",
+            };
+            add(scope, format!("relocations of {target}"));
+        }
+        self.hooks(&sections, scope);
         let index = sections.iter().position(|section| section.name == ".livepatch.funcs")?;
         let funcs = &sections[index];
         for func in 0..(funcs.size / FUNC).min(ELEMENTS) {
-            let mut known = Vec::new();
+            let (mut known, mut found) = (Vec::new(), Vec::new());
             for (field, what) in ADDRESSES {
                 let address = self.address(&sections, index, func * FUNC + field)?;
                 add(scope, format!("{what} {address}"));
                 known.push(format!("{what} {address}"));
+                found.push(address);
             }
             add(scope, known.join(", "));
+            let [name, new, old] = found[..] else { return None };
+            for (what, address) in [("name", name), ("new address", new)] {
+                add(scope, format!("{what} {}", leads(address)));
+                add(scope, format!("{what} {}, old address {old}", leads(address)));
+            }
             for (field, what) in SIZES {
                 let bytes = self.number::<4>(funcs.offset.checked_add(func * FUNC + field)?)?;
                 both(scope, what, bytes);
@@ -154,6 +182,22 @@ impl File<'_> {
             }
         }
         Some(())
+    }
+
+    /// Where the hooks are, as far as their sections can be read.
+    fn hooks(&self, sections: &[Section], scope: &mut Scope) {
+        for (index, section) in sections.iter().enumerate() {
+            if !section.name.starts_with(HOOKS) {
+                continue;
+            }
+            for hook in 0..(section.size / POINTER).min(ELEMENTS) {
+                let Some(address) = self.address(sections, index, hook * POINTER) else { break };
+                for what in ["a hook", &section.name] {
+                    add(scope, format!("{what} {address}"));
+                    add(scope, format!("{what} {}", leads(address)));
+                }
+            }
+        }
     }
 
     /// What the address at `at` in the section `index` will be, relocations done.
@@ -166,13 +210,13 @@ impl File<'_> {
                 (0..count).filter_map(|n| section.offset.checked_add(n * ENTRY))
             });
         let mut address = match self.number::<8>(sections[index].offset.checked_add(at)?)? {
-            0 => "null",
-            _ => "a number",
+            0 => NULL,
+            _ => NUMBER,
         };
         for rela in relocations {
             match self.number::<8>(rela)? {
-                there if there == at => address = self.symbol(sections, rela).unwrap_or("a number"),
-                there if there.abs_diff(at) < 8 => address = "a number",
+                there if there == at => address = self.symbol(sections, rela).unwrap_or(NUMBER),
+                there if there.abs_diff(at) < 8 => address = NUMBER,
                 _ => {}
             }
         }
@@ -190,11 +234,19 @@ impl File<'_> {
         let addend = self.number::<8>(rela + 16)?;
         match sections.get(usize::try_from(section).ok()?) {
             _ if section == 0 => (addend == 0).then_some("of another's symbol"),
-            Some(section) => {
+            Some(section) if section.is_loaded() => {
                 let value = self.number::<8>(symbol.checked_add(8)?)?.wrapping_add(addend);
-                (value < section.size).then_some("of its own")
+                Some(if value < section.size { "of its own" } else { "beyond a section" })
             }
-            None => None,
+            _ => None,
         }
+    }
+}
+
+/// Whether an address leads anywhere.
+fn leads(address: &str) -> &'static str {
+    match address {
+        NULL | NUMBER => "leads nowhere",
+        _ => "leads somewhere",
     }
 }

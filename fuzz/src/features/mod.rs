@@ -62,12 +62,12 @@ impl Part<'_> {
     }
 }
 
-/// The scopes of `program`: its payloads', then its own if it has not just one payload. `features`
+/// The scopes of `program`: its payloads', and its own if it has not just one payload. `features`
 /// tells those of a part.
 pub fn scopes<T: Ord + Clone>(
     program: &Program,
     mut features: impl FnMut(Part<'_>) -> Vec<T>,
-) -> Vec<Vec<T>> {
+) -> (Vec<Vec<T>>, Option<Vec<T>>) {
     let is_upload = |step: &&Step| matches!(step.op, Op::Upload(_));
     let uploads = program.steps.iter().filter(is_upload).count();
     let mut scopes = Vec::new();
@@ -80,14 +80,14 @@ pub fn scopes<T: Ord + Clone>(
             whole.extend(features(Part::Step(step, Vec::new())));
         }
     }
-    if uploads != 1 {
-        whole.extend(scopes.iter().flatten().cloned());
-        whole.extend(features(Part::Payloads(uploads)));
-        whole.sort_unstable();
-        whole.dedup();
-        scopes.push(whole);
+    if uploads == 1 {
+        return (scopes, None);
     }
-    scopes
+    whole.extend(scopes.iter().flatten().cloned());
+    whole.extend(features(Part::Payloads(uploads)));
+    whole.sort_unstable();
+    whole.dedup();
+    (scopes, Some(whole))
 }
 
 #[cfg(test)]
@@ -99,8 +99,9 @@ mod tests {
 
     fn of_program(program: &Program) -> Vec<Scope> {
         let target = Target::new(Revision::V2, [0x5a; 20]);
-        let all = scopes(program, |part| part.features(&target).into_iter().collect());
-        all.into_iter().map(|scope| scope.into_iter().collect()).collect()
+        let (payloads, whole) =
+            scopes(program, |part| part.features(&target).into_iter().collect());
+        payloads.into_iter().chain(whole).map(|scope| scope.into_iter().collect()).collect()
     }
 
     fn of(text: &str) -> Vec<Scope> {
@@ -142,6 +143,21 @@ mod tests {
         assert!(!all[0].contains(".text, alignment usual"), "{all:#?}");
         let all = of("upload \"p\" id=0 func=extra meta=\"m\" remove=.modinfo");
         has(&all[0], &[".modinfo removed", "a section removed"]);
+    }
+
+    /// However a pointer got broken, it leads nowhere.
+    #[test]
+    fn what_becomes_of_a_pointer_is_one_feature() {
+        for defect in ["remove=.rela.livepatch.funcs", "set=.rela.livepatch.funcs.type:1"] {
+            let all = of(&format!("upload \"p\" id=0 func=extra {defect}\n"));
+            has(&all[0], &["name leads nowhere, old address null"]);
+        }
+        let all = of("upload \"p\" id=0 func=extra hook=load/ret:0 set=.text.flags:0\n");
+        has(&all[0], &["a hook leads nowhere", ".livepatch.hooks.load a number"]);
+        let all = of("upload \"p\" id=0 func=extra set=.livepatch.funcs.flags:0\n");
+        has(&all[0], &["relocations of a section that is not loaded"]);
+        let all = of("upload \"p\" id=0 func=extra hook=load/ret:0 meta=\"m\" remove=.modinfo\n");
+        assert!(!all[0].iter().any(|feature| feature.contains("nowhere")), "{all:#?}");
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Reader {
 
     /// What is in `program`, in the terms of `learned`, which is the same each time.
     pub fn read(&mut self, program: &Program, learned: &mut Learned) -> Seen {
-        Seen::of(scopes(program, |part| self.part(part, learned)))
+        let (payloads, whole) = scopes(program, |part| self.part(part, learned));
+        Seen::of(payloads, whole)
     }
 
     fn part(&mut self, part: Part<'_>, learned: &mut Learned) -> Ids {

@@ -10,8 +10,8 @@ use xtf_runner::base::exit::{Error, IoContext, Result};
 
 /// The first lines of the file.
 const HEAD: &str = "\
-# What xtf-fuzz has learned of this Xen: programs with all `features` of a lesson ended it in that
-# `place`, and of those that did not, hardly any came as far as `through` in Xen. `also` is what the
+# What xtf-fuzz has learned of this Xen: programs with all `features` of a lesson in one payload, or
+# in the program as a `whole`, ended it in that `place`, and of those that did not, hardly any came as far as `through` in Xen. `also` is what the
 # programs that ended it had in common besides. Programs that fit are left out, but for a few that are
 # tried. `ended` are programs of this folder that ended Xen. A run performs `rest` programs before
 # it tries one. Remove a lesson, or the file, or say --forget, to have it learned anew.
@@ -22,6 +22,9 @@ const HEAD: &str = "\
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub place: String,
+    /// Whether it is about programs as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     pub features: Vec<String>,
     #[serde(default)]
     pub also: Vec<String>,

@@ -29,7 +29,7 @@ use xtf_runner::base::exit::Result;
 use crate::features::Scope;
 use evidence::Evidence;
 use file::{Entries, Entry};
-use lesson::{Id, Lesson, Suspect, common};
+use lesson::{ANYWHERE, Id, Lesson, Scoped, Suspect, common};
 
 pub use file::LessonFile;
 pub use lesson::{Ids, Seen};
@@ -43,7 +43,7 @@ const SURER: u64 = 4;
 const SUREST: u64 = 6;
 /// After one that ended Xen, so many programs are performed before another is tried, and twice as many
 /// after the next one: what is expected again and again is known.
-const REST: u64 = 5000;
+const REST: u64 = 20_000;
 /// At most so many. A run that begins with lessons begins with a rest, too.
 const REST_MAX: u64 = REST << 6;
 /// A lesson may leave out one in so many of the survivors, as far as they did not come as far,
@@ -64,8 +64,6 @@ const DEADLY: u64 = 10;
 const RARE: u64 = 20;
 /// and if so many programs have shown that.
 const ENOUGH: u64 = 500;
-/// What such a lesson has for a place.
-const ANYWHERE: &str = "several places";
 
 /// What to do with a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +100,10 @@ pub struct Learned {
     names: Vec<String>,
     ids: HashMap<String, Id>,
     tallies: Vec<Tally>,
-    evidence: Evidence,
+    /// Of payloads that Xen has survived, with what is done with them,
+    payloads: Evidence,
+    /// and of programs as a whole.
+    programs: Evidence,
     /// Names of Xen's blocks.
     blocks: Vec<String>,
     /// Programs that Xen has survived.
@@ -132,7 +133,8 @@ impl Learned {
             names: Vec::new(),
             ids: HashMap::new(),
             tallies: Vec::new(),
-            evidence: Evidence::default(),
+            payloads: Evidence::default(),
+            programs: Evidence::default(),
             blocks,
             survived: 0,
             lessons: Vec::new(),
@@ -153,10 +155,19 @@ impl Learned {
         self.lessons.len()
     }
 
-    /// A program of these scopes.
+    /// A program with these payloads.
     #[cfg(test)]
-    pub fn see(&mut self, scopes: &[Scope]) -> Seen {
-        Seen(scopes.iter().map(|scope| self.encode(scope)).collect())
+    pub fn see(&mut self, payloads: &[Scope]) -> Seen {
+        let mut whole = None;
+        if payloads.len() != 1 {
+            whole = Some(self.encode(payloads.iter().flatten()));
+        }
+        Seen::of(payloads.iter().map(|scope| self.encode(scope)).collect(), whole)
+    }
+
+    /// What is known of scopes like those.
+    fn evidence(&self, whole: bool) -> &Evidence {
+        if whole { &self.programs } else { &self.payloads }
     }
 
     /// Features by their numbers.
@@ -180,7 +191,7 @@ impl Learned {
 
     /// What to do with a program before it is performed.
     pub fn advise(&mut self, seen: &Seen) -> Advice {
-        seen.0.iter().flatten().for_each(|&id| self.tallies[id as usize].met += 1);
+        seen.ids().for_each(|id| self.tallies[id as usize].met += 1);
         if self.suspects(seen) {
             return Advice::Skip;
         }
@@ -225,16 +236,28 @@ impl Learned {
     /// Xen has survived the program, which has executed `reach`.
     pub fn lived(&mut self, seen: &Seen, reach: &Reach) {
         self.survived += 1;
+        seen.ids().for_each(|id| self.tallies[id as usize].lived += 1);
+        let came = seen.came();
+        let nowhere = Reach::default();
         for scope in &seen.0 {
-            scope.iter().for_each(|&id| self.tallies[id as usize].lived += 1);
-            self.evidence.add(scope, reach);
+            let evidence = if scope.whole { &mut self.programs } else { &mut self.payloads };
+            let reach = if came == Some(scope) { reach } else { &nowhere };
+            evidence.add(&scope.ids, reach);
         }
-        let evidence = &self.evidence;
+        let Some(came) = came else { return };
+        let evidence = self.evidence(came.whole);
         let came_as_far =
             |other: &Reach| evidence.telling(other).into_iter().all(|block| reach.has(block));
-        self.suspects.retain(|_, suspect| !suspect.resembles(seen) || !came_as_far(&suspect.reach));
-        let refuted = |lesson: &Lesson| lesson.is_about(seen) && came_as_far(&lesson.reach);
+        let refutes = |suspect: &Suspect| suspect.is_of(came) && came_as_far(&suspect.reach);
+        let acquitted: Vec<u64> = self
+            .suspects
+            .iter()
+            .filter(|(_, suspect)| refutes(suspect))
+            .map(|(&number, _)| number)
+            .collect();
+        let refuted = |lesson: &Lesson| lesson.is_of(came) && came_as_far(&lesson.reach);
         let refuted: Vec<bool> = self.lessons.iter().map(refuted).collect();
+        acquitted.into_iter().for_each(|number| self.acquit(number));
         for index in (0..refuted.len()).rev().filter(|&index| refuted[index]) {
             self.rest = REST;
             if !self.correct(index) {
@@ -258,7 +281,7 @@ impl Learned {
             return true;
         }
         let lesson = &self.lessons[index];
-        let told = self.telling(&lesson.shared, &lesson.reach, 1, Belief::Likely);
+        let told = self.telling(&lesson.shared, lesson.whole, &lesson.reach, 1, Belief::Likely);
         let Some(features) = told else { return false };
         let lesson = &mut self.lessons[index];
         let before = std::mem::replace(&mut lesson.features, features);
@@ -278,7 +301,10 @@ impl Learned {
     /// A program has ended Xen after it had executed `reach`; where is not known yet. Returns how
     /// to speak of it.
     pub fn suspect(&mut self, seen: &Seen, reach: &Reach) -> u64 {
-        let telling = |scope| self.telling(scope, reach, 1, Belief::Careful);
+        let telling = |scope: &Scoped| {
+            let ids = self.telling(&scope.ids, scope.whole, reach, 1, Belief::Careful)?;
+            Some(Scoped { ids, ..*scope })
+        };
         let scopes = seen.0.iter().filter_map(telling).collect();
         self.next += 1;
         self.suspects.insert(self.next, Suspect { scopes, reach: reach.clone() });
@@ -294,8 +320,8 @@ impl Learned {
     /// that it is taken into account; if not, it remains under suspicion until it is
     /// [learned](Learned::learn).
     pub fn explains(&mut self, suspect: u64, place: &str, seen: &Seen, reach: &Reach) -> bool {
-        for id in seen.0.iter().flatten().collect::<BTreeSet<_>>() {
-            let tally = &mut self.tallies[*id as usize];
+        for id in seen.ids().collect::<BTreeSet<_>>() {
+            let tally = &mut self.tallies[id as usize];
             tally.died += 1;
             tally.places.insert(place.to_owned());
         }
@@ -315,13 +341,13 @@ impl Learned {
                 continue;
             }
             let reach = lesson.reach.common(reach);
-            let killers = lesson.killers + 1;
-            for scope in &seen.0 {
+            let (killers, whole) = (lesson.killers + 1, lesson.whole);
+            for Scoped { ids: scope, .. } in seen.0.iter().filter(|scope| scope.whole == whole) {
                 let shared = common(&lesson.shared, scope);
                 let kept = common(&lesson.features, scope);
-                let mut told = self.telling(&kept, &reach, killers, Belief::Likely);
+                let mut told = self.telling(&kept, whole, &reach, killers, Belief::Likely);
                 if told.is_none() {
-                    told = self.telling(&shared, &reach, killers, Belief::Likely);
+                    told = self.telling(&shared, whole, &reach, killers, Belief::Likely);
                 }
                 if let Some(features) = told {
                     let before = (lesson.place.clone(), lesson.features.clone());
@@ -343,7 +369,7 @@ impl Learned {
         if self.survived < ENOUGH {
             return false;
         }
-        let deadliest = seen.0.iter().flatten().filter(|&&id| {
+        let deadliest = seen.ids().filter(|&id| {
             let tally = &self.tallies[id as usize];
             tally.places.len() >= PLACES
                 && tally.died >= KILLERS
@@ -351,13 +377,14 @@ impl Learned {
                 && tally.lived * RARE < self.survived
         });
         // Of those that are as deadly, the one that was met most.
-        let Some(&id) = deadliest.max_by_key(|&&id| {
+        let Some(id) = deadliest.max_by_key(|&id| {
             let Tally { lived, died, .. } = self.tallies[id as usize];
             (1000 * died / (lived + died), died)
         }) else {
             return false;
         };
-        let mut lesson = Lesson::new(ANYWHERE, vec![id], vec![id], Reach::default());
+        let shared = Scoped { ids: vec![id], whole: false };
+        let mut lesson = Lesson::new(ANYWHERE, vec![id], shared, Reach::default());
         lesson.killers = self.tallies[id as usize].died;
         self.lessons.push(lesson);
         true
@@ -371,30 +398,40 @@ impl Learned {
             return true;
         }
         // The scope with the most that no survivor has is the one that did it.
-        let telling = |scope| Some((self.telling(scope, reach, 1, Belief::Likely)?, scope));
+        let telling = |scope: &'_ Scoped| {
+            let told = self.telling(&scope.ids, scope.whole, reach, 1, Belief::Likely)?;
+            Some((told, scope.clone()))
+        };
         let Some((features, shared)) =
             seen.0.iter().filter_map(telling).max_by_key(|(_, scope)| {
-                scope.iter().filter(|&&id| self.tallies[id as usize].lived == 0).count()
+                scope.ids.iter().filter(|&&id| self.tallies[id as usize].lived == 0).count()
             })
         else {
             return false;
         };
-        self.lessons.push(Lesson::new(place, features, shared.clone(), reach.clone()));
+        self.lessons.push(Lesson::new(place, features, shared, reach.clone()));
         true
     }
 
     /// Those features of `shared` without which programs that come as far as `reach` survive, as
     /// far as the survivors show: hardly any of those that came as far have them all, and few of
     /// the others. `killers` have ended Xen. `None` if that is not even so of all of `shared`.
-    fn telling(&self, shared: &Ids, reach: &Reach, killers: u64, belief: Belief) -> Option<Ids> {
-        let near = self.evidence.near(&self.evidence.telling(reach));
-        let everybody = self.evidence.everybody();
-        let bearable =
-            LEFT_OUT.max(self.evidence.len() / SHARE) * killers.clamp(1, COSTLY) as usize;
+    fn telling(
+        &self,
+        shared: &Ids,
+        whole: bool,
+        reach: &Reach,
+        killers: u64,
+        belief: Belief,
+    ) -> Option<Ids> {
+        let evidence = self.evidence(whole);
+        let near = evidence.near(&evidence.telling(reach));
+        let everybody = evidence.everybody();
+        let bearable = LEFT_OUT.max(evidence.len() / SHARE) * killers.clamp(1, COSTLY) as usize;
         let fits = |features: &[Id]| {
             !features.is_empty()
-                && self.evidence.count(features, &near) as u64 <= grace(killers)
-                && self.evidence.count(features, &everybody) <= bearable
+                && evidence.count(features, &near) as u64 <= grace(killers)
+                && evidence.count(features, &everybody) <= bearable
         };
         if !fits(shared) {
             return None;
@@ -404,7 +441,7 @@ impl Learned {
             let Tally { met, lived, .. } = self.tallies[id as usize];
             let lived = if belief == Belief::Careful { 0 } else { lived };
             // Of what no survivor had, that remains which most programs have.
-            (Reverse(self.evidence.count(&[id], &near)), Reverse(lived), met)
+            (Reverse(evidence.count(&[id], &near)), Reverse(lived), met)
         });
         let mut telling = shared.clone();
         for id in candidates {
@@ -423,9 +460,9 @@ impl Learned {
         }
         for index in 0..self.lessons.len() {
             let lesson = &self.lessons[index];
-            if let Some(features) =
-                self.telling(&lesson.features, &lesson.reach, lesson.killers, Belief::Likely)
-            {
+            let Lesson { features, whole, reach, killers, .. } = lesson;
+            let told = self.telling(features, *whole, reach, *killers, Belief::Likely);
+            if let Some(features) = told {
                 self.lessons[index].features = features;
             }
         }
@@ -438,12 +475,12 @@ impl Learned {
         for first in 0..self.lessons.len() {
             for second in first + 1..self.lessons.len() {
                 let (a, b) = (&self.lessons[first], &self.lessons[second]);
-                if a.place != b.place || a.place == ANYWHERE {
+                if a.place != b.place || a.whole != b.whole || a.place == ANYWHERE {
                     continue;
                 }
                 let (shared, reach) = (common(&a.shared, &b.shared), a.reach.common(&b.reach));
                 let killers = a.killers + b.killers;
-                let told = self.telling(&shared, &reach, killers, Belief::Likely);
+                let told = self.telling(&shared, a.whole, &reach, killers, Belief::Likely);
                 let Some(features) = told else { continue };
                 let b = self.lessons.remove(second);
                 let a = &mut self.lessons[first];
@@ -483,7 +520,9 @@ impl Learned {
             shared.dedup();
             let known = (entry.place, features);
             let here = self.lessons.iter().any(|lesson| {
-                lesson.place == known.0 && lesson.features.iter().all(|id| known.1.contains(id))
+                lesson.place == known.0
+                    && lesson.whole == entry.whole
+                    && lesson.features.iter().all(|id| known.1.contains(id))
             });
             if here || known.1.is_empty() || self.wrong.contains(&known) {
                 continue;
@@ -496,7 +535,7 @@ impl Learned {
                 met: entry.met,
                 tried: entry.tried,
                 died: entry.died,
-                ..Lesson::new(&place, features, shared, reach)
+                ..Lesson::new(&place, features, Scoped { ids: shared, whole: entry.whole }, reach)
             });
         }
     }
@@ -510,9 +549,15 @@ impl Learned {
         let block = |number: usize| self.blocks.get(number).cloned();
         let entry = |lesson: &Lesson| Entry {
             place: lesson.place.clone(),
+            whole: lesson.whole,
             features: named(&mut lesson.features.iter()),
             also: named(&mut lesson.shared.iter().filter(|id| !lesson.features.contains(id))),
-            through: self.evidence.telling(&lesson.reach).into_iter().filter_map(block).collect(),
+            through: self
+                .evidence(lesson.whole)
+                .telling(&lesson.reach)
+                .into_iter()
+                .filter_map(block)
+                .collect(),
             killers: lesson.killers,
             met: lesson.met,
             tried: lesson.tried,

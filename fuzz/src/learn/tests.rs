@@ -231,7 +231,7 @@ fn lessons_with_a_common_cause_become_one() {
     for (words, place) in [("red flat a", "ball"), ("red round b", "ball"), ("red flat c", "sky")] {
         let killer = learned.see(&[scope(words)]);
         let shared = killer.0[0].clone();
-        learned.lessons.push(Lesson::new(place, shared.clone(), shared, Reach::default()));
+        learned.lessons.push(Lesson::new(place, shared.ids.clone(), shared, Reach::default()));
     }
     learned.survived = ENOUGH;
     learned.refine();
@@ -278,6 +278,24 @@ fn what_xen_refuses_before_the_deadly_code_says_nothing() {
     assert_eq!(next.advise(&seen), Advice::Skip);
     next.lived(&seen, &reach("hot"));
     assert_eq!(next.advise(&seen), Advice::Perform);
+}
+
+#[test]
+fn of_several_payloads_nobody_knows_which_one_came_far() {
+    let mut learned = Learned::new(1, Vec::new());
+    let mut see =
+        |payloads: &[&str]| learned.see(&payloads.iter().map(|w| scope(w)).collect::<Vec<_>>());
+    let (killer, two) = (see(&["red"]), see(&["red cold", "green"]));
+    let suspect = learned.suspect(&killer, &reach("hot"));
+    learned.lived(&two, &reach("hot"));
+    assert!(learned.suspects(&killer));
+    assert!(learned.learn(suspect, "ball", &killer, &reach("hot")));
+    learned.lived(&two, &reach("hot"));
+    assert_eq!(learned.advise(&two), Advice::Skip);
+    // One alone is a survivor that came as far.
+    let one = learned.see(&[scope("red")]);
+    learned.lived(&one, &reach("hot"));
+    assert_eq!(learned.advise(&two), Advice::Perform);
 }
 
 #[test]

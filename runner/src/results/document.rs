@@ -206,6 +206,26 @@ pub struct Boot {
     pub payload_steps: Vec<PayloadStep>,
 }
 
+/// Words in a version that is not one build alone: the next commit is called the same.
+const DEVELOPMENT: [&str; 3] = ["unstable", "-pre", "-rc"];
+
+/// Whether a version stands for more than one state of Xen's source.
+pub fn is_development(version: &str) -> bool {
+    DEVELOPMENT.iter().any(|word| version.contains(word))
+}
+
+impl Boot {
+    /// What is to be known about a Xen whose version does not tell what it is.
+    pub fn of_development(&self) -> Option<String> {
+        let version = self.version.as_deref().filter(|version| is_development(version))?;
+        let known = match &self.build_id {
+            Some(id) => format!("only its build-id, {id}, tells one build from the next"),
+            None => "its file has no build-id that would tell one build from the next".into(),
+        };
+        Some(format!("{version} is a development version: {known}"))
+    }
+}
+
 /// A step with a live patch, and Xen's answer. The same step with the same answer in the same test is
 /// there once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
@@ -442,13 +462,13 @@ pub struct Known {
     /// Whether it came.
     pub verdict: KnownVerdict,
     /// What was expected.
-    pub expected: Status,
-    /// Why.
+    pub expected: VerdictKind,
+    /// Why; or the name of a deviation, and how it did not show.
     pub reason: String,
     /// Where more is to be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Who says so: a file and a line.
+    /// Who says so: a file and a line, or `the test`.
     pub source: String,
 }
 
@@ -506,6 +526,21 @@ mod tests {
     use expect_test::expect_file;
 
     use super::*;
+
+    #[test]
+    fn a_development_version_is_called_so() {
+        let document = crate::results::sample::whole();
+        let note = |version: &str, build_id: Option<&str>| {
+            let (version, build_id) = (Some(version.into()), build_id.map(str::to_owned));
+            Boot { version, build_id, ..document.boots[0].clone() }.of_development()
+        };
+        for version in ["4.20.5-pre", "4.22-unstable", "4.22.0-rc3"] {
+            let text = note(version, Some("c0ffee")).unwrap();
+            assert!(text.starts_with(version) && text.contains("build-id, c0ffee"), "{text}");
+            assert!(note(version, None).unwrap().contains("no build-id"));
+        }
+        assert_eq!(note("4.17.7", None), None);
+    }
 
     #[test]
     fn the_schema_is_documented() {

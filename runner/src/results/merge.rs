@@ -4,9 +4,11 @@
 //! and of equal ones the later. What no run has is named.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
+
+use chrono::{DateTime, FixedOffset};
 
 use super::document::{AppliedExpectation, Attempt, Document, Part, Run, Test, Unit};
 use crate::base::exit::Exit;
@@ -61,6 +63,7 @@ impl fmt::Display for Remark {
 pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
     let mut remarks = Vec::new();
     let mut tests: Vec<(Test, &Source)> = Vec::new();
+    let mut places: HashMap<Unit, usize> = HashMap::new();
     let mut boots = Vec::new();
     for source in sources {
         let document = &source.document;
@@ -73,13 +76,13 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
         }));
         for test in &document.tests {
             let test = renumbered(test, behind);
-            let Some((known, first)) = tests.iter_mut().find(|(known, _)| known.unit == test.unit)
-            else {
+            let place = *places.entry(test.unit.clone()).or_insert(tests.len());
+            let Some((known, first)) = tests.get_mut(place) else {
                 tests.push((test, source));
                 continue;
             };
             let files = [first.file.clone(), source.file.clone()];
-            let later = document.run.started >= first.document.run.started;
+            let later = start(&document.run) >= start(&first.document.run);
             if outranks(&test, known, later) {
                 (*known, *first) = (test, source);
             }
@@ -97,7 +100,7 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
     let tests: Vec<Test> = tests.into_iter().map(|(test, _)| test).collect();
     let mut not_run: Vec<Unit> = Vec::new();
     for unit in sources.iter().flat_map(|source| &source.document.not_run) {
-        if !not_run.contains(unit) && !tests.iter().any(|test| test.unit == *unit) {
+        if !places.contains_key(unit) && !not_run.contains(unit) {
             not_run.push(unit.clone());
         }
     }
@@ -130,6 +133,11 @@ fn renumbered(test: &Test, behind: usize) -> Test {
     renumber(&mut test.last);
     test.earlier.iter_mut().for_each(renumber);
     test
+}
+
+/// When a run began, on whatever clock its host has.
+fn start(run: &Run) -> Option<DateTime<FixedOffset>> {
+    DateTime::parse_from_rfc3339(&run.started).ok()
 }
 
 /// Whether `test` counts instead of `known`: a failure goes before a success, and that before a skip.
@@ -180,7 +188,8 @@ fn gaps(sources: &[Source]) -> impl Iterator<Item = String> {
 fn run(sources: &[Source], tests: &[Test], incomplete: bool) -> Run {
     let runs = || sources.iter().map(|source| &source.document.run);
     let mut run = Run { partition: None, ..sources[0].document.run.clone() };
-    run.started = runs().map(|run| &run.started).min().cloned().unwrap_or_default();
+    let first = runs().min_by_key(|run| start(run));
+    run.started = first.map(|run| run.started.clone()).unwrap_or_default();
     run.elapsed_s = runs().map(|run| run.elapsed_s).fold(0.0, f64::max);
     let status = Status::of_parts(tests.iter().map(|test| test.last.status));
     let of_tests = Exit::from(status.unwrap_or(Status::Error)) as u8;
@@ -287,6 +296,21 @@ mod tests {
                 assert_eq!(merged.logs_of(own.last.boot), Some(logs));
             }
             assert_eq!(merged.parts.len(), of);
+        }
+    }
+
+    #[test]
+    fn what_began_last_is_told_on_any_clock() {
+        let (mut one, mut other) = (share(1, 1), share(1, 1));
+        (one.file, other.file) = ("one.json".into(), "other.json".into());
+        // Two hours apart, and an hour the other way round by the clocks of their hosts.
+        one.document.run.started = "2026-01-01T10:00:00+02:00".into();
+        other.document.run.started = "2026-01-01T09:00:00-01:00".into();
+        for sources in [[one.clone(), other.clone()], [other, one]] {
+            let (merged, remarks) = merge(&sources);
+            assert_eq!(merged.run.started, "2026-01-01T10:00:00+02:00");
+            let last = |remark: &Remark| matches!(remark, Remark::Overlap(.., file) if file.ends_with("other.json"));
+            assert!(remarks.iter().all(last), "{remarks:?}");
         }
     }
 

@@ -22,7 +22,7 @@ mod verdict;
 pub use counts::CaseCounts;
 pub use document::{
     AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, PayloadStep,
-    Run, Test, Unit,
+    Run, Test, Unit, is_development,
 };
 pub use recorder::{About, Recorder, attempt_of};
 pub use verdict::VerdictKind;

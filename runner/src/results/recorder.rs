@@ -159,6 +159,7 @@ impl Recorder {
                 if let Some(boot) = self.boots.get_mut(boot) {
                     boot.elapsed_s = Some(seconds(*elapsed));
                     boot.version = version.map(str::to_owned);
+                    boot.notes.extend(boot.of_development());
                     boot.ended_by = *ended_by;
                 }
             }

@@ -1,5 +1,7 @@
 //! What came of a case, in the words of the document.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::status::Status;
@@ -49,6 +51,25 @@ impl VerdictKind {
             VerdictKind::Crash => "CRASH",
             VerdictKind::Timeout => "TIMEOUT",
         }
+    }
+}
+
+impl From<Status> for VerdictKind {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Success => VerdictKind::Success,
+            Status::Skip => VerdictKind::Skip,
+            Status::Error => VerdictKind::Error,
+            Status::Failure => VerdictKind::Failure,
+            Status::Crash => VerdictKind::Crash,
+            Status::Timeout => VerdictKind::Timeout,
+        }
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -8,10 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::base::exit::{Error, Result};
-use crate::results::Document;
-
-/// Words in a version that is not one build alone: the next commit is called the same.
-const DEVELOPMENT: [&str; 3] = ["unstable", "-pre", "-rc"];
+use crate::results::{Document, is_development};
 
 /// A Xen, as a run has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,8 +62,7 @@ impl Pair {
     pub fn is_told_by_build_id_alone(&self) -> bool {
         let version = self.old.version.as_deref().filter(|_| self.old.version == self.new.version);
         let differ = self.old.build_id != self.new.build_id;
-        differ
-            && version.is_some_and(|version| DEVELOPMENT.iter().any(|word| version.contains(word)))
+        differ && version.is_some_and(is_development)
     }
 }
 

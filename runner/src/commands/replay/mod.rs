@@ -112,7 +112,7 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     // What was found until the user had enough is kept.
     let stopped = machine.stopped();
     if stopped.is_none() {
-        smallest = done?;
+        done?;
     }
     let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
     let mut text = format!("# {}\n", last.verdict.summary());

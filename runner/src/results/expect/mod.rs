@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use protocol::console::NEWS;
 use protocol::metadata::Environment;
 use serde::Deserialize;
 use toml::Spanned;
@@ -24,7 +25,7 @@ use crate::base::suggest;
 use crate::image::TestMeta;
 use crate::judge::{CaseReport, Cause, TestReport, Verdict};
 use crate::plan::config::Config;
-use crate::results::{AppliedExpectation, Document, Known, KnownVerdict, Test};
+use crate::results::{AppliedExpectation, Document, Known, KnownVerdict, Test, VerdictKind};
 use releases::{Releases, ReleasesText};
 
 /// The file's name where the configuration gives no other.
@@ -216,6 +217,11 @@ impl Expectations {
         for entry in &of_cases {
             entry.weigh_cases(report, &mut cases);
         }
+        for (case, known) in report.cases.iter().zip(&mut cases) {
+            if known.is_none() {
+                *known = gone(case);
+            }
+        }
         let mut weighed =
             Weighed { status: report.status, reasons: Vec::new(), known: None, cases };
         // Where no test began, or QEMU failed, nothing was seen of what is known.
@@ -331,6 +337,21 @@ impl Expectations {
     }
 }
 
+/// A deviation that the test knows this Xen for, and that did not show.
+fn gone(case: &CaseReport) -> Option<Known> {
+    if case.verdict != Verdict::Success {
+        return None;
+    }
+    let reason = case.diagnostics.iter().find_map(|line| line.strip_prefix(NEWS))?;
+    Some(Known {
+        verdict: KnownVerdict::News,
+        expected: VerdictKind::Deviation,
+        reason: reason.to_owned(),
+        link: None,
+        source: "the test".into(),
+    })
+}
+
 fn is_known(known: &Option<Known>) -> bool {
     known.as_ref().is_some_and(|known| known.verdict == KnownVerdict::Known)
 }
@@ -352,7 +373,8 @@ fn evidence_of<'r>(report: &'r TestReport, case: &'r CaseReport) -> impl Iterato
 impl Known {
     /// Whether this came of `entry`.
     fn is_of(&self, entry: &Expectation) -> bool {
-        (&self.source, self.expected, &self.reason) == (&entry.source, entry.status, &entry.reason)
+        (&self.source, self.expected, &self.reason)
+            == (&entry.source, VerdictKind::from(entry.status), &entry.reason)
     }
 }
 
@@ -396,7 +418,7 @@ impl Expectation {
     fn known(&self, verdict: KnownVerdict) -> Known {
         Known {
             verdict,
-            expected: self.status,
+            expected: self.status.into(),
             reason: self.reason.clone(),
             link: self.link.clone(),
             source: self.source.clone(),

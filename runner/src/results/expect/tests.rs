@@ -197,6 +197,28 @@ fn a_success_is_news() {
     assert_eq!(weighed.reasons, ["TIMEOUT was expected: why (e.toml:1)"]);
 }
 
+/// A deviation that the test knows this Xen for is news once it is gone, and excuses nothing.
+#[test]
+fn a_deviation_that_is_gone_is_news() {
+    let of = |verdict: Verdict| {
+        let mut report = report(verdict.status(), &[("a", verdict), ("b", Verdict::Success)]);
+        report.cases[0].diagnostics = vec![format!("{NEWS}doc-1: got EINVAL instead of 0")];
+        report
+    };
+    let weighed = Expectations::default().weigh(&of(Verdict::Success), ON_4_17);
+    let known = weighed.cases[0].as_ref().unwrap();
+    assert_eq!((known.verdict, known.expected), (KnownVerdict::News, VerdictKind::Deviation));
+    assert_eq!(known.told(), "doc-1: got EINVAL instead of 0 (the test)");
+    assert_eq!((weighed.status, &weighed.cases[1]), (Status::Success, &None));
+    let strict = Expectations { strict: true, ..Expectations::default() };
+    let weighed = strict.weigh(&of(Verdict::Success), ON_4_17);
+    assert_eq!(weighed.status, Status::Failure);
+    for other in [Verdict::Failure, Verdict::Deviation("doc-1: x".into())] {
+        let weighed = Expectations::default().weigh(&of(other.clone()), ON_4_17);
+        assert_eq!((weighed.status, &weighed.cases[0]), (other.status(), &None));
+    }
+}
+
 #[test]
 fn what_is_about_nothing_is_stale() {
     let document = sample::whole();
