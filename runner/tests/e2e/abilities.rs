@@ -16,7 +16,7 @@ fn xen_with(world: &World, path: &str, strings: &[&str]) {
 }
 
 /// A world whose tests run in both environments.
-fn for_both() -> World {
+pub fn for_both() -> World {
     let world = World::new();
     let meta = |name: &str, cases: &str| {
         format!(

@@ -12,6 +12,7 @@ mod further;
 mod generate;
 mod iso;
 mod judge;
+mod junit;
 mod mutate;
 mod new;
 mod payload;
