@@ -1,151 +1,282 @@
-//! The CI files of docs/ci, run: what their test jobs type, on four machines each.
+//! The files of docs/ci, run: what their jobs have a shell do, on a machine each. make, sudo and apt-get
+//! have stand-ins there: the package is made and unpacked, and nothing is built or installed.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use roxmltree::Document;
+
+use crate::ci_steps::{self, Job};
 use crate::world::{World, fixture};
 
-#[path = "../fixtures/ci.rs"]
-mod yaml;
-
-/// A guest that does what its command line says.
+/// A guest that does what its command line says. With BROKEN, a claim is.
 const HONEST: &str = r#"
 list=${module#*tests=}; list=${list%% *}; number=0
 say() { printf '%s\n' "$@"; }
 set -- $(say "$list" | tr -s , ' ')
 say '--- Xen Test Framework ---' 'Environment: PV 64bit' 'KTAP version 1' "1..$#"
+status=SUCCESS
 for test; do
     number=$((number + 1))
     case $test in example) cases='hello other' ;; args) cases='list/a list/b get/c' ;; *) cases=x ;; esac
     say '  KTAP version 1' "  # Subtest: $test" "  1..$(echo $cases | wc -w)"
-    n=0; for case in $cases; do n=$((n + 1)); say "  ok $n $case"; done
-    say "ok $number $test"
+    n=0; ok=ok
+    for case in $cases; do
+        n=$((n + 1))
+        case ${BROKEN-}$case in
+        yeslist/b) ok='not ok'; status=FAILURE; say '  # expected 1, got 2' "  not ok $n $case" ;;
+        *) say "  ok $n $case" ;;
+        esac
+    done
+    say "$ok $number $test"
 done
-say 'Test result: SUCCESS'
+say "Test result: $status"
 "#;
 
-/// A machine with the lines of a job to run, as after the job that has built.
-fn machine(job: &yaml_rust2::Yaml, share: usize) -> (World, Command) {
-    let world = World::new();
-    let built = world.path("target/x86_64-unknown-none/release");
-    fs::create_dir_all(&built).unwrap();
-    fs::create_dir_all(world.path("target/release")).unwrap();
-    fs::rename(world.path("xtf"), built.join("xtf")).unwrap();
-    // A copy, as an artefact is: the job changes its permissions.
-    let runner = world.path("target/release/xtf-runner");
-    fs::copy(env!("CARGO_BIN_EXE_xtf-runner"), runner).unwrap();
-    let bin = world.path("bin");
-    fs::create_dir(&bin).unwrap();
-    symlink(fixture("fake-qemu.sh"), bin.join("qemu-system-x86_64")).unwrap();
-    symlink(fixture("fake-apt/apt-get"), bin.join("apt-get")).unwrap();
+const MAKE: &str = r#"#!/bin/sh
+[ "$1" != -C ] || { cd "$2"; shift 2; }
+for target; do grep -q "^$target:" "$MAKEFILE" || exit 2; done
+case $target in dist) mkdir -p target/dist && cp "$PACKAGE_MADE" target/dist/ ;; esac
+"#;
 
-    let lines = yaml::scripts(job);
-    let script: Vec<String> = lines.iter().map(|line| yaml::filled_in(line, share)).collect();
-    assert!(!script.is_empty());
-    let template = world.command(&[], "script", "success.log");
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-e", "-c", &script.join("\n")]).current_dir(world.path("."));
-    for (name, value) in template.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        shell.env(name, value);
-    }
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    shell.env("SCRIPT", HONEST).env("PATH", path);
-    (world, shell)
+const APT_GET: &str = r#"#!/bin/sh
+for word; do case $word in /*.deb | ./*.deb) dpkg-deb -x "$word" "$ROOT" ;; esac; done
+"#;
+
+/// A package in which the program is a link to the one that was built. What the real one holds is the
+/// matter of `dist_real.rs`.
+fn package(dir: &Path) -> PathBuf {
+    let root = dir.join("root");
+    fs::create_dir_all(root.join("DEBIAN")).unwrap();
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_xtf-runner"), root.join("usr/bin/xtf-runner")).unwrap();
+    let control = "Package: xtf-rs\nVersion: 1\nArchitecture: amd64\nMaintainer: x <x@localhost>\n\
+                   Description: x\n";
+    fs::write(root.join("DEBIAN/control"), control).unwrap();
+    let package = dir.join("xtf-rs_1_amd64.deb");
+    let made = Command::new("dpkg-deb").arg("--build").arg(root).arg(&package).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    package
 }
 
-/// Runs the lines of the test job on the machines with the shares 1 to 4, and then those of the job
-/// that makes one report of what these leave. Returns the tests that ran.
-fn run(file: &str, test: &yaml_rust2::Yaml, report: &yaml_rust2::Yaml) -> BTreeSet<String> {
-    let (together, mut merge) = machine(report, 0);
-    fs::create_dir(together.path("results")).unwrap();
-    for share in 1..=4 {
-        let (world, mut shell) = machine(test, share);
-        let out = shell.output().unwrap();
-        assert!(out.status.success(), "{file} {share}: {shell:?} {out:?}");
-        assert!(world.path("logs/latest").exists(), "{file} {share}");
-        for kept in fs::read_dir(world.path("results")).unwrap() {
-            let kept = kept.unwrap();
-            let place = together.path("results").join(kept.file_name());
-            assert!(!place.exists(), "{file} {share}: {place:?} is another share's, too");
-            fs::copy(kept.path(), place).unwrap();
+/// A machine of the service.
+struct Machine {
+    world: World,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let world = World::new();
+        // In the package, it is beside the program.
+        let built = world.path("target/x86_64-unknown-none/release");
+        fs::create_dir_all(&built).unwrap();
+        fs::rename(world.path("xtf"), built.join("xtf")).unwrap();
+        fs::create_dir_all(world.path("binaries")).unwrap();
+        fs::copy(world.path("xen"), world.path("binaries/xen")).unwrap();
+        let bin = world.path("bin");
+        fs::create_dir(&bin).unwrap();
+        symlink(fixture("fake-qemu.sh"), bin.join("qemu-system-x86_64")).unwrap();
+        for (name, text) in
+            [("make", MAKE), ("apt-get", APT_GET), ("sudo", "#!/bin/sh\nexec \"$@\"\n")]
+        {
+            world.file(&format!("bin/{name}"), text);
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
+        Machine { world }
     }
-    let out = merge.output().unwrap();
-    assert!(out.status.success(), "{file}: {merge:?} {out:?}");
-    for report in ["results/junit.xml", "results/index.html"] {
-        assert!(together.path(report).exists(), "{file}: no {report}");
+
+    /// Does the job, and returns its exit code and what it said.
+    fn does(
+        &self,
+        job: &Job,
+        share: (usize, usize),
+        package: &Path,
+        broken: bool,
+    ) -> (i32, String) {
+        assert!(!job.script.is_empty());
+        let template = self.world.command(&[], "script", "success.log");
+        let environment = template.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let root = self.world.path("installed");
+        let path = std::env::var("PATH").unwrap();
+        let path =
+            format!("{}:{}/usr/bin:{path}", self.world.path("bin").display(), root.display());
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut shell = Command::new("bash");
+        shell.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &job.script]);
+        shell.current_dir(self.world.path(".")).envs(environment).env("PATH", path);
+        shell.env("SCRIPT", HONEST).env("BROKEN", if broken { "yes" } else { "" });
+        shell.env("HOME", self.world.path("home")).env("ROOT", root).env("PACKAGE_MADE", package);
+        shell.env("MAKEFILE", workspace.join("Makefile"));
+        shell.env("GITHUB_ACTION_PATH", self.world.path("docs/ci/github-action"));
+        shell.env("SHARE", share.0.to_string()).env("CI_NODE_INDEX", share.0.to_string());
+        shell.env("CI_NODE_TOTAL", share.1.to_string());
+        let out = shell.output().unwrap();
+        let said = [&*out.stdout, b"\n", &*out.stderr].concat();
+        (out.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
     }
-    let text = fs::read_to_string(together.path("results/results.json")).unwrap();
-    let results: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&results["complete"], results["parts"].as_array().unwrap().len()),
-        (&true.into(), 4)
-    );
-    let tests = results["tests"].as_array().unwrap().iter();
-    tests.map(|result| result["test"].as_str().unwrap().to_owned()).collect()
+
+    /// Takes over what the service keeps of a job on another machine.
+    #[track_caller]
+    fn gets(&self, job: &Job, from: &Machine, into: &str) {
+        let into = self.world.path(into);
+        fs::create_dir_all(&into).unwrap();
+        let copy = format!("tar -c {} | tar -x -C {}", job.kept.join(" "), into.display());
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", &copy]).current_dir(from.world.path("."));
+        let done = shell.output();
+        assert!(done.as_ref().is_ok_and(|done| done.status.success()), "{copy}: {done:?}");
+    }
 }
 
-/// A history in which the third commit can't be built, and the last one breaks a claim.
-#[test]
-fn git_finds_the_commit_that_broke_it() {
-    let world = World::new();
-    let run = world.command(&["run", "--bisect"], "print", "success.log");
-    let git = |words: &[&str]| {
-        let mut git = Command::new("git");
-        let environment = run.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        git.envs(environment).current_dir(world.path(".")).env("HOME", world.path("."));
-        git.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(words);
-        let out = git.output().unwrap();
-        let said = [out.stdout, out.stderr].concat();
-        (out.status.code(), String::from_utf8_lossy(&said).into_owned())
+/// A CI system: its jobs, and where it puts things.
+struct Service {
+    name: &'static str,
+    package: Option<Job>,
+    /// Where the other jobs find the package.
+    package_at: &'static str,
+    shares: usize,
+    share: fn(usize) -> Job,
+    /// Where the report finds what is left of a share.
+    share_at: fn(usize) -> String,
+    report: Job,
+    junit: &'static str,
+    html: &'static str,
+}
+
+const GITLAB: &str = include_str!("../../../docs/ci/gitlab-ci.yml");
+const XEN: &str = include_str!("../../../docs/ci/gitlab-xen.yml");
+
+fn services() -> [Service; 4] {
+    let results = ("results/junit.xml", "results/index.html");
+    [
+        Service {
+            name: "github-actions.yml",
+            package: Some(ci_steps::github("package", 0)),
+            package_at: "package",
+            shares: 4,
+            share: |share| ci_steps::github("test", share),
+            share_at: |share| format!("share-{share}"),
+            report: ci_steps::github("report", 0),
+            junit: results.0,
+            html: results.1,
+        },
+        Service {
+            name: "gitlab-ci.yml",
+            package: Some(ci_steps::gitlab(GITLAB, "package")),
+            package_at: "target/dist",
+            shares: 4,
+            share: |_| ci_steps::gitlab(GITLAB, "test"),
+            share_at: |_| ".".to_owned(),
+            report: ci_steps::gitlab(GITLAB, "report"),
+            junit: results.0,
+            html: results.1,
+        },
+        Service {
+            name: "gitlab-xen.yml",
+            package: None,
+            package_at: "target/dist",
+            shares: 2,
+            share: |_| ci_steps::gitlab(XEN, "qemu-xtf-rs-x86_64-gcc-debug"),
+            share_at: |_| ".".to_owned(),
+            report: ci_steps::gitlab(XEN, "qemu-xtf-rs-x86_64-gcc-debug-report"),
+            junit: "xtf-rs.xml",
+            html: "xtf-rs.html",
+        },
+        Service {
+            name: "Jenkinsfile",
+            package: Some(ci_steps::jenkins("package", 0)),
+            package_at: "stashes/package/target/dist",
+            shares: 4,
+            share: |share| ci_steps::jenkins("test", share),
+            share_at: |share| format!("stashes/share-{share}"),
+            report: ci_steps::jenkins("report", 0),
+            junit: results.0,
+            html: results.1,
+        },
+    ]
+}
+
+/// Runs the jobs that test, on a machine each, and then the one that makes a report of what these leave.
+/// Returns the exit codes and the report.
+fn run(service: &Service, package: &Path, broken: bool) -> (Vec<i32>, i32, String) {
+    let brought = |machine: &Machine| {
+        let dist = machine.world.path(service.package_at);
+        fs::create_dir_all(&dist).unwrap();
+        fs::copy(package, dist.join("xtf-rs_1_amd64.deb")).unwrap();
     };
-    git(&["init", "-q"]);
-    for (number, log) in ["success", "success", "none", "success", "good"].into_iter().enumerate() {
-        world.file("commit", &format!("{number} {log}\n"));
-        git(&["add", "commit"]);
-        let (code, told) = git(&["commit", "-q", "-m", &format!("commit {number}")]);
-        assert_eq!(code, Some(0), "{told}");
+    let together = Machine::new();
+    brought(&together);
+    let mut codes = Vec::new();
+    for share in 1..=service.shares {
+        let machine = Machine::new();
+        brought(&machine);
+        let job = (service.share)(share);
+        let (code, said) = machine.does(&job, (share, service.shares), package, broken);
+        assert!(code == 0 || (broken && code == 5), "{} {share}: {said}", service.name);
+        codes.push(code);
+        together.gets(&job, &machine, &(service.share_at)(share));
     }
-    git(&["bisect", "start", "HEAD", "HEAD~4"]);
-    let words = run.get_args().map(|word| word.to_str().unwrap());
-    let runner = shlex::try_join([env!("CARGO_BIN_EXE_xtf-runner")].into_iter().chain(words));
-    let logs = fixture("good.log").parent().unwrap().display().to_string();
-    let step = format!(
-        "read number log <commit; [ $log != none ] || exit 125; LOG={logs}/$log.log {}",
-        runner.unwrap()
-    );
-    let (code, told) = git(&["bisect", "run", "sh", "-c", &step]);
-    assert_eq!(code, Some(0), "{told}");
-    let first = told.split_once(" is the first bad commit").unwrap_or_else(|| panic!("{told}")).1;
-    assert!(first.contains("commit 4"), "{told}");
-}
-
-#[test]
-fn bisection_has_codes_of_its_own() {
-    let world = World::new();
-    for (log, words, code) in [
-        ("success.log", &["run", "--bisect"][..], 0),
-        ("good.log", &["run", "--bisect"], 1),
-        ("good.log", &["run", "--bisect", "--xen", "/none/xen"], 125),
-        ("good.log", &["run", "--bisect", "--image", "/none/xtf"], 125),
-        ("good.log", &["run", "--bisect", "no-such-test"], 128),
-        ("good.log", &["run", "--bisect", "--no-such-option"], 128),
-    ] {
-        let out = world.run(words, "print", log);
-        assert_eq!(out.code, code, "{words:?}: {out:?}");
-    }
+    let logs =
+        Command::new("find").arg(together.world.path(".")).args(["-name", "xen.log"]).output();
+    assert!(!logs.unwrap().stdout.is_empty(), "{}: the logs are not kept", service.name);
+    let (code, said) = together.does(&service.report, (0, 0), package, broken);
+    assert!(code == 0 || (broken && code == 5), "{}: {said}", service.name);
+    let kept = Machine::new();
+    kept.gets(&service.report, &together, "kept");
+    assert!(kept.world.path("kept").join(service.html).is_file(), "{}", service.name);
+    let junit = kept.world.path("kept").join(service.junit);
+    (codes, code, fs::read_to_string(junit).unwrap())
 }
 
 #[test]
 fn the_shares_of_a_ci_run_are_the_run() {
-    let all = ["args", "example", "needy"].map(str::to_owned);
-    let github = yaml::parse(include_str!("../../../docs/ci/github-actions.yml"));
-    assert_eq!(
-        run("github-actions.yml", &github["jobs"]["test"], &github["jobs"]["report"]),
-        all.clone().into()
-    );
-    let gitlab = yaml::parse(include_str!("../../../docs/ci/gitlab-ci.yml"));
-    assert_eq!(run("gitlab-ci.yml", &gitlab["test"], &gitlab["report"]), all.into());
+    let dir = tempfile::tempdir().unwrap();
+    let package = package(dir.path());
+    for service in services() {
+        let name = service.name;
+        if let Some(job) = &service.package {
+            let machine = Machine::new();
+            let (code, said) = machine.does(job, (0, 0), &package, false);
+            assert_eq!(code, 0, "{name}: {said}");
+            assert!(machine.world.path("target/dist/xtf-rs_1_amd64.deb").is_file(), "{name}");
+        }
+        for (broken, code, failures) in [(false, 0, "0"), (true, 5, "1")] {
+            let (codes, whole, junit) = run(&service, &package, broken);
+            // The share with that test fails, and no other.
+            assert_eq!(
+                codes.iter().filter(|one| **one != 0).count(),
+                usize::from(broken),
+                "{name}"
+            );
+            assert_eq!(whole, code, "{name}");
+            let junit = Document::parse(&junit).unwrap();
+            let root = junit.root_element();
+            assert_eq!(root.attribute("failures"), Some(failures), "{name}");
+            let classes = root.descendants().filter_map(|node| node.attribute("classname"));
+            let tests: BTreeSet<&str> =
+                classes.filter_map(|class| class.rsplit('.').next()).collect();
+            assert_eq!(tests, BTreeSet::from(["args", "example", "needy"]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_action_alone_is_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = package(dir.path());
+    let machine = Machine::new();
+    fs::create_dir_all(machine.world.path("docs/ci/github-action")).unwrap();
+    // Nobody has made the package: the action does.
+    let job = ci_steps::github_action(("xen", "binaries/xen ./xen"));
+    let (code, said) = machine.does(&job, (0, 0), &package, false);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("2 boots, 6 tests"), "{said}");
+    let kept = Machine::new();
+    kept.gets(&job, &machine, "kept");
+    for file in ["results/junit.xml", "results/index.html", "results/results.json", "logs/latest"] {
+        assert!(kept.world.path("kept").join(file).exists(), "{file}");
+    }
 }

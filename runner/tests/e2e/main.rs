@@ -1,8 +1,10 @@
 //! The real binary against a fake QEMU: exit codes, texts, logs, and that nothing is left behind.
 
 mod abilities;
+mod bisect;
 mod cache;
 mod ci;
+mod ci_steps;
 mod coverage;
 mod domains;
 mod export;
