@@ -163,13 +163,26 @@ fn together(task: &Task<'_>) -> Result<Exit> {
     if let Some(fault) = fault.take() {
         return Err(fault);
     }
-    let mut worst = Exit::Success;
-    for entry in fs::read_dir(verdicts.path()).io("read", verdicts.path())? {
-        let path = entry.io("read", verdicts.path())?.path();
-        let code = fs::read(&path).io("read", &path)?;
-        worst = ENDS.into_iter().filter(|exit| code == [*exit as u8]).fold(worst, Ord::max);
-    }
-    Ok(worst)
+    worst(verdicts.path(), args.cores.get())
+}
+
+/// The worst of the verdicts that so many fuzzers have left in a folder, each in a file with its number.
+fn worst(verdicts: &Path, fuzzers: usize) -> Result<Exit> {
+    let verdict = |number: usize| {
+        let path = verdicts.join(number.to_string());
+        let code = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            code => code.io("read", &path)?,
+        };
+        let known = if let [code] = code[..] { Exit::from_code(code) } else { None };
+        known.ok_or_else(|| {
+            Error::Tool(format!(
+                "fuzzer {number} of {fuzzers} ended without a verdict (it was killed?): what the others \
+                 found is kept, and nothing is known of its own"
+            ))
+        })
+    };
+    (0..fuzzers).map(verdict).try_fold(Exit::Success, |worst, one| Ok(worst.max(one?)))
 }
 
 /// Passes on what the fuzzers tell each other, until the last of them has left.
@@ -214,20 +227,6 @@ fn broker(
     }
     Ok(())
 }
-
-/// How a fuzzer can end.
-const ENDS: [Exit; 10] = [
-    Exit::Success,
-    Exit::Failure,
-    Exit::Crash,
-    Exit::Timeout,
-    Exit::Usage,
-    Exit::Data,
-    Exit::Tool,
-    Exit::Io,
-    Exit::Interrupted,
-    Exit::Terminated,
-];
 
 type Manager = LlmpRestartingEventManager<
     (),
@@ -469,4 +468,26 @@ fn summary(xen: &Xen<'_>, state: &State, elapsed: Duration) {
 fn verdict(xen: &Xen<'_>) -> Exit {
     let news = xen.findings.all().filter(|finding| finding.expected.is_none());
     news.map(|finding| finding.status().into()).fold(Exit::Success, Ord::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fuzzer_leaves_a_verdict_and_the_worst_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let leave = |number: usize, code: &[u8]| {
+            fs::write(dir.path().join(number.to_string()), code).unwrap();
+        };
+        leave(0, &[Exit::Success as u8]);
+        leave(1, &[Exit::Crash as u8]);
+        assert_eq!(worst(dir.path(), 2).unwrap(), Exit::Crash);
+        let error = worst(dir.path(), 3).unwrap_err();
+        assert!(error.to_string().starts_with("fuzzer 2 of 3 ended without a verdict"), "{error}");
+        for odd in [&[][..], &[255], &[0, 0]] {
+            leave(2, odd);
+            assert_eq!(worst(dir.path(), 3).unwrap_err().exit(), Exit::Tool, "{odd:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use livepatch::abi::Revision;
 use livepatch::program::Program;
 use xtf_runner::base::exit::{IoContext, Result};
 use xtf_runner::base::hash::hex;
-use xtf_runner::commands::fuzz::{Known, Place, Status, Target};
+use xtf_runner::commands::fuzz::{Known, Place, Status, Target, kind_of_divergence};
 
 use crate::features::Reader;
 use crate::learn::{Advice, Learned, LessonFile, Reach, Seen};
@@ -79,8 +79,7 @@ fn describe(failure: &Failure) -> (String, String) {
     let (name, how) = match failure {
         Failure::Hung => ("hang".into(), "hang".into()),
         Failure::Diverged(words) => {
-            let how = format!("diverges: {}", words.join(" "));
-            (how.clone(), how)
+            (kind_of_divergence(words), format!("diverges: {}", words.join(" ")))
         }
         Failure::Died(death) => {
             let words = death.headline.trim_start_matches("Xen panicked: ");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use livepatch::program::{Program, encode, minimize};
 use xtf_runner::base::exit::{Error, Result};
-use xtf_runner::commands::fuzz::{Place, Target, Verbosity};
+use xtf_runner::commands::fuzz::{Place, Target, Verbosity, kind_of_divergence};
 
 use crate::instance::{Death, Instance, ProgramOutcome, Spares};
 use crate::learn::Reach;
@@ -56,7 +56,9 @@ impl Failure {
 
     fn is_like(&self, other: &Failure) -> bool {
         match (self, other) {
-            (Failure::Diverged(_), Failure::Diverged(_)) => true,
+            (Failure::Diverged(one), Failure::Diverged(other)) => {
+                kind_of_divergence(one) == kind_of_divergence(other)
+            }
             _ => self.place().is_some() && self.place() == other.place(),
         }
     }
@@ -251,5 +253,22 @@ mod tests {
         jobs.send(Job::Confirm(4, program())).unwrap();
         drop(jobs);
         assert_eq!((next(), next(), next()), (Some(4), Some(2), None));
+    }
+
+    /// What is made small stays what it is: another difference is another failure, the same one at
+    /// another step is not.
+    #[test]
+    fn divergences_are_told_apart() {
+        let diverged = |step: &str, difference: &str| {
+            Failure::Diverged([step, difference].map(str::to_owned).to_vec())
+        };
+        let first = diverged("step 3: get \"p1\"", "state of p1: expected Checked, got Applied");
+        let same = diverged("step 0: get \"p0\"", "state of p0: expected Checked, got Applied");
+        let other = diverged("step 3: get \"p1\"", "answer: expected success, got EINVAL");
+        let another = diverged("step 3: get \"p1\"", "state of p1: expected Applied, got Checked");
+        assert!(first.is_like(&same) && same.is_like(&first));
+        for different in [&other, &another, &Failure::Hung] {
+            assert!(!first.is_like(different) && !different.is_like(&first), "{different:?}");
+        }
     }
 }

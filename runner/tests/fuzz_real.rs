@@ -119,7 +119,7 @@ fn a_flaw_put_in_on_purpose_is_found_and_replays() {
     ]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let found = kept(&findings);
-    let path = found.iter().find(|path| path.to_string_lossy().contains("diverges"));
+    let path = found.iter().find(|path| path.to_string_lossy().contains("divergence"));
     let path = path.unwrap_or_else(|| panic!("{found:?}")).to_str().unwrap();
     let output = runner(&["replay", path, "--xen", mutant, "--times", "3"]);
     assert_eq!(output.status.code(), Some(5), "{path}: {}", said(&output));

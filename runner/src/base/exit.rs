@@ -91,10 +91,14 @@ impl Exit {
         Exit::Terminated,
     ];
 
+    /// The one with that code.
+    pub fn from_code(code: u8) -> Option<Exit> {
+        Exit::ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
+
     /// The one with that code; a run without one, or with one that is not known, has not come to its end.
     pub fn of_code(code: Option<u8>) -> Exit {
-        let known = Exit::ALL.into_iter().find(|exit| Some(*exit as u8) == code);
-        known.unwrap_or(Exit::Error)
+        code.and_then(Exit::from_code).unwrap_or(Exit::Error)
     }
 }
 

@@ -72,6 +72,30 @@ survived: get_name+0x4 at 0xffff82d040200044
     assert!(again.stdout.contains(survivor) && !again.stdout.contains("Running"), "{again:?}");
 }
 
+/// The host kills QEMU: nothing that a test noticed.
+#[test]
+fn a_qemu_that_dies_kills_no_mutant() {
+    let world = world();
+    let args = ["mutate", "--jobs", "1", "--out", "out.jsonl"];
+    let out = world.run(&args, "mutants-kill", "success.log");
+    assert_eq!(out.code, 69, "{out:?}");
+    assert!(
+        out.stdout.contains("get_name+0x4                                 undecided:"),
+        "{out:?}"
+    );
+    assert!(out.stdout.contains("was killed by signal 9"), "{out:?}");
+    let told = "2 of 2 mutants killed (100 %); 1 undecided, because QEMU failed";
+    assert!(out.stdout.contains(told), "{out:?}");
+    // It is not kept as if it were known.
+    let out = world.run(&[&args[..], &["--resume"]].concat(), "mutants", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("survived: get_name+0x4"), "{out:?}");
+
+    let out = world.run(&["mutate", "--jobs", "1"], "mutants-kill-twice", "success.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("survived: get_name+0x4"), "{out:?}");
+}
+
 #[test]
 fn a_share_can_be_demanded() {
     let world = world();

@@ -28,7 +28,7 @@ use crate::xen::symbols::{Build, XenFunction};
 
 pub use crate::base::signals::StopSignal;
 pub use crate::base::status::Status;
-pub use crate::commands::replay::Place;
+pub use crate::commands::replay::{Place, kind_of_divergence};
 pub use crate::judge::xen::{Vitals, XenWatch};
 pub use crate::machine::plugin::MAP;
 pub use crate::machine::session::cpus;

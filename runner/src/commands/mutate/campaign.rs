@@ -21,13 +21,16 @@ use super::saved::Saved;
 use super::sites::Site;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::judge::{Judge, Judgement, TestReport};
+use crate::judge::{Cause, Judge, Judgement, TestReport};
 use crate::machine::boot::Limits;
 use crate::machine::testbed::Testbed;
 use crate::machine::trial::Trial;
 use crate::plan::select::Selected;
 use crate::xen::hypervisor::{XenFile, XenUnderTest};
 use crate::xen::symbols::BootXen;
+
+/// So often QEMU may end by itself with a mutant before that is the mutant's result.
+const ATTEMPTS: u32 = 3;
 
 /// What to run on each mutant, and how.
 pub struct Campaign<'a> {
@@ -109,10 +112,23 @@ impl Campaign<'_> {
         let function = site.function.address;
         let mut differences = Vec::new();
         let mut verdict = None;
-        let mut boots = 0;
-        for step in self.agenda.of(number, &experience.of(function)) {
-            let Some(judgement) = mutant.boot(&step, boots)? else { return Ok(None) };
-            boots += 1;
+        let (mut boots, mut failures) = (0, 0);
+        'boots: for step in self.agenda.of(number, &experience.of(function)) {
+            let judgement = loop {
+                let Some((judgement, failure)) = mutant.boot(&step, boots)? else {
+                    return Ok(None);
+                };
+                boots += 1;
+                failures += u32::from(failure.is_some());
+                match failure {
+                    Some(why) if failures == ATTEMPTS => {
+                        verdict = Some(Fate::Undecided { why });
+                        break 'boots;
+                    }
+                    Some(_) => {}
+                    None => break judgement,
+                }
+            };
             let (environment, reports) = (step.boot.environment, &judgement.settled);
             if let Some(report) = reports.iter().find(|report| report.status.is_bad()) {
                 let killer = killer(environment, report);
@@ -150,8 +166,9 @@ struct Mutant<'m> {
 }
 
 impl Mutant<'_> {
-    /// Boots it for the `number`th time; `None` if the user stops it.
-    fn boot(&self, step: &Step<'_>, number: usize) -> Result<Option<Judgement>> {
+    /// Boots it for the `number`th time; `None` if the user stops it. What QEMU did by itself says
+    /// nothing about Xen, and comes with the judgement.
+    fn boot(&self, step: &Step<'_>, number: usize) -> Result<Option<(Judgement, Option<String>)>> {
         let Campaign { rig, agenda, saved, timeout, stop, image, .. } = *self.campaign;
         let of_test = |name: &str| {
             let test = step.boot.tests.iter().find(|test| test.name() == name);
@@ -173,10 +190,11 @@ impl Mutant<'_> {
         if stop.requested().is_some() {
             return Ok(None);
         }
-        match result.tool_failure {
-            Some(failure) if failure.at_start => Err(Error::Tool(failure.what)),
-            _ => Ok(Some(result.judgement)),
-        }
+        let failure = (result.judgement.ended_by == Some(Cause::Qemu)).then(|| {
+            let told = result.judgement.settled.iter().flat_map(TestReport::told).next();
+            result.tool_failure.map(|failure| failure.what).or(told).unwrap_or_default()
+        });
+        Ok(Some((result.judgement, failure)))
     }
 
     /// The Xen to boot from power on.

@@ -68,6 +68,11 @@ pub enum Fate {
         /// What was different all the same, such as a case that was skipped.
         differences: Vec<String>,
     },
+    /// QEMU ended by itself, again and again, which says nothing about the tests.
+    Undecided {
+        /// How.
+        why: String,
+    },
     /// No test executes the branch, and neither does Xen's boot: nothing was run.
     NotReached,
 }
@@ -90,11 +95,16 @@ pub struct SettledMutant {
 }
 
 impl SettledMutant {
+    /// Whether it was killed or not, for all that can be known.
+    pub fn is_decided(&self) -> bool {
+        !matches!(self.verdict, Fate::Undecided { .. })
+    }
+
     /// Who killed it.
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
             Fate::Killed { killer } => Some(killer),
-            Fate::Survived { .. } | Fate::NotReached => None,
+            Fate::Survived { .. } | Fate::Undecided { .. } | Fate::NotReached => None,
         }
     }
 }

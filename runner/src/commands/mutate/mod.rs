@@ -314,7 +314,8 @@ impl Measure<'_> {
         let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
         let done = campaign.run(todo, jobs, |finding| {
             progress.settled(&finding);
-            if let Some(journal) = &mut journal {
+            // What is undecided is left to the next run.
+            if let Some(journal) = journal.as_mut().filter(|_| finding.is_decided()) {
                 journal.add(&finding)?;
             }
             findings.insert(finding.address, finding);
@@ -362,9 +363,12 @@ impl Measure<'_> {
         })
     }
 
-    /// Whether enough was killed.
+    /// Whether each was decided, and enough was killed.
     fn grade(&self, findings: &BTreeMap<u64, SettledMutant>) -> Exit {
         let settled = || self.sites.iter().filter_map(|site| findings.get(&site.address));
+        if !settled().all(SettledMutant::is_decided) {
+            return Exit::Tool;
+        }
         let killed = settled().filter(|finding| finding.killer().is_some()).count();
         let wanted = usize::from(self.args.fail_under.unwrap_or(0));
         if 100 * killed < wanted * settled().count() { Exit::Failure } else { Exit::Success }

@@ -38,15 +38,16 @@ impl Progress {
     /// A mutant is settled.
     pub fn settled(&mut self, finding: &SettledMutant) {
         self.done += 1;
-        let outcome = match finding.killer() {
-            Some(killer) => {
+        let outcome = match &finding.verdict {
+            Fate::Killed { killer } => {
                 self.killed += 1;
                 let case = killer.case.as_deref().unwrap_or("(no case)");
                 let env = killer.environment.name();
                 format!("killed by {env} {} {case} ({})", killer.test, killer.status)
             }
-            None if finding.verdict == Fate::NotReached => "not reached".into(),
-            None => "survived".into(),
+            Fate::Survived { .. } => "survived".into(),
+            Fate::Undecided { why } => format!("undecided: {why}"),
+            Fate::NotReached => "not reached".into(),
         };
         let (done, total) = (self.done, self.total);
         if !self.live {
@@ -124,13 +125,16 @@ fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String 
     let mut text =
         row("Function", ["sites", "killed", "survived", "not reached"].map(String::from));
     let mut sums = [0; 4];
+    let mut undecided = 0;
     for function in functions {
         let all = sites.iter().filter(|site| site.function == function).count();
         let of_it = || settled.iter().filter(|(site, _)| site.function == function);
         let killed = of_it().filter(|(_, finding)| finding.killer().is_some()).count();
         let not_reached = |finding: &SettledMutant| finding.verdict == Fate::NotReached;
         let not_reached = of_it().filter(|(_, finding)| not_reached(finding)).count();
-        let survived = of_it().count() - killed - not_reached;
+        let survived = |finding: &SettledMutant| matches!(finding.verdict, Fate::Survived { .. });
+        let survived = of_it().filter(|(_, finding)| survived(finding)).count();
+        undecided += of_it().count() - killed - not_reached - survived;
         let counts = [all, killed, survived, not_reached];
         text += &row(&function.label, counts.map(|count| count.to_string()));
         for (sum, count) in sums.iter_mut().zip(counts) {
@@ -143,8 +147,11 @@ fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String 
     if let Some(percent) = (100 * sums[1]).checked_div(done) {
         let _ = write!(text, " ({percent} %)");
     }
-    if done < sums[0] {
-        let _ = write!(text, "; {} not run", sums[0] - done);
+    if undecided > 0 {
+        let _ = write!(text, "; {undecided} undecided, because QEMU failed");
+    }
+    if done + undecided < sums[0] {
+        let _ = write!(text, "; {} not run", sums[0] - done - undecided);
     }
     text.push('\n');
     text
@@ -176,6 +183,7 @@ fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Resu
         let (outcome, differences) = match &finding.verdict {
             Fate::Killed { .. } => continue,
             Fate::Survived { differences } => ("survived", differences.as_slice()),
+            Fate::Undecided { .. } => ("undecided", &[][..]),
             Fate::NotReached => ("not reached", &[][..]),
         };
         let _ = writeln!(text, "\n{outcome}: {} at {:#x}", site.name(), site.address);
@@ -187,6 +195,9 @@ fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Resu
             let line = assembly(symbols, instruction);
             let offset = instruction.ip() - site.function.address;
             let _ = writeln!(text, "  {mark} +{offset:<#7x} {line}");
+        }
+        if let Fate::Undecided { why } = &finding.verdict {
+            let _ = writeln!(text, "    QEMU ended by itself each time: {why}");
         }
         for difference in differences {
             let _ = writeln!(text, "    differs from the run on Xen itself: {difference}");

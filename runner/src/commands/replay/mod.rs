@@ -28,6 +28,7 @@ use machine::Replayer;
 use verdict::{Replayed, Verdict};
 
 pub use place::Place;
+pub use verdict::kind_of_divergence;
 
 /// The program in a guest's log: the reproducer, or what was performed; another text is itself one.
 fn extract(text: &str) -> String {

@@ -47,7 +47,7 @@ impl Verdict {
     pub fn kind(&self) -> String {
         match self {
             Self::Agreement => "agreement".into(),
-            Self::Divergence { what, how } => format!("divergence {} {how}", numberless(what)),
+            Self::Divergence { what, how } => kind_of(what, how),
             Self::Crash { reason, at, .. } => format!("crash {reason} {}", at.function()),
             Self::Hang => "hang".into(),
             Self::Error(_) => "error".into(),
@@ -75,6 +75,23 @@ impl Verdict {
             Self::Error(why) => format!("error: {why}"),
         }
     }
+}
+
+/// Which divergence it is of which the guest says `words`, wherever in a program it comes.
+pub fn kind_of_divergence(words: &[String]) -> String {
+    match difference(words) {
+        Some((what, how)) => kind_of(what, how),
+        None => format!("divergence {}", numberless(&words.join(" "))),
+    }
+}
+
+fn kind_of(what: &str, how: &str) -> String {
+    format!("divergence {} {how}", numberless(what))
+}
+
+/// What was compared, and how it was otherwise, behind the line of the step.
+fn difference(words: &[String]) -> Option<(&str, &str)> {
+    words.get(1)?.split_once(": ")
 }
 
 /// Numbers change with each step that is left out.
@@ -170,8 +187,7 @@ impl Observer {
     }
 
     fn verdict(&self, report: &TestReport) -> Verdict {
-        let difference = self.failure.get(1).and_then(|line| line.split_once(": "));
-        match (report.status, difference) {
+        match (report.status, difference(&self.failure)) {
             (Status::Crash, _) => {
                 let words = if self.xen.is_empty() { &report.xen_words } else { &self.xen };
                 let mut words: Vec<String> =
