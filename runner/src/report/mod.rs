@@ -5,6 +5,7 @@
 //!
 //! This room may write to the terminal and to the files that the user named. It decides no verdict.
 
+mod differences;
 mod display;
 mod files;
 mod html;
@@ -16,6 +17,7 @@ mod matrix;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+pub use differences::told;
 pub use display::Display;
 pub use files::{Files, Form};
 

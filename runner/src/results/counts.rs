@@ -1,11 +1,16 @@
 //! How many tests and cases of a document went which way.
 
+use std::fmt;
+
+use serde::Serialize;
+
 use super::document::{Attempt, Document};
 use super::verdict::VerdictKind;
+use crate::base::plural::count;
 use crate::base::status::Status;
 
 /// How many of each kind there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Successes, flaky ones and tolerated outcomes among them.
     pub passed: usize,
@@ -16,7 +21,7 @@ pub struct Counts {
 }
 
 /// How many cases there are of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CaseCounts {
     /// The claim holds.
     pub passed: usize,
@@ -34,6 +39,32 @@ pub struct CaseCounts {
     pub known: usize,
     /// Selected, and without a result.
     pub not_run: usize,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+impl fmt::Display for CaseCounts {
+    /// The rare kinds only where there are any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CaseCounts { passed, failed, errors, skipped, .. } = self;
+        let deviations = count(self.deviations, "deviation");
+        write!(
+            f,
+            "{passed} passed, {failed} failed, {errors} in error, {skipped} skipped, {deviations}"
+        )?;
+        for (number, word) in
+            [(self.ended, "crashed or timed out"), (self.known, "known"), (self.not_run, "not run")]
+        {
+            if number > 0 {
+                write!(f, ", {number} {word}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl CaseCounts {

@@ -7,6 +7,7 @@
 //! added; readers ignore what they don't know. docs/results.md explains it,
 //! docs/results.schema.json is generated from their types.
 
+pub mod compare;
 mod counts;
 mod document;
 pub mod event;

@@ -137,17 +137,6 @@ fn shortened(text: &str) -> String {
 /// The sums: first of all cases, then of all tests.
 fn sums(document: &Document) -> String {
     let mut text = String::new();
-    let cases = document.case_counts();
-    let mut parts = vec![
-        format!("{} passed", cases.passed),
-        format!("{} failed", cases.failed),
-        format!("{} in error", cases.errors),
-        format!("{} skipped", cases.skipped),
-        count(cases.deviations, "deviation"),
-    ];
-    let rare =
-        [(cases.ended, "crashed or timed out"), (cases.known, "known"), (cases.not_run, "not run")];
-    parts.extend(rare.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     let _ = writeln!(
         text,
         "{BOLD}{:>12}{BOLD:#} [{:>7.3}s] {}, {}; cases: {}",
@@ -155,7 +144,7 @@ fn sums(document: &Document) -> String {
         document.run.elapsed_s,
         count(document.boots.len(), "boot"),
         count(document.tests.len(), "test"),
-        parts.join(", "),
+        document.case_counts(),
     );
     if let Some(why) = &document.incomplete_because {
         let left = document.not_run.len();

@@ -1,28 +1,25 @@
-//! `xtf-runner diff`: the differences between the results of two runs.
+//! The differences between two runs.
 //!
-//! [`pairs`] finds out which Xens are to be compared, [`compare`] the changes, and [`text`] shows them to
-//! people. Tests are the same if Xen, environment and name are, and cases in them if their names are.
+//! [`pairs`] finds out which Xens are to be compared, [`difference`] the changes. Tests are the same if
+//! Xen, environment and name are, and cases in them if their names are.
 
 mod pairs;
-mod text;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
-use pairs::Pair;
 use serde::Serialize;
 
-use crate::base::exit::{Error, Exit, Result};
-use crate::base::output::{json, note, write_out, write_to};
+pub use self::pairs::{Pair, short};
+use super::counts::{CaseCounts, Counts};
+use super::document::{Attempt, Case, Document, KnownVerdict, Test, Unit};
+use super::verdict::VerdictKind;
+use crate::base::exit::Result;
 use crate::base::status::Status;
-use crate::cli::DiffArgs;
-use crate::results::merge::{Source, merge};
-use crate::results::{Attempt, Case, Document, KnownVerdict, Test, Unit, VerdictKind};
 
 /// Name and version of the form of `--json`.
 const SCHEMA: &str = "xtf-rs/diff/1";
 /// From how many times as long a thing is shown as slower.
-const SLOWER: f64 = 2.0;
+pub const SLOWER: f64 = 2.0;
 
 /// A way to be different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,7 +75,7 @@ pub struct State {
     /// How long it took.
     pub elapsed_s: f64,
     #[serde(skip)]
-    status: Status,
+    pub status: Status,
     /// Counts as a success, but is not what it should be.
     #[serde(skip)]
     tolerated: bool,
@@ -92,88 +89,60 @@ pub struct Diff {
     schema: &'static str,
     /// Whether any of it is held against the new run.
     pub regressed: bool,
-    old: Origin,
-    new: Origin,
+    /// The run before.
+    pub old: Origin,
+    /// The run after.
+    pub new: Origin,
     /// Places that both have.
     pub compared: usize,
     /// The Xens that are compared.
-    xens: Vec<Pair>,
+    pub xens: Vec<Pair>,
     /// The worst first.
     pub changes: Vec<Change>,
 }
 
 /// A run that is compared.
 #[derive(Clone, Debug, Serialize)]
-struct Origin {
-    started: String,
-    runner: String,
-    image_sha256: String,
-    complete: bool,
+pub struct Origin {
+    /// When it began.
+    pub started: String,
+    /// The runner's version.
+    pub runner: String,
+    /// Which image it ran.
+    pub image_sha256: String,
+    /// Whether every test that was selected has a result.
+    pub complete: bool,
+    /// How its tests count,
+    pub tests: Counts,
+    /// and its cases.
+    pub cases: CaseCounts,
 }
 
 /// Which times are different.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    factor: f64,
-    /// Seconds.
-    floor: f64,
-    regress: bool,
+    /// From how many times as long on.
+    pub factor: f64,
+    /// From how many seconds more on.
+    pub floor: f64,
+    /// Whether that is held against the new run.
+    pub regress: bool,
 }
 
-/// Runs the command.
-pub fn diff(args: &DiffArgs) -> Result<Exit> {
-    let mut old = side(&args.old, &args.with_old, args.allow_partial)?;
-    let new = side(&args.new, &args.with_new, args.allow_partial)?;
-    let xens = pairs::pairs(&old, &new, &args.map)?;
+/// What is different in `new`. Xens are compared as in `map` (old and new name), or as [`pairs`] says.
+pub fn compare(
+    mut old: Document,
+    new: &Document,
+    map: &[(String, String)],
+    times: Times,
+) -> Result<Diff> {
+    let xens = pairs::pairs(&old, new, map)?;
     pairs::rename(&mut old, &xens);
-    let times = Times {
-        factor: args.slower.unwrap_or(SLOWER),
-        floor: args.slower_floor,
-        regress: args.slower.is_some(),
-    };
-    let diff = Diff { xens, ..compare(&old, &new, times) };
-    let text = if args.json { json(&diff)? } else { text::told(&diff) };
-    if args.json {
-        write_out(&text)?;
-    } else {
-        // Where colour is not wanted, the stream takes it out.
-        let mut out = anstream::AutoStream::auto(std::io::stdout());
-        write_to(&mut out, &text)?;
-    }
-    Ok(if diff.regressed { Exit::Failure } else { Exit::Success })
+    Ok(Diff { xens, ..difference(&old, new, times) })
 }
 
-/// One side: a file, and others that belong to it.
-fn side(first: &Path, further: &[PathBuf], allow_partial: bool) -> Result<Document> {
-    let document = read(first, allow_partial || !further.is_empty())?;
-    if further.is_empty() {
-        return Ok(document);
-    }
-    let mut sources = vec![Source { file: first.to_owned(), document }];
-    for file in further {
-        sources.push(Source { file: file.clone(), document: read(file, true)? });
-    }
-    let (document, remarks) = merge(&sources);
-    remarks.iter().for_each(|remark| note(&remark.to_string()));
-    whole(document, first, allow_partial)
-}
-
-fn read(path: &Path, allow_partial: bool) -> Result<Document> {
-    whole(Document::read(path)?, path, allow_partial)
-}
-
-fn whole(document: Document, path: &Path, allow_partial: bool) -> Result<Document> {
-    match &document.incomplete_because {
-        Some(why) if !allow_partial => Err(Error::Data(format!(
-            "{} is partial ({why}); use --allow-partial to compare it",
-            path.display()
-        ))),
-        _ => Ok(document),
-    }
-}
-
-/// What is different in `new`.
-pub fn compare(old: &Document, new: &Document, times: Times) -> Diff {
+/// What is different in `new`, where a Xen has the same name in both.
+fn difference(old: &Document, new: &Document, times: Times) -> Diff {
     let olds: BTreeMap<&Unit, &Test> = old.tests.iter().map(|test| (&test.unit, test)).collect();
     let news: BTreeMap<&Unit, &Test> = new.tests.iter().map(|test| (&test.unit, test)).collect();
     let mut changes = Vec::new();
@@ -210,12 +179,12 @@ pub fn compare(old: &Document, new: &Document, times: Times) -> Diff {
 }
 
 fn of_cases(unit: &Unit, old: &Attempt, new: &Attempt, times: Times, changes: &mut Vec<Change>) {
-    let find = |attempt: &Attempt, name: &str| {
-        attempt.cases.iter().find(|case| case.name == name).map(State::of_case)
-    };
+    let olds: BTreeSet<&str> = old.cases.iter().map(|case| case.name.as_str()).collect();
+    let news: BTreeMap<&str, &Case> =
+        new.cases.iter().rev().map(|case| (case.name.as_str(), case)).collect();
     let all_ran = |attempt: &Attempt| attempt.cause.is_none() && attempt.status != Status::Skip;
     for case in &old.cases {
-        let new_state = find(new, &case.name);
+        let new_state = news.get(case.name.as_str()).map(|case| State::of_case(case));
         // A test that ended early or was skipped has already been told of.
         if new_state.is_none() && (!all_ran(new) || new.not_run.contains(&case.name)) {
             continue;
@@ -225,7 +194,7 @@ fn of_cases(unit: &Unit, old: &Attempt, new: &Attempt, times: Times, changes: &m
     }
     for case in &new.cases {
         let missed = !all_ran(old) || old.not_run.contains(&case.name);
-        if find(old, &case.name).is_none() && !missed {
+        if !olds.contains(case.name.as_str()) && !missed {
             let new_state = Some(State::of_case(case));
             changes.extend(change(unit, Some(&case.name), None, new_state, times));
         }
@@ -325,14 +294,14 @@ impl Origin {
             runner: document.run.runner.clone(),
             image_sha256: document.run.image_sha256.clone(),
             complete: document.complete,
+            tests: document.counts(),
+            cases: document.case_counts(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
-
     use super::*;
     use crate::results::sample;
 
@@ -346,65 +315,9 @@ mod tests {
     #[test]
     fn a_run_does_not_differ_from_itself() {
         let document = sample::whole();
-        let diff = compare(&document, &document, TIMES);
+        let diff = difference(&document, &document, TIMES);
         assert!(!diff.regressed && diff.changes.is_empty(), "{:?}", diff.changes);
         assert_eq!(diff.compared, 24);
-    }
-
-    #[test]
-    fn every_kind_is_told() {
-        let old = sample::whole();
-        let mut new = old.clone();
-        let elf = &mut test_of(&mut new, "4.17", "elf").last;
-        elf.status = Status::Failure;
-        elf.cases[0].verdict = VerdictKind::Failure;
-        elf.cases[0].diagnostics = vec!["expected EINVAL, got success".into()];
-        elf.cases[1].verdict = VerdictKind::Skip;
-        elf.cases[1].why = Some("too late".into());
-        elf.cases[2].name = "hooks/renamed".into();
-        test_of(&mut new, "4.17", "list").last.cases[2].why = Some("doc-17: otherwise".into());
-        test_of(&mut new, "4.17", "tool").last.status = Status::Success;
-        test_of(&mut new, "4.17", "trap").last.cases[1].why = Some("the guest died".into());
-        test_of(&mut new, "4.20", "list").last.cases[2].elapsed_s *= 2.5;
-        test_of(&mut new, "4.20", "trap").flaky = true;
-        new.tests.retain(|test| test.unit.test != "soak" || test.unit.xen == "4.17");
-        let mut diff = compare(&old, &new, TIMES);
-        assert!(diff.regressed);
-        expect![[r#"
-            regressed
-                4.17 pv64  elf: SUCCESS -> FAILURE
-                4.17 pv64  elf sections/none: SUCCESS -> FAILURE (expected EINVAL, got success)
-
-            vanished
-                4.17 pv64  elf hooks: was SUCCESS
-                4.20 pv64  soak: was SUCCESS
-
-            newly skipped
-                4.17 pv64  elf sections/some: SUCCESS -> SKIP (too late)
-
-            slower
-                4.20 pv64  list list/later: 30.863 s, was 12.345 s (2.5x)
-
-            newly flaky
-                4.20 pv64  trap: SUCCESS -> FLAKY
-
-            changed
-                4.17 pv64  list list/later: DEVIATION, doc-17: otherwise; was: doc-16: expected EINVAL, got success
-                4.17 pv64  trap after: CRASH, the guest died; was: the guest died: TRAP unexpected trap #PF at 0x101000
-
-            fixed
-                4.17 pv64  tool: ERROR -> SUCCESS
-
-            appeared
-                4.17 pv64  elf hooks/renamed: SUCCESS
-
-            2 regressed, 2 vanished, 1 newly skipped, 1 slower, 1 newly flaky, 2 changed, 1 fixed, 1 appeared; 23 tests in both runs
-            5 regressions
-        "#]].assert_eq(&anstream::adapter::strip_str(&text::told(&diff)).to_string());
-        for kind in [Kind::Regressed, Kind::Vanished, Kind::Skipped] {
-            diff.changes.retain(|change| change.kind != kind);
-        }
-        assert!(diff.changes.iter().all(|change| !change.regression), "{:?}", diff.changes);
     }
 
     /// The other way round, nothing that was lost is missed and what was mended is fixed.
@@ -416,7 +329,7 @@ mod tests {
         elf.status = Status::Failure;
         elf.cases[0].verdict = VerdictKind::Failure;
         old.tests.retain(|test| test.unit.test != "priv");
-        let diff = compare(&old, &new, TIMES);
+        let diff = difference(&old, &new, TIMES);
         assert!(!diff.regressed);
         let kinds: Vec<Kind> = diff.changes.iter().map(|change| change.kind).collect();
         assert_eq!(kinds[..2], [Kind::Fixed; 2]);
@@ -430,14 +343,14 @@ mod tests {
         let list = &mut test_of(&mut new, "4.20", "list").last;
         list.elapsed_s *= 1.6;
         let strict = Times { factor: 1.5, floor: 1.0, regress: true };
-        assert!(compare(&old, &new, strict).regressed);
-        assert!(!compare(&old, &new, Times { floor: 60.0, ..strict }).regressed);
-        assert!(compare(&old, &new, TIMES).changes.is_empty());
+        assert!(difference(&old, &new, strict).regressed);
+        assert!(!difference(&old, &new, Times { floor: 60.0, ..strict }).regressed);
+        assert!(difference(&old, &new, TIMES).changes.is_empty());
     }
 
     #[test]
     fn what_a_stopped_run_did_not_come_to_is_not_missed() {
-        let diff = compare(&sample::whole(), &sample::stopped(), TIMES);
+        let diff = difference(&sample::whole(), &sample::stopped(), TIMES);
         assert_eq!((diff.regressed, diff.compared), (false, 2));
         assert!(diff.changes.is_empty(), "{:?}", diff.changes);
     }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::super::document::{Document, is_development};
 use crate::base::exit::{Error, Result};
-use crate::results::{Document, is_development};
 
 /// A Xen, as a run has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,6 +33,7 @@ pub struct Pair {
 }
 
 impl Identity {
+    /// Of the Xen that `document` calls so.
     fn of(document: &Document, xen: &str) -> Identity {
         let mut boots = document.boots.iter().filter(|boot| boot.xen == xen);
         Identity {
@@ -44,11 +45,12 @@ impl Identity {
 
     /// For people, with as much of the build-id as tells it.
     pub fn told(&self) -> String {
-        const ENOUGH: usize = 12;
         let version = self.version.as_deref().unwrap_or("version unknown");
-        let id =
-            self.build_id.as_deref().map_or("no build-id", |id| id.get(..ENOUGH).unwrap_or(id));
-        format!("{} ({version}, build-id {id})", self.xen)
+        let id = match self.build_id.as_deref() {
+            Some(id) => format!("build-id {}", short(id)),
+            None => "no build-id".into(),
+        };
+        format!("{} ({version}, {id})", self.xen)
     }
 }
 
@@ -66,13 +68,13 @@ impl Pair {
     }
 }
 
+/// As much of a hash as tells it from others.
+pub fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
 /// The Xens of both runs that are to be compared, by `map` (old and new name) first.
 pub fn pairs(old: &Document, new: &Document, map: &[(String, String)]) -> Result<Vec<Pair>> {
-    let names = |document: &Document| -> Vec<String> {
-        let mut seen = BTreeSet::new();
-        let columns = document.columns().into_iter().map(|(xen, _)| xen.to_owned());
-        columns.filter(|xen| seen.insert(xen.clone())).collect()
-    };
     let (olds, news) = (names(old), names(new));
     let mut paired: BTreeMap<String, String> = BTreeMap::new();
     for (from, to) in map {
@@ -91,6 +93,18 @@ pub fn pairs(old: &Document, new: &Document, map: &[(String, String)]) -> Result
         }
         paired.insert(from.clone(), to.clone());
     }
+    Ok(completed(old, new, paired))
+}
+
+fn names(document: &Document) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let columns = document.columns().into_iter().map(|(xen, _)| xen.to_owned());
+    columns.filter(|xen| seen.insert(xen.clone())).collect()
+}
+
+/// The pairs that are `paired` already, and those that show by themselves.
+fn completed(old: &Document, new: &Document, mut paired: BTreeMap<String, String>) -> Vec<Pair> {
+    let (olds, news) = (names(old), names(new));
     let free = |paired: &BTreeMap<String, String>, name: &String| {
         !paired.contains_key(name) && !paired.values().any(|other| other == name)
     };
@@ -119,7 +133,7 @@ pub fn pairs(old: &Document, new: &Document, map: &[(String, String)]) -> Result
         old: Identity::of(old, from),
         new: Identity::of(new, to),
     };
-    Ok(paired.iter().map(pair).collect())
+    paired.iter().map(pair).collect()
 }
 
 /// Gives each Xen of `old` the name that it has in the new run.
