@@ -2,9 +2,10 @@
 //!
 //! A matrix of tests by Xen and environment leads to a section for each test: how each of its runs
 //! went, with the evidence, and its cases side by side. All of it is there without script; the
-//! script only filters. The text that it shows comes from guests: it is escaped where it is put in.
+//! script filters, and saves the browser the rows of cases that nobody looks at. The text that it shows comes from guests: it is escaped where it is put in.
 
 mod appendix;
+mod cases;
 mod header;
 mod link;
 mod look;
@@ -68,7 +69,8 @@ mod tests {
     use expect_test::expect_file;
 
     use super::*;
-    use crate::results::sample;
+    use crate::base::status::Status;
+    use crate::results::{Case, VerdictKind, sample};
 
     #[test]
     fn all_that_there_is_to_show() {
@@ -87,6 +89,81 @@ mod tests {
         assert!(text.contains("expected &quot;EINVAL&quot;, got &lt;success&gt; ]]&gt;"));
         assert!(!text.contains("<success>") && !text.contains("<two>"));
         assert_eq!(text.matches("<script>").count(), 1);
+    }
+
+    /// A run with `cases` in a test on two Xens in two environments each, of which the last failed.
+    fn large(cases: usize) -> Document {
+        let mut document = sample::whole();
+        document.tests.retain(|test| test.unit.test == "stack");
+        let case = document.tests[1].last.cases[0].clone();
+        for test in &mut document.tests {
+            let name = |number| format!("group/claim_{number}");
+            let all = (0..cases).map(|number| Case { name: name(number), ..case.clone() });
+            test.last.cases = all.collect();
+            test.last.status = Status::Failure;
+            for case in test.last.cases.iter_mut().rev().take(1000) {
+                case.verdict = VerdictKind::Failure;
+            }
+        }
+        document
+    }
+
+    /// What a browser with script makes elements of at once: all but the rows of cases.
+    fn at_once(page: &str) -> String {
+        let parts = page.split("<noscript>").enumerate();
+        let outside = |(index, part): (usize, &str)| match index {
+            0 => part.to_owned(),
+            _ => part.split_once("</noscript>").unwrap().1.to_owned(),
+        };
+        parts.map(outside).collect()
+    }
+
+    #[test]
+    fn a_page_of_many_cases_is_bounded() {
+        let page = |cases| text(&large(cases), Path::new("/"));
+        let (small, large) = (page(2000), page(50_000));
+        let (few, many) = (at_once(&small), at_once(&large));
+        // Only the numbers in it have more digits.
+        assert!(many.len() < few.len() + 100, "{} and {}", few.len(), many.len());
+        assert!(many.len() < 60_000, "{}", many.len());
+        assert!(large.len() < 50_000 * 400, "{}", large.len());
+        assert!(many.contains("and 980 more failed cases below"));
+    }
+
+    #[test]
+    fn what_a_guest_or_xen_says_is_text() {
+        let evil =
+            "</script></noscript></tbody><img src=x onerror=alert(1)>\u{1b}[31m\"'</tr>&amp;";
+        let mut document = sample::whole();
+        for test in &mut document.tests {
+            test.title = evil.into();
+            let last = &mut test.last;
+            last.reasons = vec![evil.into()];
+            last.not_run = vec![evil.into()];
+            for seen in [&mut last.evidence.diagnostics, &mut last.evidence.xen_words] {
+                *seen = vec![evil.into()];
+            }
+            for case in &mut last.cases {
+                case.name += evil;
+                case.why = Some(evil.into());
+            }
+        }
+        for boot in &mut document.boots {
+            boot.version = Some(evil.into());
+            boot.notes = vec![evil.into()];
+        }
+        let page = text(&document, Path::new("/"));
+        assert!(!page.contains("<img"));
+        let number = |tag: &str| page.matches(tag).count();
+        assert_eq!((number("<script>"), number("</script>")), (1, 1));
+        let page = page.replace(SCRIPT, "");
+        let number = |tag: &str| page.matches(tag).count();
+        for element in ["noscript", "tbody", "pre"] {
+            let opened = number(&format!("<{element}>")) + number(&format!("<{element} "));
+            assert_eq!(opened, number(&format!("</{element}>")), "{element}");
+        }
+        assert!(page.contains("&lt;/noscript&gt;&lt;/tbody&gt;&lt;img src=x onerror=alert(1)&gt;"));
+        assert!(page.contains("&lt;/tr&gt;&amp;amp;"));
     }
 
     #[test]

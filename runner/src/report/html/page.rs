@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use protocol::metadata::Environment;
 
 use super::look::kinds;
-use crate::results::{Case, Document, Test, Unit};
+use crate::results::{Document, Test, Unit};
 
 /// A Xen in an environment.
 pub(super) type Column<'d> = (&'d str, Environment);
@@ -69,20 +69,5 @@ impl Page<'_> {
                 }
             }
         }
-    }
-
-    /// Whether the case was selected and has no result.
-    pub(super) fn lacks(&self, row: &str, column: Column<'_>, case: &str) -> bool {
-        let test = self.tests.get(&(row, column));
-        test.is_some_and(|test| test.last.not_run.iter().any(|name| name == case))
-    }
-
-    /// A case wherever it ran.
-    pub(super) fn across(&self, row: &str, name: &str) -> Vec<(Column<'_>, &Case)> {
-        let of = |column: &Column<'_>| {
-            let test = self.tests.get(&(row, *column))?;
-            test.last.cases.iter().find(|case| case.name == name)
-        };
-        self.columns.iter().filter_map(|column| Some((*column, of(column)?))).collect()
     }
 }

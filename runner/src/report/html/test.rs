@@ -1,31 +1,36 @@
-//! A section for each test: how its runs went, with the evidence, and its cases side by side.
+//! A section for each test: how its runs went, and the evidence.
 
 use maud::{Markup, html};
 
 use super::appendix::told;
 use super::link::{id, run_id};
-use super::look::{Look, mark, sign, time};
-use super::page::{Column, Page};
+use super::look::{Look, mark, time};
+use super::page::Page;
 use crate::base::plural::count;
-use crate::results::{Attempt, Case, CaseCounts, Known, Test};
+use crate::results::{Attempt, CaseCounts, Test};
 
-/// From how many seconds on a case's time is shown.
-const WORTH_SHOWING: f64 = 0.01;
+/// So many failed tests are open from the start: who reads further opens what is of interest.
+const OPEN: usize = 20;
+/// Of the failed cases of a run, so many stand beside the evidence. The table has them all.
+const FAILED_CASES: usize = 20;
 
 impl Page<'_> {
     pub(super) fn sections(&self) -> Markup {
         html! {
             section.tests {
                 h2 { "Tests" }
-                @for row in self.document.rows() { (self.section(row)) }
+                @let mut open = OPEN;
+                @for row in self.document.rows() { (self.section(row, &mut open)) }
             }
         }
     }
 
-    fn section(&self, row: &str) -> Markup {
+    /// A test; it takes one from `open` if it failed.
+    fn section(&self, row: &str, open: &mut usize) -> Markup {
         let runs: Vec<&Test> =
             self.columns.iter().filter_map(|c| self.tests.get(&(row, *c)).copied()).collect();
-        let bad = runs.iter().any(|test| test.last.status.is_bad());
+        let bad = *open > 0 && runs.iter().any(|test| test.last.status.is_bad());
+        *open -= usize::from(bad);
         let title = runs.iter().map(|test| test.title.as_str()).find(|title| !title.is_empty());
         let mut looks: Vec<Look> = runs.iter().map(|test| Look::of(test)).collect();
         looks.sort_by_key(|look| look.word);
@@ -50,7 +55,7 @@ impl Page<'_> {
                         }
                     }
                 }
-                (self.cases(row, &runs))
+                (self.cases(&runs))
             }
         }
     }
@@ -112,110 +117,19 @@ impl Page<'_> {
             }
         }
     }
-
-    /// The cases of a test, side by side.
-    fn cases(&self, row: &str, runs: &[&Test]) -> Markup {
-        let mut names: Vec<&str> = Vec::new();
-        for test in runs {
-            let reported = test.last.cases.iter().map(|case| case.name.as_str());
-            for name in reported.chain(test.last.not_run.iter().map(String::as_str)) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        if names.is_empty() {
-            return html! {};
-        }
-        html! {
-            div.scroll {
-                table.cases {
-                    (self.heads("Case"))
-                    tbody {
-                        @for name in names {
-                            @let cases = self.across(row, name);
-                            tr data-case=(name) {
-                                th scope="row" {
-                                    code { (name) }
-                                    (remarks(&cases))
-                                }
-                                @for (index, column) in self.columns.iter().enumerate() {
-                                    @let case = cases.iter().find(|(c, _)| c == column);
-                                    td.first[self.is_first(index)] {
-                                        @if let Some((_, case)) = case {
-                                            (verdict(case))
-                                        } @else if self.lacks(row, *column, name) {
-                                            span.sign.missing title="not run" { "?" }
-                                        }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn verdict(case: &Case) -> Markup {
-    let (sign, class, word) = sign(case);
-    let about = match case.said() {
-        said if said.is_empty() => format!("{word}, {}", time(case.elapsed_s)),
-        said => format!("{word}, {}: {said}", time(case.elapsed_s)),
-    };
-    html! {
-        span class={ "sign " (class) } title=(about) { (sign) }
-        @if case.slow {
-            small.long { (time(case.elapsed_s)) }
-        } @else if case.elapsed_s >= WORTH_SHOWING {
-            small { (time(case.elapsed_s)) }
-        }
-    }
-}
-
-/// What was said of a case, and where; what is the same in several places once.
-fn remarks(cases: &[(Column<'_>, &Case)]) -> Markup {
-    type Remark<'c> = (&'static str, &'static str, String, Option<&'c Known>);
-    let mut remarks: Vec<(Remark<'_>, Vec<String>)> = Vec::new();
-    for ((xen, environment), case) in cases {
-        let (_, class, word) = sign(case);
-        let known = case.known.as_ref();
-        let said = case.said();
-        if said.is_empty() && known.is_none() {
-            continue;
-        }
-        let remark = (class, word, said, known);
-        let place = format!("{xen} {}", environment.name());
-        match remarks.iter_mut().find(|(other, _)| *other == remark) {
-            Some((_, places)) => places.push(place),
-            None => remarks.push((remark, vec![place])),
-        }
-    }
-    let everywhere = |places: &[String]| places.len() == cases.len() && cases.len() > 1;
-    html! {
-        @for ((class, word, said, known), places) in &remarks {
-            p class={ "remark " (class) } {
-                b { (word) }
-                @if !said.is_empty() { " " (said) }
-                @if let Some(known) = known { " · " (told(known)) }
-                span.dim {
-                    " · "
-                    @if everywhere(places) { "everywhere" } @else { (places.join(", ")) }
-                }
-            }
-        }
-    }
 }
 
 /// What was seen of an attempt.
 fn evidence(attempt: &Attempt) -> Markup {
+    let bad = || attempt.cases.iter().filter(|case| case.status().is_bad());
+    let hidden = bad().count().saturating_sub(FAILED_CASES);
     html! {
         @if let Some(known) = &attempt.known { p.reason { (told(known)) } }
         @for reason in &attempt.reasons { p.reason { (reason) } }
-        @for case in attempt.cases.iter().filter(|case| case.status().is_bad()) {
+        @for case in bad().take(FAILED_CASES) {
             p.reason { (mark(case)) " " code { (case.name) } " " (case.said()) }
         }
+        @if hidden > 0 { p.reason { "and " (count(hidden, "more failed case")) " below" } }
         @for (_, seen, how) in attempt.story() {
             @if !seen.xen_words.is_empty() {
                 figure { figcaption { "Xen's last lines" } pre.xen { (seen.xen_words.join("\n")) } }
