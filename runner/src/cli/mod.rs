@@ -25,7 +25,7 @@ mod selection;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::plan::loader::Loader;
 use crate::plan::xens;
@@ -63,7 +63,19 @@ pub struct Cli {
 impl Cli {
     /// The command line of this process.
     pub fn read() -> clap::error::Result<Cli> {
-        let mut cli = Cli::try_parse()?;
+        let matches = Cli::command().try_get_matches()?;
+        Cli::of(&matches)
+    }
+
+    fn of(matches: &ArgMatches) -> clap::error::Result<Cli> {
+        let mut command = Cli::command();
+        let mut cli = Cli::from_arg_matches(matches).map_err(|e| e.format(&mut command))?;
+        if let Command::Run(args) = &mut cli.command
+            && let Some(run) = command.find_subcommand("run")
+            && let Some(matches) = matches.subcommand_matches("run")
+        {
+            args.lasting = run::lasting(run, matches);
+        }
         if let Command::Run(RunArgs { xen, selection, .. })
         | Command::List(ListArgs { xen, selection, .. })
         | Command::Iso(IsoArgs { xen, selection, .. }) = &mut cli.command

@@ -23,6 +23,14 @@ pub struct ReportFiles {
     /// Write the results as one self-contained HTML page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    /// Results of `run --json` of an earlier run, such as the last that succeeded: the end of the
+    /// output and the page tell what differs; repeatable, for shares of --partition and for other
+    /// Xens
+    ///
+    /// It does not change the exit code. `diff` has one for differences.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Vec<PathBuf>,
 }
 
 /// Reports, and what counts as a success.

@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, ValueEnum};
 use protocol::metadata::Environment;
 
 use super::{FetchArgs, InputPaths, LoaderArgs, ReportArgs, Selection};
@@ -90,7 +91,7 @@ pub struct RunArgs {
     /// Exit codes for `git bisect run`: 0 for a success; 1 for a failure, a crash or a timeout; 125
     /// where this Xen can't be judged (a skip, an error, a Xen or an image that is not there); 128 and
     /// above, which ends the bisection, for all else
-    #[arg(long)]
+    #[arg(long, conflicts_with = "baseline")]
     pub bisect: bool,
 
     /// Print the QEMU commands or the domains, and run nothing
@@ -137,6 +138,64 @@ pub struct RunArgs {
     /// What becomes of the results.
     #[command(flatten)]
     pub reports: ReportArgs,
+
+    /// Those of the words above that a run of a part needs as well, to come to the same results.
+    #[arg(skip)]
+    pub lasting: Vec<String>,
+}
+
+/// Options of which a run of a part needs none, or others: what to run on which Xen, how much at a
+/// time, how the user watches, and where results go.
+pub(super) const PASSING: [&str; 23] = [
+    "selectors",
+    "all",
+    "exclude",
+    "xen",
+    "env",
+    "partition",
+    "jobs",
+    "isolate",
+    "gdb",
+    "keep",
+    "bisect",
+    "dry_run",
+    "fetch_only",
+    "logs",
+    "verbose",
+    "json",
+    "junit",
+    "ktap",
+    "html",
+    "baseline",
+    "retries",
+    "flaky_result",
+    "slow_timeout",
+];
+
+/// The words of `matches`, those of the `command` `run`, that are not [`PASSING`].
+pub(super) fn lasting(command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let mut words = Vec::new();
+    for arg in command.get_arguments() {
+        let id = arg.get_id().as_str();
+        let is_said = matches.value_source(id) == Some(ValueSource::CommandLine);
+        let Some(name) = arg.get_long().filter(|_| is_said && !PASSING.contains(&id)) else {
+            continue;
+        };
+        if !arg.get_action().takes_values() {
+            words.push(format!("--{name}"));
+            continue;
+        }
+        for value in matches.get_raw(id).into_iter().flatten() {
+            let value = value.to_string_lossy();
+            // What begins like an option is only taken for a value in one word with its own.
+            if value.starts_with('-') {
+                words.push(format!("--{name}={value}"));
+            } else {
+                words.extend([format!("--{name}"), value.into_owned()]);
+            }
+        }
+    }
+    words
 }
 
 impl RunArgs {

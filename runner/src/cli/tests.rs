@@ -1,8 +1,8 @@
 //! Tests that every command in the documentation is accepted by the command line.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use super::Cli;
+use super::{Cli, Command};
 
 const MAKEFILE: &str = include_str!("../../../Makefile");
 const PAGES: [(&str, &str); 10] = [
@@ -56,6 +56,39 @@ fn the_pages_show_commands_that_there_are() {
                 check(&line).unwrap_or_else(|e| panic!("{file}: {line}: {e}"));
             }
         }
+    }
+}
+
+/// What the command that runs a failed test again takes from this one.
+fn lasting(line: &str) -> Vec<String> {
+    let words = shlex::split(line).unwrap();
+    let cli = Cli::of(&Cli::command().try_get_matches_from(words).unwrap()).unwrap();
+    let Command::Run(args) = cli.command else { panic!("{line}") };
+    args.lasting
+}
+
+#[test]
+fn a_run_of_a_part_is_told_what_matters() {
+    let line = "xtf-runner run a 'b/*' --all --exclude c --xen x --xen y=z --env pv64 --json j \
+                --html h --baseline b -j 2 --partition hash:1/2 -v --retries 3 --slow-timeout 2";
+    assert_eq!(lasting(line), [""; 0]);
+    let kept = "--config c --loader grub --offline --backend qemu --timeout 7 --accel tcg \
+                --boot plain --cmdline 'a b' --xen-cmdline=-x --strict-news";
+    let line = format!("xtf-runner run --image i -j 3 {kept} --logs l");
+    let mut said = lasting(&line);
+    let mut words = shlex::split(&format!("--image i {kept}")).unwrap();
+    said.sort();
+    words.sort();
+    assert_eq!(said, words);
+}
+
+/// A name that no option has would keep nothing out.
+#[test]
+fn what_does_not_matter_is_an_option() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    for name in super::run::PASSING {
+        assert!(run.get_arguments().any(|arg| arg.get_id() == name), "{name}");
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::{json, note, write_out, write_to};
-use crate::cli::DiffArgs;
+use crate::cli::{DiffArgs, ReportFiles};
 use crate::report::told;
 use crate::results::Document;
-use crate::results::compare::{SLOWER, Times, compare};
+use crate::results::compare::{Baseline, SLOWER, Times, compare};
 use crate::results::merge::{Source, merge};
 
 /// What a partial document can be used for, in a message.
@@ -32,6 +32,13 @@ pub fn diff(args: &DiffArgs) -> Result<Exit> {
         write_to(&mut out, &told(&diff, usize::MAX))?;
     }
     Ok(if diff.regressed { Exit::Failure } else { Exit::Success })
+}
+
+/// The run that `--baseline` names, perhaps in several files.
+pub fn baseline(args: &ReportFiles) -> Result<Option<Baseline>> {
+    let Some((first, further)) = args.baseline.split_first() else { return Ok(None) };
+    let remedy = "--baseline needs the results of a whole run, or of all its shares";
+    Ok(Some(Baseline::of(side(first, further, Some(remedy))?)))
 }
 
 /// One side: a file, and others that belong to it. What is partial is refused if there is a `remedy`.

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::time::Duration;
 
+use super::diff::baseline;
 use super::run::{policy, report_files};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::note;
@@ -28,8 +29,10 @@ pub fn judge(args: &JudgeArgs) -> Result<Exit> {
         return Err(Error::Usage(why.into()));
     }
     let files = report_files(&args.reports.files)?;
+    // A report may replace it.
+    let baseline = baseline(&args.reports.files);
     let mut record = Record::open(files);
-    let done = hear_and_report(args, &mut record);
+    let done = record.compare_with(baseline).and_then(|()| hear_and_report(args, &mut record));
     if let Err(error) = &done {
         record.give_up(error);
     }

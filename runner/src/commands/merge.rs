@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::note;
 use crate::cli::MergeArgs;
+use crate::commands::diff::baseline;
 use crate::commands::run::report_files;
 use crate::report;
 use crate::results::Document;
@@ -14,6 +15,7 @@ use crate::results::merge::{self, Source};
 /// Runs the command.
 pub fn merge(args: &MergeArgs) -> Result<Exit> {
     let files = report_files(&args.reports)?;
+    let baseline = baseline(&args.reports)?;
     let mut seen = BTreeSet::new();
     for file in &args.files {
         if !seen.insert(file) {
@@ -26,6 +28,6 @@ pub fn merge(args: &MergeArgs) -> Result<Exit> {
     for remark in remarks {
         note(&remark.to_string());
     }
-    report::tell(&document, files)?;
+    report::tell(&document, files, baseline.as_ref())?;
     Ok(Exit::of_code(document.run.exit_code))
 }

@@ -399,6 +399,19 @@ impl Config {
         Duration::from_secs(set.map_or(test.timeout_s, NonZeroU64::get))
     }
 
+    /// How a user names `xen`, of which `wanted` was said.
+    pub fn word_for(&self, xen: &Hypervisor, wanted: &[String]) -> String {
+        let own = |word: &&String| named(word).is_some_and(|(name, _)| name == xen.name);
+        match &xen.origin {
+            _ if self.hypervisors.contains_key(&xen.name) => xen.name.clone(),
+            Origin::Path(path) => wanted
+                .iter()
+                .find(own)
+                .map_or_else(|| path.to_string_lossy().into_owned(), String::clone),
+            Origin::Debian(_) => xen.name.clone(),
+        }
+    }
+
     /// The Xens that the user asked for, or the default ones.
     pub fn select(&self, wanted: &[String]) -> Result<Vec<Hypervisor>> {
         let wanted = if wanted.is_empty() { &self.defaults } else { wanted };

@@ -49,6 +49,18 @@ impl Selected {
         &self.test.name
     }
 
+    /// How a user says it.
+    pub fn words(&self) -> Vec<String> {
+        let name = self.name();
+        let unwanted = format!("{name}/!");
+        let (without, with): (Vec<&str>, Vec<&str>) =
+            self.selector.split(',').partition(|word| word.starts_with(&unwanted));
+        let with = if with.is_empty() { vec![name] } else { with };
+        let without =
+            without.into_iter().map(|word| format!("!{name}/{}", &word[unwanted.len()..]));
+        with.into_iter().map(str::to_owned).chain(without).collect()
+    }
+
     /// The same with those of its cases only that are `wanted`; `whole` has all that the image has.
     pub fn only(&self, whole: &TestMeta, wanted: &BTreeSet<&str>) -> Selected {
         let is_wanted = |case: &&String| wanted.contains(case.as_str());

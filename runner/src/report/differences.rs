@@ -67,6 +67,10 @@ pub(super) fn sums(diff: &Diff) -> Vec<String> {
     if diff.old.cases != diff.new.cases {
         lines.push(format!("cases: {}; were: {}", diff.new.cases, diff.old.cases));
     }
+    if diff.unselected > 0 {
+        let unselected = count(diff.unselected, "test");
+        lines.push(format!("{unselected} of the old run not selected in the new one"));
+    }
     for (name, source) in [("old", &diff.old), ("new", &diff.new)] {
         if !source.complete {
             lines.push(format!("the {name} run is partial"));

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::{html, json, junit, ktap};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::results::Document;
+use crate::results::compare::Diff;
 
 /// Instead of a path: standard output.
 const STDOUT: &str = "-";
@@ -89,15 +90,15 @@ impl Files {
         self.ended
     }
 
-    /// Writes them all. Standard output and devices only get what is final.
-    pub fn write(&mut self, document: &Document) {
+    /// Writes them all; the page also has how `document` differs from a baseline. Standard output and devices only get what is final.
+    pub fn write(&mut self, document: &Document, diff: Option<&Diff>) {
         let start = Instant::now();
         self.ended = document.run.exit_code.is_some();
         for (form, path) in &self.wanted {
-            let text = || form.text(document, Path::new("/"));
+            let text = || form.text(document, diff, Path::new("/"));
             let done = match (is_stdout(path), device(path).is_some()) {
                 (false, false) => {
-                    form.text(document, folder(path)).and_then(|text| replace(path, &text))
+                    form.text(document, diff, folder(path)).and_then(|text| replace(path, &text))
                 }
                 _ if !self.ended => Ok(()),
                 (true, _) => text().and_then(|text| crate::base::output::write_out(&text)),
@@ -131,12 +132,12 @@ impl Form {
     }
 
     /// The report of that form, to be put into `folder`.
-    fn text(self, document: &Document, folder: &Path) -> Result<String> {
+    fn text(self, document: &Document, diff: Option<&Diff>, folder: &Path) -> Result<String> {
         match self {
             Form::Json => json::text(document),
             Form::Junit => junit::text(document),
             Form::Ktap => Ok(ktap::text(document)),
-            Form::Html => Ok(html::text(document, folder)),
+            Form::Html => Ok(html::text(document, diff, folder)),
         }
     }
 }

@@ -23,6 +23,7 @@ pub use files::{Files, Form};
 
 use crate::base::exit::{Error, Result};
 use crate::base::output::note;
+use crate::results::compare::{Baseline, Diff};
 use crate::results::event::{Listener, RunEvent};
 use crate::results::{About, Document, Recorder, Run};
 
@@ -30,6 +31,8 @@ use crate::results::{About, Document, Recorder, Run};
 pub struct Record {
     recorder: Recorder,
     files: Files,
+    /// An earlier run, with which this one is compared.
+    baseline: Option<Baseline>,
 }
 
 /// Shows a run, remembers it, and keeps the files up to date.
@@ -41,10 +44,17 @@ pub struct Reporter<'r, W: Write + Send + 'static> {
 impl Record {
     /// A run that begins now. Makes `files` say that no test has a result yet, before its first
     /// step: nobody shall take for its results what an earlier run left.
-    pub fn open(mut files: Files) -> Record {
+    pub fn open(files: Files) -> Record {
         let recorder = Recorder::new(Run::of_this_process());
-        files.write(&recorder.document());
-        Record { recorder, files }
+        let mut record = Record { recorder, files, baseline: None };
+        record.write();
+        record
+    }
+
+    /// Compares the run with the `baseline` that was read, if one was to be read.
+    pub fn compare_with(&mut self, baseline: Result<Option<Baseline>>) -> Result<()> {
+        self.baseline = baseline?;
+        Ok(())
     }
 
     /// A run of a command that does not write reports.
@@ -72,19 +82,34 @@ impl Record {
             return;
         }
         self.recorder.did_not_start(error);
-        self.files.write(&self.recorder.document());
+        self.baseline = None;
+        self.write();
         if let Err(error) = self.files.finish() {
             note(&error.to_string());
         }
     }
+
+    fn write(&mut self) {
+        let (document, diff) = self.results();
+        self.files.write(&document, diff.as_ref());
+    }
+
+    /// All that is known so far, and what is different in it.
+    fn results(&self) -> (Document, Option<Diff>) {
+        let document = self.recorder.document();
+        let tests = self.recorder.tests();
+        let diff = self.baseline.as_ref().map(|baseline| baseline.against(&document, tests));
+        (document, diff)
+    }
 }
 
 /// Writes a document that is complete already to `files`, and shows it as the run itself would have.
-pub fn tell(document: &Document, mut files: Files) -> Result<()> {
+pub fn tell(document: &Document, mut files: Files, baseline: Option<&Baseline>) -> Result<()> {
+    let diff = baseline.map(|baseline| baseline.against(document, &[]));
     let out: Box<dyn Write + Send> = screen(&files);
     let mut display = Display::new(out, false, Duration::ZERO, false);
-    display.summary(document);
-    files.write(document);
+    display.summary(document, diff.as_ref());
+    files.write(document, diff.as_ref());
     files.finish()?;
     shown(&mut display)
 }
@@ -117,21 +142,22 @@ impl<W: Write + Send> Reporter<'_, W> {
 
 impl<W: Write + Send> Listener for Reporter<'_, W> {
     fn event(&mut self, event: &RunEvent<'_>) {
-        let Record { recorder, files } = &mut *self.record;
-        recorder.event(event);
+        let record = &mut *self.record;
+        record.recorder.event(event);
         self.display.event(event);
         if matches!(event, RunEvent::RunEnded { .. }) {
-            self.display.summary(&recorder.document());
+            let (document, diff) = record.results();
+            self.display.summary(&document, diff.as_ref());
         }
         let renew = match event {
             RunEvent::RunStarted { .. }
             | RunEvent::ListeningStarted { .. }
             | RunEvent::RunEnded { .. } => true,
-            RunEvent::BootEnded { .. } => files.are_old(),
+            RunEvent::BootEnded { .. } => record.files.are_old(),
             _ => false,
         };
         if renew {
-            files.write(&recorder.document());
+            record.write();
         }
     }
 }

@@ -186,6 +186,9 @@ pub struct Boot {
     pub logs: PathBuf,
     /// What it was to run.
     pub tests: Vec<String>,
+    /// A command that makes this boot again, if a test in it failed and others were with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// Seconds from power on to the first test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_s: Option<f64>,
@@ -274,6 +277,9 @@ pub struct Test {
     pub declared: usize,
     /// Whether it failed and passed when it was booted again.
     pub flaky: bool,
+    /// A command that runs it once more, there alone, if it failed; for the folder of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// The last attempt, which counts.
     #[serde(flatten)]
     pub last: Attempt,

@@ -7,6 +7,7 @@
 //! added; readers ignore what they don't know. docs/results.md explains it,
 //! docs/results.schema.json is generated from their types.
 
+pub mod again;
 pub mod compare;
 mod counts;
 mod document;
@@ -23,7 +24,7 @@ mod verdict;
 pub use counts::CaseCounts;
 pub use document::{
     AppliedExpectation, Attempt, Boot, Case, Document, Evidence, Known, KnownVerdict, PayloadStep,
-    Run, Test, Unit, is_development,
+    Run, Test, Unit,
 };
 pub use recorder::{About, Recorder, attempt_of};
 pub use verdict::VerdictKind;

@@ -11,6 +11,7 @@ use super::verdict::VerdictKind;
 use crate::base::exit::{Error, Exit};
 use crate::image::{Image, TestMeta};
 use crate::plan::partition::Partition;
+use crate::results::again::Again;
 use crate::results::event::{RunEvent, SettledTest};
 use crate::results::expect::Expectations;
 
@@ -32,6 +33,8 @@ pub struct About<'a> {
     pub whole_matrix: bool,
     /// Which share of what was selected is run.
     pub partition: Option<Partition>,
+    /// How what failed is run once more; `None` where the command does not select tests.
+    pub again: Option<Again>,
 }
 
 /// Remembers all that happens.
@@ -44,6 +47,7 @@ pub struct Recorder {
     tests: Vec<TestMeta>,
     expectations: Expectations,
     whole_matrix: bool,
+    again: Option<Again>,
     /// Keyed by their index in the plan.
     planned: BTreeMap<usize, Unit>,
     boots: BTreeMap<usize, Boot>,
@@ -67,6 +71,7 @@ impl Recorder {
             tests: Vec::new(),
             expectations: Expectations::default(),
             whole_matrix: false,
+            again: None,
             planned: BTreeMap::new(),
             boots: BTreeMap::new(),
             boot_started: BTreeMap::new(),
@@ -80,7 +85,7 @@ impl Recorder {
 
     /// Now it is known what the run is about.
     pub fn is_about(&mut self, about: About<'_>) {
-        let About { image, qemu, slow, expectations, whole_matrix, partition } = about;
+        let About { image, qemu, slow, expectations, whole_matrix, partition, again } = about;
         self.run.image.clone_from(&image.path);
         self.run.image_sha256.clone_from(&image.sha256);
         self.run.qemu = qemu.to_owned();
@@ -89,6 +94,12 @@ impl Recorder {
         self.tests.clone_from(&image.tests);
         self.expectations = expectations;
         self.whole_matrix = whole_matrix;
+        self.again = again;
+    }
+
+    /// All tests of the image, as far as they are known.
+    pub fn tests(&self) -> &[TestMeta] {
+        &self.tests
     }
 
     /// Takes the next event.
@@ -128,6 +139,7 @@ impl Recorder {
                         command: facts.command.to_owned(),
                         logs: logs.to_path_buf(),
                         tests: tests.iter().map(|test| (*test).to_owned()).collect(),
+                        again: None,
                         boot_s: None,
                         elapsed_s: None,
                         ended_by: None,
@@ -195,6 +207,15 @@ impl Recorder {
         }
     }
 
+    /// The boot, with how it is made again if a test that was not alone in it failed.
+    fn with_again(&self, boot: &Boot, results: &[Test]) -> Boot {
+        let failed = |test: &Test| test.last.status.is_bad() && test.last.boot == boot.number;
+        let names: Vec<&str> = boot.tests.iter().map(String::as_str).collect();
+        let again = self.again.as_ref().filter(|_| names.len() > 1 && results.iter().any(failed));
+        let again = again.and_then(|again| again.command(&boot.xen, boot.environment, &names));
+        Boot { again, ..boot.clone() }
+    }
+
     /// All that is known so far.
     pub fn document(&self) -> Document {
         let Recorder { run, tests, expectations, whole_matrix, .. } = self;
@@ -212,6 +233,8 @@ impl Recorder {
                 title: meta.map(|meta| meta.title.clone()).unwrap_or_default(),
                 declared: meta.map_or(last.cases.len(), |meta| meta.cases.len()),
                 flaky: self.flaky.contains(index),
+                again: (self.again.as_ref().filter(|_| last.status.is_bad()))
+                    .and_then(|again| again.command(&unit.xen, unit.environment, &[&unit.test])),
                 last: last.clone(),
                 earlier: earlier.to_vec(),
             });
@@ -234,7 +257,7 @@ impl Recorder {
             complete,
             incomplete_because: (!complete).then_some(because),
             run,
-            boots: self.boots.values().cloned().collect(),
+            boots: self.boots.values().map(|boot| self.with_again(boot, &results)).collect(),
             tests: results,
             not_run,
             expectations: Vec::new(),
@@ -286,7 +309,7 @@ impl<'a> About<'a> {
     /// Of a run of `image` on the QEMU that describes itself so.
     pub fn image(image: &'a Image, qemu: &'a str) -> About<'a> {
         let (slow, expectations) = (DEFAULT_SLOW, Expectations::default());
-        About { image, qemu, slow, expectations, whole_matrix: false, partition: None }
+        About { image, qemu, slow, expectations, whole_matrix: false, partition: None, again: None }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::exit::{Error, Exit};
 use crate::base::status::Status;
 use crate::image::{Image, TestMeta};
 use crate::judge::{CaseReport, Cause, SeenChange, Sights, TestReport, Verdict};
+use crate::results::again::Again;
 use crate::results::event::{BootFacts, RunEvent, SettledTest};
 use crate::results::expect::{Expectations, Subject};
 use crate::results::{Evidence, PayloadStep};
@@ -203,9 +204,18 @@ impl Teller {
         expectations.parse(EXPECTATIONS, "expectations.toml").unwrap();
         let (path, sha256) = ("/home/user/xtf/xtf".into(), "00ff".into());
         let image = Image { path, sha256, tests: tests() };
+        let places =
+            || tests().into_iter().flat_map(|test| [(test.name.clone(), Pv64), (test.name, Pvh64)]);
+        let again = Again {
+            program: "xtf-runner".into(),
+            tests: places().map(|place| (place.clone(), vec![place.0])).collect(),
+            xens: ["4.17", "4.20"].map(|xen| (xen.into(), vec!["--xen".into(), xen.into()])).into(),
+            options: ["--cmdline", "a=<b> c"].map(str::to_owned).into(),
+        };
         let about = About {
             expectations: expectations.clone(),
             whole_matrix: true,
+            again: Some(again),
             ..About::image(&image, "QEMU emulator version 7.2.22")
         };
         let names = tests().into_iter().map(|test| test.name);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -222,12 +223,74 @@ fn a_runner_that_is_killed_before_it_has_a_xen_leaves_no_results_of_an_earlier_r
 #[test]
 fn the_end_tells_what_failed() {
     let world = World::new();
-    let out = world.run(&["run"], "print", "good.log");
+    let args = ["run", "--json", "r.json", "--html", "r.html"];
+    let out = world.run(&args, "print", "good.log");
     assert_eq!(out.code, 5, "{out:?}");
     let (_, end) = out.stdout.split_once(out.sums()).unwrap();
     let lines: Vec<&str> = end.trim_start().lines().map(str::trim).collect();
     assert!(lines[0].starts_with("FAIL [") && lines[0].ends_with("fake pv64  args"), "{end}");
-    assert_eq!(lines[1..], ["list/b: expected EINVAL, got success"], "{end}");
+    assert_eq!(lines[1], "list/b: expected EINVAL, got success", "{end}");
+    let again = lines[2].strip_prefix("again: ").unwrap();
+    assert!(again.contains(" run args --xen fake --env pv64 --image "), "{end}");
+    let image = json(&world, "r.json")["run"]["image_sha256"].as_str().unwrap()[..12].to_owned();
+    assert_eq!(lines[3], format!("on: Xen fake (4.17.7, no build-id), image sha256 {image}"));
+    let logs = lines[4].strip_prefix("logs: ").unwrap();
+    assert!(Path::new(logs).join("xen.log").is_file() && lines.len() == 5, "{end}");
+
+    // The command does what it says, and no more.
+    let out = world.shell(&format!("{again} --json again.json"), "print", "good.log");
+    assert_eq!(json(&world, "again.json")["boots"][0]["tests"], serde_json::json!(["args"]));
+    assert!(out.stdout.contains("Running 1 test in 1 boot"), "{out:?}");
+    let page = fs::read_to_string(world.path("r.html")).unwrap();
+    assert!(page.contains(&format!("<pre class=\"again\" title=\"runs it again\">{again}</pre>")));
+}
+
+/// A baseline is a matter of what is told, not of how the run ends.
+#[test]
+fn a_run_is_compared_with_an_earlier_one() {
+    let world = World::new();
+    world.run(&["run", "--json", "green.json"], "print", "success.log");
+    let args = ["run", "--baseline", "green.json", "--json", "r.json", "--html", "r.html"];
+    let out = world.run(&args, "print", "good.log");
+    assert_eq!(out.code, 5, "{out:?}");
+    let told = "regressed\n    fake pv64  args: SUCCESS -> FAILURE\n    fake pv64  args list/b: ";
+    assert!(out.stdout.contains(told) && out.stdout.contains("\n2 regressions\n"), "{out:?}");
+    let page = fs::read_to_string(world.path("r.html")).unwrap();
+    assert!(page.contains("<a href=\"#run-args-fake-pv64\">fake pv64  args list/b</a>"), "{page}");
+    // What is better is told, too, and what was not selected is not missed.
+    let args = ["run", "example", "--baseline", "r.json", "--json", "r.json"];
+    let out = world.run(&args, "print", "example.log");
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("\n2 tests of the old run not selected"), "{out:?}");
+    assert!(out.stdout.contains("\nnothing regressed\n"), "{out:?}");
+    // One run in two shares.
+    for share in ["1", "2"] {
+        let (partition, file) = (format!("count:{share}/2"), format!("{share}.json"));
+        let args = ["run", "--partition", &partition, "--json", &file];
+        world.run(&args, "print", "success.log");
+    }
+    let shares = ["merge", "green.json", "--baseline", "1.json", "--baseline", "2.json"];
+    let out = world.run_plain(&shares);
+    assert!(out.code == 0 && out.stdout.contains("Compared with the run of "), "{out:?}");
+    assert!(out.stdout.contains("; 3 tests in both runs"), "{out:?}");
+
+    world.file("cut.json", "{\n\"schema\": \"xtf-rs/1\",\n");
+    world.run(&["run", "--json", "partial.json"], "refuse", "good.log");
+    for (file, code, why) in [
+        ("cut.json", 65, "cut.json:3: EOF"),
+        ("xtf-runner.toml", 65, "xtf-runner.toml:1: "),
+        ("gone.json", 74, "gone.json"),
+        ("partial.json", 65, "partial.json is partial"),
+    ] {
+        let args = ["run", "--baseline", file, "--json", "r.json"];
+        let out = world.run(&args, "print", "success.log");
+        assert!(out.code == code && out.stderr.contains(why), "{out:?}");
+        assert!(!out.stdout.contains("Running"), "{out:?}");
+        let left = json(&world, "r.json");
+        assert_eq!((&left["complete"], &left["run"]["exit_code"]), (&false.into(), &code.into()));
+        assert!(left["incomplete_because"].as_str().unwrap().contains(why), "{left}");
+        assert_eq!(world.run_plain(&["merge", "green.json", "--baseline", file]).code, code);
+    }
 }
 
 #[test]

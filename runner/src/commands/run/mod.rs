@@ -16,6 +16,7 @@ use crate::base::exit::{Exit, Result};
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::RunArgs;
+use crate::commands::diff::baseline;
 use crate::machine::backend::sweep;
 use crate::machine::boots_on;
 use crate::machine::logs::RunLogs;
@@ -31,8 +32,10 @@ pub fn run(args: &RunArgs) -> Result<Exit> {
     if args.dry_run {
         return dry_run(args);
     }
+    // A report may replace it.
+    let baseline = baseline(&args.reports.files);
     let mut record = Record::open(files);
-    let done = plan_to_report(args, &mut record);
+    let done = record.compare_with(baseline).and_then(|()| plan_to_report(args, &mut record));
     if let Err(error) = &done {
         record.give_up(error);
     }

@@ -15,6 +15,7 @@ use crate::plan::config::{Config, Hypervisor};
 use crate::plan::select::Selected;
 use crate::plan::{self, Boot, How, Sharing};
 use crate::results::About;
+use crate::results::again::Again;
 use crate::results::expect::Expectations;
 use crate::results::policy::Policy;
 
@@ -91,6 +92,31 @@ impl<'a> Plan<'a> {
             expectations: policy.expectations.clone(),
             whole_matrix,
             partition: args.partition,
+            again: Some(self.again()),
+        }
+    }
+
+    /// What is to be said to run a part of it once more.
+    fn again(&self) -> Again {
+        let Plan { args, config, .. } = self;
+        let selectors = self.tests.iter().flat_map(|selected| {
+            let places = selected.test.environments.iter();
+            places.map(|&place| ((selected.name().to_owned(), place), selected.words()))
+        });
+        let xens = self.xens.iter().map(|xen| {
+            let words = match args.backend {
+                BackendKind::Xl => Vec::new(),
+                _ => vec!["--xen".to_owned(), config.word_for(xen, &args.xen)],
+            };
+            (xen.name.clone(), words)
+        });
+        Again {
+            program: std::env::args_os()
+                .next()
+                .map_or_else(|| "xtf-runner".into(), |word| word.to_string_lossy().into_owned()),
+            tests: selectors.collect(),
+            xens: xens.collect(),
+            options: args.lasting.clone(),
         }
     }
 

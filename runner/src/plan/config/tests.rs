@@ -32,6 +32,15 @@ fn all_means_every_configured_one() {
 }
 
 #[test]
+fn a_xen_is_named_again_as_it_was() {
+    let config = parse(BUILT_IN).unwrap();
+    let wanted = ["4.17", "own=/some/where/xen", "/any/where/xen.gz"].map(str::to_owned);
+    let xens = config.select(&wanted).unwrap();
+    let words: Vec<String> = xens.iter().map(|xen| config.word_for(xen, &wanted)).collect();
+    assert_eq!(words, wanted);
+}
+
+#[test]
 fn a_person_may_name_a_xen() {
     let dir = tempfile::tempdir().unwrap();
     for version in ["a/xen", "c=d/xen"] {

@@ -51,6 +51,30 @@ fn shown(line: &str) -> String {
     selected.iter().map(show).collect::<Vec<_>>().join(" ")
 }
 
+/// What the words of a selected test select is this test.
+#[test]
+fn a_test_can_be_selected_again_by_its_words() {
+    for (line, words) in [
+        ("lp-args", "lp-args"),
+        ("!lp-pv", "example;lp-args"),
+        ("lp-args/get/* lp-args/list/a pv64", "lp-args"),
+        ("lp-args/get/* pv64", "lp-args/get/*"),
+        ("lp-* !lp-args/get/b !lp-pv", "lp-args !lp-args/get/b"),
+        ("lp-args/get/* !lp-args/get/b", "lp-args/get/* !lp-args/get/b"),
+        ("test-pv64-lp-args/list/*", "lp-args/list/*"),
+        ("bad-hang", "bad-hang"),
+    ] {
+        let selected = chosen(line).unwrap();
+        let said: Vec<String> = selected.iter().map(|test| test.words().join(" ")).collect();
+        assert_eq!(said.join(";"), words, "{line}");
+        for (test, words) in selected.iter().zip(&said) {
+            let again = chosen(words).unwrap();
+            let again = again.iter().find(|again| again.name() == test.name()).unwrap();
+            assert_eq!(again.test.cases, test.test.cases, "{words}");
+        }
+    }
+}
+
 #[track_caller]
 fn refused(line: &str, why: &str) {
     let error = chosen(line).expect_err(line);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anstyle::AnsiColor;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::results::compare::Diff;
 use crate::results::event::{Listener, RunEvent};
 use crate::results::{Document, attempt_of};
 use lines::{brief, headline};
@@ -95,8 +96,8 @@ impl<W: Write + Send> Display<W> {
     }
 
     /// What is shown in the end.
-    pub fn summary(&mut self, document: &Document) {
-        lock(&self.screen).print(&summary(document));
+    pub fn summary(&mut self, document: &Document, diff: Option<&Diff>) {
+        lock(&self.screen).print(&summary(document, diff));
     }
 
     fn start_clock(&mut self) {

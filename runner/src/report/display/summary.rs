@@ -7,7 +7,9 @@ use protocol::metadata::Environment;
 use super::lines::not_run;
 use super::style::{BOLD, INDENT, YELLOW, count};
 use crate::base::status::Status;
+use crate::report::differences::told;
 use crate::report::matrix;
+use crate::results::compare::{Diff, Identity, short};
 use crate::results::{Attempt, Document, Evidence, Test};
 
 /// Of a long quotation of Xen, this many lines from each end.
@@ -18,9 +20,11 @@ const FAILED_TESTS: usize = 20;
 const FAILED_CASES: usize = 5;
 /// and so many characters of a reason.
 const REASON: usize = 160;
+/// Of each kind of difference, so many are shown.
+const CHANGES: usize = 10;
 
 /// What remains to be said when everything is over.
-pub(super) fn summary(document: &Document) -> String {
+pub(super) fn summary(document: &Document, diff: Option<&Diff>) -> String {
     let mut text = String::from("------------\n");
     let bad: Vec<&Test> = document.tests.iter().filter(|test| test.last.status.is_bad()).collect();
     if !bad.is_empty() {
@@ -53,6 +57,11 @@ pub(super) fn summary(document: &Document) -> String {
         );
     }
 
+    if let Some(diff) = diff {
+        let _ = writeln!(text, "Compared with the run of {}:\n", diff.old.started);
+        text += &told(diff, CHANGES);
+        text.push('\n');
+    }
     text += &sums(document);
     text += &failures(document);
     text
@@ -103,10 +112,28 @@ fn failures(document: &Document) -> String {
         if hidden > 0 {
             let _ = writeln!(text, "{INDENT}and {hidden} more");
         }
+        text += &way_back(document, test);
     }
     let hidden = bad().count().saturating_sub(FAILED_TESTS);
     if hidden > 0 {
         let _ = writeln!(text, "{INDENT}and {}", count(hidden, "more failed test"));
+    }
+    text
+}
+
+/// How to see `test` fail again, on what it failed, and where its logs are.
+fn way_back(document: &Document, test: &Test) -> String {
+    let mut text = String::new();
+    if let Some(command) = &test.again {
+        let _ = writeln!(text, "{INDENT}again: {command}");
+    }
+    let mut on = format!("Xen {}", Identity::under(document, test).told());
+    if !document.run.image_sha256.is_empty() {
+        let _ = write!(on, ", image sha256 {}", short(&document.run.image_sha256));
+    }
+    let _ = writeln!(text, "{INDENT}on: {on}");
+    if let Some(dir) = test.last.boots().last().and_then(|boot| document.logs_of(boot)) {
+        let _ = writeln!(text, "{INDENT}logs: {}", dir.display());
     }
     text
 }
@@ -246,7 +273,8 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::results::sample;
+    use crate::results::compare::Baseline;
+    use crate::results::{Case, sample};
 
     /// Without the colours.
     fn plain(text: &str) -> String {
@@ -255,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_end_tells_what_failed() {
-        let text = plain(&summary(&sample::whole()));
+        let text = plain(&summary(&sample::whole(), None));
         let (_, end) = text.split_once(" deviations, ").unwrap();
         let (_, end) = end.split_once('\n').unwrap();
         expect![[r#"
@@ -266,14 +294,29 @@ mod tests {
                          later: Xen panicked: Assertion 'x' failed at y.c:3
                          before the first test began: Xen panicked: out of memory
                          not run: 1 case (last)
+                         again: xtf-runner run trap --xen 4.17 --env pv64 --cmdline 'a=<b> c'
+                         on: Xen 4.17 (4.17.7, build-id c0ffee), image sha256 00ff
+                         logs: /home/user/xtf/logs/20260102-030405/004-4.17-pv64
                  TIMEOUT [ 20.005s] 4.17 pv64  soak
                          longer: no result within 30 s
+                         again: xtf-runner run soak --xen 4.17 --env pv64 --cmdline 'a=<b> c'
+                         on: Xen 4.17 (4.17.7, build-id c0ffee), image sha256 00ff
+                         logs: /home/user/xtf/logs/20260102-030405/005-4.17-pv64
                    ERROR [  0.005s] 4.17 pv64  tool
                          x: QEMU died: was killed by signal 11: qemu: internal trouble
+                         again: xtf-runner run tool --xen 4.17 --env pv64 --cmdline 'a=<b> c'
+                         on: Xen 4.17 (4.17.7, build-id c0ffee), image sha256 00ff
+                         logs: /home/user/xtf/logs/20260102-030405/006-4.17-pv64
                    ERROR [  0.017s] 4.20 pv64  elf
                          hooks: no memory
+                         again: xtf-runner run elf --xen 4.20 --env pv64 --cmdline 'a=<b> c'
+                         on: Xen 4.20 (4.20.7, build-id c0ffee), image sha256 00ff
+                         logs: /home/user/xtf/logs/20260102-030405/010-4.20-pv64
                     FAIL [  0.012s] 4.20 pv64  stack
                          depth/2
+                         again: xtf-runner run stack --xen 4.20 --env pv64 --cmdline 'a=<b> c'
+                         on: Xen 4.20 (4.20.7, build-id c0ffee), image sha256 00ff
+                         logs: /home/user/xtf/logs/20260102-030405/010-4.20-pv64
         "#]]
         .assert_eq(end);
     }
@@ -287,7 +330,7 @@ mod tests {
             test.last.cases.clear();
             test.last.reasons = vec![why.into()];
         }
-        let text = plain(&summary(&document));
+        let text = plain(&summary(&document, None));
         let told: Vec<&str> = text.lines().filter(|line| line.contains(why)).collect();
         assert_eq!(told, [format!("        SKIP Xen 4.20 pv64, 8 tests: {why}")]);
         assert!(text.contains("SKIP Xen 4.17 pvh64, 1 test: livepatch is not built into this Xen"));
@@ -305,8 +348,45 @@ mod tests {
         let text = plain(&failures(&document));
         assert!(text.ends_with("             and 3 more failed tests\n"), "{text}");
         assert_eq!(text.matches("             and 7 more\n").count(), FAILED_TESTS);
-        assert_eq!(text.lines().count(), FAILED_TESTS * (FAILED_CASES + 2) + 1);
+        assert_eq!(text.lines().count(), FAILED_TESTS * (FAILED_CASES + 5) + 1);
         assert!(text.lines().all(|line| line.len() < REASON + 80), "{text}");
+    }
+
+    #[test]
+    fn a_comparison_is_bounded() {
+        let mut old = sample::whole();
+        old.run.image_sha256 = "17".into();
+        let list = old.tests.iter_mut().find(|test| test.unit.test == "list").unwrap();
+        let case = list.last.cases[0].clone();
+        list.last
+            .cases
+            .extend((0..CHANGES + 3).map(|n| Case { name: format!("c{n}"), ..case.clone() }));
+        let new = sample::whole();
+        let diff = Baseline::of(old).against(&new, &sample::tests());
+        let text = plain(&summary(&new, Some(&diff)));
+        let (_, end) = text.split_once("Compared with the run of ").unwrap();
+        let (end, _) = end.split_once("\n\n     Summary").unwrap();
+        expect![[r#"
+            2026-01-02T03:04:05+00:00:
+
+            image sha256 00ff is compared with image sha256 17
+
+            vanished
+                4.17 pv64  list c0: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c1: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c2: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c3: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c4: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c5: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c6: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c7: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c8: was SUCCESS (ok 1 not a result line)
+                4.17 pv64  list c9: was SUCCESS (ok 1 not a result line)
+                and 3 more
+
+            13 vanished; 24 tests in both runs
+            cases: 24 passed, 2 failed, 2 in error, 3 skipped, 3 deviations, 3 crashed or timed out, 4 known, 1 not run; were: 37 passed, 2 failed, 2 in error, 3 skipped, 3 deviations, 3 crashed or timed out, 4 known, 1 not run
+            13 regressions"#]].assert_eq(end);
     }
 
     #[test]

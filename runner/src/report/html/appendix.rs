@@ -65,6 +65,9 @@ impl Page<'_> {
                             }
                             dt { "Tests" } dd { (boot.tests.join(" ")) }
                             dt { "Logs" } dd { (self.logs(boot)) }
+                            @if let Some(command) = &boot.again {
+                                dt { "Again" } dd { pre.again { (command) } }
+                            }
                             @if !boot.command.is_empty() {
                                 dt { "Command" } dd { pre { (boot.command) } }
                             }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Component, Path};
 
-use crate::results::{Test, Unit};
+use crate::results::Unit;
 
 /// The way from `folder` to `logs`: relative where both can be moved together.
 pub(super) fn link_base(logs: &Path, folder: &Path) -> String {
@@ -45,8 +45,8 @@ pub(super) fn id(row: &str) -> String {
     format!("test-{row}")
 }
 
-pub(super) fn run_id(test: &Test) -> String {
-    let Unit { xen, environment, test } = &test.unit;
+pub(super) fn run_id(unit: &Unit) -> String {
+    let Unit { xen, environment, test } = unit;
     format!("run-{test}-{}-{}", xen.replace(char::is_whitespace, "_"), environment.name())
 }
 

@@ -43,7 +43,7 @@ impl Page<'_> {
         let about = format!("{} {} {row}: {}", column.0, column.1.name(), look.word);
         html! {
             td class=(first) {
-                a class={ "cell " (look.class) } href={ "#" (run_id(test)) } title=(about) {
+                a class={ "cell " (look.class) } href={ "#" (run_id(&test.unit)) } title=(about) {
                     b {
                         @if look.class == "pass" { (counts.passed) } @else { (look.word) }
                         @if look.class == "pass" && tolerated > 0 {

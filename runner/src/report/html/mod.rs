@@ -6,6 +6,7 @@
 
 mod appendix;
 mod cases;
+mod differences;
 mod header;
 mod link;
 mod look;
@@ -18,16 +19,18 @@ use std::path::Path;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::results::Document;
+use crate::results::compare::Diff;
 use link::link_base;
 use page::{Page, key};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The page, with links to logs from `folder`.
-pub fn text(document: &Document, folder: &Path) -> String {
+/// The page, with links to logs from `folder`; `diff` is how the run differs from a baseline.
+pub fn text(document: &Document, diff: Option<&Diff>, folder: &Path) -> String {
     let page = Page {
         document,
+        diff,
         columns: document.columns(),
         tests: document.tests.iter().map(|test| (key(&test.unit), test)).collect(),
         logs: link_base(&document.run.logs, folder),
@@ -50,6 +53,7 @@ impl Page<'_> {
                 body {
                     (self.header())
                     main {
+                        (self.differences())
                         (self.filters())
                         (self.matrix())
                         (self.sections())
@@ -66,15 +70,16 @@ impl Page<'_> {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect_file;
+    use expect_test::{expect, expect_file};
 
     use super::*;
     use crate::base::status::Status;
+    use crate::results::compare::Baseline;
     use crate::results::{Case, VerdictKind, sample};
 
     #[test]
     fn all_that_there_is_to_show() {
-        let text = text(&sample::whole(), Path::new("/home/user/xtf/out"));
+        let text = text(&sample::whole(), None, Path::new("/home/user/xtf/out"));
         // Style and script are files of their own: the markup is what is made here.
         let text = text.replace(STYLE, "").replace(SCRIPT, "").replace("><", ">\n<");
         expect_file!["../../../tests/fixtures/results/whole.html"].assert_eq(&text);
@@ -82,7 +87,7 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_and_nothing_is_injected() {
-        let text = text(&sample::whole(), Path::new("/home/user/xtf/out"));
+        let text = text(&sample::whole(), None, Path::new("/home/user/xtf/out"));
         for outside in ["src=", "<link", "@import", "url(", "//cdn"] {
             assert!(!text.contains(outside), "{outside}");
         }
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_page_of_many_cases_is_bounded() {
-        let page = |cases| text(&large(cases), Path::new("/"));
+        let page = |cases| text(&large(cases), None, Path::new("/"));
         let (small, large) = (page(2000), page(50_000));
         let (few, many) = (at_once(&small), at_once(&large));
         // Only the numbers in it have more digits.
@@ -152,7 +157,8 @@ mod tests {
             boot.version = Some(evil.into());
             boot.notes = vec![evil.into()];
         }
-        let page = text(&document, Path::new("/"));
+        let diff = Baseline::of(sample::whole()).against(&document, &[]);
+        let page = text(&document, Some(&diff), Path::new("/"));
         assert!(!page.contains("<img"));
         let number = |tag: &str| page.matches(tag).count();
         assert_eq!((number("<script>"), number("</script>")), (1, 1));
@@ -167,8 +173,38 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_stands_above_all() {
+        let mut old = sample::whole();
+        let elf =
+            old.tests.iter_mut().find(|test| test.unit.xen == "4.20" && test.unit.test == "elf");
+        elf.unwrap().last.status = Status::Success;
+        old.run.image_sha256 = "17".into();
+        let new = sample::whole();
+        let diff = Baseline::of(old).against(&new, &sample::tests());
+        let page = text(&new, Some(&diff), Path::new("/"));
+        let (_, section) = page.split_once("<section class=\"differences\">").unwrap();
+        let (section, rest) = section.split_once("</section>").unwrap();
+        assert!(rest.contains("class=\"filters\""));
+        expect![[r##"
+            <h2>Compared with the run of 2026-01-02 03:04:05+00:00</h2>
+            <p class="reason">image sha256 00ff is compared with image sha256 17</p>
+            <p class="reason">1 regressed; 24 tests in both runs</p>
+            <p class="reason">tests: 16 passed, 5 failed, 3 skipped; were: 17 passed, 4 failed, 3 skipped</p>
+            <p class="reason">1 regression</p>
+            <details open>
+            <summary>
+            <b>regressed</b> 1</summary>
+            <ul>
+            <li>
+            <a href="#run-elf-4.20-pv64">4.20 pv64  elf</a>: SUCCESS -&gt; ERROR</li>
+            </ul>
+            </details>"##]].assert_eq(&section.replace("><", ">\n<"));
+        assert!(page.contains("id=\"run-elf-4.20-pv64\""));
+    }
+
+    #[test]
     fn the_page_of_a_run_that_did_not_start_says_why() {
-        let text = text(&sample::not_started(), Path::new("/home/user"));
+        let text = text(&sample::not_started(), None, Path::new("/home/user"));
         assert!(text.contains(
             "This report is partial: </strong>the run did not start: apt-get is not installed; no test \
              was run."
@@ -182,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_partial_page_says_so() {
-        let text = text(&sample::stopped(), Path::new("/"));
+        let text = text(&sample::stopped(), None, Path::new("/"));
         assert!(
             text.contains("This report is partial: </strong>stopped by SIGINT; 22 tests not run.")
         );

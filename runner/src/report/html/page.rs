@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use protocol::metadata::Environment;
 
 use super::look::kinds;
+use crate::results::compare::Diff;
 use crate::results::{Document, Test, Unit};
 
 /// A Xen in an environment.
@@ -18,6 +19,8 @@ pub(super) fn key(unit: &Unit) -> (&str, Column<'_>) {
 /// All that the page is made of.
 pub(super) struct Page<'d> {
     pub(super) document: &'d Document,
+    /// How it differs from a baseline.
+    pub(super) diff: Option<&'d Diff>,
     pub(super) columns: Vec<Column<'d>>,
     pub(super) tests: BTreeMap<(&'d str, Column<'d>), &'d Test>,
     pub(super) logs: String,

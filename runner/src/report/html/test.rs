@@ -1,4 +1,4 @@
-//! A section for each test: how its runs went, and the evidence.
+//! A section for each test: how its runs went, with the evidence and the way back.
 
 use maud::{Markup, html};
 
@@ -7,6 +7,7 @@ use super::link::{id, run_id};
 use super::look::{Look, mark, time};
 use super::page::Page;
 use crate::base::plural::count;
+use crate::results::compare::Identity;
 use crate::results::{Attempt, CaseCounts, Test};
 
 /// So many failed tests are open from the start: who reads further opens what is of interest.
@@ -67,7 +68,7 @@ impl Page<'_> {
         let unit = &test.unit;
         let evident = last.status.is_bad() || test.is_known() || test.is_news() || test.flaky;
         html! {
-            div.run id=(run_id(test)) {
+            div.run id=(run_id(unit)) {
                 p.line {
                     (Look::of(test).pill())
                     b { (unit.xen) " " (unit.environment.name()) }
@@ -84,6 +85,7 @@ impl Page<'_> {
                 }
                 @if evident {
                     div.evidence {
+                        @if last.status.is_bad() { (self.way_back(test)) }
                         @for attempt in &test.earlier {
                             p.attempt {
                                 "Failed before: " (Look::of_status(attempt.status).pill())
@@ -102,6 +104,23 @@ impl Page<'_> {
                 } @else {
                     @for reason in &last.reasons { p.reason { (reason) } }
                 }
+            }
+        }
+    }
+
+    /// How to see it fail again, and on what it failed.
+    fn way_back(&self, test: &Test) -> Markup {
+        let xen = Identity::under(self.document, test);
+        let image = &self.document.run.image_sha256;
+        html! {
+            @if let Some(command) = &test.again { pre.again title="runs it again" { (command) } }
+            p.identity {
+                "Xen " (xen.version.as_deref().unwrap_or("of an unknown version")) ", "
+                @match &xen.build_id {
+                    Some(id) => { "build-id " code { (id) } },
+                    None => "no build-id",
+                }
+                @if !image.is_empty() { "; image sha256 " code { (image) } }
             }
         }
     }

@@ -1,15 +1,17 @@
-//! The differences between two runs.
+//! The differences between two runs, for `diff` and for `--baseline`.
 //!
 //! [`pairs`] finds out which Xens are to be compared, [`difference`] the changes. Tests are the same if
 //! Xen, environment and name are, and cases in them if their names are.
 
+mod baseline;
 mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-pub use self::pairs::{Pair, short};
+pub use self::baseline::Baseline;
+pub use self::pairs::{Identity, Pair, short};
 use super::counts::{CaseCounts, Counts};
 use super::document::{Attempt, Case, Document, KnownVerdict, Test, Unit};
 use super::verdict::VerdictKind;
@@ -95,6 +97,9 @@ pub struct Diff {
     pub new: Origin,
     /// Places that both have.
     pub compared: usize,
+    /// Tests of the run before that the run after has, but was not to run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unselected: usize,
     /// The Xens that are compared.
     pub xens: Vec<Pair>,
     /// The worst first.
@@ -173,6 +178,7 @@ fn difference(old: &Document, new: &Document, times: Times) -> Diff {
         old: Origin::of(old),
         new: Origin::of(new),
         xens: Vec::new(),
+        unselected: 0,
         compared: olds.keys().filter(|unit| news.contains_key(*unit)).count(),
         changes,
     }
@@ -298,6 +304,12 @@ impl Origin {
             cases: document.case_counts(),
         }
     }
+}
+
+/// For serde, which passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::super::document::{Document, is_development};
+use super::super::document::{Document, Test, is_development};
 use crate::base::exit::{Error, Result};
 
 /// A Xen, as a run has it.
@@ -34,12 +34,24 @@ pub struct Pair {
 
 impl Identity {
     /// Of the Xen that `document` calls so.
-    fn of(document: &Document, xen: &str) -> Identity {
+    pub fn of(document: &Document, xen: &str) -> Identity {
         let mut boots = document.boots.iter().filter(|boot| boot.xen == xen);
         Identity {
             xen: xen.to_owned(),
             version: boots.clone().find_map(|boot| boot.version.clone()),
             build_id: boots.find_map(|boot| boot.build_id.clone()),
+        }
+    }
+
+    /// Of the Xen that `test` ran on last.
+    pub fn under(document: &Document, test: &Test) -> Identity {
+        let named = Identity::of(document, &test.unit.xen);
+        let boot = document.boot(test.last.boot);
+        // A Xen that died early has told no version; another boot may know it.
+        Identity {
+            version: boot.and_then(|boot| boot.version.clone()).or(named.version),
+            build_id: boot.and_then(|boot| boot.build_id.clone()).or(named.build_id),
+            xen: named.xen,
         }
     }
 
@@ -94,6 +106,11 @@ pub fn pairs(old: &Document, new: &Document, map: &[(String, String)]) -> Result
         paired.insert(from.clone(), to.clone());
     }
     Ok(completed(old, new, paired))
+}
+
+/// The same where nobody says which are to be compared.
+pub fn of_themselves(old: &Document, new: &Document) -> Vec<Pair> {
+    completed(old, new, BTreeMap::new())
 }
 
 fn names(document: &Document) -> Vec<String> {

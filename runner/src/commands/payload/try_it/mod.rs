@@ -30,6 +30,7 @@ use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_to;
 use crate::base::signals::StopSignal;
 use crate::cli::TryArgs;
+use crate::commands::diff::baseline;
 use crate::commands::run;
 use crate::image::{self, TestMeta};
 use crate::machine::Boot;
@@ -67,8 +68,10 @@ pub fn try_it(args: &TryArgs) -> Result<Exit> {
     parcel::check(&payloads)?;
     // As the results.
     let mut out = stdout_or_stderr(&reports);
+    // A report may replace it.
+    let baseline = baseline(&args.reports.files);
     let mut record = Record::open(reports);
-    let done = boot(args, &payloads, &mut record);
+    let done = record.compare_with(baseline).and_then(|()| boot(args, &payloads, &mut record));
     match &done {
         Ok((_, told)) => write_to(&mut *out, told)?,
         Err(error) => record.give_up(error),
