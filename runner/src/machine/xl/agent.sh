@@ -31,6 +31,7 @@ stop() { [ -n "$stopped" ] || { stopped=$1; say "stopping $name: $1"; }; }
 # the caller knows the one that does nothing.
 watch() {
     trap exit TERM
+    : >"$dir/watching.$1"
     signal=$1
     shift
     # A background job reads /dev/null unless told otherwise.
@@ -40,6 +41,12 @@ watch() {
     exec 3<&-
     wait $!
     kill -"$signal" $$
+}
+
+# unwatch SIGNAL PID: tells a watcher off. One that has not begun yet would lose the signal.
+unwatch() {
+    until [ -e "$dir/watching.$1" ]; do sleep 0.05; done
+    kill "$2" 2>/dev/null
 }
 
 trap 'stop "standard input was closed"' USR1
@@ -52,9 +59,9 @@ trap '' PIPE
 
 exec 3<&0
 watch USR1 cat <&3 >/dev/null 2>&1 &
-watchers=$!
+reader=$!
 watch USR2 sleep "$seconds" >/dev/null 2>&1 &
-watchers="$watchers $!"
+clock=$!
 exec 3<&-
 
 # Without its background process (-e), xl leaves a domain that ended in place, so that nothing of
@@ -125,7 +132,7 @@ if [ "$created" = 0 ] || [ -n "$id" ]; then
     [ $status != 1 ] || say "$name was destroyed"
 fi
 if [ -n "$console" ]; then
-    kill $console 2>/dev/null
+    unwatch ALRM "$console"
     wait $console $listener 2>/dev/null
 fi
 # Xen's own words, from the first one about this domain on; not those of every creation.
@@ -134,8 +141,8 @@ if [ -n "$id" ]; then
         sed -n "/[^0-9A-Za-z]\(d\|[Dd]om\|[Dd]omain \)$id\([^0-9]\|\$\)/,\$p" | tail -n 100
 fi
 
-# shellcheck disable=SC2086 # two numbers
-kill $watchers 2>/dev/null
+unwatch USR1 "$reader"
+unwatch USR2 "$clock"
 wait
 # With the image that was made for this domain alone, if one was.
 rm -rf "$dir" "$cfg" "${cfg%.cfg}.image"
