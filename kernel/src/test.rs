@@ -153,12 +153,17 @@ impl Context {
     /// # Errors
     /// A [`Stop::Error`] when what it says is no number.
     pub fn parameter(&self, name: &str, otherwise: u64) -> Result<u64, Stop> {
-        let Some(text) = cmdline::parameter(name) else { return Ok(otherwise) };
+        let Some(text) = self.word(name) else { return Ok(otherwise) };
         let number = match text.strip_prefix("0x") {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => text.parse(),
         };
         number.map_err(|_| Stop::error(format_args!("command line: {name}={text} is not a number")))
+    }
+
+    /// What the command line sets, as it is.
+    pub fn word(&self, name: &str) -> Option<&'static str> {
+        cmdline::parameter(name)
     }
 
     /// The livepatch interface, if it was found.

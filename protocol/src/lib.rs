@@ -15,6 +15,7 @@
 //! | [`wildcard`] | both read the same patterns for names |
 //! | [`console`] | the guest tells the runner what came of it |
 //! | [`change`] | the guest tells the runner which changes to Xen it saw; the runner states some |
+//! | [`hypercalls`] | the runner tells the guest which calls to make, by names that both know |
 //! | [`programs`] | tests that the runner drives: their names, parameters, answers and limits |
 //! | [`lookout`] | the guest asks the runner to look at the machine from outside |
 //! | [`payloads`] | the runner hands live patches to the guest, and what it foretells of them |
@@ -33,6 +34,7 @@ pub mod archive;
 pub mod change;
 pub mod cmdline;
 pub mod console;
+pub mod hypercalls;
 pub mod image;
 pub mod letterbox;
 pub mod lookout;

@@ -47,6 +47,11 @@ pub const FROM: &str = "from";
 pub const STEPS: &str = "steps";
 /// Parameter of [`HYPERCALL_FUZZ`]: how many calls are made for each that is on the console.
 pub const EVERY: &str = "every";
+/// Parameter of [`HYPERCALL_FUZZ`]: the only calls that are made, separated by commas, as
+/// [`crate::hypercalls::Selector`] reads them.
+pub const ONLY: &str = "only";
+/// Parameter of [`HYPERCALL_FUZZ`]: calls that are not made, likewise.
+pub const EXCEPT: &str = "except";
 /// Parameter of [`PAYLOAD_TRY`]: how many more times the payloads are loaded, applied, reverted and
 /// unloaded.
 pub const CYCLES: &str = "cycles";

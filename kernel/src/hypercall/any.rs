@@ -5,10 +5,12 @@
 //! Rust code uses.
 
 use alloc::alloc::alloc_zeroed;
+use alloc::vec::Vec;
 use core::alloc::Layout;
 
 use arch::hypercall::hypercall;
 use arch::memory::{NON_CANONICAL, PAGE_SIZE, Protection, Region, XEN_RANGE, protect};
+use protocol::hypercalls::MULTICALL;
 use protocol::image::BASE;
 
 use crate::Answer;
@@ -20,6 +22,16 @@ const WORD: usize = size_of::<u64>();
 const PAGES: usize = 4;
 /// Guard, the page to lose, guard, the pages, guard.
 const ALL_PAGES: usize = 4 + PAGES;
+/// The most entries of a multicall.
+pub const ENTRIES_MAX: usize = 4;
+/// Words of an entry: the call, its result, and six arguments.
+const ENTRY_WORDS: usize = 8;
+const RESULT: usize = 1;
+/// The result of an entry that Xen did not come to: no answer of Xen's.
+const NOT_MADE: u64 = i64::MIN as u64;
+
+/// A call: its number and arguments.
+pub type Call = (u32, [u64; 5]);
 
 /// Memory that calls may name. It is never given back: Xen may have been told to write to it.
 pub struct Arena {
@@ -104,11 +116,36 @@ impl Arena {
     ///
     /// # Panics
     /// If an argument may not be told.
-    pub fn perform(&mut self, number: u32, args: [u64; 5]) -> Answer {
-        assert!(args.iter().all(|&arg| self.may_tell(arg)), "internal error");
+    pub fn perform(&mut self, (number, args): Call) -> Answer {
+        assert!(self.may_make(&args), "internal error");
         // SAFETY: Xen writes where it is told to, which is nowhere that Rust code uses. A call
         // that takes this guest's pages away, or has it continue elsewhere, is the end of a domain
         // that is there to be lost; the caller leaves out the calls that are known to.
         Answer(unsafe { hypercall(number, args) })
+    }
+
+    /// Performs the calls as the entries of a multicall: its answer, and those to the calls.
+    ///
+    /// # Panics
+    /// If an argument may not be told, or there are more than [`ENTRIES_MAX`].
+    pub fn perform_together(&mut self, calls: &[Call]) -> (Answer, Vec<Answer>) {
+        assert!(calls.iter().all(|(_, args)| self.may_make(args)), "internal error");
+        // Not in the arena: a call would change what the next one is, or what Xen answered to it.
+        let mut entries = [[0; ENTRY_WORDS]; ENTRIES_MAX];
+        for (entry, (number, args)) in entries[..calls.len()].iter_mut().zip(calls) {
+            entry[0] = (*number).into();
+            entry[RESULT] = NOT_MADE;
+            entry[RESULT + 1..][..args.len()].copy_from_slice(args);
+        }
+        let place = core::ptr::from_mut(&mut entries).expose_provenance() as u64;
+        let arguments = [place, calls.len() as u64, 0, 0, 0];
+        // SAFETY: as for a single call; and of the entries Xen writes no more than it is told of.
+        let answer = Answer(unsafe { hypercall(MULTICALL, arguments) });
+        let answers = entries[..calls.len()].iter().map(|entry| Answer(entry[RESULT] as i64));
+        (answer, answers.collect())
+    }
+
+    fn may_make(&self, args: &[u64; 5]) -> bool {
+        args.iter().all(|&arg| self.may_tell(arg))
     }
 }
