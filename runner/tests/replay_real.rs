@@ -62,7 +62,7 @@ look
 fn broken(place: &Place) -> PathBuf {
     const UNDEFINED: [u8; 2] = [0x0f, 0x0b];
     let path = place.0.path().join("xen");
-    ended_xen::write(&path, "revert_payload", UNDEFINED);
+    ended_xen::write(&path, "revert_payload", &UNDEFINED);
     path
 }
 
@@ -70,7 +70,7 @@ fn broken(place: &Place) -> PathBuf {
 fn hanging(place: &Place) -> PathBuf {
     const TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
     let path = place.0.path().join("xen");
-    ended_xen::write(&path, "revert_payload", TO_ITSELF);
+    ended_xen::write(&path, "revert_payload", &TO_ITSELF);
     path
 }
 

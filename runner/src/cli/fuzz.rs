@@ -146,6 +146,16 @@ pub struct HypercallArgs {
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pub steps: u64,
 
+    /// Make only these calls, whole hypercalls or sub-ops of them: by their names in Xen's public
+    /// headers, or by numbers, as `grant_table_op.copy,memory_op,20.7`. The calls that this fuzzer
+    /// never makes remain left out
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Leave out these calls, named likewise
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub except: Vec<String>,
+
     /// Folder for findings
     #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,

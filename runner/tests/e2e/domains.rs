@@ -23,8 +23,12 @@ impl Host {
     }
 
     fn command(&self, mode: &str, args: &[&str]) -> std::process::Command {
-        let args = [&["run", "--backend", "xl"], args].concat();
-        let mut command = self.world.command(&args, "print", "success.log");
+        self.of(mode, "success.log", &[&["run", "--backend", "xl"], args].concat())
+    }
+
+    /// A command whose domains print `log`.
+    fn of(&self, mode: &str, log: &str, args: &[&str]) -> std::process::Command {
+        let mut command = self.world.command(args, "print", log);
         let path = env::split_paths(&env::var_os("PATH").unwrap()).collect::<Vec<_>>();
         let path = env::join_paths([fixture("fake-xl")].into_iter().chain(path)).unwrap();
         command.env("PATH", path).env("FAKE_XL", mode).env("DOMAINS", self.world.path("domains"));
@@ -245,4 +249,56 @@ fn a_dry_run_shows_the_domain_and_touches_nothing() {
     assert!(out.stdout.starts_with("# on this machine\n# agent xtf-"), "{out:?}");
     assert!(out.stdout.contains("\ncmdline=\"tests=example linger=1\"\n"), "{out:?}");
     assert!(!host.world.path("logs").exists());
+}
+
+/// The guest's half of `fuzz hypercall`, where Xen grants a call.
+const GRANTED: &str = "\
+--- Xen Test Framework ---
+Environment: PV 64bit (Long mode 4 levels)
+xtf-rs 0.1.0: 1 test selected
+KTAP version 1
+# xen: 4.17.7 debug=n changeset=
+1..1
+  KTAP version 1
+  # Subtest: hypercall-fuzz
+  1..1
+  #> seed=1 step=3 kexec_op [6, 0, 0, 0, 0]
+  # step 3: kexec_op: answers success, not an error
+  not ok 1 xen_lives_on_and_grants_nothing
+not ok 1 hypercall-fuzz
+Test result: FAILURE
+";
+
+#[test]
+fn the_fuzzer_tells_its_domains_and_the_script_which_calls_to_make() {
+    let host = Host::new();
+    let meta = "{'name':'hypercall-fuzz','title':'A title','category':'special',\
+                'environments':['pv64'],'needs':[],'own_boot':true,'vcpus':1,'timeout_s':300,\
+                'default':false,'cases':['xen_lives_on_and_grants_nothing']}\n";
+    host.world.image("fuzzing", ".xtf.meta", meta.replace('\'', "\"").as_bytes());
+    let log = host.world.file("granted.log", GRANTED);
+    let fuzz = |more: &[&str]| -> Output {
+        let args = ["fuzz", "hypercall", "--backend", "xl", "--image", "fuzzing", "--env", "pv64"];
+        let args = [&args[..], &["--seconds", "1"], more].concat();
+        host.of("", log.to_str().unwrap(), &args).output().unwrap().into()
+    };
+    let out = fuzz(&["--only", "memory_op,37,sched_op", "--except", "memory_op.exchange,20.7"]);
+    assert_eq!(out.code, 5, "{out:?}");
+    let words = "only=memory_op,37,sched_op except=memory_op.exchange,20.7";
+    let configuration = host.configuration();
+    assert!(configuration.contains(&format!(" {words}\"\n")), "{configuration}");
+    let findings = fs::read_dir(host.world.path("fuzz-findings")).unwrap();
+    let findings = findings.last().unwrap().unwrap().path();
+    let script = fs::read_to_string(findings.join("hypercall-grants-kexec-op.sh")).unwrap();
+    assert!(script.contains(&format!(" every=1 {words}'\n")), "{script}");
+    let never = "--only: never made is memory_op.add_to_physmap, which can take away";
+    assert!(out.stderr.contains(never), "{out:?}");
+
+    fs::remove_file(host.world.path("domains.created")).unwrap();
+    let out = fuzz(&["--only", "sched_op.shutdown,kexec_op", "--except", "37"]);
+    assert_eq!(out.code, 66, "{out:?}");
+    let nothing = "leave nothing to call (never made is sched_op.shutdown, which is the domain's \
+                   deliberate end)";
+    assert!(out.stderr.contains(nothing), "{out:?}");
+    assert!(!host.world.path("domains.created").exists());
 }

@@ -413,6 +413,14 @@ fn usage_errors() {
             "--backend xl runs on the Xen of the Xen host",
         ),
         (&["run", "--config", "nowhere.toml"], "cannot read configuration"),
+        (
+            &["fuzz", "hypercall", "--except", "kexec_op,grant_tabel_op.7"],
+            "--except: no hypercall is called `grant_tabel_op`; did you mean grant_table_op",
+        ),
+        (
+            &["fuzz", "hypercall", "--only", "memory_op.exchnge"],
+            "--only: memory_op has no sub-op `exchnge`; did you mean exchange",
+        ),
         (&["frob"], "unrecognized subcommand"),
         (&[], "Usage:"),
     ] {

@@ -122,13 +122,13 @@ impl Campaign<'_> {
         }
         let Some((calls, round)) = shortest else {
             self.tally.unconfirmed += 1;
-            note(&format!("not confirmed: {} ({})", flaw.how, calls.words()));
+            note(&format!("not confirmed: {} ({})", flaw.how, self.rounds.words(calls)));
             return Ok(());
         };
         let mut evidence = vec![flaw.how.clone()];
         evidence.extend(flaw.words.iter().cloned());
         let expected = self.expectations.of_finding(&flaw.name, flaw.status, &evidence, subject);
-        let path = script::write(self.args, self.rounds.xen, (calls, &round), flaw)?;
+        let path = script::write(self.args, &self.rounds, (calls, &round), flaw)?;
         if expected.is_none() {
             note(&format!("new finding: {}: {}\n{}", flaw.name, flaw.how, path.display()));
         }

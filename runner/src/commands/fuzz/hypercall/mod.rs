@@ -11,6 +11,7 @@ mod campaign;
 mod flaw;
 mod round;
 mod script;
+mod selection;
 mod tally;
 
 use std::cell::Cell;
@@ -19,8 +20,10 @@ use protocol::programs::HYPERCALL_FUZZ;
 
 use self::campaign::Campaign;
 use self::round::Rounds;
+use self::selection::Selection;
 use self::tally::Tally;
 use crate::base::exit::{Exit, Result};
+use crate::base::output::note;
 use crate::base::signals::StopSignal;
 use crate::cli::{DomainBackend, HypercallArgs};
 use crate::commands::run::check_host;
@@ -38,6 +41,10 @@ use crate::xen::hypervisor::Cache;
 /// Runs the command.
 pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
     let on_host = args.backend == DomainBackend::Xl;
+    let selection = Selection::of(&args.only, &args.except)?;
+    if let Some(never) = &selection.never {
+        note(&format!("--only: never made is {never}"));
+    }
     check_host(on_host, args.bed.on.xen.is_some(), args.host.is_some())?;
     let config = Config::load(args.bed.on.config.as_deref())?.loading(args.bed.on.loader.loader);
     let image = image::find(args.bed.image.as_deref(), &config.workspace)?;
@@ -59,6 +66,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         backend: &backend,
         config: &config,
         test: &test,
+        selection: selection.words,
         image: &image.path,
         logs,
         stop: &stop,

@@ -34,14 +34,6 @@ pub struct Calls {
     pub every: u64,
 }
 
-impl Calls {
-    /// How the guest is told.
-    pub fn words(&self) -> String {
-        let Calls { seed, from, steps, every, .. } = self;
-        format!("{SEED}={seed} {FROM}={from} {STEPS}={steps} {EVERY}={every}")
-    }
-}
-
 /// What came of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Went {
@@ -72,6 +64,8 @@ pub struct Rounds<'a> {
     pub config: &'a Config,
     /// The test that makes the calls,
     pub test: &'a Selected,
+    /// how it is told which ones,
+    pub selection: String,
     /// and its image.
     pub image: &'a Path,
     /// Where their logs go.
@@ -83,11 +77,18 @@ pub struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
+    /// How the guest is told of `calls`.
+    pub fn words(&self, calls: Calls) -> String {
+        let Calls { seed, from, steps, every, .. } = calls;
+        let calls = format!("{SEED}={seed} {FROM}={from} {STEPS}={steps} {EVERY}={every}");
+        join([&calls, &self.selection])
+    }
+
     /// A domain makes these calls.
     pub fn round(&self, calls: Calls) -> Result<Round> {
         let Calls { environment, seed, .. } = calls;
         let mut machine = self.config.machine(&self.xen.hypervisor, &self.test.test);
-        machine.guest_cmdline = join([&machine.guest_cmdline, &calls.words()]);
+        machine.guest_cmdline = join([&machine.guest_cmdline, &self.words(calls)]);
         let boot =
             Boot { xen: self.xen, environment, machine, tests: vec![Cow::Borrowed(self.test)] };
         let time = self.config.test_time(&self.test.test);

@@ -4,21 +4,23 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use protocol::metadata::Environment;
 use protocol::programs::HYPERCALL_FUZZ;
 
 use super::flaw::Flaw;
-use super::round::{Calls, Round};
+use super::round::{Calls, Round, Rounds};
 use crate::base::exit::{IoContext, Result};
 use crate::cli::{DomainBackend, HypercallArgs};
 use crate::xen::hypervisor::XenUnderTest;
 
-/// Writes `flaw` down on `xen`, where `calls` showed it in `round`; returns the script's path.
+/// Writes `flaw` down, which `calls` showed in `round`; returns the script's path.
 pub fn write(
     args: &HypercallArgs,
-    xen: &XenUnderTest,
+    rounds: &Rounds<'_>,
     (calls, round): (Calls, &Round),
     flaw: &Flaw,
 ) -> Result<PathBuf> {
+    let xen = rounds.xen;
     let id = xen.build_id.as_deref().unwrap_or(xen.name());
     let dir = args.findings.join(id);
     fs::create_dir_all(&dir).io("create", &dir)?;
@@ -27,7 +29,7 @@ pub fn write(
     if let Some((_, call)) = &round.last {
         let _ = writeln!(text, "# the last call: {call}");
     }
-    text += &command(args, xen, calls);
+    text += &command(args, xen, calls.environment, rounds.words(calls));
     text.push('\n');
     for line in &flaw.words {
         let _ = writeln!(text, "# | {line}");
@@ -37,9 +39,14 @@ pub fn write(
 }
 
 /// The command that makes these calls again.
-fn command(args: &HypercallArgs, xen: &XenUnderTest, calls: Calls) -> String {
+fn command(
+    args: &HypercallArgs,
+    xen: &XenUnderTest,
+    environment: Environment,
+    told: String,
+) -> String {
     let mut words = vec!["run".into(), HYPERCALL_FUZZ.into(), "--env".into()];
-    words.push(calls.environment.name().to_owned());
+    words.push(environment.name().to_owned());
     let mut option = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             words.extend([name.to_owned(), value]);
@@ -60,7 +67,7 @@ fn command(args: &HypercallArgs, xen: &XenUnderTest, calls: Calls) -> String {
     option("--ssh-config", args.ssh_config.as_ref().map(text));
     option("--config", args.bed.on.config.as_ref().map(text));
     option("--image", args.bed.image.as_ref().map(text));
-    option("--cmdline", Some(calls.words()));
+    option("--cmdline", Some(told));
     let words = words.iter().map(|word| shlex::try_quote(word).unwrap_or(word.into()));
     format!("exec xtf-runner {}", words.collect::<Vec<_>>().join(" "))
 }
