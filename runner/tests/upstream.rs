@@ -3,12 +3,18 @@
 //! Nothing of upstream is in this project. `UPSTREAM` names a checkout, or a folder with its
 //! `xtf-runner`; `XEN_HOST` is a command that runs a line on a host with xl and Python 3, such as
 //! `ssh root@box`. For the mode `logfile` that host's xenconsoled has to run with `--log=guest`.
-//! `make test-upstream` says so too.
+//! Without `XEN_HOST` the host is the Linux dom0 of `xtf-runner dom0`. `make test-upstream` says so
+//! too.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+#[path = "fixtures/xen_host.rs"]
+mod xen_host;
+
+use xen_host::XenHost;
 
 /// What is asked for, what upstream's runner is to say of each domain, and how it is to end.
 struct Row {
@@ -16,6 +22,11 @@ struct Row {
     results: &'static [(&'static str, &'static str)],
     code: i32,
 }
+
+/// The dom0's xenconsoled keeps no logs: those of thousands of domains would fill its memory.
+const LOG_OF_GUESTS: &str = "pid=$(cat /run/xenconsoled.pid) && kill $pid &&
+    while kill -0 $pid 2>/dev/null; do sleep 1; done
+    mkdir -p /var/log/xen/console && xenconsoled --log=guest --pid-file=/run/xenconsoled.pid";
 
 const ROWS: &[Row] = &[
     Row {
@@ -81,44 +92,64 @@ const TESTS: [&str; 8] = [
     "bad-triple-fault",
 ];
 
-fn variable(name: &str, what: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: {what}"))
+/// The words in front of a line that a Xen host is to run.
+struct Host {
+    command: Vec<String>,
+    _booted: Option<XenHost>,
 }
 
-/// Runs a line on the host; what it prints and how it ends.
-fn on_host(line: &str, input: Stdio) -> (String, i32) {
-    let host = variable("XEN_HOST", "a command that runs a line on a Xen host, as `ssh root@box`");
-    let mut words = host.split_ascii_whitespace();
-    let output = Command::new(words.next().expect("XEN_HOST is empty"))
-        .args(words)
-        .arg(line)
-        .stdin(input)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap_or_else(|e| panic!("XEN_HOST `{host}`: {e}"));
-    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap_or(-1))
-}
+impl Host {
+    /// The one that is given, or the Linux dom0.
+    fn of(given: &str) -> Host {
+        let command: Vec<String> = given.split_ascii_whitespace().map(str::to_owned).collect();
+        if !command.is_empty() {
+            return Host { command, _booted: None };
+        }
+        let booted = XenHost::boot(&["--with", "python3"]);
+        let command = ["ssh", "-o", "BatchMode=yes", "-F", booted.config(), "xtf-dom0"];
+        let host = Host { command: command.map(str::to_owned).to_vec(), _booted: Some(booted) };
+        let (_, code) = host.run(LOG_OF_GUESTS, Stdio::null());
+        assert_eq!(code, 0, "xenconsoled does not start again");
+        host
+    }
 
-fn copy_to_host(tree: &Path) -> String {
-    let (folder, code) = on_host("mktemp -d", Stdio::null());
-    assert_eq!(code, 0, "the host makes no temporary folder");
-    let folder = folder.trim().to_owned();
-    let mut tar = Command::new("tar")
-        .args(["-cf", "-", "."])
-        .current_dir(tree)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let unpack = format!("tar -C {folder} -xf -");
-    assert_eq!(on_host(&unpack, tar.stdout.take().unwrap().into()).1, 0, "the host unpacks no tar");
-    assert!(tar.wait().unwrap().success());
-    folder
+    /// Runs a line there; what it prints and how it ends.
+    fn run(&self, line: &str, input: Stdio) -> (String, i32) {
+        let (program, words) = self.command.split_first().unwrap();
+        let output = Command::new(program)
+            .args(words)
+            .arg(line)
+            .stdin(input)
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap_or_else(|e| panic!("{program}: {e}"));
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap_or(-1))
+    }
+
+    /// Copies a folder there; its path.
+    fn copy(&self, tree: &Path) -> String {
+        let (folder, code) = self.run("mktemp -d", Stdio::null());
+        assert_eq!(code, 0, "the host makes no temporary folder");
+        let folder = folder.trim().to_owned();
+        let mut tar = Command::new("tar")
+            .args(["-cf", "-", "."])
+            .current_dir(tree)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let unpack = format!("tar -C {folder} -xf -");
+        let input = tar.stdout.take().unwrap().into();
+        assert_eq!(self.run(&unpack, input).1, 0, "the host unpacks no tar");
+        assert!(tar.wait().unwrap().success());
+        folder
+    }
 }
 
 #[test]
-#[ignore = "needs upstream's xtf-runner and a Xen host"]
+#[ignore = "needs upstream's xtf-runner"]
 fn upstreams_runner_gives_the_right_answers() {
-    let upstream = variable("UPSTREAM", "a checkout of upstream's XTF");
+    let upstream = env::var("UPSTREAM").expect("UPSTREAM: a checkout of upstream's XTF");
+    let host = Host::of(&env::var("XEN_HOST").unwrap_or_default());
     let tree = tempfile::tempdir().unwrap();
     let export = Command::new(env!("CARGO_BIN_EXE_xtf-runner"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
@@ -132,13 +163,13 @@ fn upstreams_runner_gives_the_right_answers() {
     fs::copy(&runner, tree.path().join("xtf-runner"))
         .unwrap_or_else(|e| panic!("UPSTREAM: {}: {e}", runner.display()));
 
-    let folder = copy_to_host(tree.path());
+    let folder = host.copy(tree.path());
     let mut wrong = Vec::new();
     for mode in ["console", "logfile"] {
         for row in ROWS {
             let selection = row.selection.join(" ");
             let line = format!("cd {folder} && python3 xtf-runner -m {mode} {selection} 2>&1");
-            let (text, code) = on_host(&line, Stdio::null());
+            let (text, code) = host.run(&line, Stdio::null());
             println!("-m {mode} {selection}: exit {code}");
             let summary = text.split_once("Combined test results:").map_or("", |(_, rest)| rest);
             let mut results: Vec<(&str, &str)> = summary
@@ -157,6 +188,6 @@ fn upstreams_runner_gives_the_right_answers() {
             }
         }
     }
-    assert_eq!(on_host(&format!("rm -r {folder}"), Stdio::null()).1, 0);
+    assert_eq!(host.run(&format!("rm -r {folder}"), Stdio::null()).1, 0);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -6,24 +6,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
 mod payloads;
+#[path = "fixtures/xen_host.rs"]
+mod xen_host;
 
-/// Only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(1200);
-
-fn runner(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+use xen_host::{Running, XenHost, runner, wait_for};
 
 struct Run {
     code: i32,
@@ -55,38 +47,13 @@ impl Run {
     }
 }
 
-/// A runner at work, which does not outlive its test.
-struct Running(Option<Child>);
-
 impl Running {
-    fn start(args: &[&str]) -> Running {
-        Running(Some(runner(args).spawn().unwrap()))
-    }
-
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
     }
 
     fn end(mut self) -> Run {
         self.0.take().unwrap().wait_with_output().unwrap().into()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(100));
     }
 }
 
@@ -173,6 +140,19 @@ fn debians_client_takes_a_payload_of_ours() {
     assert!(version.lines().any(|line| line.ends_with(": 4.17-seen")), "{version}");
 }
 
+#[test]
+#[ignore = "boots real Xen"]
+fn the_dom0_gets_packages_and_keeps_quoting_and_exit_codes() {
+    let dom0 = ["dom0", "--xen", "4.17"];
+    let of = |rest: &[&str]| Run::of(&[&dom0, rest].concat());
+    let script = "import json, sys; print(json.dumps(['a  b', sys.prefix])); sys.exit(3)";
+    let python = of(&["--with", "python3", "--", "/usr/bin/env", "python3", "-c", script]);
+    python.ends(3).says("[\"a  b\", \"/usr\"]");
+    // Neither is taken for the other.
+    of(&["--", "python3 --version"]).ends(127).says("python3: not found");
+    of(&["--", "sh", "-c", "echo \"a  b\"; exit 4"]).ends(4).says("a  b\n");
+}
+
 /// The process numbers of the QEMUs whose command has this word in it.
 fn qemus(word: &str) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -207,28 +187,11 @@ fn no_end_of_the_runner_leaves_a_qemu() {
     }
 }
 
-/// The Linux dom0 as a Xen host of somebody's, until this is dropped.
-struct XenHost {
-    _runner: Running,
-    config: PathBuf,
-    dir: tempfile::TempDir,
-}
-
 impl XenHost {
-    fn boot() -> XenHost {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("ssh");
-        let path = config.to_str().unwrap();
-        let command = ["dom0", "--xen", "4.17", "--ssh-config", path, "--", "sleep 100000"];
-        let runner = Running::start(&command);
-        wait_for("the dom0 did not come up", || config.exists());
-        XenHost { _runner: runner, config, dir }
-    }
-
     fn ssh(&self, line: &str) -> String {
         let output = Command::new("ssh")
             .args(["-n", "-o", "BatchMode=yes", "-F"])
-            .arg(&self.config)
+            .arg(self.config())
             .args(["xtf-dom0", line])
             .output()
             .unwrap();
@@ -237,7 +200,7 @@ impl XenHost {
     }
 
     fn args<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        let config = self.config.to_str().unwrap();
+        let config = self.config();
         let host = ["run", "--backend", "xl", "--host", "xtf-dom0", "--ssh-config", config];
         [&host[..], rest].concat()
     }
@@ -246,10 +209,10 @@ impl XenHost {
 #[test]
 #[ignore = "boots real Xen"]
 fn through_ssh_on_a_xen_host() {
-    let host = XenHost::boot();
+    let host = XenHost::boot(&[]);
     let before = host.ssh("ls /tmp");
-    let logs = host.dir.path().join("logs");
-    let logs = logs.to_str().unwrap();
+    let logs = tempfile::tempdir().unwrap();
+    let logs = logs.path().to_str().unwrap();
     let run = Run::of(&host.args(&["--logs", logs]));
     run.ends(0).says("xtf-dom0 pv64  example").says("xtf-dom0 pvh64 selftest");
     run.says("xtf-dom0 hvm64 livepatch-priv");
@@ -274,8 +237,8 @@ fn through_ssh_on_a_xen_host() {
         wait_for("the folder outlived the runner", || host.ssh("ls /tmp") == before);
     }
 
-    let config = host.config.to_str().unwrap();
-    let wrong = ["run", "--backend", "xl", "--host", "nobody@xtf-dom0", "--ssh-config", config];
+    let wrong =
+        ["run", "--backend", "xl", "--host", "nobody@xtf-dom0", "--ssh-config", host.config()];
     Run::of(&wrong).ends(69).says("cannot start a shell on nobody@xtf-dom0: ");
 }
 

@@ -19,6 +19,11 @@ pub struct Dom0Args {
     #[command(flatten)]
     pub on: XenArgs,
 
+    /// Debian packages to add to the dom0, with what they depend on; they are of the release that
+    /// the dom0 is from
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    pub with: Vec<String>,
+
     /// File to copy into the folder where the command runs; repeatable
     #[arg(long, value_name = "FILE")]
     pub put: Vec<PathBuf>,

@@ -32,7 +32,7 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
         ..Qemu::of(args.qemu.as_deref(), &config)
     };
     qemu.probe()?;
-    let (file, dom0) = with_dom0(&xen, &cache)?;
+    let (file, dom0) = with_dom0(&xen, &args.with, &cache)?;
     let xen = XenUnderTest::new(&xen, Some(file));
     let stop = StopSignal::install()?;
     let logs = RunLogs::create(&config.logs(None), &stop)?;

@@ -10,7 +10,7 @@ use std::thread;
 
 use rustix::process::geteuid;
 
-use crate::world::{Output, PATIENCE, World};
+use crate::world::{Output, PATIENCE, World, fixture};
 
 fn finish(mut command: Command) -> Output {
     command.output().unwrap().into()
@@ -250,6 +250,28 @@ fn what_is_cached_is_used_when_looking_fails() {
         let out = at_version(&world, "2.0", "whole");
         assert!(out.stderr.contains("xen 1.0 replaced by 2.0"), "{out:?}");
         assert_eq!(version_in_report(&world), "xen 2.0 (sid)");
+    }
+}
+
+#[test]
+fn a_package_for_the_dom0_that_there_is_not() {
+    let world = World::new();
+    for (with, why) in [
+        (
+            "xl,python3-minimol",
+            "Debian's sid has no package `python3-minimol`; did you mean python3",
+        ),
+        ("zzz", "Debian's sid has no package `zzz`; `apt-cache search WORD` finds names"),
+        ("--help", "`--help` is not a valid name of a package"),
+    ] {
+        let qemu = fixture("fake-qemu.sh");
+        let args = ["dom0", "--xen", "deb", "--qemu", qemu.to_str().unwrap()];
+        let with = format!("--with={with}");
+        let mut command = world.fetching_for(&[&args[..], &[&with]].concat(), "whole");
+        command.env("FAKE_NAMES", "xl xen python3 python3-minimal");
+        let out = finish(command);
+        assert_eq!(out.code, 64, "{out:?}");
+        assert!(out.stderr.contains(&format!("--with: {why}")), "{out:?}");
     }
 }
 

@@ -192,11 +192,17 @@ impl World {
 
     /// The runner on a Xen from a fake Debian archive, whose downloads go so.
     pub fn fetching(&self, download: &str) -> Command {
+        self.fetching_for(&["run", "--xen", "deb"], download)
+    }
+
+    /// Another command that needs it.
+    pub fn fetching_for(&self, args: &[&str], download: &str) -> Command {
         self.file(
             "xtf-runner.toml",
-            "[hypervisor.deb]\ndebian = { suite = 'sid', package = 'xen' }\n",
+            "[hypervisor.deb]\ndebian = { suite = 'sid', package = 'xen' }\n\
+             toolstack = { suite = 'sid', package = 'xl' }\n",
         );
-        let mut command = self.command(&["run", "--xen", "deb"], "print", "success.log");
+        let mut command = self.command(args, "print", "success.log");
         let path = env::join_paths(
             [fixture("fake-apt")]
                 .into_iter()

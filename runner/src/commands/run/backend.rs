@@ -234,7 +234,7 @@ pub fn fetch(args: &RunArgs) -> Result<Exit> {
             let known = cached.unwrap_or(file.provenance);
             note(&format!("{name}: {} is {known}", file.path.display()));
         } else {
-            let (file, dom0) = with_dom0(xen, &cache)?;
+            let (file, dom0) = with_dom0(xen, &[], &cache)?;
             note(&format!("{name}: {} is {}", file.path.display(), file.provenance));
             note(&format!("{name}: {} is {}", dom0.initramfs.display(), dom0.provenance));
         }

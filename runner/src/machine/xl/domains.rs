@@ -152,14 +152,14 @@ impl Domains {
             Hosts::Given(None) => "# on this machine\n".to_owned(),
             Hosts::Given(Some(remote)) => format!("# on {}\n", remote.destination),
             Hosts::Booted { qemu, dom0s } => {
-                let Dom0 { kernel, initramfs, .. } = &dom0s[xen.name()];
+                let dom0 @ Dom0 { kernel, initramfs, .. } = &dom0s[xen.name()];
                 format!(
                     "# in the dom0 of Xen {}: {}\n# vmlinux is {}\n# initramfs is {}\n# {}\n",
                     xen.name(),
                     xen.bootable()?.path.display(),
                     kernel.display(),
                     initramfs.display(),
-                    invocation(qemu, &xen.hypervisor, "KEY", 0).shell()
+                    invocation(qemu, &xen.hypervisor, dom0, "KEY", 0).shell()
                 )
             }
         })

@@ -54,7 +54,7 @@ impl Hosts {
         let mut ready = Vec::new();
         let mut dom0s = BTreeMap::new();
         for xen in xens {
-            let (file, dom0) = with_dom0(xen, cache)?;
+            let (file, dom0) = with_dom0(xen, &[], cache)?;
             ready.push(XenUnderTest::new(xen, Some(file)));
             dom0s.insert(xen.name.clone(), dom0);
         }
@@ -82,8 +82,8 @@ pub fn why_not(xen: &Hypervisor) -> String {
     )
 }
 
-/// Gets a Xen and the dom0 that goes with it.
-pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
+/// Gets a Xen and the dom0 that goes with it, which has the packages `extra`, too.
+pub fn with_dom0(xen: &Hypervisor, extra: &[String], cache: &Cache) -> Result<(XenFile, Dom0)> {
     let toolstack = xen.toolstack.as_ref().ok_or_else(|| {
         Error::Usage(format!(
             "no toolstack is known for Xen `{0}`; give it a `[hypervisor.{0}]` with `toolstack = \
@@ -95,6 +95,6 @@ pub fn with_dom0(xen: &Hypervisor, cache: &Cache) -> Result<(XenFile, Dom0)> {
         return Err(Error::Usage(why_not(xen)));
     }
     let file = hypervisor::obtain(xen, cache, &mut note)?;
-    let dom0 = dom0::obtain(toolstack, cache, &mut note)?;
+    let dom0 = dom0::obtain(toolstack, extra, cache, &mut note)?;
     Ok((file, dom0))
 }

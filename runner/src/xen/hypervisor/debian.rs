@@ -33,12 +33,17 @@ const BRIEF: [&str; 6] = [
 /// Under what name the cache knows this package.
 pub fn cache_key(package: &DebianPackage) -> Result<String> {
     for (what, word) in [("suite", &package.suite), ("package", &package.package)] {
-        let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        if !word.starts_with(|c: char| c.is_ascii_alphanumeric()) || !word.chars().all(good) {
+        if !is_name(word) {
             return Err(Error::Usage(format!("`{word}` is not a valid name of a Debian {what}")));
         }
     }
     Ok(format!("debian-{}-{}", package.suite, package.package))
+}
+
+/// Whether `word` can be the name of a package or of a suite.
+pub fn is_name(word: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(good)
 }
 
 /// Whether there is all that fetching needs, without using the network; from where it would be.
@@ -90,6 +95,11 @@ impl Archive {
     /// The release `suite`, whose lists are kept in `dir`.
     pub fn at(dir: &Path, suite: &str) -> Result<Archive> {
         Ok(Archive { apt: Apt::new(dir)?, suite: suite.to_owned() })
+    }
+
+    /// The release's code name.
+    pub fn suite(&self) -> &str {
+        &self.suite
     }
 
     /// Fetches the lists of packages, as far as they have changed; returns whether security updates
@@ -154,6 +164,12 @@ impl Archive {
     pub fn has(&self, package: &str) -> bool {
         let shown = self.apt.own("apt-cache").args(["show", package]).run();
         shown.is_ok_and(|text| !text.is_empty())
+    }
+
+    /// The names of packages that begin with `start`.
+    pub fn names(&self, start: &str) -> Result<Vec<String>> {
+        let text = self.apt.own("apt-cache").args(["pkgnames", start]).run()?;
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// The packages that `package` depends on.

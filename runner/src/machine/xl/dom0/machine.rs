@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const BREATH: Duration = Duration::from_millis(100);
 /// Between Xen's last words and the reset that it waits five seconds for, after which QEMU leaves.
 const DEATH: Duration = Duration::from_secs(30);
+/// Memory beside the dom0's, for Xen and domains.
+const DOMAINS_MIB: u64 = 512;
 /// What the machine is called in the configuration for ssh.
 const ALIAS: &str = "xtf-dom0";
 /// What QEMU says where somebody else has the port.
@@ -67,20 +69,23 @@ impl Console {
 }
 
 /// QEMU's command for a dom0 whose user has this public key, with ssh at this port of ours.
-pub fn invocation(qemu: &Qemu, xen: &Hypervisor, key: &str, port: u16) -> Invocation {
+pub fn invocation(qemu: &Qemu, xen: &Hypervisor, dom0: &Dom0, key: &str, port: u16) -> Invocation {
     let kvm = matches!(qemu.kvm, Kvm::Always);
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
     add(&["-no-user-config", "-nodefaults", "-display", "none", "-monitor", "none"]);
     add(&["-serial", "stdio", "-no-reboot", "-machine", "pc"]);
-    add(&["-accel", if kvm { "kvm" } else { "tcg" }, "-m", "1024", "-smp", "1"]);
+    let memory = dom0.memory_mib;
+    let all = (memory + DOMAINS_MIB).to_string();
+    add(&["-accel", if kvm { "kvm" } else { "tcg" }, "-m", &all, "-smp", "1"]);
     // The model on which Linux and Xen boot; they do without the two features.
     add(&["-cpu", if kvm { "host" } else { "EPYC,-smap,-monitor" }]);
     let net = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22");
     add(&["-netdev", &net, "-device", "e1000,netdev=net,romfile="]);
-    let own = "console=com1 bootscrub=0 loglvl=all guest_loglvl=all dom0_max_vcpus=1 \
-               dom0_mem=512M,max:512M"
-        .to_owned();
+    let own = format!(
+        "console=com1 bootscrub=0 loglvl=all guest_loglvl=all dom0_max_vcpus=1 \
+         dom0_mem={memory}M,max:{memory}M"
+    );
     let xen_cmdline = join([&own, &xen.machine.xen_cmdline, &qemu.xen_cmdline]);
     let linux = format!("console=hvc0 quiet panic=1 nokaslr mitigations=off xtf.key={key}");
     let mut modules = format!("{KERNEL_LINK} {linux},{INITRAMFS_LINK}");
@@ -113,7 +118,7 @@ impl RunningDom0 {
         let mut tries = TRIES;
         let mut machine = loop {
             let port = free_port()?;
-            let command = invocation(qemu, &xen.hypervisor, &public, port);
+            let command = invocation(qemu, &xen.hypervisor, dom0, &public, port);
             let machine = RunningDom0::power_on(&command, &keys, port, dir)?;
             tries -= 1;
             match machine.wait_until_ready(dir, stop) {

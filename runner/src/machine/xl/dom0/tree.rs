@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
@@ -59,6 +60,11 @@ const FOLDERS: [&str; 12] = [
     "var/lib/xenstored",
     "var/log/xen",
 ];
+/// Of whole packages, what takes memory and is for people to read.
+const UNREAD: [&str; 4] =
+    ["usr/share/doc/", "usr/share/lintian/", "usr/share/locale/", "usr/share/man/"];
+/// The part of a file's mode that says who may do what.
+const MODES: u32 = 0o7777;
 /// Small files, so that there is a user who can come in, and xl does not miss its configuration.
 const TEXTS: [(&str, &str); 5] = [
     ("etc/passwd", "root::0:0:root:/root:/bin/sh\n"),
@@ -67,12 +73,21 @@ const TEXTS: [(&str, &str); 5] = [
     ("etc/hosts", "127.0.0.1 localhost\n"),
     ("etc/xen/xl.conf", ""),
 ];
+/// Links, so that busybox and this machine's folders are where programs and scripts look for them.
+const LINKS: [(&str, &str); 4] = [
+    ("bin/sh", "busybox"),
+    ("usr/bin/env", "/bin/busybox"),
+    ("var/run", "/run"),
+    ("var/lock", "/run/lock"),
+];
 const INIT: &str = include_str!("init.sh");
 
 /// What an initramfs is made of.
 pub struct Sources<'a> {
     /// Packages, unpacked.
     pub root: &'a Path,
+    /// Packages that are wanted as they are, unpacked.
+    pub extra: Option<&'a Path>,
     /// The kernel's package, unpacked.
     pub kernel: &'a Path,
 }
@@ -80,7 +95,7 @@ pub struct Sources<'a> {
 /// The text by which two recipes differ, for the cache.
 pub fn recipe() -> String {
     format!(
-        "{PROGRAMS:?}{COMMANDS:?}{COMMAND_FOLDER}{DEVICE_MODELS:?}{FIRMWARE:?}{MODULES:?}{FOLDERS:?}{TEXTS:?}{LIBNSS}{INIT}"
+        "{PROGRAMS:?}{COMMANDS:?}{COMMAND_FOLDER}{DEVICE_MODELS:?}{FIRMWARE:?}{MODULES:?}{FOLDERS:?}{TEXTS:?}{LINKS:?}{UNREAD:?}{LIBNSS}{INIT}"
     )
 }
 
@@ -92,6 +107,9 @@ pub fn build(sources: &Sources<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     }
     for (path, text) in TEXTS {
         tree.put(path, 0o644, text.as_bytes().to_vec());
+    }
+    for (path, target) in LINKS {
+        tree.link(path, target);
     }
     tree.put("init", 0o755, INIT.as_bytes().to_vec());
     tree.program("bin/busybox", &["usr/bin/busybox", "bin/busybox"])?;
@@ -108,6 +126,9 @@ pub fn build(sources: &Sources<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
         tree.library(LIBNSS)?;
     }
     tree.modules(sources.kernel)?;
+    if let Some(extra) = sources.extra {
+        tree.everything(extra)?;
+    }
 
     let image = one_of(&sources.kernel.join("boot"), |name| name.starts_with("vmlinuz-"))?;
     let bytes = fs::read(&image).io("read", &image)?;
@@ -238,6 +259,28 @@ impl<'a> Tree<'a> {
         self.program(model, &[model])
     }
 
+    /// All that is in `folder`, where nothing else is, and nobody only reads it.
+    fn everything(&mut self, folder: &Path) -> Result<()> {
+        let mut found = Vec::new();
+        walk(folder, &mut |path, _| found.push(path.to_owned()))?;
+        for file in found {
+            let path = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().into_owned();
+            let there = self.files.contains_key(&path) || self.links.contains_key(&path);
+            if there || self.folders.contains(&path) || UNREAD.iter().any(|un| path.starts_with(un))
+            {
+                continue;
+            }
+            match fs::read_link(&file) {
+                Ok(target) => self.link(&path, &target.to_string_lossy()),
+                Err(_) => {
+                    let mode = fs::metadata(&file).io("read", &file)?.permissions().mode();
+                    self.put(&path, mode & MODES, fs::read(&file).io("read", &file)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The kernel's modules, and the order in which they load.
     fn modules(&mut self, kernel: &Path) -> Result<()> {
         let mut found = BTreeMap::new();
@@ -278,12 +321,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn archive(mut self) -> Vec<u8> {
-        for (path, target) in
-            [("bin/sh", "busybox"), ("var/run", "/run"), ("var/lock", "/run/lock")]
-        {
-            self.link(path, target);
-        }
+    fn archive(self) -> Vec<u8> {
         let mut archive = Archive::default();
         for path in &self.folders {
             archive.folder(path, 0o755);
