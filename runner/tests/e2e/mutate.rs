@@ -72,6 +72,28 @@ survived: get_name+0x4 at 0xffff82d040200044
     assert!(again.stdout.contains(survivor) && !again.stdout.contains("Running"), "{again:?}");
 }
 
+#[test]
+fn shares_are_read_as_one_and_a_gap_is_no_success() {
+    let world = world();
+    for share in ["1", "2"] {
+        let partition = format!("count:{share}/2");
+        let out = mutate(&world, &["--partition", &partition, "--out", share]);
+        assert_eq!(out.code, 0, "{out:?}");
+    }
+    let out = mutate(&world, &["--read", "1,2"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(out.stdout.contains("2 of 3 mutants killed (66 %)\n"), "{out:?}");
+    assert!(out.stdout.contains("survived: get_name+0x4"), "{out:?}");
+    assert_eq!(mutate(&world, &["--read", "1,2", "--fail-under", "67"]).code, 5);
+
+    let out = mutate(&world, &["--read", "2"]);
+    assert_eq!(out.code, 4, "{out:?}");
+    assert!(out.stdout.contains("not run\n"), "{out:?}");
+    assert!(out.stderr.contains("of 3 branches have no result in what was read"), "{out:?}");
+    let out = mutate(&world, &["--read", "1,2,gone"]);
+    assert_eq!((out.code, out.stderr.contains("gone")), (74, true), "{out:?}");
+}
+
 /// The host kills QEMU: nothing that a test noticed.
 #[test]
 fn a_qemu_that_dies_kills_no_mutant() {

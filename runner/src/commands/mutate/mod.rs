@@ -147,6 +147,11 @@ impl Measure<'_> {
         let findings = self.of_sites(all);
         let symbols = &self.build.symbols;
         write_out(&report::summary(symbols, self.sites, &findings, None)?)?;
+        let (known, all) = (findings.len(), self.sites.len());
+        if known < all {
+            note(&format!("{} of {all} branches have no result in what was read", all - known));
+            return Ok(Exit::Error);
+        }
         Ok(self.grade(&findings))
     }
 
