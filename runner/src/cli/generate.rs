@@ -33,6 +33,15 @@ pub enum Generated {
     Config,
     /// Print docs/cli.md
     Cli,
+    /// Print tests/baseline.txt: how many cases each test has, and which of them are no success
+    Baseline {
+        /// Results of `run --json`
+        #[arg(value_name = "RESULTS.json")]
+        results: PathBuf,
+        /// Leave out the test of that name; repeatable
+        #[arg(long, value_name = "TEST")]
+        without: Vec<String>,
+    },
     /// Print docs/releases.md: what was measured on which Xen, and nothing else
     Releases {
         /// Results of `run --json`; of several runs of a test the last one counts

@@ -2,6 +2,7 @@
 //! types and the tables of changes and checks, so that it cannot differ from them, and the page of what was
 //! measured.
 
+mod baseline;
 mod changes;
 mod checks;
 mod config;
@@ -38,6 +39,9 @@ pub fn generate(args: &GenerateArgs) -> Result<Exit> {
         Generated::PayloadChecks => write_out(&checks::markdown())?,
         Generated::Config => write_out(&config::markdown())?,
         Generated::Cli => write_out(&cli())?,
+        Generated::Baseline { results, without } => {
+            write_out(&baseline::of_file(results, without)?)?;
+        }
         Generated::Releases { results } => write_out(&releases::of_files(results)?)?,
     }
     Ok(Exit::Success)
