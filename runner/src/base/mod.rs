@@ -9,6 +9,7 @@ pub mod exit;
 pub mod hash;
 pub mod output;
 pub mod pattern;
+pub mod plain;
 pub mod plural;
 pub mod position;
 pub mod process;

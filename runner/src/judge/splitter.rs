@@ -9,6 +9,7 @@
 
 use super::timestamp;
 use super::xen::PREFIX;
+use crate::base::plain::plain;
 
 /// Longest line kept; the rest of a longer one is dropped. Far above any protocol line.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -93,7 +94,7 @@ pub(super) fn clean(raw: &[u8]) -> String {
     let raw: Vec<u8> =
         raw.iter().copied().filter(|&b| b == 0x1b || b == b'\t' || !b.is_ascii_control()).collect();
     // Broken UTF-8 stays visible: a damaged name must not look whole.
-    anstream::adapter::strip_str(&String::from_utf8_lossy(&raw)).to_string()
+    plain(&anstream::adapter::strip_str(&String::from_utf8_lossy(&raw)).to_string())
 }
 
 /// Removes one `(d0) ` or `(d0v0) `, which some Xens put before a guest's lines, and the time.

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::document::{Document, SCHEMA};
 use crate::base::exit::{Error, IoContext, Result};
+use crate::base::plain::plain;
 
 impl Document {
     /// Reads a document that `--json` wrote.
@@ -28,7 +30,10 @@ impl Document {
         // The form first: a later one has other keys, and should not be blamed for them.
         let form: Form = serde_json::from_str(text).map_err(at)?;
         match form.schema.as_deref() {
-            Some(SCHEMA) => serde_json::from_str(text).map_err(at),
+            Some(SCHEMA) => {
+                let document = serde_json::from_str(text).map_err(at)?;
+                Ok(if is_odd(text) { tamed(document).map_err(at)? } else { document })
+            }
             Some(other) => {
                 let line = text.lines().position(|line| line.contains("\"schema\"")).unwrap_or(0);
                 Err((line + 1, format!("its schema is `{other}`, this runner reads `{SCHEMA}`")))
@@ -38,10 +43,50 @@ impl Document {
     }
 }
 
+/// Whether there may be control characters in the strings of a document, which are lines.
+fn is_odd(text: &str) -> bool {
+    let escaped = ["\\u", "\\n", "\\r", "\\b", "\\f"];
+    escaped.iter().any(|escape| text.contains(escape))
+        || text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace())
+}
+
+/// Somebody else may have written the document: no string of it gives a terminal commands.
+fn tamed(document: Document) -> serde_json::Result<Document> {
+    fn tame(value: &mut Value) {
+        match value {
+            Value::String(text) => *text = plain(text),
+            Value::Array(all) => all.iter_mut().for_each(tame),
+            Value::Object(all) => all.values_mut().for_each(tame),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(document)?;
+    tame(&mut value);
+    serde_json::from_value(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::results::sample;
+
+    #[test]
+    fn no_string_gives_a_terminal_commands() {
+        let mut document = sample::whole();
+        let odd = "a\x1b[2J\u{9b}2J\nb";
+        document.tests[0].unit.test = odd.into();
+        document.tests[0].last.cases[0].name = odd.into();
+        document.run.host.name = odd.into();
+        let text = serde_json::to_string(&document).unwrap();
+        let read = Document::parse(&text).unwrap();
+        let tame = "a\u{fffd}[2J\u{fffd}2J\u{fffd}b";
+        assert_eq!(read.tests[0].unit.test, tame);
+        assert_eq!(read.tests[0].last.cases[0].name, tame);
+        assert_eq!(read.run.host.name, tame);
+        // What has nothing of it stays as it is.
+        let text = serde_json::to_string(&sample::whole()).unwrap();
+        assert_eq!(Document::parse(&text).unwrap(), sample::whole());
+    }
 
     #[test]
     fn mistakes_are_placed() {

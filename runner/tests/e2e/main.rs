@@ -12,6 +12,7 @@ mod faults;
 mod forms;
 mod further;
 mod generate;
+mod hostile;
 mod iso;
 mod judge;
 mod junit;

@@ -13,6 +13,7 @@ use object::read::pe::PeFile64;
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use crate::base::hash::hex;
+use crate::base::plain::plain;
 use crate::plan::xens::EFI_MAGIC;
 
 /// A mistake in one of the files, in words that follow its name.
@@ -94,13 +95,13 @@ impl XenSyms {
         // Statics follow the name of their source file; globals come after all of them.
         let mut file = None;
         for symbol in elf.symbols() {
-            let name = || String::from_utf8_lossy(symbol.name_bytes().unwrap_or_default());
+            let name = || plain(&String::from_utf8_lossy(symbol.name_bytes().unwrap_or_default()));
             if matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data) {
                 let (address, size) = (symbol.address(), symbol.size());
-                names.push(Name { address, size, name: name().into_owned() });
+                names.push(Name { address, size, name: name() });
             }
             match symbol.kind() {
-                SymbolKind::File => file = Some(name().into_owned()),
+                SymbolKind::File => file = Some(name()),
                 SymbolKind::Text if symbol.size() > 0 => {
                     let (address, size) = (symbol.address(), symbol.size());
                     let place = segments.iter().find_map(|segment| {
@@ -111,9 +112,9 @@ impl XenSyms {
                         format!("has no code of the function {} at {address:#x}", name())
                     })?;
                     functions.push(XenFunction {
-                        name: name().into_owned(),
+                        name: name(),
                         file: file.clone().filter(|_| symbol.is_local()),
-                        label: name().into_owned(),
+                        label: name(),
                         address,
                         physical,
                         code: bytes[range].to_vec(),

@@ -12,6 +12,7 @@ use livepatch::payload::code::{ENDBR64, ENDBR64_POISON};
 
 use super::files::BootXen;
 use super::table;
+use crate::base::plain::plain;
 
 /// What the linker puts Xen's text, data and symbols into, and the distance of two such areas
 /// (`XEN_VIRT_START` to `XEN_VIRT_END` in arch/x86/include/asm/config.h).
@@ -76,7 +77,7 @@ impl KnownSymbols {
         let next = address + if skipped { 4 } else { 0 } + 7;
         let text = next.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
         let bytes = (1..64).map_while(|len| self.at(text, len)).take_while(|b| !b.ends_with(&[0]));
-        Some(String::from_utf8_lossy(bytes.last().unwrap_or_default()).into_owned())
+        Some(plain(&String::from_utf8_lossy(bytes.last().unwrap_or_default())))
     }
 
     /// The first bytes of a function, without an ENDBR64.

@@ -5,6 +5,8 @@
 //! say where each token begins, each a little larger than the one before it. The tokens are in front
 //! of them, and the other parts in front of the tokens.
 
+use crate::base::plain::plain;
+
 /// A symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
@@ -79,7 +81,7 @@ impl<'f> Tokens<'f> {
         let text: Vec<u8> =
             name.iter().flat_map(|&token| self.texts[usize::from(token)]).copied().collect();
         // The first letter is the symbol's type.
-        String::from_utf8_lossy(text.get(1..).unwrap_or_default()).into_owned()
+        plain(&String::from_utf8_lossy(text.get(1..).unwrap_or_default()))
     }
 }
 

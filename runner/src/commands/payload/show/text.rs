@@ -7,6 +7,7 @@ use livepatch::abi::{PAYLOAD_SIZE_MAX, SECTION_COUNT_LIMIT};
 use super::Shown;
 use super::file::{Contents, Function};
 use super::verdict::{Answer, OnXen, Place, Verdict};
+use crate::base::plain::plain;
 use crate::base::plural::count;
 
 /// All of it.
@@ -19,11 +20,6 @@ pub fn text(shown: &Shown<'_>) -> String {
         xen(&mut out, on, shown);
     }
     out
-}
-
-/// What comes from a file, without what a terminal would take for a command.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A line with its name in front, unless there is nothing to say.
