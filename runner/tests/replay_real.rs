@@ -45,6 +45,22 @@ fn says(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// What once was answered otherwise than the model has it.
+#[test]
+#[ignore = "boots Xen"]
+fn the_kept_programs_agree() {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("programs");
+    let output = runner(&["replay", "--xen", "4.17"], &programs);
+    let names = fs::read_dir(&programs).unwrap().map(|entry| entry.unwrap().file_name());
+    let texts: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".txt"))
+        .collect();
+    assert!(texts.len() > 5);
+    says(&output, 0, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("agrees").count(), texts.len());
+}
+
 const GOOD: &str = "# every kind of step\nupload \"p\" id=0 func=extra\naction apply \"p\"\nlook\n\
     list nr=5 name=tight:1\nget raw\"p\"\nop 99\naction revert \"p\" at=read-only\n";
 
