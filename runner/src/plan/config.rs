@@ -399,7 +399,7 @@ impl Config {
         Duration::from_secs(set.map_or(test.timeout_s, NonZeroU64::get))
     }
 
-    /// How a user names `xen`, of which `wanted` was said.
+    /// How a user names `xen` alone, of which `wanted` was said: it is called as it was.
     pub fn word_for(&self, xen: &Hypervisor, wanted: &[String]) -> String {
         let own = |word: &&String| named(word).is_some_and(|(name, _)| name == xen.name);
         match &xen.origin {
@@ -407,9 +407,18 @@ impl Config {
             Origin::Path(path) => wanted
                 .iter()
                 .find(own)
-                .map_or_else(|| path.to_string_lossy().into_owned(), String::clone),
+                .cloned()
+                .unwrap_or_else(|| self.word_for_path(path, &xen.name)),
             Origin::Debian(_) => xen.name.clone(),
         }
+    }
+
+    fn word_for_path(&self, path: &Path, name: &str) -> String {
+        let taken = |name: &str| self.hypervisors.contains_key(name);
+        let alone = xens::names(&[path.to_owned()], &taken);
+        let path = path.to_string_lossy();
+        // Among others it may have had a longer name.
+        if alone == [name] { path.into_owned() } else { format!("{name}={path}") }
     }
 
     /// The Xens that the user asked for, or the default ones.
@@ -484,7 +493,7 @@ impl Config {
 /// The name and the path in `NAME=PATH`, unless that is itself the path of something.
 fn named(word: &str) -> Option<(&str, &Path)> {
     let (name, path) = word.split_once('=').filter(|_| !Path::new(word).exists())?;
-    let is_name = !name.is_empty() && !name.contains('/') && !path.is_empty();
+    let is_name = !name.is_empty() && !name.starts_with(['/', '.', '~']) && !path.is_empty();
     is_name.then_some((name, Path::new(path)))
 }
 

@@ -474,7 +474,7 @@ pub struct Known {
     /// Where more is to be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Who says so: a file and a line, or `the test`.
+    /// Who says so: a file and a line, or the test.
     pub source: String,
 }
 

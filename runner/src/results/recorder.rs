@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use protocol::console::NEWS;
+
 use super::document::{
     Attempt, Boot, Case, Document, Host, Run, SCHEMA, Test, Unit, WentOn, seconds,
 };
@@ -273,12 +275,13 @@ pub fn attempt_of(boot: usize, outcome: &SettledTest, slow_s: f64) -> Attempt {
     let SettledTest { report, weighed, .. } = outcome;
     let cases = report.cases.iter().zip(&weighed.cases).map(|(case, known)| {
         let (verdict, why): (VerdictKind, Option<String>) = (&case.verdict).into();
+        let told = |line: &&String| known.is_some() && line.starts_with(NEWS);
         Case {
             name: case.name.clone(),
             verdict,
             why,
             known: known.clone(),
-            diagnostics: case.diagnostics.clone(),
+            diagnostics: case.diagnostics.iter().filter(|line| !told(line)).cloned().collect(),
             elapsed_s: seconds(case.elapsed),
             slow: case.elapsed.as_secs_f64() >= slow_s,
         }

@@ -311,6 +311,20 @@ fn configurations_with_mistakes() {
     assert!(out.stderr.contains("cannot read configuration"), "{out:?}");
 }
 
+/// Hours may lie between the beginning and the place where the result goes.
+#[test]
+fn minimize_first_looks_whether_it_can_write() {
+    let world = World::new();
+    world.file("p.xtf", "get \"p1\"\n");
+    for (place, folder) in [("gone/x", None), ("dir", Some("dir"))] {
+        folder.into_iter().for_each(|folder| fs::create_dir(world.path(folder)).unwrap());
+        let out = world.run_plain(&["minimize", "p.xtf", "-o", place]);
+        assert_eq!(out.code, 74, "{out:?}");
+        assert!(out.stderr.contains(&format!("cannot write {place}")), "{out:?}");
+        assert!(!world.path("logs").exists(), "{out:?}");
+    }
+}
+
 #[test]
 fn the_doctor_finds_what_is_missing() {
     let world = World::new();

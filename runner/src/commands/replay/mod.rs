@@ -12,7 +12,7 @@ mod place;
 mod table;
 mod verdict;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use livepatch::program::{self, Program, parse};
@@ -86,9 +86,21 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     Ok(first.verdict.exit())
 }
 
+/// Whether a file can be written there, before hours are spent on what is to be in it.
+fn can_write(path: &Path) -> Result<()> {
+    if path.exists() {
+        return File::options().append(true).open(path).map(drop).io("write", path);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    tempfile::tempfile_in(folder).map(drop).io("write", path)
+}
+
 /// Runs `minimize`.
 pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     let Finding { program, .. } = read(&args.program.file)?;
+    let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
+    can_write(&path)?;
     let machine = Replayer::of(&args.program, testbed(chosen(&args.bed.on)?, &args.bed)?)?;
     let first = machine.replay(&program)?;
     write_out(&format!("{}\n", first.describe(&program)))?;
@@ -115,7 +127,6 @@ pub fn minimize(args: &MinimizeArgs) -> Result<Exit> {
     if stopped.is_none() {
         done?;
     }
-    let path = args.output.clone().unwrap_or_else(|| with_min(&args.program.file));
     let mut text = format!("# {}\n", last.verdict.summary());
     if let Verdict::Crash { at, .. } = &last.verdict {
         text += &at.line();

@@ -38,6 +38,13 @@ fn a_xen_is_named_again_as_it_was() {
     let xens = config.select(&wanted).unwrap();
     let words: Vec<String> = xens.iter().map(|xen| config.word_for(xen, &wanted)).collect();
     assert_eq!(words, wanted);
+    // Alone, both would be called `build`.
+    let wanted = ["/q/old/build/xen.gz", "/q/new/build/xen.gz"].map(str::to_owned);
+    for xen in config.select(&wanted).unwrap() {
+        let word = config.word_for(&xen, &wanted);
+        let again = config.select(std::slice::from_ref(&word)).unwrap();
+        assert_eq!(again[0].name, xen.name, "{word}");
+    }
 }
 
 #[test]

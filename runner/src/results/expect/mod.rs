@@ -260,7 +260,9 @@ impl Expectations {
             let all = weighed.known.iter().chain(weighed.cases.iter().flatten());
             let news: Vec<String> = all
                 .filter(|known| known.verdict == KnownVerdict::News)
-                .map(|known| format!("{} was expected: {}", known.expected, known.told()))
+                .map(|known| {
+                    format!("succeeded where {} was expected: {}", known.expected, known.told())
+                })
                 .collect();
             for text in news {
                 weighed.fails(text);
@@ -348,7 +350,7 @@ fn gone(case: &CaseReport) -> Option<Known> {
         expected: VerdictKind::Deviation,
         reason: reason.to_owned(),
         link: None,
-        source: "the test".into(),
+        source: "the test tolerates it on this Xen".into(),
     })
 }
 
