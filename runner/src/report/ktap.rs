@@ -3,7 +3,8 @@
 //! Three levels: a Xen in an environment, a test, a case. What has no place in KTAP is a diagnostic
 //! line. What is tolerated is `ok`, with a diagnostic that says so: prove, tap.py and the kernel's
 //! kunit.py count each `not ok` as a failure, whatever its directive. They also end a name at the first
-//! `#`, so that a name has another sign in its place.
+//! `#`, so that a name has another sign in its place. The plan comes first: tappy looks for it nowhere
+//! else.
 
 use std::fmt::Write;
 
@@ -17,6 +18,10 @@ pub fn text(document: &Document) -> String {
     let columns = document.columns();
     let mut lines = Lines { text: String::new() };
     lines.add(0, "KTAP version 1");
+    // Of a run that did not start it is not known how many there would be.
+    if document.complete || !columns.is_empty() {
+        lines.add(0, &format!("1..{}", columns.len()));
+    }
     for boot in &document.boots {
         let version = boot.version.as_deref().unwrap_or("of unknown version");
         lines.note(0, &format!("boot {}: Xen {version}, {}", boot.number, boot.provenance));
@@ -26,10 +31,6 @@ pub fn text(document: &Document) -> String {
     }
     for expected in document.expectations.iter().filter(|expected| expected.stale) {
         lines.note(0, &format!("STALE {}: {}", expected.source, expected.reason));
-    }
-    // Of a run that did not start it is not known how many there would be.
-    if document.complete || !columns.is_empty() {
-        lines.add(0, &format!("1..{}", columns.len()));
     }
     for (index, column) in columns.into_iter().enumerate() {
         of_column(document, column, index + 1, &mut lines);
