@@ -519,12 +519,13 @@ impl Learned {
             shared.sort_unstable();
             shared.dedup();
             let known = (entry.place, features);
+            let (place, features) = &known;
             let here = self.lessons.iter().any(|lesson| {
-                lesson.place == known.0
+                lesson.place == *place
                     && lesson.whole == entry.whole
-                    && lesson.features.iter().all(|id| known.1.contains(id))
+                    && lesson.features.iter().all(|id| features.contains(id))
             });
-            if here || known.1.is_empty() || self.wrong.contains(&known) {
+            if here || features.is_empty() || self.wrong.contains(&known) {
                 continue;
             }
             let number = |name| self.blocks.iter().position(|block| block == name);
