@@ -19,7 +19,7 @@ BASELINE     := $(RUNNER) generate baseline target/results.json --without livepa
 	--without selftest
 
 .PHONY: run bench build image test-build setup test docs-test suites-test test-all test-xl soak coverage \
-	fuzzer fuzz test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
+	fuzzer fuzz fuzz-host test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
 	test-hosts test-upstream dist baseline clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -84,6 +84,19 @@ fuzz: fuzzer
 ## test-fuzz: some fuzzing under real Xen; takes minutes
 test-fuzz: test-build
 	cargo test $(CHECKED) --test fuzz_real -- --ignored --test-threads 1
+
+## fuzz-host: what reads consoles and files from elsewhere, in-process: TARGET=judge SECONDS=600
+TARGET  := judge
+SECONDS := 60
+# Counters where the code branches, in the runner and all that it uses. With a target named, the
+# compiler's own parts get none.
+COUNTED := -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 \
+	-C llvm-args=-sanitizer-coverage-inline-8bit-counters
+fuzz-host: setup
+	XTF_FUZZ_SECONDS=$(SECONDS) RUSTFLAGS='$(COUNTED)' cargo test --release \
+		--config 'profile.release.package.xtf-runner.opt-level=1' \
+		--target "$$(rustc --print host-tuple)" --target-dir target/fuzz-host \
+		-p xtf-runner --lib -- --nocapture fuzz_$(TARGET)
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree in a Linux dom0
 ## under Xen in QEMU, or on the Xen host that XEN_HOST='ssh root@box' reaches

@@ -22,6 +22,8 @@
 pub mod base;
 pub mod cli;
 pub mod commands;
+#[cfg(test)]
+mod fuzzing;
 mod image;
 pub mod judge;
 mod machine;
