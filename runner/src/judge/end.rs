@@ -52,7 +52,7 @@ impl Judge {
                 }
             }
         }
-        self.reasons.extend(self.command_line.take_reasons());
+        self.hear_of_command_line();
         for report in self.reports.iter_mut().flatten() {
             taint(report, &self.reasons);
         }
@@ -151,7 +151,7 @@ impl Judge {
         let running = self.running.take().and_then(|running| {
             if running.slot.is_none() {
                 // Nobody selected it: its violations stay, the blame goes on.
-                self.reasons.extend(running.violations.iter().cloned());
+                self.adopt(running.violations.clone());
             }
             running.slot.map(|slot| (slot, running))
         });
@@ -159,10 +159,10 @@ impl Judge {
         let slots: Vec<usize> = if let Some((slot, mut running)) = running {
             let planned = &self.expected[slot];
             let under_way = planned.cases.get(running.next - 1);
-            match under_way.filter(|name| running.cases.iter().all(|case| case.name != **name)) {
+            match under_way.filter(|name| !running.reported.contains(*name)) {
                 Some(case) => {
                     ended_in = Some(EndedIn { test: planned.name.clone(), case: case.clone() });
-                    running.cases.push(CaseReport {
+                    running.report(CaseReport {
                         name: case.clone(),
                         verdict: Verdict::of_end(status, reason.to_string()),
                         diagnostics,
@@ -219,8 +219,7 @@ impl Judge {
             self.violation("no environment line");
         }
         let said = self.result;
-        let computed = Status::of_parts(self.guest_statuses.iter().copied());
-        if let (Some(said), Some(computed)) = (said, computed)
+        if let (Some(said), Some(computed)) = (said, self.guest_status)
             && said != computed
         {
             self.violation(format!("the last line says {said}, but the tests give {computed}"));

@@ -65,10 +65,15 @@ pub struct Recording {
 impl Recording {
     /// Takes the next bytes, and hands to `sink` what they complete.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl FnMut(Heard)) {
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.partial.len() > MAX_LINE {
-                self.line(sink);
+        for mut rest in bytes.split_inclusive(|&byte| byte == b'\n') {
+            while !rest.is_empty() {
+                let room = MAX_LINE - self.partial.len();
+                let (piece, later) = rest.split_at(rest.len().min(room));
+                self.partial.extend_from_slice(piece);
+                rest = later;
+                if piece.ends_with(b"\n") || self.partial.len() == MAX_LINE {
+                    self.line(sink);
+                }
             }
         }
     }
@@ -200,6 +205,13 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_line_is_cut_in_the_same_places() {
+        let endless = [b"(XEN) Xen version 4.17\n", &[b'x'; 2 * MAX_LINE + 7][..]].concat();
+        let (whole, small) = (heard(&endless, usize::MAX), heard(&endless, 1000));
+        assert_eq!(whole, small);
+    }
+
+    #[test]
     fn a_text_is_no_boot() {
         for text in ["", "\n\n", "some text\nok 1 a\n1..3\n", "(xen) x\n", "x (XEN)\n"] {
             assert_eq!(heard(text.as_bytes(), 64).0.len(), 0, "{text}");
@@ -276,7 +288,8 @@ mod tests {
                 Heard::Boot => {}
             });
         }
-        assert!(longest > 0 && recording.partial.len() <= MAX_LINE + endless.len());
+        assert_eq!(longest, MAX_LINE);
+        assert!(recording.partial.len() < MAX_LINE);
         assert_eq!(recording.lines(), MAX_HELD + 2);
     }
 }

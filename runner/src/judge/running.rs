@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::catalogue::MAX_CASES;
 use super::judgement::{CaseReport, Event, TestReport, Verdict};
 use super::reason::Reason;
 use super::state::{Judge, Running};
@@ -52,7 +53,7 @@ impl Judge {
         if running.plan.is_some() {
             self.violation("a second case plan");
         } else {
-            running.plan = Some(count);
+            running.plan = Some(count.min(MAX_CASES));
             if let Some(why) = self.list_cases(count) {
                 self.violation(why);
             }
@@ -83,11 +84,11 @@ impl Judge {
         let slot = running.slot.filter(|_| self.catalogue.is_none());
         let known = slot.map(|slot| self.expected[slot].cases.get(place - 1).cloned());
         // A runaway guest must not grow the report: what exceeds the plan is only a violation.
-        let surplus = planned.is_some_and(|planned| running.cases.len() >= planned);
-        let duplicate = running.cases.iter().any(|case| case.name == name);
+        let surplus = running.cases.len() >= planned.unwrap_or(MAX_CASES);
+        let duplicate = running.reported.contains(name);
         if !surplus {
             let elapsed = now.saturating_sub(std::mem::replace(&mut running.last_case, now));
-            running.cases.push(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
+            running.report(CaseReport { name: name.to_owned(), verdict, diagnostics, elapsed });
             running.numbers.insert(place);
             running.next = place + 1;
         }
@@ -120,7 +121,8 @@ impl Judge {
     pub(super) fn test(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
         let next = self.results + 1;
         self.results = next;
-        self.guest_statuses.push(verdict.status());
+        self.guest_status =
+            Status::of_parts(self.guest_status.into_iter().chain([verdict.status()]));
         let mut reasons = Vec::new();
         if number != next {
             let why = format!("test `{name}` has number {number} instead of {next}");
@@ -234,7 +236,7 @@ impl Judge {
         now: Duration,
     ) -> Option<&mut TestReport> {
         let Some(slot) = running.slot else {
-            self.reasons.extend(running.violations);
+            self.adopt(running.violations);
             return None;
         };
         let seen = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
@@ -244,7 +246,7 @@ impl Judge {
             status = status.max(Status::Error);
         }
         self.last_reported = Some(slot);
-        let unknown = |name: &&String| running.cases.iter().all(|case| case.name != **name);
+        let unknown = |name: &&String| !running.reported.contains(*name);
         let not_run = match status {
             Status::Skip => Vec::new(),
             _ => self.expected[slot].cases.iter().filter(unknown).cloned().collect(),

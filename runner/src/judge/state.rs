@@ -1,6 +1,6 @@
 //! What the judge knows of the boot that it listens to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::command_line::CommandLineCheck;
@@ -44,6 +44,8 @@ pub(super) struct Running {
     /// then how many of those are behind it.
     pub(super) matched: usize,
     pub(super) cases: Vec<CaseReport>,
+    /// Their names.
+    pub(super) reported: HashSet<String>,
     pub(super) violations: Vec<Reason>,
 }
 
@@ -62,8 +64,15 @@ impl Running {
             is_part: false,
             matched: 0,
             cases: Vec::new(),
+            reported: HashSet::new(),
             violations: Vec::new(),
         }
+    }
+
+    /// Takes in the result of a case.
+    pub(super) fn report(&mut self, case: CaseReport) {
+        self.reported.insert(case.name.clone());
+        self.cases.push(case);
     }
 
     /// A test that has something to report without having begun.
@@ -88,6 +97,8 @@ pub struct Judge {
     pub(super) catalogue: Option<Catalogue>,
     /// How many of the expected tests have names; without a catalogue that does not matter.
     pub(super) named: usize,
+    /// How many cases were called by their numbers.
+    pub(super) listed: usize,
     pub(super) misfit: Option<String>,
     pub(super) expected: Vec<PlannedTest>,
     pub(super) reports: Vec<Option<TestReport>>,
@@ -114,7 +125,8 @@ pub struct Judge {
     pub(super) ktap: bool,
     pub(super) plan: Option<usize>,
     pub(super) results: usize,
-    pub(super) guest_statuses: Vec<Status>,
+    /// The status of what the guest said of all tests so far.
+    pub(super) guest_status: Option<Status>,
     pub(super) subtest_ktap: bool,
     pub(super) running: Option<Running>,
     pub(super) diagnostics: Vec<String>,
@@ -131,6 +143,7 @@ impl Judge {
             environment: Some(environment),
             catalogue: None,
             named: 0,
+            listed: 0,
             misfit: None,
             reports: expected.iter().map(|_| None).collect(),
             expected,
@@ -152,7 +165,7 @@ impl Judge {
             ktap: false,
             plan: None,
             results: 0,
-            guest_statuses: Vec::new(),
+            guest_status: None,
             subtest_ktap: false,
             running: None,
             diagnostics: Vec::new(),
@@ -221,5 +234,17 @@ impl Judge {
         if noted.len() < MAX_VIOLATIONS {
             noted.push(Reason::Violation(why.into()));
         }
+    }
+
+    /// Those of a test that nobody selected are the whole boot's.
+    pub(super) fn adopt(&mut self, violations: Vec<Reason>) {
+        let room = MAX_VIOLATIONS.saturating_sub(self.reasons.len());
+        self.reasons.extend(violations.into_iter().take(room));
+    }
+
+    /// Takes in what is wrong with Xen's command line.
+    pub(super) fn hear_of_command_line(&mut self) {
+        let room = (2 * MAX_VIOLATIONS).saturating_sub(self.reasons.len());
+        self.reasons.extend(self.command_line.take_reasons().into_iter().take(room));
     }
 }

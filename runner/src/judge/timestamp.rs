@@ -4,11 +4,16 @@
 //! Until Xen has a wall clock, `date` and `datems` look like `boot`. Until it has a clock at all,
 //! they look like `raw`.
 
+/// No time is longer.
+const LONGEST: usize = 24;
+
 /// `text` without the time at its beginning, if there is one.
 pub fn strip(text: &str) -> &str {
     let stamped = || {
-        let (time, rest) = text.strip_prefix('[')?.split_once("] ")?;
-        is_time(time).then_some(rest)
+        let text = text.strip_prefix('[')?;
+        let end = text.bytes().take(LONGEST).position(|byte| byte == b']')?;
+        let rest = text[end..].strip_prefix("] ")?;
+        is_time(&text[..end]).then_some(rest)
     };
     stamped().unwrap_or(text)
 }

@@ -232,6 +232,21 @@ fn an_interrupted_boot_settles_only_what_was_reported() {
     assert!(got.rerun.is_empty());
 }
 
+/// However much of it comes at once with the last result.
+#[test]
+fn a_flood_is_one_in_any_cut_of_its_bytes() {
+    let head = GOOD.split_inclusive("ok 1 list/a\r\n").next().unwrap();
+    let flood = "(XEN) some words\n".repeat(GUEST_FLOOD_LIMIT as usize / 16);
+    let console = [head, &flood].concat();
+    for size in [console.len(), 4096] {
+        let mut judge = Judge::new("PV 64bit", three());
+        let pieces = console.as_bytes().chunks(size);
+        pieces.for_each(|piece| judge.feed(piece, Duration::ZERO, |_| {}));
+        let got = judge.finish(End::TimedOut("late".into()), Duration::ZERO, |_| {});
+        assert_eq!(report(&got, "args").status, Status::Crash, "{size}");
+    }
+}
+
 #[test]
 fn floods_are_noticed_and_bounded() {
     let mut judge = Judge::new("PV 64bit", three());

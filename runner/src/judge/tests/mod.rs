@@ -2,6 +2,7 @@
 
 mod command_line;
 mod ends;
+mod fuzz;
 mod hearing;
 mod inability;
 mod protocol;

@@ -125,6 +125,43 @@ fn xens_version_is_heard_before_the_tests() {
     assert_eq!(judge(&text).version.as_deref(), Some("4.17.7-pre"));
 }
 
+/// Numbers that no line can have, in plans that no run can have.
+#[test]
+fn absurd_numbers_are_violations() {
+    const ABSURD: &str = "18446744073709551615";
+    let plan = GOOD.replacen("\n1..3", &format!("\n1..{ABSURD}"), 1);
+    let test = plan.replacen("\nok 1 example", &format!("\nok {ABSURD} example"), 1);
+    let plan = GOOD.replacen("  1..3", &format!("  1..{ABSURD}"), 1);
+    let case = plan.replacen("  ok 1 list/a", &format!("  ok {ABSURD} list/a"), 1);
+    for (console, name) in [(test, "example"), (case, "args")] {
+        assert!(console.matches(ABSURD).count() == 2, "{console}");
+        let mut hearing = Judge::hearing(None, Catalogue::default());
+        hearing.feed(console.as_bytes(), Duration::ZERO, |_| {});
+        let heard = hearing.finish(End::Exited, Duration::ZERO, |_| {});
+        for got in [judge(&console), heard] {
+            let reasons = report(&got, name).reasons.join("; ");
+            assert!(reasons.contains(&format!("number {ABSURD} instead of 1")), "{reasons}");
+        }
+    }
+}
+
+/// Nobody wants to read more of them, and each is in every report.
+#[test]
+fn violations_are_not_collected_without_end() {
+    let surplus = "  # Subtest: nobody\n  ok 1 x\n".repeat(100);
+    let console = GOOD.replacen("  KTAP", &format!("{surplus}  KTAP"), 1);
+    let mut judge = Judge::new("PV 64bit", three()).demand_options("console=com1");
+    for number in 0..100 {
+        let lines = format!("(XEN) Command line: {number}\nok 1 example\n");
+        judge.feed(lines.as_bytes(), Duration::ZERO, |_| {});
+    }
+    judge.feed(console.as_bytes(), Duration::ZERO, |_| {});
+    let got = judge.finish(End::Exited, Duration::ZERO, |_| {});
+    for report in &got.settled {
+        assert!((1..=4 * MAX_VIOLATIONS).contains(&report.reasons.len()), "{report:?}");
+    }
+}
+
 /// The time of a case is from the result before it to its own.
 #[test]
 fn cases_are_timed() {
