@@ -21,6 +21,9 @@ type Elf<'d> = ElfFile64<'d, LittleEndian>;
 const NOTES: [&str; 3] = [".note.gnu.build-id", ".livepatch.depends", ".livepatch.xen_depends"];
 /// What the tools for modules of Linux put behind a file that they have signed.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
+/// Bytes that are shown of a name. Xen takes none as long as that, and a damaged file may have the
+/// whole of it in each name.
+const NAME_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default, Serialize)]
@@ -107,8 +110,10 @@ impl Contents {
         let [build_id, depends, xen_depends] = NOTES.map(|name| note(elf, name));
         (self.build_id, self.depends, self.xen_depends) = (build_id, depends, xen_depends);
         self.read_names(elf);
+        // Tables that lie upon each other would be read as often.
+        let mut room = self.size / size_of::<elf::Rela64<LittleEndian>>();
         for section in elf.sections() {
-            self.read_section(elf, &section);
+            self.read_section(elf, &section, &mut room);
         }
         for hook in Hook::ALL {
             if let Some(section) = elf.section_by_name(hook.section()) {
@@ -127,38 +132,45 @@ impl Contents {
 
     fn read_names(&mut self, elf: &Elf<'_>) {
         let name = |section: &ElfSection64<'_, '_, LittleEndian>| {
-            String::from_utf8_lossy(section.name_bytes().unwrap_or_default()).into_owned()
+            text(section.name_bytes().unwrap_or_default())
         };
         // The crate leaves out what is number 0 in the file.
         self.named.sections.push(String::new());
         self.named.sections.extend(elf.sections().map(|section| name(&section)));
         self.named.symbols.push(String::new());
         for symbol in elf.symbols() {
-            let name = String::from_utf8_lossy(symbol.name_bytes().unwrap_or_default());
+            let name = text(symbol.name_bytes().unwrap_or_default());
             if symbol.is_undefined() {
-                self.imports.push(name.clone().into_owned());
+                self.imports.push(name.clone());
             }
             // One without a name stands for its section.
             let of = symbol.section_index().filter(|_| symbol.kind() == SymbolKind::Section);
             let section = of.and_then(|index| self.named.sections.get(index.0)).cloned();
-            self.named.symbols.push(section.unwrap_or_else(|| name.into_owned()));
+            self.named.symbols.push(section.unwrap_or(name));
         }
         self.imports.sort();
         self.imports.dedup();
     }
 
-    fn read_section(&mut self, elf: &Elf<'_>, section: &ElfSection64<'_, '_, LittleEndian>) {
+    fn read_section(
+        &mut self,
+        elf: &Elf<'_>,
+        section: &ElfSection64<'_, '_, LittleEndian>,
+        room: &mut usize,
+    ) {
         self.sections += 1;
         let header = section.elf_section_header();
         let flags = header.sh_flags(LittleEndian).0;
         if flags & SHF_ALLOC != 0 {
-            *if flags & SHF_EXECINSTR != 0 {
+            let bytes = if flags & SHF_EXECINSTR != 0 {
                 &mut self.code
             } else if flags & SHF_WRITE != 0 {
                 &mut self.data
             } else {
                 &mut self.constants
-            } += section.size();
+            };
+            // A damaged file may claim anything.
+            *bytes = bytes.saturating_add(section.size());
         }
         let name = section.name().unwrap_or_default();
         if let Some(elements) = elements(name, section.size()) {
@@ -172,6 +184,11 @@ impl Contents {
         if !loaded {
             return;
         }
+        let Some(left) = room.checked_sub(relas.len()) else {
+            self.damaged = Some("its relocations overlap".into());
+            return;
+        };
+        *room = left;
         for (nth, rela) in relas.iter().enumerate() {
             let kind = reloc_name(rela.r_type(LittleEndian, false));
             *self.relocations.entry(kind.clone()).or_default() += 1;
@@ -218,6 +235,7 @@ fn functions(elf: &Elf<'_>, section: &ElfSection64<'_, '_, LittleEndian>) -> Vec
     let data = section.data().unwrap_or_default();
     let pointers: BTreeMap<u64, Pointer> = section
         .relocations()
+        .take(elf.data().len() / size_of::<elf::Rela64<LittleEndian>>())
         .filter_map(|(at, relocation)| {
             let RelocationTarget::Symbol(index) = relocation.target() else { return None };
             Some((at, Pointer::of(elf, index, relocation.addend())?))
@@ -265,7 +283,7 @@ struct Pointer {
 impl Pointer {
     fn of(elf: &Elf<'_>, index: object::SymbolIndex, addend: i64) -> Option<Pointer> {
         let symbol = elf.symbol_by_index(index).ok()?;
-        let name = String::from_utf8_lossy(symbol.name_bytes().unwrap_or_default()).into_owned();
+        let name = text(symbol.name_bytes().unwrap_or_default());
         let described = match addend {
             0 => name,
             _ => format!("{name}{addend:+#x}"),
@@ -280,10 +298,15 @@ impl Pointer {
     /// The string there.
     fn string(&self, elf: &Elf<'_>) -> Option<String> {
         let data = elf.section_by_index(self.section?).ok()?.data().ok()?;
-        let text = data.get(usize::try_from(self.offset).ok()?..)?;
-        let end = text.iter().position(|&byte| byte == 0)?;
-        Some(String::from_utf8_lossy(&text[..end]).into_owned())
+        let string = data.get(usize::try_from(self.offset).ok()?..)?;
+        let end = string.iter().take(NAME_MAX).position(|&byte| byte == 0)?;
+        Some(text(&string[..end]))
     }
+}
+
+/// A name, as far as it is shown.
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(&name[..name.len().min(NAME_MAX)]).into_owned()
 }
 
 /// The name of a type of relocations.

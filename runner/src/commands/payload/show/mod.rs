@@ -1,6 +1,8 @@
 //! `payload show`: what is in payloads, and what Xens will answer to them. Boots nothing.
 
 pub mod file;
+#[cfg(test)]
+mod fuzz;
 pub mod prospect;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ const FUNCTIONS: [xen_build::Function<'_>; 7] = [
     ("last", None, &[0xc3]),
 ];
 
-fn subject() -> Subject {
+pub fn subject() -> Subject {
     Subject::of("sample", "nowhere".into(), symbols(&FUNCTIONS))
 }
 
@@ -42,7 +42,7 @@ fn target() -> Target {
     Target::new(Revision::V2, [XEN; 20])
 }
 
-fn payload() -> Payload {
+pub fn payload() -> Payload {
     Payload::new(&target(), [1; 20])
         .function(Function::named("xen_extra_version", code::return_str("-a")))
 }
