@@ -8,6 +8,9 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 const GZIP: &[u8] = b"\x1f\x8b";
 const XZ: &[u8] = b"\xfd7zXZ\0";
+/// What may be kept of an .xz to unpack the rest: several times as much as `xz -9` makes necessary.
+/// (zstd's own limit is 128 MiB.)
+const XZ_MEMORY_KIB: u32 = 256 << 10;
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// Formats that are known, but not read here.
 const OTHERS: [(&[u8], &str); 4] =
@@ -36,7 +39,7 @@ pub fn reader(bytes: &[u8], behind: Behind) -> Result<Option<Box<dyn Read + '_>>
     } else if bytes.starts_with(GZIP) {
         Box::new(GzDecoder::new(bytes))
     } else if bytes.starts_with(XZ) {
-        Box::new(XzReader::new(bytes, whole))
+        Box::new(XzReader::new_mem_limit(bytes, whole, XZ_MEMORY_KIB))
     } else if bytes.starts_with(ZSTD) {
         let frame = StreamingDecoder::new(bytes).map_err(|e| damaged(&e))?;
         if whole { Box::new(Frames(frame)) } else { Box::new(frame) }

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use protocol::archive::{REGULAR, TYPE};
+use protocol::archive::{ALIGNMENT, FIELDS, MAGIC, MODE, NAME_SIZE, REGULAR, SIZE, TRAILER, TYPE};
 
 use super::build_id;
 use super::form::MAX_XEN;
@@ -18,8 +18,15 @@ const RPM: &[u8] = b"\xed\xab\xee\xdb";
 /// Bytes of the first block of a tar archive, and where the word is by which it is known.
 const TAR_BLOCK: u64 = 512;
 const TAR_WORD: (usize, &[u8]) = (257, b"ustar");
-/// No package is larger when unpacked.
+/// No package is larger when unpacked,
 const MAX_PACKAGE: u64 = 8 << 30;
+/// what is read of it is smaller,
+const MAX_READ: u64 = 2 * MAX_XEN;
+/// and no name in it, with what else a tar archive says of a file, is longer.
+const NAME_MAX: u64 = 64 << 10;
+/// Bytes in front of a name in a cpio archive, and how those begin that have a sum behind it.
+const CPIO_HEAD: usize = MAGIC.len() + FIELDS * 8;
+const CPIO_CRC: &[u8] = b"070702";
 
 /// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +105,14 @@ fn is_xen(path: &str, loader: Loader) -> bool {
 
 /// The files of `package` whose paths are `wanted`.
 fn members(package: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Member>, String> {
-    let mut chosen = Chosen { wanted, members: Vec::new() };
+    let mut chosen = Chosen { wanted, members: Vec::new(), room: MAX_READ };
     let read = if package.starts_with(DEB) {
-        chosen.of_deb(package)?
+        let content = deb_content(package)?;
+        match compressed::reader(content, Behind::Streams) {
+            Ok(Some(reader)) => chosen.of_tar(reader),
+            Ok(None) => chosen.of_tar(content),
+            Err(why) => return Err(format!("is a .deb whose content {why}")),
+        }
     } else if package.starts_with(RPM) {
         let payload = rpm_payload(package).ok_or("is a damaged .rpm")?;
         let reader = compressed::reader(payload, Behind::Streams)
@@ -119,37 +131,35 @@ fn members(package: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Member>,
 struct Chosen<'a> {
     wanted: &'a dyn Fn(&str) -> bool,
     members: Vec<Member>,
+    /// Bytes that may still be read.
+    room: u64,
 }
 
 impl Chosen<'_> {
-    fn of_deb(&mut self, package: &[u8]) -> Result<io::Result<()>, String> {
-        let mut outer = ar::Archive::new(package);
-        while let Some(entry) = outer.next_entry() {
-            let damaged = |e| format!("is a damaged .deb: {e}");
-            let mut entry = entry.map_err(damaged)?;
-            if !entry.header().identifier().starts_with(b"data.tar") {
-                continue;
-            }
-            let mut data = Vec::new();
-            entry.read_to_end(&mut data).map_err(damaged)?;
-            return Ok(match compressed::reader(&data, Behind::Streams) {
-                Ok(Some(reader)) => self.of_tar(reader),
-                Ok(None) => self.of_tar(&data[..]),
-                Err(why) => return Err(format!("is a .deb whose content {why}")),
-            });
-        }
-        Err("is a .deb without content".into())
-    }
-
     fn of_tar(&mut self, reader: impl Read) -> io::Result<()> {
         let mut archive = tar::Archive::new(reader.take(MAX_PACKAGE));
         // An .apk is several archives in a row.
         archive.set_ignore_zeros(true);
-        for entry in archive.entries()? {
-            let entry = entry?;
-            if entry.header().entry_type().is_file() {
-                let path = entry.path()?.to_string_lossy().into_owned();
-                self.consider(&path, entry.size(), entry)?;
+        // The name that an entry of its own has for the next one. Whoever else reads it reads all of
+        // it, however long.
+        let mut long = None;
+        for entry in archive.entries()?.raw(true) {
+            let mut entry = entry?;
+            let (kind, size) = (entry.header().entry_type(), entry.size());
+            if kind.is_gnu_longname() {
+                long = Some(name_of(entry, size)?);
+            } else if kind.is_pax_local_extensions() {
+                let text = bounded(&mut entry, size, NAME_MAX)?;
+                let mut path = tar::PaxExtensions::new(&text)
+                    .flatten()
+                    .filter(|field| field.key_bytes() == b"path");
+                long = path.next().map(|field| text_of(field.value_bytes())).or(long);
+            } else {
+                let name = long.take();
+                if kind.is_file() {
+                    let name = name.unwrap_or_else(|| text_of(&entry.path_bytes()));
+                    self.consider(&name, size, entry)?;
+                }
             }
         }
         Ok(())
@@ -158,28 +168,91 @@ impl Chosen<'_> {
     fn of_cpio(&mut self, reader: impl Read) -> io::Result<()> {
         let mut reader = reader.take(MAX_PACKAGE);
         loop {
-            let mut archive = cpio::NewcReader::new(reader)?;
-            let entry = archive.entry().clone();
-            if entry.is_trailer() {
+            let mut head = [0; CPIO_HEAD];
+            reader.read_exact(&mut head)?;
+            let number = |field: usize| {
+                let digits = head[MAGIC.len() + 8 * field..].first_chunk::<8>()?;
+                u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+            };
+            let numbers = number(MODE).zip(number(SIZE).zip(number(NAME_SIZE)));
+            let numbers = numbers.filter(|_| head.starts_with(MAGIC) || head.starts_with(CPIO_CRC));
+            let (mode, (size, name_size)) = numbers.ok_or_else(|| io::Error::other("odd entry"))?;
+            let name = name_of(&mut reader, name_size)?;
+            skip(&mut reader, padding(CPIO_HEAD as u64 + name_size))?;
+            if name == TRAILER {
                 return Ok(());
             }
+            let mut content = reader.by_ref().take(size);
             // Of hard links, only the last one has the content.
-            if entry.mode() & TYPE == REGULAR && entry.file_size() > 0 {
-                self.consider(entry.name(), entry.file_size().into(), &mut archive)?;
+            if mode & u64::from(TYPE) == u64::from(REGULAR) && size > 0 {
+                self.consider(&name, size, &mut content)?;
             }
-            reader = archive.finish()?;
+            let left = content.limit();
+            skip(&mut reader, left + padding(size))?;
         }
     }
 
     fn consider(&mut self, path: &str, size: u64, content: impl Read) -> io::Result<()> {
         let path = path.trim_start_matches("./").trim_start_matches('/');
-        if size <= MAX_XEN && (self.wanted)(path) {
-            let mut bytes = Vec::new();
-            content.take(size).read_to_end(&mut bytes)?;
-            self.members.push(Member { path: path.to_owned(), bytes });
+        // A path is shown to people.
+        if size > MAX_XEN || path.contains(char::is_control) || !(self.wanted)(path) {
+            return Ok(());
         }
+        self.room = self
+            .room
+            .checked_sub(size)
+            .ok_or_else(|| io::Error::other("it holds far more than the files of a Xen"))?;
+        let bytes = bounded(content, size, MAX_XEN)?;
+        self.members.push(Member { path: path.to_owned(), bytes });
         Ok(())
     }
+}
+
+/// The content of the .deb, a member of an ar archive.
+fn deb_content(deb: &[u8]) -> Result<&[u8], &'static str> {
+    const HEAD: usize = 60;
+    const SIZE: std::ops::Range<usize> = 48..58;
+    const DAMAGED: &str = "is a damaged .deb";
+    let mut rest = &deb[DEB.len()..];
+    while let Some((head, behind)) = rest.split_at_checked(HEAD) {
+        let size =
+            str::from_utf8(&head[SIZE]).ok().and_then(|digits| digits.trim_end().parse().ok());
+        let content = size.and_then(|size| behind.get(..size)).ok_or(DAMAGED)?;
+        if head.starts_with(b"data.tar") {
+            return Ok(content);
+        }
+        rest = behind.get(content.len().next_multiple_of(2)..).unwrap_or_default();
+    }
+    Err(if rest.is_empty() { "is a .deb without content" } else { DAMAGED })
+}
+
+/// The `size` bytes that come next, which may be `most`.
+fn bounded(reader: impl Read, size: u64, most: u64) -> io::Result<Vec<u8>> {
+    if size > most {
+        return Err(io::Error::other("something in it is too long"));
+    }
+    let mut bytes = Vec::new();
+    reader.take(size).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// The name of so many bytes that comes next.
+fn name_of(reader: impl Read, size: u64) -> io::Result<String> {
+    Ok(text_of(&bounded(reader, size, NAME_MAX)?))
+}
+
+/// A name, which may end in a NUL.
+fn text_of(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+}
+
+fn skip(reader: &mut impl Read, bytes: u64) -> io::Result<()> {
+    io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop)
+}
+
+/// Bytes from `size` to the next part of a cpio archive.
+fn padding(size: u64) -> u64 {
+    size.next_multiple_of(ALIGNMENT as u64) - size
 }
 
 /// What is behind the headers of an .rpm: a lead of 96 bytes, the signatures, padded to 8 bytes,
@@ -199,10 +272,14 @@ fn rpm_payload(rpm: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::fuzzing::peak_of;
 
     const FILES: [(&str, &str); 7] = [
         ("./boot/xen-4.17.5-1.gz", "old"),
@@ -214,13 +291,13 @@ mod tests {
         ("./usr/share/doc/xen-4.18.0.gz", "manual"),
     ];
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(bytes).unwrap();
         gzip.finish().unwrap()
     }
 
-    fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    pub fn tar(files: &[(&str, &str)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
         for (path, content) in files {
             let mut header = tar::Header::new_gnu();
@@ -279,7 +356,7 @@ mod tests {
         parts.concat()
     }
 
-    fn each() -> [Vec<u8>; 3] {
+    pub fn each() -> [Vec<u8>; 3] {
         [deb(), rpm(), apk()]
     }
 
@@ -306,6 +383,72 @@ mod tests {
         assert!(why.contains("several Xens: boot/xen-4.17-a.gz, boot/xen-4.17-b.gz"), "{why}");
         assert!(xen(&package, Loader::Efi, None).unwrap_err().contains("no xen*.efi"));
         assert_eq!(symbols(&package, None), Ok(None));
+    }
+
+    /// An entry that a tar archive has for the name of the next one.
+    fn long_name(kind: tar::EntryType, text: &[u8]) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_entry_type(kind);
+        header.set_cksum();
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append(&header, text).unwrap();
+        let mut bytes = tar.into_inner().unwrap();
+        bytes.truncate(bytes.len() - 1024);
+        bytes
+    }
+
+    #[test]
+    fn long_names_are_read_and_endless_ones_are_not() {
+        let path = format!("boot/{}xen-4.17.gz", "folder/".repeat(20));
+        let pax = format!("{} path={path}\n", path.len() + 10);
+        let kinds =
+            [(tar::EntryType::GNULongName, format!("{path}\0")), (tar::EntryType::XHeader, pax)];
+        for (kind, text) in kinds {
+            let file = tar(&[("short", "content")]);
+            let package = gzip(&[long_name(kind, text.as_bytes()), file.clone()].concat());
+            let found = xen(&package, Loader::Direct, None).unwrap();
+            assert_eq!((found.path, found.bytes), (path.clone(), b"content".to_vec()));
+            let endless = gzip(&[long_name(kind, &vec![b'x'; 8 << 20]), file].concat());
+            let (found, peak) = peak_of(|| xen(&endless, Loader::Direct, None));
+            assert!(found.unwrap_err().contains("too long") && peak < 1 << 20, "{peak}");
+        }
+        let mut cpio = Vec::new();
+        let name = "x".repeat(8 << 20);
+        cpio::NewcBuilder::new(&name).mode(0o100_644).write(&mut cpio, 0).finish().unwrap();
+        let endless = gzip(&cpio);
+        let (read, peak) = peak_of(|| {
+            let reader = compressed::reader(&endless, Behind::Streams).unwrap().unwrap();
+            Chosen { wanted: &|_| true, members: Vec::new(), room: 0 }.of_cpio(reader)
+        });
+        assert!(read.is_err() && peak < 1 << 20, "{peak}");
+    }
+
+    /// What claims to have more than it has makes nobody take memory for it, or lose his way.
+    #[test]
+    fn what_a_deb_claims_is_not_believed() {
+        let member = |name: &str, size: &str| format!("!<arch>\n{name:<48}{size:<10}`\n");
+        for (deb, why) in [
+            (member("//", "9999999999"), "damaged .deb"),
+            (member("/5", "0"), "without content"),
+            (member("#1/9999999", "9999999999"), "damaged .deb"),
+            (member("data.tar", "9999999999"), "damaged .deb"),
+            (member("data.tar", "-1"), "damaged .deb"),
+            (member("x", "0") + "y", "damaged .deb"),
+        ] {
+            let (found, peak) = peak_of(|| xen(deb.as_bytes(), Loader::Direct, None));
+            let said = found.unwrap_err();
+            assert!(said.contains(why) && peak < 10_000, "{said}, {peak}");
+        }
+    }
+
+    #[test]
+    fn many_files_of_the_wanted_name_are_too_many() {
+        let many = tar(&[("boot/xen-4.17.gz", "12345"); 3]);
+        for (room, whole) in [(15, true), (14, false)] {
+            let mut chosen = Chosen { wanted: &|_| true, members: Vec::new(), room };
+            assert_eq!(chosen.of_tar(&many[..]).is_ok(), whole);
+        }
     }
 
     #[test]
