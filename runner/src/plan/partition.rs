@@ -17,6 +17,10 @@ pub struct Partition {
     of: u64,
 }
 
+/// No run is divided into more shares: a results document that says so is damaged, and `merge` would
+/// name all that are missing.
+const MAX_SHARES: u64 = 1000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     /// By names alone: a unit stays in its share when others come and go.
@@ -42,6 +46,11 @@ impl FromStr for Partition {
         if share == 0 || share > of {
             return Err(format!(
                 "share {share} of {of} does not exist; shares are numbered from 1"
+            ));
+        }
+        if of > MAX_SHARES {
+            return Err(format!(
+                "{of} shares are too many; a run can be divided into {MAX_SHARES}"
             ));
         }
         Ok(Partition { how, share, of })
@@ -143,6 +152,7 @@ mod tests {
             ("hash:0/4", "share 0 of 4 does not exist"),
             ("count:5/4", "share 5 of 4 does not exist"),
             ("count:0/0", "share 0 of 0 does not exist"),
+            ("count:1/18446744073709551615", "too many"),
         ] {
             assert!(text.parse::<Partition>().unwrap_err().contains(why), "{text}");
         }

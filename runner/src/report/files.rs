@@ -132,7 +132,7 @@ impl Form {
     }
 
     /// The report of that form, to be put into `folder`.
-    fn text(self, document: &Document, diff: Option<&Diff>, folder: &Path) -> Result<String> {
+    pub fn text(self, document: &Document, diff: Option<&Diff>, folder: &Path) -> Result<String> {
         match self {
             Form::Json => json::text(document),
             Form::Junit => junit::text(document),

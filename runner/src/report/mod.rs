@@ -8,6 +8,8 @@
 mod differences;
 mod display;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod html;
 mod json;
 mod junit;

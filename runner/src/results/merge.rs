@@ -70,7 +70,8 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
         // Numbers of boots tell them apart.
         let behind = boots.iter().map(|boot: &super::Boot| boot.number).max().unwrap_or(0);
         boots.extend(document.boots.iter().cloned().map(|mut boot| {
-            boot.number += behind;
+            // No run has so many; a document may say so.
+            boot.number = boot.number.saturating_add(behind);
             boot.logs = document.run.logs.join(&boot.logs);
             boot
         }));
@@ -127,8 +128,10 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
 fn renumbered(test: &Test, behind: usize) -> Test {
     let mut test = test.clone();
     let renumber = |attempt: &mut Attempt| {
-        attempt.boot += behind;
-        attempt.went_on.iter_mut().for_each(|further| further.boot += behind);
+        let further = attempt.went_on.iter_mut().map(|further| &mut further.boot);
+        for boot in further.chain([&mut attempt.boot]) {
+            *boot = boot.saturating_add(behind);
+        }
     };
     renumber(&mut test.last);
     test.earlier.iter_mut().for_each(renumber);
@@ -223,8 +226,8 @@ fn expectations(sources: &[Source]) -> Vec<AppliedExpectation> {
         };
         match all.iter_mut().find(same) {
             Some(known) => {
-                known.known += one.known;
-                known.news += one.news;
+                known.known = known.known.saturating_add(one.known);
+                known.news = known.news.saturating_add(one.news);
                 known.stale &= one.stale;
             }
             None => all.push(one.clone()),
@@ -323,6 +326,21 @@ mod tests {
         let (_, remarks) = merge(&[one, other]);
         let told: Vec<String> = remarks.iter().map(Remark::to_string).collect();
         assert_eq!(told, ["4.17 of 1.json and 4.17 of 2.json are different builds"]);
+    }
+
+    /// As a damaged document may have them.
+    #[test]
+    fn absurd_numbers_are_taken() {
+        let mut odd = share(1, 1);
+        odd.document.run.partition = Some("count:1/18446744073709551615".into());
+        odd.document.boots.iter_mut().for_each(|boot| boot.number = usize::MAX);
+        odd.document.tests.iter_mut().for_each(|test| test.last.boot = usize::MAX);
+        for known in &mut odd.document.expectations {
+            (known.known, known.news) = (usize::MAX, usize::MAX);
+        }
+        assert!(!odd.document.expectations.is_empty());
+        let (merged, _) = merge(&[odd.clone(), odd]);
+        assert_eq!(merged.tests.len(), share(1, 1).document.tests.len());
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Document {
     }
 
     /// The document in `text`, or the line that is wrong and why.
-    fn parse(text: &str) -> std::result::Result<Document, (usize, String)> {
+    pub fn parse(text: &str) -> std::result::Result<Document, (usize, String)> {
         #[derive(Deserialize)]
         struct Form {
             schema: Option<String>,
@@ -86,6 +86,16 @@ mod tests {
         // What has nothing of it stays as it is.
         let text = serde_json::to_string(&sample::whole()).unwrap();
         assert_eq!(Document::parse(&text).unwrap(), sample::whole());
+    }
+
+    #[test]
+    fn times_are_read_as_they_were_written() {
+        let mut document = sample::stopped();
+        for n in 1..1000_u32 {
+            document.run.elapsed_s = f64::from(n) / 7.0;
+            let text = serde_json::to_string(&document).unwrap();
+            assert_eq!(Document::parse(&text).unwrap().run.elapsed_s, document.run.elapsed_s);
+        }
     }
 
     #[test]
