@@ -202,3 +202,52 @@ fn what_is_stated_about_a_xen_goes_to_the_guest() {
         assert!(error.contains(complaint) && error.starts_with("x.toml:1: "), "{error}");
     }
 }
+
+/// Any text is a configuration, or is wrong in a line that it has.
+#[test]
+fn fuzz_config() {
+    const WORDS: &[&str] = &[
+        "[hypervisor.x]\n",
+        "[hypervisor.\"\u{e4}\"]\n",
+        "[test.\"a*[b\"]\n",
+        "[test.\"*\"]\n",
+        "[qemu]\n",
+        "default-xen = [\"x\"]\n",
+        "path = \"a/../../b\"\n",
+        "debian = { suite = \"\", package = \"xen-hypervisor-4.17-amd64\" }\n",
+        "loader = \"efi\"\n",
+        "changes = [\"\", \"\u{e4}\", \"+op-flags\"]\n",
+        "modules = [\"m\"]\n",
+        "cmdline = \"\\u0000 \u{e4}\"\n",
+        "qemu-args = [\"-m\", \"1\"]\n",
+        "memory-mib = 4294967295\n",
+        "vcpus = 0\n",
+        "timeout-s = 18446744073709551615\n",
+        "boot-timeout-s = 9223372036854775807\n",
+        "expectations = \"../x\"\n",
+        "\u{feff}",
+        "'''",
+    ];
+    let seeds = vec![BUILT_IN.into(), WORDS.concat().into(), WORDS[..1].concat().into()];
+    let run = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        match parse(&text) {
+            Ok(config) => {
+                for (xen, loader) in config.hypervisors.values() {
+                    for test in crate::results::sample::tests() {
+                        config.machine(&xen.clone().loaded_by(*loader), &test);
+                        config.test_time(&test);
+                    }
+                }
+            }
+            Err(why) => {
+                let (why, lines) = (why.to_string(), text.lines().count());
+                let line = why.strip_prefix("x.toml:").and_then(|why| why.split(':').next());
+                let line: usize = line.and_then(|line| line.trim().parse().ok()).unwrap_or(1);
+                assert!((1..=lines + 1).contains(&line), "{why}");
+            }
+        }
+    };
+    let (longest, mutants) = (1 << 12, 1000);
+    crate::fuzzing::Target { name: "config", run, seeds, words: WORDS, longest, mutants }.test();
+}

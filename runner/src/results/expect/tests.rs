@@ -326,3 +326,51 @@ fn mistakes_are_placed_and_explained() {
         assert_eq!(at, line, "{text}: {said}");
     }
 }
+
+/// Any text is expectations, or is wrong in a line that it has. They excuse nothing but what is said.
+#[test]
+fn fuzz_expectations() {
+    const WORDS: &[&str] = &[
+        "[[expect]]\n",
+        "xen = \"4.1[47]*\"\n",
+        "releases = \"4.14..4.20\"\n",
+        "releases = [\"4.17.7\", \"..99999999999\"]\n",
+        "environment = \"pv*\"\n",
+        "test = \"t\"\n",
+        "test = \"t/[a-c]\"\n",
+        "test = \"fuzz/x\"\n",
+        "status = \"CRASH\"\n",
+        "status = \"FAILURE\"\n",
+        "panic = \"*FATAL*\"\n",
+        "panic = \"[!\u{e4}]*\"\n",
+        "reason = \"why\"\n",
+        "link = \"x\"\n",
+        "\u{feff}",
+        "'''",
+    ];
+    let one = "[[expect]]\ntest = \"t/b\"\nstatus = \"CRASH\"\nreason = \"why\"\n";
+    let seeds = vec![BUILT_IN.into(), WORDS.concat().into(), one.into()];
+    let run = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut expectations = Expectations::default();
+        if let Err((line, why)) = expectations.parse(&text, "e.toml") {
+            return assert!((1..=text.lines().count() + 1).contains(&line), "{line}: {why}");
+        }
+        for strict in [false, true] {
+            expectations.strict = strict;
+            let verdicts = [("a", Verdict::Success), ("b", Verdict::Failure)];
+            for report in
+                [crash(), report(Status::Failure, &verdicts), report(Status::Success, &[])]
+            {
+                let weighed = expectations.weigh(&report, ON_4_17);
+                let named = text.contains(&report.status.to_string()) || strict;
+                assert!(weighed.status == report.status || named, "{weighed:?}");
+            }
+            expectations.of_finding("x", Status::Crash, &["(XEN) x".into()], ON_4_17);
+            expectations.applied(&sample::whole(), &sample::tests(), strict);
+        }
+    };
+    let (longest, mutants) = (1 << 12, 500);
+    crate::fuzzing::Target { name: "expectations", run, seeds, words: WORDS, longest, mutants }
+        .test();
+}
