@@ -42,7 +42,11 @@ fn mutant(target: &Target, corpus: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     // What was found last has not been tried often.
     let recent = corpus.len().saturating_sub(if rng.one_in(2) { corpus.len() } else { 16 });
     let mut bytes = pick(recent, rng);
-    let other = pick(0, rng);
+    let mut other = pick(0, rng);
+    // Of short ones, more can be tried.
+    if other.len() < bytes.len() && !rng.one_in(4) {
+        std::mem::swap(&mut bytes, &mut other);
+    }
     super::mutate::mutate(&mut bytes, target.words, &other, target.longest, rng);
     bytes
 }

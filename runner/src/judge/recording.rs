@@ -207,8 +207,18 @@ mod tests {
     #[test]
     fn an_endless_line_is_cut_in_the_same_places() {
         let endless = [b"(XEN) Xen version 4.17\n", &[b'x'; 2 * MAX_LINE + 7][..]].concat();
-        let (whole, small) = (heard(&endless, usize::MAX), heard(&endless, 1000));
-        assert_eq!(whole, small);
+        let sizes = |size: usize| {
+            let (mut recording, mut sizes) = (Recording::default(), Vec::new());
+            let mut sink = |heard| match heard {
+                Heard::Boot => {}
+                Heard::Line(line) => sizes.push(line.raw.len()),
+            };
+            endless.chunks(size).for_each(|piece| recording.feed(piece, &mut sink));
+            recording.finish(&mut sink);
+            sizes
+        };
+        assert_eq!(sizes(endless.len()), [23, MAX_LINE, MAX_LINE, 7]);
+        assert_eq!(sizes(1000), sizes(endless.len()));
     }
 
     #[test]

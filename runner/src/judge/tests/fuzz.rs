@@ -64,7 +64,7 @@ fn fuzz_judge() {
     seeds.push(GOOD.into());
     seeds.push(include_bytes!("../../../tests/fixtures/success.log").to_vec());
     seeds.push(include_bytes!("../../../tests/fixtures/guest-panic.log").to_vec());
-    Target { name: "judge", run: check, seeds, words: WORDS, longest: 1 << 16, mutants: 100 }
+    Target { name: "judge", run: check, seeds, words: WORDS, longest: 1 << 14, mutants: 200 }
         .test();
 }
 

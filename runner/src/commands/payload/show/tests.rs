@@ -7,7 +7,7 @@ use livepatch::payload::wire::{
     R_X86_64_32, R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS,
 };
 use livepatch::payload::{
-    Area, Chunk, Data, Function, Hook, HookBody, Payload, Section, Target, code,
+    Area, Chunk, Data, Function, Hook, HookBody, Payload, Replacement, Section, Target, code, wire,
 };
 use livepatch::program::Rng;
 
@@ -16,6 +16,7 @@ use super::prospect::Prospect;
 use super::verdict::{Answer, Subject, Verdict};
 use super::{OfFile, SCHEMA, Shown, exit, text};
 use crate::base::exit::Exit;
+use crate::fuzzing::peak_of;
 use crate::xen::symbols::{BootXen, KnownSymbols, xen_build};
 
 const XEN: u8 = 7;
@@ -96,6 +97,43 @@ fn a_payload_that_xen_takes() {
             the PreApply hook decides whether the action works
             it cannot take part in a REPLACE: it has a hook before or after
     "#]].assert_eq(&shown(&rich.to_bytes()));
+}
+
+/// What a damaged file says that it has is not believed. What is in it once is not kept a thousand
+/// times.
+#[test]
+fn claims_of_a_damaged_file_cost_nothing() {
+    let mut elf = payload().elf();
+    for section in [".rodata", ".livepatch.depends"] {
+        elf.section_mut(section).shdr.sh_size = u64::MAX;
+    }
+    assert_eq!(Contents::of(&elf.to_bytes()).constants, u64::MAX);
+
+    let names: Vec<String> = (0..200).map(|number| format!("symbol_{number}")).collect();
+    let all = names.iter().fold(payload(), |payload, name| {
+        payload.function(Function::symbol(name, Replacement::Jump(1)))
+    });
+    let mut elf = all.clone().elf();
+    let further: Vec<String> = (0..200).map(|number| format!(".rela.{number}")).collect();
+    for name in &further {
+        elf.push(Section::new(name, SHT_PROGBITS, 0, 8, Data::Bytes(Vec::new())));
+    }
+    let table = elf.section(".rela.livepatch.funcs").shdr;
+    for name in &further {
+        let shdr = &mut elf.section_mut(name).shdr;
+        *shdr = wire::Shdr { sh_name: shdr.sh_name, ..table };
+    }
+    let contents = Contents::of(&elf.to_bytes());
+    assert_eq!(contents.damaged.as_deref(), Some("its relocations overlap"));
+
+    let long = "x".repeat(100_000);
+    let mut elf = all.function(Function::symbol(&long, Replacement::Jump(1))).elf();
+    let place = elf.symbol_mut(&long).st_name;
+    names.iter().for_each(|name| elf.symbol_mut(name).st_name = place);
+    let bytes = elf.to_bytes();
+    let (contents, peak) = peak_of(|| Contents::of(&bytes));
+    assert!(contents.imports.iter().all(|name| name.len() < 1000));
+    assert!(peak < 16 * bytes.len(), "{peak} bytes for {}", bytes.len());
 }
 
 #[test]
