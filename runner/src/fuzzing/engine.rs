@@ -102,7 +102,9 @@ impl Search<'_> {
         for seed in &self.target.seeds {
             self.give(seed.clone());
         }
-        self.corpus.extend(self.target.seeds.iter().cloned());
+        if self.corpus.is_empty() {
+            self.corpus.clone_from(&self.target.seeds);
+        }
         let mut rng = Rng::new(u64::from(std::process::id()));
         let mut told = Instant::now();
         while start.elapsed() < time {
