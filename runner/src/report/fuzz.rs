@@ -76,5 +76,5 @@ fn use_it(document: &Document) {
         form.text(document, None, Path::new("/x")).unwrap();
     }
     crate::report::Display::new(Vec::new(), false, std::time::Duration::ZERO, false)
-        .summary(document);
+        .summary(document, None);
 }
