@@ -1,6 +1,7 @@
 //! The forms in which people have a Xen: folders with versions, packages, files in packages.
 
 use std::fs::{self, File};
+use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -63,4 +64,25 @@ fn a_package_holds_a_xen() {
     let out = run("xen/boot/xen");
     assert_eq!(out.code, 65, "{out:?}");
     assert!(out.stderr.contains("is no package, so it does not hold boot/xen"), "{out:?}");
+}
+
+/// The cache knows the content, and not who gave it which name.
+#[test]
+fn reports_name_the_path_of_this_run() {
+    let world = World::new();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&fs::read(world.path("xen")).unwrap()).unwrap();
+    fs::write(world.path("first.gz"), gzip.finish().unwrap()).unwrap();
+    for (name, before) in [("first.gz", "first.gz"), ("second.gz", "first.gz")] {
+        fs::rename(world.path(before), world.path(name)).unwrap();
+        let xen = format!("./{name}");
+        let args = ["run", "--xen", &xen, "--json=r.json", "--junit=r.xml", "--ktap=r.ktap"];
+        let out = world.run(&args, "print", "success.log");
+        assert_eq!(out.code, 0, "{out:?}");
+        for report in ["r.json", "r.xml", "r.ktap"] {
+            let text = fs::read_to_string(world.path(report)).unwrap();
+            assert!(text.contains(&format!("/{name}")), "{report}: {text}");
+            assert_eq!(text.contains("/first.gz"), name == "first.gz", "{report}: {text}");
+        }
+    }
 }

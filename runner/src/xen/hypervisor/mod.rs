@@ -164,14 +164,13 @@ pub fn obtain_symbols(
                 return Ok(XenFile::file(path, provenance));
             }
             let id = build_id_of(xen)?;
-            let key = format!("symbols-{}-{}", sha256(&bytes), id.as_deref().unwrap_or_default());
-            let found = cache.get_or_make(&key, note, |_, _| {
+            let id_known = id.as_deref().unwrap_or_default();
+            let key = format!("unpacked-symbols-{}-{id_known}", sha256(&bytes));
+            let found = unpacked(cache, &key, &path, note, || {
                 let found = package::symbols(&bytes, id.as_deref());
-                Ok(match found.map_err(|why| bad_file(&path, &why))? {
-                    Some(found) => (found.bytes, format!("{provenance} ({})", found.path)),
-                    // So that the package is not unpacked again for nothing.
-                    None => (Vec::new(), provenance),
-                })
+                // Nothing, so that the package is not unpacked again for it.
+                let found = found.map_err(|why| bad_file(&path, &why))?;
+                Ok(found.map_or_else(Default::default, |found| (found.bytes, found.path)))
             })?;
             match fs::metadata(&found.path).io("look at", &found.path)?.len() {
                 0 => Err(bad_file(&path, NO_SYMBOLS)),
@@ -241,7 +240,6 @@ fn from_path(
     };
     let form = Form::of(loader);
     let path = path.canonicalize().io("resolve", &path)?;
-    let provenance = path.display().to_string();
     let bytes = fs::read(&path).io("read", &path)?;
     let is_package = package::is_package(&bytes);
     if let (false, Some(inside)) = (is_package, &inside) {
@@ -249,20 +247,37 @@ fn from_path(
     }
     if !is_package && form.is_plain(&bytes) {
         form.check(&bytes).map_err(|why| bad_file(&path, &why))?;
+        let provenance = path.display().to_string();
         return Ok(XenFile::file(path, provenance));
     }
-    let mut key = form.key(&format!("file-{}", sha256(&bytes)));
+    let mut key = form.key(&format!("unpacked-{}", sha256(&bytes)));
     if let Some(inside) = &inside {
         key = format!("{key}-{}", &sha256(inside.as_bytes())[..16]);
     }
-    cache.get_or_make(&key, note, |_, _| {
+    unpacked(cache, &key, &path, note, || {
         if is_package {
-            let (xen, inside) = from_package(&path, &bytes, loader, inside.as_deref())?;
-            return Ok((xen, format!("{provenance} ({inside})")));
+            return from_package(&path, &bytes, loader, inside.as_deref());
         }
         let xen = form.unpack(&bytes).map_err(|why| bad_file(&path, &why))?;
-        Ok((xen, provenance.clone()))
+        Ok((xen, String::new()))
     })
+}
+
+/// What `unpack` finds in the file `path`, and where in there, from the cache where possible. The
+/// cache knows the content alone: the same may lie at another path today.
+fn unpacked(
+    cache: &Cache,
+    key: &str,
+    path: &Path,
+    note: &mut dyn FnMut(&str),
+    unpack: impl FnOnce() -> Result<(Vec<u8>, String)>,
+) -> Result<XenFile> {
+    let mut found = cache.get_or_make(key, note, |_, _| unpack())?;
+    found.provenance = match found.provenance.as_str() {
+        "" => path.display().to_string(),
+        inside => format!("{} ({inside})", path.display()),
+    };
+    Ok(found)
 }
 
 /// The Xen for `loader` in a package, ready to boot, and its path in there.
