@@ -15,6 +15,7 @@ mod json;
 mod junit;
 mod ktap;
 mod matrix;
+mod target;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;

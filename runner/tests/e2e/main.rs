@@ -21,6 +21,7 @@ mod new;
 mod payload;
 mod results;
 mod select;
+mod targets;
 mod world;
 #[path = "../fixtures/xen_build.rs"]
 mod xen_build;

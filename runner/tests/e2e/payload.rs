@@ -146,7 +146,12 @@ fn what_is_not_tried() {
         (&["lp.livepatch"], &["--cpus", "1,2"], 65, "has no test payload-try-smp"),
         (&["lp.livepatch"], &["--expect-extra-version", "0123456789abcdef"], 64, "15 printable"),
         (&["lp.livepatch"], &["--with", "exampel"], 66, "exampel"),
-        (&["lp.livepatch"], &["--json", "-", "--junit", "-"], 64, "can be `-`"),
+        (
+            &["lp.livepatch"],
+            &["--json", "-", "--junit", "-"],
+            64,
+            "--json and --junit name the same",
+        ),
     ] {
         let out = try_them(&world, files, more, "");
         assert_eq!(out.code, code, "{files:?} {more:?}: {out:?}");
