@@ -43,13 +43,12 @@ pub fn baseline(args: &ReportFiles) -> Result<Option<Baseline>> {
 
 /// One side: a file, and others that belong to it. What is partial is refused if there is a `remedy`.
 fn side(first: &Path, further: &[PathBuf], remedy: Option<&str>) -> Result<Document> {
-    let document = Document::read(first)?;
     if further.is_empty() {
-        return whole(document, first, remedy);
+        return whole(Document::read(first)?, first, remedy);
     }
-    let mut sources = vec![Source { file: first.to_owned(), document }];
+    let mut sources = vec![Source::read(first)?];
     for file in further {
-        sources.push(Source { file: file.clone(), document: Document::read(file)? });
+        sources.push(Source::read(file)?);
     }
     let (document, remarks) = merge(&sources);
     remarks.iter().for_each(|remark| note(&remark.to_string()));

@@ -1,7 +1,6 @@
 //! `xtf-runner merge`: several runs become one.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::note;
@@ -9,7 +8,6 @@ use crate::cli::MergeArgs;
 use crate::commands::diff::baseline;
 use crate::commands::run::report_files;
 use crate::report;
-use crate::results::Document;
 use crate::results::merge::{self, Source};
 
 /// Runs the command.
@@ -22,8 +20,7 @@ pub fn merge(args: &MergeArgs) -> Result<Exit> {
             return Err(Error::Usage(format!("{} is named twice", file.display())));
         }
     }
-    let read = |file: &PathBuf| Ok(Source { file: file.clone(), document: Document::read(file)? });
-    let sources = args.files.iter().map(read).collect::<Result<Vec<Source>>>()?;
+    let sources = args.files.iter().map(|file| Source::read(file)).collect::<Result<Vec<_>>>()?;
     let (document, remarks) = merge::merge(&sources);
     for remark in remarks {
         note(&remark.to_string());

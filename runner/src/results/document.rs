@@ -7,6 +7,7 @@ use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
 use super::verdict::VerdictKind;
+use crate::base::plural::count;
 use crate::base::status::Status;
 use crate::judge::{Cause, SeenChange};
 
@@ -37,6 +38,9 @@ pub struct Document {
     /// The runs that `merge` made this one of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+    /// The shares that `merge` had no file of. Their tests are not in `not_run`: no file names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_shares: Vec<String>,
 }
 
 /// A run that is part of another.
@@ -86,6 +90,18 @@ impl Document {
             }
         }
         rows
+    }
+
+    /// How much is missing, for people; nothing if it is not known which tests there would be.
+    pub fn missing(&self) -> Option<String> {
+        const UNKNOWN: &str = "it is not known how many tests are missing";
+        let not_run = format!("{} not run", count(self.not_run.len(), "test"));
+        match (self.missing_shares.is_empty(), self.not_run.is_empty(), self.tests.is_empty()) {
+            (false, true, _) => Some(UNKNOWN.to_owned()),
+            (false, false, _) => Some(format!("{not_run}, and {UNKNOWN}")),
+            (true, true, true) => None,
+            (true, ..) => Some(not_run),
+        }
     }
 
     /// The boot of that number.
@@ -182,7 +198,7 @@ pub struct Boot {
     pub mode: String,
     /// The exact command, to be run in the folder of the logs.
     pub command: String,
-    /// Its folder, below that of the run.
+    /// Its folder, below that of the run; an absolute path in what `merge` wrote.
     pub logs: PathBuf,
     /// What it was to run.
     pub tests: Vec<String>,

@@ -6,12 +6,13 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset};
 
 use super::document::{AppliedExpectation, Attempt, Document, Part, Run, Test, Unit};
-use crate::base::exit::Exit;
+use super::whereabouts;
+use crate::base::exit::{Exit, Result};
 use crate::base::status::Status;
 use crate::plan::partition::Partition;
 
@@ -22,6 +23,15 @@ pub struct Source {
     pub file: PathBuf,
     /// What is in it.
     pub document: Document,
+}
+
+impl Source {
+    /// Reads a document that `--json` wrote, and finds the logs of its boots.
+    pub fn read(file: &Path) -> Result<Source> {
+        let mut document = Document::read(file)?;
+        whereabouts::settle(&mut document, file);
+        Ok(Source { file: file.to_owned(), document })
+    }
 }
 
 /// Something that a person should know of a merge.
@@ -90,7 +100,7 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
             remarks.push(Remark::Overlap(known.unit.clone(), files, first.file.clone()));
         }
     }
-    let missing: Vec<String> = gaps(sources).collect();
+    let missing = gaps(sources);
     remarks.extend(missing.iter().cloned().map(Remark::Gap));
     let first = &sources[0];
     let image = &first.document.run.image_sha256;
@@ -119,8 +129,14 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
         tests,
         not_run,
         expectations: expectations(sources),
-        parts: sources.iter().map(part).collect(),
+        parts: Vec::new(),
+        missing_shares: missing,
     };
+    for part in sources.iter().flat_map(parts) {
+        if !document.parts.contains(&part) {
+            document.parts.push(part);
+        }
+    }
     sort(&mut document, sources);
     (document, remarks)
 }
@@ -175,16 +191,40 @@ fn builds(sources: &[Source]) -> Vec<Remark> {
 }
 
 /// The shares that nobody has, of every division of which somebody has one.
-fn gaps(sources: &[Source]) -> impl Iterator<Item = String> {
-    let shares = sources.iter().filter_map(|source| source.document.run.partition.as_deref());
+fn gaps(sources: &[Source]) -> Vec<String> {
+    let has = |part: Part| part.partition?.parse::<Partition>().ok();
+    let present: Vec<Partition> = sources.iter().flat_map(parts).filter_map(has).collect();
+    let sources: Vec<_> = sources.iter().map(|one| (units(one), lacks(one))).collect();
     let mut missing: Vec<Partition> = Vec::new();
-    let present: Vec<Partition> = shares.filter_map(|share| share.parse().ok()).collect();
-    for share in present.iter().flat_map(|share| share.all()) {
-        if !present.contains(&share) && !missing.contains(&share) {
-            missing.push(share);
+    for (own, lacks) in &sources {
+        // Who lacks nothing, and was to run all that the share was, was to run the rest of it, too.
+        let is_whole = |(other, lacks): &(BTreeSet<&Unit>, Vec<Partition>)| {
+            lacks.is_empty() && other.is_superset(own)
+        };
+        if !own.is_empty() && sources.iter().any(is_whole) {
+            continue;
+        }
+        for share in lacks {
+            if !present.contains(share) && !missing.contains(share) {
+                missing.push(*share);
+            }
         }
     }
-    missing.into_iter().map(|share| share.to_string())
+    missing.iter().map(Partition::to_string).collect()
+}
+
+/// The shares that a document says that it has not.
+fn lacks(source: &Source) -> Vec<Partition> {
+    let Document { run, missing_shares, .. } = &source.document;
+    let own: Option<Partition> = run.partition.as_ref().and_then(|share| share.parse().ok());
+    let others = own.into_iter().flat_map(|own| own.all().filter(move |share| *share != own));
+    others.chain(missing_shares.iter().filter_map(|share| share.parse().ok())).collect()
+}
+
+/// What was to be run.
+fn units(source: &Source) -> BTreeSet<&Unit> {
+    let Document { tests, not_run, .. } = &source.document;
+    tests.iter().map(|test| &test.unit).chain(not_run).collect()
 }
 
 /// The run as a whole: it began with the first, and took as long as the longest.
@@ -205,16 +245,20 @@ fn run(sources: &[Source], tests: &[Test], incomplete: bool) -> Run {
     run
 }
 
-fn part(source: &Source) -> Part {
-    let run = &source.document.run;
-    Part {
+/// The runs in a file: what was merged before stays what it is made of.
+fn parts(source: &Source) -> Vec<Part> {
+    let Document { run, parts, .. } = &source.document;
+    if !parts.is_empty() {
+        return parts.clone();
+    }
+    vec![Part {
         file: source.file.clone(),
         started: run.started.clone(),
         host: run.host.name.clone(),
         command: run.command.clone(),
         partition: run.partition.clone(),
         exit_code: run.exit_code,
-    }
+    }]
 }
 
 /// What is known of the outcomes. It is stale if it is so everywhere.

@@ -20,6 +20,7 @@ mod recorder;
 #[cfg(test)]
 pub mod sample;
 mod verdict;
+mod whereabouts;
 
 pub use counts::CaseCounts;
 pub use document::{

@@ -264,6 +264,7 @@ impl Recorder {
             not_run,
             expectations: Vec::new(),
             parts: Vec::new(),
+            missing_shares: Vec::new(),
         };
         document.expectations = expectations.applied(&document, tests, *whole_matrix && complete);
         document

@@ -16,6 +16,7 @@ mod hostile;
 mod iso;
 mod judge;
 mod junit;
+mod merge;
 mod mutate;
 mod new;
 mod payload;

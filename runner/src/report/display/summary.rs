@@ -174,8 +174,8 @@ fn sums(document: &Document) -> String {
         document.case_counts(),
     );
     if let Some(why) = &document.incomplete_because {
-        let left = document.not_run.len();
-        let _ = writeln!(text, "{INDENT}{why}; {} not run", count(left, "test"));
+        let missing = document.missing().unwrap_or_else(|| "0 tests not run".into());
+        let _ = writeln!(text, "{INDENT}{why}; {missing}");
     }
     let counts = document.counts();
     let of = |wanted: fn(&Test) -> bool| document.tests.iter().filter(|test| wanted(test)).count();

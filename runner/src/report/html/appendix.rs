@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::link::encoded;
+use super::link::link_to;
 use super::look::time;
 use super::page::Page;
 use crate::base::plural::count;
@@ -79,9 +79,10 @@ impl Page<'_> {
     }
 
     pub(super) fn logs(&self, boot: &Boot) -> Markup {
+        let folder = link_to(&self.document.run.logs.join(&boot.logs), self.folder);
         html! {
             @for log in LOGS {
-                " " a href={ (self.logs) "/" (encoded(&boot.logs)) "/" (log) } {
+                " " a href={ (folder) "/" (log) } {
                     (log.trim_end_matches(".log"))
                 }
             }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::link::link_to;
 use super::look::{kinds, time};
 use super::page::Page;
 use crate::base::plural::count;
@@ -57,10 +58,7 @@ impl Page<'_> {
                     p.banner role="alert" {
                         strong { "This report is partial: " }
                         (why) "; "
-                        @match (document.tests.len(), document.not_run.len()) {
-                            (0, 0) => "no test was run.",
-                            (_, missing) => { (count(missing, "test")) " not run." },
-                        }
+                        (document.missing().as_deref().unwrap_or("no test was run")) "."
                     }
                 }
                 (sums(document))
@@ -78,8 +76,10 @@ impl Page<'_> {
                                 span.dim { "sha256 " (run.image_sha256) }
                             }
                         }
-                        @if run.logs.is_absolute() {
-                            dt { "Logs" } dd { a href=(self.logs) { (run.logs.display()) } }
+                        // What was merged has logs in several folders.
+                        @if run.logs.is_absolute() && document.parts.is_empty() {
+                            dt { "Logs" }
+                            dd { a href=(link_to(&run.logs, self.folder)) { (run.logs.display()) } }
                         }
                         dt { "Host" } dd { (run.host.kernel) ", " (count(run.host.cpus, "CPU")) }
                         dt { "Exit code" } dd {

@@ -6,7 +6,9 @@ use std::path::{Component, Path};
 use crate::results::Unit;
 
 /// The way from `folder` to `logs`: relative where both can be moved together.
-pub(super) fn link_base(logs: &Path, folder: &Path) -> String {
+pub(super) fn link_to(logs: &Path, folder: &Path) -> String {
+    // As `folder`, without links.
+    let logs = &logs.canonicalize().unwrap_or_else(|_| logs.to_owned());
     let together = |path: &Path| path.components().nth(1).map(|c| c.as_os_str().to_owned());
     let relative = pathdiff::diff_paths(logs, folder);
     let relative =
@@ -18,7 +20,7 @@ pub(super) fn link_base(logs: &Path, folder: &Path) -> String {
 }
 
 /// `path` as part of a link.
-pub(super) fn encoded(path: &Path) -> String {
+fn encoded(path: &Path) -> String {
     let mut text = String::new();
     for (index, part) in path.components().enumerate() {
         if part == Component::RootDir {
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn links_are_relative_where_both_ends_can_be_moved_together() {
-        let base = |logs: &str, folder: &str| link_base(Path::new(logs), Path::new(folder));
+        let base = |logs: &str, folder: &str| link_to(Path::new(logs), Path::new(folder));
         assert_eq!(base("/home/u/x/logs/1", "/home/u/x"), "logs/1");
         assert_eq!(base("/home/u/x y/logs/#1", "/home/u/out"), "../x%20y/logs/%231");
         assert_eq!(base("/home/u/logs/1", "/tmp"), "file:///home/u/logs/1");

@@ -20,7 +20,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::results::Document;
 use crate::results::compare::Diff;
-use link::link_base;
 use page::{Page, key};
 
 const STYLE: &str = include_str!("style.css");
@@ -33,7 +32,7 @@ pub fn text(document: &Document, diff: Option<&Diff>, folder: &Path) -> String {
         diff,
         columns: document.columns(),
         tests: document.tests.iter().map(|test| (key(&test.unit), test)).collect(),
-        logs: link_base(&document.run.logs, folder),
+        folder,
     };
     page.whole().into_string()
 }

@@ -1,6 +1,7 @@
 //! All that the page is made of, and what its parts ask of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use maud::{Markup, html};
 use protocol::metadata::Environment;
@@ -23,7 +24,8 @@ pub(super) struct Page<'d> {
     pub(super) diff: Option<&'d Diff>,
     pub(super) columns: Vec<Column<'d>>,
     pub(super) tests: BTreeMap<(&'d str, Column<'d>), &'d Test>,
-    pub(super) logs: String,
+    /// Where the page is to be.
+    pub(super) folder: &'d Path,
 }
 
 impl Page<'_> {
