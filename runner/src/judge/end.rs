@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::grammar::{self, Token};
 use super::judgement::{CaseReport, Cause, End, EndedIn, Event, Judgement, TestReport, Verdict};
 use super::reason::Reason;
+use super::splitter::{Line, Speaker};
 use super::state::{GUEST_FLOOD_LIMIT, Judge, Running};
 use super::xen::Vitals;
 use crate::base::status::Status;
@@ -29,8 +31,10 @@ impl Judge {
         let mut splitter = std::mem::take(&mut self.splitter);
         let half = splitter.finish(|line| {
             // Whoever has enough cut the line himself: its half says nothing about the guest.
-            if !matches!(end, End::Enough) {
+            if !matches!(end, End::Enough) && is_said(&line) {
                 self.line(line, now, &mut events);
+            } else {
+                events(Event::Line(line));
             }
         });
         // Nor does one that Xen cut.
@@ -232,6 +236,15 @@ impl Judge {
             }
         }
     }
+}
+
+/// Whether a line that came without its end says something. Most of the protocol's lines may have
+/// been longer: a result that is cut in front of its directive would be a success.
+fn is_said(line: &Line) -> bool {
+    let is_open = |text| {
+        !matches!(grammar::parse(text), Token::Text | Token::Diagnostic(_) | Token::Final(_))
+    };
+    line.speaker == Speaker::Xen || !is_open(&line.text)
 }
 
 /// What is wrong with the whole boot casts doubt on every result in it.

@@ -70,7 +70,7 @@ impl Judge {
     }
 
     /// The result line of a case.
-    pub(super) fn case(&mut self, number: usize, name: &str, verdict: Verdict, now: Duration) {
+    pub(super) fn case(&mut self, number: usize, name: &str, said: Verdict, now: Duration) {
         let diagnostics = std::mem::take(&mut self.diagnostics);
         let Some(running) = &mut self.running else {
             return self.violation(format!("case `{name}` outside a subtest"));
@@ -83,6 +83,16 @@ impl Judge {
         let place = if is_free { number } else { next };
         let slot = running.slot.filter(|_| self.catalogue.is_none());
         let known = slot.map(|slot| self.expected[slot].cases.get(place - 1).cloned());
+        // Under a name that is damaged nothing good is said of any case.
+        let is_known = |slot: usize| {
+            let planned = &self.expected[slot].cases;
+            planned.get(place - 1).is_some_and(|case| case == name)
+                || planned.iter().any(|case| case == name)
+        };
+        let verdict = match said {
+            said if said.status().is_bad() || slot.is_none_or(is_known) => said,
+            _ => Verdict::Error("the image has no case of this name".into()),
+        };
         // A runaway guest must not grow the report: what exceeds the plan is only a violation.
         let surplus = running.cases.len() >= planned.unwrap_or(MAX_CASES);
         let duplicate = running.reported.contains(name);

@@ -31,6 +31,39 @@ fn any_cut_of_the_bytes_gives_the_same_judgement() {
     }
 }
 
+/// The cases that were told of, with what was said of them.
+fn told(judgement: &Judgement) -> Vec<(&str, &Verdict)> {
+    let cases = judgement.settled.iter().flat_map(|report| &report.cases);
+    let ended_in = judgement.ended_in.as_ref().map(|place| &place.case);
+    let told = cases.filter(|case| ended_in != Some(&case.name));
+    told.map(|case| (case.name.as_str(), &case.verdict)).collect()
+}
+
+/// Half of `ok 2 other # SKIP not privileged` would be a success.
+#[test]
+fn a_result_that_is_cut_off_is_none() {
+    let whole = judge(GOOD);
+    for cut in 0..GOOD.len() {
+        let console = &GOOD[..cut];
+        let got = judge_as("PV 64bit", three(), console.as_bytes(), End::ToolDied("q".into()));
+        let lines = console.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let results = lines.filter(|line| line.starts_with("  ok") || line.starts_with("  not ok"));
+        assert_eq!(told(&got), told(&whole)[..results.count()], "{cut}");
+    }
+}
+
+#[test]
+fn a_case_that_the_image_does_not_have_is_no_success() {
+    for (from, to, verdict) in [
+        ("ok 1 hello", "ok 1 hullo", Verdict::Error("the image has no case of this name".into())),
+        ("ok 2 list/b", "ok 2 list/x", Verdict::Failure),
+    ] {
+        let got = judge(&GOOD.replace(from, to));
+        let name = to.split(' ').next_back().unwrap();
+        assert!(told(&got).contains(&(name, &verdict)), "{got:?}");
+    }
+}
+
 /// Each edit of the good console breaks one rule; the reason must name it.
 /// It is long because its table is.
 #[test]
