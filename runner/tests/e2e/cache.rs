@@ -2,8 +2,9 @@
 //! folders that can't be written. A fake Debian archive is where Xen comes from.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -370,4 +371,49 @@ pub fn without_privileges(command: &Command) -> Command {
         };
     }
     same
+}
+
+/// All files and folders below `folder`.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            let inner = if path.is_dir() { below(&path) } else { Vec::new() };
+            [vec![path], inner].concat()
+        })
+        .collect()
+}
+
+/// Whatever becomes of anything in it.
+#[test]
+fn a_damaged_cache_is_used_or_made_again() {
+    let world = World::new();
+    assert_eq!(finish(world.fetching("whole")).code, 0);
+    let cache = world.path(".cache");
+    let whole = world.path("whole");
+    fs::rename(&cache, &whole).unwrap();
+    for path in below(&whole) {
+        let name = path.strip_prefix(&whole).unwrap();
+        let damaged = cache.join(name);
+        type Damage = fn(&Path) -> io::Result<()>;
+        let damages: [(&str, Damage); 5] = [
+            ("cut", |path| {
+                fs::write(path, &fs::read(path)?[..fs::metadata(path)?.len() as usize / 2])
+            }),
+            ("empty", |path| fs::write(path, "")),
+            ("another", |path| fs::write(path, "{\"other\": [1, 2, 3]}")),
+            ("a folder", |path| fs::remove_file(path).and_then(|()| fs::create_dir(path))),
+            ("a file", |path| fs::remove_dir_all(path).and_then(|()| fs::write(path, "x"))),
+        ];
+        for (what, damage) in damages {
+            let mut copy = Command::new("cp");
+            assert!(copy.arg("-a").arg(&whole).arg(&cache).status().unwrap().success());
+            // Not every damage can be done to a file, and not every one to a folder.
+            if damage(&damaged).is_ok() {
+                let out = finish(world.fetching("whole"));
+                assert_eq!(out.code, 0, "{} is {what}: {out:?}", name.display());
+            }
+            fs::remove_dir_all(&cache).unwrap();
+        }
+    }
 }

@@ -90,7 +90,7 @@ impl Cache {
     /// Removes an entry that nobody uses any more.
     pub fn remove(&self, key: &str) -> Result<()> {
         let entry = self.root.join(key);
-        match fs::remove_dir_all(&entry) {
+        match remove(&entry) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).io("remove", &entry),
             _ => {
                 // Whoever waits at the lock has the file open.
@@ -140,7 +140,7 @@ impl Cache {
         for entry in fs::read_dir(&self.root).io("read", &self.root)? {
             let entry = entry.io("read", &self.root)?;
             if entry.file_name().to_string_lossy().starts_with(&start) {
-                fs::remove_dir_all(entry.path()).io("remove", &entry.path())?;
+                remove(&entry.path()).io("remove", &entry.path())?;
             }
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Cache {
                 Ok(provenance) => return Ok((paths, provenance)),
                 Err(why) => {
                     note(&format!("the cached {} {why}; downloading it again", entry.display()));
-                    fs::remove_dir_all(&entry).io("remove", &entry)?;
+                    remove(&entry).io("remove", &entry)?;
                 }
             }
         }
@@ -217,6 +217,15 @@ impl Cache {
 /// is taken for the beginning of another.
 fn unfinished(key: &str) -> String {
     format!(".new-{key}~")
+}
+
+/// Removes a folder, or what somebody put in its place.
+fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
