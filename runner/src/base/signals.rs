@@ -45,6 +45,15 @@ impl StopSignal {
         StopSignal { pipe, signal: Arc::default() }
     }
 
+    /// This one came: for tests.
+    #[cfg(test)]
+    pub fn came(signal: rustix::process::Signal) -> StopSignal {
+        // Nobody holds the other end: it is readable.
+        let (pipe, _) = UnixStream::pair().unwrap();
+        let signal = usize::try_from(signal.as_raw()).unwrap();
+        StopSignal { pipe, signal: Arc::new(signal.into()) }
+    }
+
     /// The exit code of the signal that came, if one came.
     pub fn requested(&self) -> Option<Exit> {
         match i32::try_from(self.signal.load(Ordering::SeqCst)) {

@@ -1,13 +1,18 @@
 //! `xtf-runner dom0`: the Linux dom0 of `qemu-xl` for people and scripts.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, ExitStatus};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::NamedTempFile;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::output::note;
+use crate::base::process::die_with_parent;
 use crate::base::shell::quote;
 use crate::base::signals::StopSignal;
 use crate::cli::Dom0Args;
@@ -58,7 +63,7 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
     } else {
         place.command(&format!("cd {folder} && {}", line(&args.command)))
     };
-    let status = command.status().map_err(|e| Error::Tool(format!("cannot run ssh: {e}")))?;
+    let status = run(&mut command, &stop)?;
     if let Some(stopped) = stop.requested() {
         return Ok(stopped as u8);
     }
@@ -66,6 +71,22 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
         Some(Ok(code)) => Ok(code),
         _ => Err(Error::Tool(format!("ssh to the dom0 failed: {status}"))),
     }
+}
+
+/// Runs ssh to its end, or to the signal that ends the runner: ssh ends by that, too, and leaves the
+/// terminal as it was. It stays in the runner's process group, to which that terminal belongs.
+fn run(command: &mut Command, stop: &StopSignal) -> Result<ExitStatus> {
+    let fault = |e: io::Error| Error::Tool(format!("cannot run ssh: {e}"));
+    let mut ssh = die_with_parent(command).spawn().map_err(fault)?;
+    let pid = Pid::from_child(&ssh);
+    let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| fault(e.into()))?;
+    let mut either = [PollFd::new(&ended, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    while let Err(Errno::INTR) = poll(&mut either, None) {}
+    if stop.requested().is_some() {
+        // Not there any more is as good as ended.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    ssh.wait().map_err(fault)
 }
 
 /// What a shell is to do: one word is a line for it, and several are a command and its arguments.
@@ -78,7 +99,18 @@ fn line(command: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
+
+    #[test]
+    fn a_signal_ends_it_and_else_it_ends_itself() {
+        let status = run(Command::new("sh").args(["-c", "exit 3"]), &StopSignal::none()).unwrap();
+        assert_eq!(status.code(), Some(3));
+        let mut for_ever = Command::new("sleep");
+        let status = run(for_ever.arg("1000000"), &StopSignal::came(Signal::TERM)).unwrap();
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+    }
 
     #[test]
     fn words_stay_words_and_a_line_stays_a_line() {
