@@ -19,7 +19,7 @@ BASELINE     := $(RUNNER) generate baseline target/results.json --without livepa
 	--without selftest
 
 .PHONY: run bench build image test-build setup test docs-test suites-test test-all test-xl soak coverage \
-	fuzzer fuzz fuzz-host test-fuzz check check-format check-lints check-docs docs unit-test e2e-test \
+	fuzzer fuzz fuzz-host test-fuzz test-broken check check-format check-lints check-docs docs unit-test e2e-test \
 	test-hosts test-upstream dist baseline clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
@@ -97,6 +97,11 @@ fuzz-host: setup
 		--config 'profile.release.package.xtf-runner.opt-level=1' \
 		--target "$$(rustc --print host-tuple)" --target-dir target/fuzz-host \
 		-p xtf-runner --lib -- --nocapture fuzz_$(TARGET)
+
+## test-broken: a thousand machines that break, SEEDS='0..1000', and KILLS=100 of each of two commands
+test-broken: test-build
+	SEEDS=$${SEEDS:-0..1000} KILLS=$${KILLS:-100} \
+		cargo test $(CHECKED) --test e2e -- broken:: killed::
 
 ## test-upstream: upstream's xtf-runner, from UPSTREAM=CHECKOUT, on an exported tree in a Linux dom0
 ## under Xen in QEMU, or on the Xen host that XEN_HOST='ssh root@box' reaches

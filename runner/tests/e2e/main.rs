@@ -2,6 +2,7 @@
 
 mod abilities;
 mod bisect;
+mod broken;
 mod cache;
 mod ci;
 mod ci_steps;
@@ -16,6 +17,7 @@ mod hostile;
 mod iso;
 mod judge;
 mod junit;
+mod killed;
 mod merge;
 mod mutate;
 mod new;

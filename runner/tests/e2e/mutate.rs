@@ -15,7 +15,7 @@ const FUNCTIONS: [xen_build::Function<'_>; 3] = [
     ("unrelated", None, &[0x74, 0x00, 0xc3]),
 ];
 
-fn world() -> World {
+pub fn world() -> World {
     let world = World::new();
     world.file(
         "xtf-runner.toml",
