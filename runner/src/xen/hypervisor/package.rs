@@ -154,7 +154,7 @@ impl Chosen<'_> {
                     .flatten()
                     .filter(|field| field.key_bytes() == b"path");
                 long = path.next().map(|field| text_of(field.value_bytes())).or(long);
-            } else {
+            } else if !kind.is_gnu_longlink() && !kind.is_pax_global_extensions() {
                 let name = long.take();
                 if kind.is_file() {
                     let name = name.unwrap_or_else(|| text_of(&entry.path_bytes()));
@@ -406,7 +406,8 @@ mod tests {
             [(tar::EntryType::GNULongName, format!("{path}\0")), (tar::EntryType::XHeader, pax)];
         for (kind, text) in kinds {
             let file = tar(&[("short", "content")]);
-            let package = gzip(&[long_name(kind, text.as_bytes()), file.clone()].concat());
+            let link = long_name(tar::EntryType::GNULongLink, b"elsewhere");
+            let package = gzip(&[long_name(kind, text.as_bytes()), link, file.clone()].concat());
             let found = xen(&package, Loader::Direct, None).unwrap();
             assert_eq!((found.path, found.bytes), (path.clone(), b"content".to_vec()));
             let endless = gzip(&[long_name(kind, &vec![b'x'; 8 << 20]), file].concat());
