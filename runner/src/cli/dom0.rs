@@ -8,7 +8,8 @@ use super::XenArgs;
 
 /// Exit codes of `dom0`.
 const DOM0_EXIT_CODES: &str = "\
-Exit codes: that of the command; 64 usage, 65 bad Xen, 69 missing or failing tool, ssh among them, 74 \
+Exit codes: that of the command, but for 255 and its death by a signal, which ssh does not tell from its \
+own failure; 64 usage, 65 bad Xen, 69 missing or failing tool, ssh among them, 74 \
 input/output, 130 interrupted, 143 terminated.";
 
 /// Options of `dom0`.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -37,6 +37,9 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
         ..Qemu::of(args.qemu.as_deref(), &config)
     };
     qemu.probe()?;
+    // A boot takes a minute: what is missing here is told before.
+    let read = |file: &PathBuf| Ok((file.clone(), fs::read(file).io("read", file)?));
+    let files = args.put.iter().map(read).collect::<Result<Vec<_>>>()?;
     let (file, dom0) = with_dom0(&xen, &args.with, &cache)?;
     let xen = XenUnderTest::new(&xen, Some(file));
     let stop = StopSignal::install()?;
@@ -45,9 +48,9 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
     let folder = logs.dir().join(format!("dom0-{}", xen.name()));
     let machine = RunningDom0::start(&qemu, &xen, &dom0, &folder, &stop)?;
     let place = HostShell::beyond(machine.remote())?;
-    for file in &args.put {
+    for (file, bytes) in &files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        place.put(&name, &fs::read(file).io("read", file)?)?;
+        place.put(&name, bytes)?;
     }
     if let Some(path) = &args.ssh_config {
         // In one step: as soon as it is there, it can be used.
