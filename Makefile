@@ -93,6 +93,8 @@ SECONDS := 60
 COUNTED := -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 \
 	-C llvm-args=-sanitizer-coverage-inline-8bit-counters
 fuzz-host: setup
+	@grep -rqE 'fn fuzz_$(TARGET)\(\)' runner/src || { echo 'TARGET=$(TARGET) is none of:' \
+		$$(grep -rhoE 'fn fuzz_[a-z]+' runner/src | sed 's/fn fuzz_//' | sort); false; }
 	XTF_FUZZ_SECONDS=$(SECONDS) RUSTFLAGS='$(COUNTED)' cargo test --release \
 		--config 'profile.release.package.xtf-runner.opt-level=1' \
 		--target "$$(rustc --print host-tuple)" --target-dir target/fuzz-host \

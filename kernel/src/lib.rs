@@ -16,6 +16,7 @@ pub mod answer;
 pub mod buffer;
 pub mod cmdline;
 pub mod console;
+mod deviation;
 mod heap;
 pub mod hypercall;
 mod input;
@@ -36,8 +37,9 @@ pub mod xen;
 
 pub use answer::{Answer, Errno};
 pub use arch::{clock, memory, trap};
+pub use deviation::Deviation;
 pub use heap::{heap_free, heap_size};
 pub use input::{files, input};
 pub use outcome::{Outcome, Stop, expect, expect_that};
 pub use protocol::metadata::{Category, Environment, Need};
-pub use test::{Case, Context, Deviation, Test};
+pub use test::{Case, Context, Test};
