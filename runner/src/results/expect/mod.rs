@@ -184,6 +184,16 @@ impl Expectations {
                 Some((test, case)) => (test.to_owned(), Some(case.to_owned())),
                 None => (entry.test.get_ref().clone(), None),
             };
+            let environment = or_every(&entry.environment)?;
+            let names = Environment::ALL.map(Environment::name);
+            if let Some(text) = &entry.environment
+                && !names.iter().any(|name| environment.matches(name))
+            {
+                let (at, word) = (line_of(text.span().start), text.get_ref());
+                let otherwise = format!("use one of {}", names.join(", "));
+                let hint = suggest::did_you_mean(word, names, &otherwise);
+                return Err((at, format!("`{word}` is no environment; {hint}")));
+            }
             let case = case.map(|case| pattern(&Spanned::new(span.clone(), case))).transpose()?;
             self.entries.push(Expectation {
                 source: format!("{name}:{line}"),
@@ -193,7 +203,7 @@ impl Expectations {
                         .map_err(|why| (line_of(text.span().start), why))?,
                     None => Releases::default(),
                 },
-                environment: or_every(&entry.environment)?,
+                environment,
                 test: pattern(&Spanned::new(span, test))?,
                 case,
                 status,

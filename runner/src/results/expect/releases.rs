@@ -59,7 +59,7 @@ impl Range {
             )
         };
         let release = |text: &str| match numbers(text) {
-            Some((numbers, "")) => Ok(numbers),
+            Some((numbers, "")) if numbers.len() > 1 => Ok(numbers),
             _ => Err(wrong()),
         };
         let bound = |text: &str| if text.is_empty() { Ok(Vec::new()) } else { release(text) };
@@ -67,6 +67,11 @@ impl Range {
             Some((first, last)) => (bound(first)?, bound(last)?),
             None => (release(text)?, release(text)?),
         };
+        // 4.20.3..4.20 is what is left of 4.20.
+        let ends = &first[..first.len().min(last.len())];
+        if !last.is_empty() && ends > last.as_slice() {
+            return Err(format!("`{text}` has no release in it: its end is before its beginning"));
+        }
         Ok(Range { first, last })
     }
 
@@ -133,8 +138,14 @@ mod tests {
 
     #[test]
     fn what_is_no_release() {
-        for wrong in ["", "4.x", "4.14..x", "4..14..", "4.1a..4.2", "4.14, 4.17"] {
+        for wrong in ["", "4.x", "4.14..x", "4..14..", "4.1a..4.2", "4.14, 4.17", "17"] {
             assert!(one(wrong).is_err(), "{wrong}");
+        }
+        for empty in ["4.20..4.14", "4.17.7..4.17.6", "4.18..4.17.9"] {
+            assert!(one(empty).unwrap_err().contains("no release in it"), "{empty}");
+        }
+        for few in ["4.17..4.17", "4.17.7..4.17", "4.17..4.17.7"] {
+            assert!(one(few).unwrap().hold(Some("4.17.7")), "{few}");
         }
     }
 }

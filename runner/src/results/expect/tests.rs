@@ -314,6 +314,11 @@ fn mistakes_are_placed_and_explained() {
         ("[[expect]]\ntest = 't'\nstatus = 'CRASH'\nreason = ' '", 4, "must not be empty"),
         ("[[expect]]\ntest = '['\nstatus = 'CRASH'\nreason = 'x'", 2, "is not a valid pattern"),
         (
+            "[[expect]]\ntest = 't'\nenvironment = 'pv63'\nstatus = 'CRASH'\nreason = 'x'",
+            3,
+            "no environment; did you mean pv64",
+        ),
+        (
             "[[expect]]\ntest = 't'\nxen = '['\nstatus = 'CRASH'\nreason = 'x'",
             3,
             "is not a valid pattern",
