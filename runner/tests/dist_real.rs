@@ -6,19 +6,12 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-#[track_caller]
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
+#[path = "fixtures/succeed.rs"]
+mod succeed;
+
+use succeed::succeed;
 
 /// The files below a folder that none of the folders in `but` holds, as paths from there.
 fn files(below: &Path, but: &[&str]) -> Vec<String> {

@@ -5,7 +5,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
+
+#[path = "fixtures/succeed.rs"]
+mod succeed;
+
+use succeed::succeed;
 
 /// What the image is built from, and what cargo wants to see beside it.
 const SOURCES: [&str; 13] = [
@@ -34,18 +39,6 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         copy(&entry.path(), &to.join(entry.file_name()));
     }
-}
-
-#[track_caller]
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
 }
 
 #[test]

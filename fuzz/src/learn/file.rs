@@ -11,10 +11,11 @@ use xtf_runner::base::exit::{Error, IoContext, Result};
 /// The first lines of the file.
 const HEAD: &str = "\
 # What xtf-fuzz has learned of this Xen: programs with all `features` of a lesson in one payload, or
-# in the program as a `whole`, ended it in that `place`, and of those that did not, hardly any came as far as `through` in Xen. `also` is what the
-# programs that ended it had in common besides. Programs that fit are left out, but for a few that are
-# tried. `ended` are programs of this folder that ended Xen. A run performs `rest` programs before
-# it tries one. Remove a lesson, or the file, or say --forget, to have it learned anew.
+# in the program as a `whole`, ended it in that `place`, and of those that did not, hardly any came
+# as far as `through` in Xen. `also` is what the programs that ended it had in common besides.
+# Programs that fit are left out, but for a few that are tried. `ended` are programs of this folder
+# that ended Xen. A run performs `rest` programs before it tries one. Remove a lesson, or the file,
+# or say --forget, to have it learned anew.
 ";
 
 /// A lesson as it is written down.

@@ -245,19 +245,13 @@ impl Learned {
             evidence.add(&scope.ids, reach);
         }
         let Some(came) = came else { return };
-        let evidence = self.evidence(came.whole);
+        // By its field, so that the suspects can be changed meanwhile.
+        let evidence = if came.whole { &self.programs } else { &self.payloads };
         let came_as_far =
             |other: &Reach| evidence.telling(other).into_iter().all(|block| reach.has(block));
-        let refutes = |suspect: &Suspect| suspect.is_of(came) && came_as_far(&suspect.reach);
-        let acquitted: Vec<u64> = self
-            .suspects
-            .iter()
-            .filter(|(_, suspect)| refutes(suspect))
-            .map(|(&number, _)| number)
-            .collect();
+        self.suspects.retain(|_, suspect| !suspect.is_of(came) || !came_as_far(&suspect.reach));
         let refuted = |lesson: &Lesson| lesson.is_of(came) && came_as_far(&lesson.reach);
         let refuted: Vec<bool> = self.lessons.iter().map(refuted).collect();
-        acquitted.into_iter().for_each(|number| self.acquit(number));
         for index in (0..refuted.len()).rev().filter(|&index| refuted[index]) {
             self.rest = REST;
             if !self.correct(index) {
