@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FunctionArgs, Selection, TestbedArgs};
+use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs};
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
@@ -51,6 +51,10 @@ pub struct CoverageArgs {
     /// The plugin for QEMU [default: the workspace's build, else beside the runner]
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
+
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Boots at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]

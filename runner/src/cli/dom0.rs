@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::XenArgs;
+use super::{LogsArgs, XenArgs};
 
 /// Exit codes of `dom0`.
 const DOM0_EXIT_CODES: &str = "\
@@ -40,6 +40,10 @@ pub struct Dom0Args {
     /// QEMU [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
+
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Command to run in the dom0: one word is a line for its shell, several are a command and its
     /// arguments [default: an interactive shell]

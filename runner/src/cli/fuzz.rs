@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FunctionArgs, TestbedArgs};
+use super::{FunctionArgs, LogsArgs, TestbedArgs};
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
@@ -160,9 +160,9 @@ pub struct HypercallArgs {
     #[arg(long, value_name = "DIR", default_value = "fuzz-findings")]
     pub findings: PathBuf,
 
-    /// Folder for the domains' logs [default: logs/ in the workspace]
-    #[arg(long, value_name = "DIR")]
-    pub logs: Option<PathBuf>,
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// File with expectations [default: the one that the configuration names, else
     /// expectations.toml beside it]

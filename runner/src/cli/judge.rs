@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{InputPaths, ReportArgs};
+use super::{InputPaths, LogsArgs, ReportArgs};
 
 /// Exit codes of `judge`.
 const JUDGE_EXIT_CODES: &str = "\
@@ -53,9 +53,9 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub boots: u32,
 
-    /// Folder for logs [default: logs/ in the workspace]
-    #[arg(long, value_name = "DIR")]
-    pub logs: Option<PathBuf>,
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Show the guest's output as it comes
     #[arg(long, short)]

@@ -200,6 +200,14 @@ impl FetchArgs {
     }
 }
 
+/// Where a run's logs go.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Folder for logs [default: logs/ in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+}
+
 /// How Xen gets into memory.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LoaderArgs {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, LoaderArgs, ReportArgs, XenArgs};
+use super::{FetchArgs, InputPaths, LoaderArgs, LogsArgs, ReportArgs, XenArgs};
 
 /// What to do with a payload.
 #[derive(Debug, Subcommand)]
@@ -144,9 +144,9 @@ pub struct TryArgs {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 
-    /// Folder for logs [default: logs/ in the workspace]
-    #[arg(long, value_name = "DIR")]
-    pub logs: Option<PathBuf>,
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Show the guest's output as it comes
     #[arg(long, short)]

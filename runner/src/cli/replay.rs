@@ -9,10 +9,14 @@ use protocol::metadata::Environment;
 use super::{FetchArgs, InputPaths, LoaderArgs, TestbedArgs};
 use crate::machine::qemu::BootMode;
 
-/// Exit codes of both.
 const REPLAY_EXIT_CODES: &str = "\
 Exit codes: 0 agreement, 4 not replayed, 5 divergence, 6 crash, 7 hang (of several programs or Xens \
 the highest); the others as for `run`.";
+
+const MINIMIZE_EXIT_CODES: &str = "\
+Exit codes: what the smaller program does: 5 divergence, 6 crash, 7 hang; 0 nothing to shrink, for the \
+program ends in agreement; 4 not replayed; 130 interrupted, and the smallest program so far is kept; \
+the others as for `run`.";
 
 /// What to replay, and how.
 #[derive(Debug, Args)]
@@ -80,7 +84,7 @@ pub struct ReplayArgs {
 
 /// Options of `minimize`.
 #[derive(Debug, Args)]
-#[command(after_help = REPLAY_EXIT_CODES)]
+#[command(after_help = MINIMIZE_EXIT_CODES)]
 pub struct MinimizeArgs {
     /// What and how.
     #[command(flatten)]

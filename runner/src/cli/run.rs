@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, LoaderArgs, ReportArgs, Selection};
+use super::{FetchArgs, InputPaths, LoaderArgs, LogsArgs, ReportArgs, Selection};
 use crate::machine::accel::Accel;
 use crate::machine::debug::Debug;
 use crate::machine::qemu::BootMode;
@@ -111,9 +111,9 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = SnapshotUse::Auto)]
     pub snapshot: SnapshotUse,
 
-    /// Folder for logs [default: logs/ in the workspace]
-    #[arg(long, value_name = "DIR")]
-    pub logs: Option<PathBuf>,
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Download the current versions of the selected Xens into the cache, and run nothing
     #[arg(long, conflicts_with = "offline")]

@@ -43,7 +43,7 @@ pub fn shell(args: &Dom0Args) -> Result<u8> {
     let (file, dom0) = with_dom0(&xen, &args.with, &cache)?;
     let xen = XenUnderTest::new(&xen, Some(file));
     let stop = StopSignal::install()?;
-    let logs = RunLogs::create(&config.logs(None), &stop)?;
+    let logs = RunLogs::create(&config.logs(args.logs.logs.as_deref()), &stop)?;
     note(&format!("booting; logs in {}", logs.dir().display()));
     let folder = logs.dir().join(format!("dom0-{}", xen.name()));
     let machine = RunningDom0::start(&qemu, &xen, &dom0, &folder, &stop)?;

@@ -67,7 +67,7 @@ fn hear_and_report(args: &JudgeArgs, record: &mut Record) -> Result<Exit> {
         xen: args.xen.as_deref(),
         symbols: args.symbols.as_deref(),
         boots: usize::try_from(args.boots).unwrap_or(usize::MAX),
-        logs: RunLogs::create(&config.logs(args.logs.as_deref()), &stop)?,
+        logs: RunLogs::create(&config.logs(args.logs.logs.as_deref()), &stop)?,
         stop: &stop,
         policy,
         test_time: &test_time,

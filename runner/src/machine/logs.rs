@@ -41,19 +41,24 @@ impl RunLogs {
     ///
     /// Whoever sees the folder may send a signal: `_heard` is there to hear it.
     pub fn create(base: &Path, _heard: &StopSignal) -> Result<RunLogs> {
-        fs::create_dir_all(base).io("create", base)?;
-        let base = base.canonicalize().io("resolve", base)?;
+        let refused = |source| {
+            let what =
+                format!("cannot create a folder in {} (--logs names another)", base.display());
+            Error::Io { what, source }
+        };
+        fs::create_dir_all(base).map_err(refused)?;
+        let folder = base.canonicalize().io("resolve", base)?;
         let stamp = chrono::Local::now().format("%Y%m%d-%H%M%S").to_string();
         let names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n}")));
         for name in names {
-            let dir = base.join(&name);
+            let dir = folder.join(&name);
             match fs::create_dir(&dir) {
                 Ok(()) => {
-                    point_latest(&base, &name)?;
+                    point_latest(&folder, &name)?;
                     return Ok(RunLogs { dir, image: OnceLock::new() });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e).io("create", &dir),
+                Err(e) => return Err(refused(e)),
             }
         }
         Err(Error::Usage(format!(

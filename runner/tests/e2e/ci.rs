@@ -113,6 +113,7 @@ impl Machine {
         shell.env("GITHUB_ACTION_PATH", self.world.path("docs/ci/github-action"));
         shell.env("SHARE", share.0.to_string()).env("CI_NODE_INDEX", share.0.to_string());
         shell.env("CI_NODE_TOTAL", share.1.to_string());
+        shell.env("GITHUB_STEP_SUMMARY", self.world.path("summary.md"));
         let out = shell.output().unwrap();
         let said = [&*out.stdout, b"\n", &*out.stderr].concat();
         (out.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
@@ -199,9 +200,20 @@ fn services() -> [Service; 4] {
     ]
 }
 
+/// What goes wrong in a run.
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    None,
+    /// Xen breaks a claim.
+    Broken,
+    /// What the first host did is lost.
+    Lost,
+}
+
 /// Runs the jobs that test, on a machine each, and then the one that makes a report of what these leave.
 /// Returns the exit codes and the report.
-fn run(service: &Service, package: &Path, broken: bool) -> (Vec<i32>, i32, String) {
+fn run(service: &Service, package: &Path, trouble: Trouble) -> (Vec<i32>, i32, String) {
+    let broken = trouble == Trouble::Broken;
     let brought = |machine: &Machine| {
         let dist = machine.world.path(service.package_at);
         fs::create_dir_all(&dist).unwrap();
@@ -217,13 +229,16 @@ fn run(service: &Service, package: &Path, broken: bool) -> (Vec<i32>, i32, Strin
         let (code, said) = machine.does(&job, (share, service.shares), package, broken);
         assert!(code == 0 || (broken && code == 5), "{} {share}: {said}", service.name);
         codes.push(code);
+        if trouble == Trouble::Lost && share == 1 {
+            continue;
+        }
         together.gets(&job, &machine, &(service.share_at)(share));
     }
     let logs =
         Command::new("find").arg(together.world.path(".")).args(["-name", "xen.log"]).output();
     assert!(!logs.unwrap().stdout.is_empty(), "{}: the logs are not kept", service.name);
     let (code, said) = together.does(&service.report, (0, 0), package, broken);
-    assert!(code == 0 || (broken && code == 5), "{}: {said}", service.name);
+    assert!(code == 0 || trouble != Trouble::None, "{}: {said}", service.name);
     let kept = Machine::new();
     kept.gets(&service.report, &together, "kept");
     assert!(kept.world.path("kept").join(service.html).is_file(), "{}", service.name);
@@ -243,14 +258,11 @@ fn the_shares_of_a_ci_run_are_the_run() {
             assert_eq!(code, 0, "{name}: {said}");
             assert!(machine.world.path("target/dist/xtf-rs_1_amd64.deb").is_file(), "{name}");
         }
-        for (broken, code, failures) in [(false, 0, "0"), (true, 5, "1")] {
-            let (codes, whole, junit) = run(&service, &package, broken);
+        for (trouble, code, failures) in [(Trouble::None, 0, "0"), (Trouble::Broken, 5, "1")] {
+            let (codes, whole, junit) = run(&service, &package, trouble);
             // The share with that test fails, and no other.
-            assert_eq!(
-                codes.iter().filter(|one| **one != 0).count(),
-                usize::from(broken),
-                "{name}"
-            );
+            let failed = codes.iter().filter(|one| **one != 0).count();
+            assert_eq!(failed, usize::from(trouble == Trouble::Broken), "{name}");
             assert_eq!(whole, code, "{name}");
             let junit = Document::parse(&junit).unwrap();
             let root = junit.root_element();
@@ -264,19 +276,38 @@ fn the_shares_of_a_ci_run_are_the_run() {
 }
 
 #[test]
+fn a_share_that_was_lost_is_an_error_in_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = package(dir.path());
+    for service in services() {
+        let (codes, whole, junit) = run(&service, &package, Trouble::Lost);
+        assert!(codes.iter().all(|code| *code == 0), "{}", service.name);
+        assert_eq!(whole, 4, "{}", service.name);
+        let share = format!("hash:1/{}", service.shares);
+        assert!(junit.contains(&format!("no file has the share {share}")), "{}", service.name);
+    }
+}
+
+#[test]
 fn the_action_alone_is_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let package = package(dir.path());
     let machine = Machine::new();
     fs::create_dir_all(machine.world.path("docs/ci/github-action")).unwrap();
     // Nobody has made the package: the action does.
-    let job = ci_steps::github_action(("xen", "binaries/xen ./xen"));
+    let inputs = [("xen", "binaries/xen ./xen"), ("options", "--retries 1 --ktap results/r.ktap")];
+    let job = ci_steps::github_action(&inputs);
     let (code, said) = machine.does(&job, (0, 0), &package, false);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("2 boots, 6 tests"), "{said}");
+    let summary = fs::read_to_string(machine.world.path("summary.md")).unwrap();
+    for told in [said, summary] {
+        assert!(told.contains("2 boots, 6 tests"), "{told}");
+    }
     let kept = Machine::new();
     kept.gets(&job, &machine, "kept");
-    for file in ["results/junit.xml", "results/index.html", "results/results.json", "logs/latest"] {
+    let results = ["junit.xml", "index.html", "results.json", "r.ktap"];
+    let results = results.map(|name| format!("results/{name}"));
+    for file in results.iter().map(String::as_str).chain(["logs/latest"]) {
         assert!(kept.world.path("kept").join(file).exists(), "{file}");
     }
 }

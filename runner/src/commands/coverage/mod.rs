@@ -52,7 +52,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<Exit> {
     };
     let backend = AsDom0 { prepare: &prepare, ..rig.dom0() };
     let (stop, jobs) = (StopSignal::install()?, args.jobs.unwrap_or_else(cpus));
-    let logs = RunLogs::create(&rig.on.config.logs(None), &stop)?;
+    let logs = RunLogs::create(&rig.on.config.logs(args.logs.logs.as_deref()), &stop)?;
     let test_time = rig.test_time(args.timeout);
     let session = rig.session(&backend, logs, &stop, jobs, &test_time);
     let mut record = Record::without_files();

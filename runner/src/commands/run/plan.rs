@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
 
     /// The folder for logs.
     pub fn logs(&self) -> PathBuf {
-        self.config.logs(self.args.logs.as_deref())
+        self.config.logs(self.args.logs.logs.as_deref())
     }
 
     /// Time for a test.

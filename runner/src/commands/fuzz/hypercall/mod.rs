@@ -59,7 +59,7 @@ pub fn fuzz(args: &HypercallArgs) -> Result<Exit> {
         Hosts::booted(qemu, &[xen], &cache)?
     };
     let stop = StopSignal::install()?;
-    let logs = RunLogs::create(&config.logs(args.logs.as_deref()), &stop)?;
+    let logs = RunLogs::create(&config.logs(args.logs.logs.as_deref()), &stop)?;
     let backend = Domains::new(hosts, &xens, &image, String::new(), logs.dir())?;
     let rounds = Rounds {
         xen: &xens[0],

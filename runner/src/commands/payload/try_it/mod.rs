@@ -145,7 +145,7 @@ fn boot(args: &TryArgs, payloads: &Payloads, record: &mut Record) -> Result<(Exi
     };
 
     let stop = StopSignal::install()?;
-    let logs = RunLogs::create(&config.logs(args.logs.as_deref()), &stop)?;
+    let logs = RunLogs::create(&config.logs(args.logs.logs.as_deref()), &stop)?;
     let parcel = parcel::parcel(payloads, &foretold, args.expect_extra_version.as_deref());
     qemu.initrd = Some(parcel::write(&parcel, logs.dir())?);
 
