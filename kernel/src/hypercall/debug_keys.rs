@@ -25,7 +25,7 @@ const _: () = assert!(
         && offset_of!(DebugKeys, count) == 16
 );
 
-/// Presses `keys`, one after the other. Key `h` has Xen list what each does. Xen does most of it
+/// Presses `keys`, one after the other. Key `h` has Xen list what each does. Some of it Xen does
 /// later, when this domain blocks.
 ///
 /// EPERM for all but the control domain.
