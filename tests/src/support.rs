@@ -12,7 +12,7 @@ use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect};
 use livepatch::abi::{ACTION_FLAG_NODEPS, Action, ActionCmd, Call, Name, State};
 use livepatch::binary::names_of_static;
-use livepatch::payload::wire::SHF_WRITE;
+use livepatch::payload::wire::{R_X86_64_PC32, SHF_WRITE};
 use livepatch::payload::{Chunk, FuncVersion, Function, Payload, Target, code};
 
 /// What a payload for the running Xen has to name.
@@ -211,6 +211,27 @@ pub fn static_of_xen(context: &Context, file: &str, name: &str) -> Result<Option
         }
     }
     Ok(None)
+}
+
+/// The instruction at which Xen consults its tables of BUG, WARN and the like: UD2; since 1f3dd605ea
+/// UDB, which is one byte.
+pub fn bug_instruction(context: &Context) -> Chunk {
+    Chunk::new(if context.xen.has(Change::Udb) { &[0xd6][..] } else { &[0x0f, 0x0b] })
+}
+
+/// An entry of such a table (`struct bug_frame` in xen/include/xen/bug.h): the instruction is `at`
+/// bytes behind the label `code`; `subject` is a function to call or the name of a file, and `line`
+/// a line of that.
+pub fn bug_frame(code: &str, at: u32, subject: &str, line: u16) -> Chunk {
+    // Both places are stated from the beginning of the entry, in 24 bits each; 7 bits of the line
+    // are in the byte above each.
+    let (high, low) = (i64::from(line >> 7), i64::from(line & 0x7f));
+    Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, code, i64::from(at) + (high << 24)).reloc(
+        4,
+        R_X86_64_PC32,
+        subject,
+        4 + (low << 24),
+    )
 }
 
 /// The symbol of [`Log`]'s 32 bits.

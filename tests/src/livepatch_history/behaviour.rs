@@ -11,9 +11,9 @@ use livepatch::payload::{Area, Chunk, Function, Hook, HookBody, Payload, Replace
 
 use super::{judge, own};
 use crate::support::{
-    LOG, Log, apply, apply_nodeps, extra_version, load, load_marker, marker, metadata,
-    needs_if_protected, packed_version, payload, reads, revert, static_of_xen, try_upload,
-    version_is, with_read_only_functions,
+    LOG, Log, apply, apply_nodeps, bug_frame, bug_instruction, extra_version, load, load_marker,
+    marker, metadata, needs_if_protected, packed_version, payload, reads, revert, static_of_xen,
+    try_upload, version_is, with_read_only_functions,
 };
 
 /// 66d3f83db6: what cannot have changed may be applied again.
@@ -228,13 +228,8 @@ pub fn bug_frames(context: &Context) -> Outcome {
     context.needs(Change::LoadedSymbols)?;
     let mark = |digit| code::append_digit(LOG, digit);
     let log = Log::open(context)?;
-    let frame = |bug: &str| {
-        // Both places are stated from the beginning of the frame.
-        Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, bug, 0).reloc(4, R_X86_64_PC32, "handler", 4)
-    };
-    // UD2; since 1f3dd605ea UDB, which is one byte.
-    let invalid =
-        || Chunk::new(if context.xen.has(Change::Udb) { &[0xd6][..] } else { &[0x0f, 0x0b] });
+    let frame = |bug: &str| bug_frame(bug, 0, "handler", 0);
+    let invalid = || bug_instruction(context);
     let hook = |name: &str| HookBody::Symbol(name.into());
     // The invalid instruction needs a label of its own, so each hook jumps to it.
     let patch = log
