@@ -16,6 +16,7 @@ mod livepatch_action;
 mod livepatch_args;
 mod livepatch_binary;
 mod livepatch_concurrent;
+mod livepatch_console;
 mod livepatch_doc;
 mod livepatch_elf;
 mod livepatch_fuzz;
@@ -58,6 +59,7 @@ kernel::registry![
     livepatch_state,
     livepatch_history,
     livepatch_binary,
+    livepatch_console,
     livepatch_doc,
     livepatch_soak,
     livepatch_concurrent,
