@@ -76,8 +76,8 @@ pub fn no_function(context: &Context) -> Outcome {
 }
 
 pub fn names(context: &Context) -> Outcome {
-    let longest = core::str::from_utf8(&[b'n'; 127]).unwrap_or_default();
-    for name in ["", " ", "a b", "%s%n%d", "livepatch: x finished APPLY with rc=0", longest] {
+    let longest = "n".repeat(127);
+    for name in ["", " ", "a b", "%s%n%d", "livepatch: x finished APPLY with rc=0", &longest] {
         let loaded = load(context, name, &marker(context, "-odd")?)?;
         says(context, || apply(&loaded), &applied(context, name, 1))
             .and_then(|()| says(context, || revert(&loaded), &reverted(name)))

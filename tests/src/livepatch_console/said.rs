@@ -153,9 +153,10 @@ fn without_time(line: &[u8]) -> &[u8] {
 /// Most messages are of the level INFO, which Xen says only if it was told to.
 fn says_everything() -> Outcome {
     let command_line = read_text(Text::CommandLine)?;
-    let level = command_line.split_whitespace().filter_map(|word| word.strip_prefix("loglvl="));
+    let mut levels =
+        command_line.split_whitespace().filter_map(|word| word.strip_prefix("loglvl="));
     // Behind a slash is up to which level lines are dropped if there are too many.
-    let level = level.last().map(|levels| levels.split('/').next().unwrap_or(levels));
+    let level = levels.next_back().and_then(|levels| levels.split('/').next());
     if matches!(level, Some("all" | "debug" | "info")) {
         return Ok(());
     }

@@ -26,7 +26,7 @@ const WARNS: Area = Area::loaded(".bug_frames.1", 0, 4);
 /// A label at the beginning of a payload's code.
 const BASE: &str = "xtf_warn_base";
 const FILE: &str = "xtf/warn.c";
-/// All 14 bits of a line's number are used: it needs both bytes of a frame.
+/// An entry of the table has 7 bits of it in one place and 7 in another; this number needs both.
 const LINE: u16 = 12_345;
 /// What is patched so that it warns. Not one of the functions that tell Xen's version: it prints
 /// that in front of the registers.
@@ -93,11 +93,10 @@ impl Heard {
 
     /// Passes if the call trace begins at the WARN, and names the `caller` of that.
     fn trace_is(&self, place: &str, caller: Option<(u64, &str)>) -> Outcome {
-        let begin = self.lines.iter().position(|line| line == "Xen call trace:");
-        let trace = self.lines.get(begin.map_or(self.lines.len(), |at| at + 1)..);
-        let trace = trace.unwrap_or_default();
+        let lines = &mut self.lines.iter().skip_while(|line| *line != "Xen call trace:");
+        let trace: Vec<String> = lines.skip(1).cloned().collect();
         let first = format!("   [<{}>] R {place}", hex(self.rip));
-        are_lines("the call trace", trace.get(..1).unwrap_or_default(), &[first])?;
+        are_lines("the call trace", &trace[..trace.len().min(1)], &[first])?;
         let Some((at, place)) = caller else { return Ok(()) };
         // Xen either takes each word on the stack that may be an address of code for one (S), or
         // follows frame pointers (F): as it was built.
