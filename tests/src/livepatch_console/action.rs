@@ -259,6 +259,8 @@ pub fn action_hooks_fail(context: &Context) -> Outcome {
 /// One that would not go.
 pub fn replace_fails(context: &Context) -> Outcome {
     context.needs(Change::ActionHooks)?;
+    // Who cannot listen must not apply what goes only the second time.
+    Ear::new(context)?;
     let patch = payload(context, "stubborn")?
         .data("veto", EIO.to_le_bytes())
         .hook(Hook::Revert, code::take_u32_at("veto"));

@@ -93,7 +93,7 @@ impl Heard {
 
     /// Passes if the call trace begins at the WARN, and names the `caller` of that.
     fn trace_is(&self, place: &str, caller: Option<(u64, &str)>) -> Outcome {
-        let lines = &mut self.lines.iter().skip_while(|line| *line != "Xen call trace:");
+        let lines = self.lines.iter().skip_while(|line| *line != "Xen call trace:");
         let trace: Vec<String> = lines.skip(1).cloned().collect();
         let first = format!("   [<{}>] R {place}", hex(self.rip));
         are_lines("the call trace", &trace[..trace.len().min(1)], &[first])?;
@@ -153,10 +153,12 @@ fn string(text: &str) -> Vec<u8> {
 pub fn nearest_symbol(context: &Context) -> Outcome {
     let (warn, size) = warning(context);
     let labels = ["xtf_1", "xtf_2", "xtf_3", "xtf_5", "xtf_6"];
-    let orders: [[&str; 6]; 3] = [
+    let orders: [[&str; 6]; 5] = [
         ["xtf_2", "xtf_6", BASE, "xtf_1", "xtf_5", "xtf_3"],
         [BASE, "xtf_3", "xtf_5", "xtf_2", "xtf_6", "xtf_1"],
         ["xtf_6", "xtf_5", "xtf_1", "xtf_2", "xtf_3", BASE],
+        ["xtf_1", "xtf_2", BASE, "xtf_6", "xtf_3", "xtf_5"],
+        ["xtf_2", "xtf_1", "xtf_3", "xtf_6", BASE, "xtf_5"],
     ];
     for order in orders {
         let mut patch = payload(context, "id")?;
