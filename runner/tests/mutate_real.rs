@@ -63,3 +63,38 @@ fn a_qemu_that_loads_no_plugin_costs_time_only() {
     assert!(complaints.contains("every test runs on each mutant"), "{complaints}");
     assert!(!mutants.is_empty() && mutants.iter().all(|m| m["verdict"] == "killed"), "{said}");
 }
+
+/// A mutant of each operator is killed, and one that is known to be equivalent survives. Where they
+/// are differs between builds, so the list tells.
+#[test]
+#[ignore = "boots Xen"]
+fn a_mutant_of_each_operator_is_killed() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mutate = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
+        command.current_dir(workspace).args(["mutate", "--xen", "4.17"]).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let operators = ["--operators", "condition,immediate,mask,call", "--list"];
+    let list = mutate(&operators);
+    let first = |parts: &[&str]| {
+        let line = list.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+        line.unwrap_or_else(|| panic!("{parts:?} in {list}")).split_whitespace().nth(1).unwrap()
+    };
+    for (operator, name, test) in [
+        // Whether anything is applied yet.
+        ("condition", first(&["livepatch_op+", " condition ", "sete %sil"]), "livepatch-action"),
+        ("immediate", first(&["get_name+", ":-1 ", "$0x7f,%ax"]), "livepatch-name"),
+        // The flag NODEPS.
+        ("mask", first(&["livepatch_op+", ":bit0 ", "testb $1,0x20("]), "livepatch-stack"),
+        ("call", first(&["livepatch_op+", " call ", "call memcpy"]), "livepatch-action"),
+    ] {
+        let said = mutate(&["--only", name, test]);
+        assert!(said.ends_with(": killed\n"), "{operator}: {said}");
+    }
+    let equivalent = first(&["livepatch_op+", "(equivalent: "]);
+    let said = mutate(&["--only", equivalent, "livepatch-name"]);
+    assert!(said.ends_with(": survived\n"), "{said}");
+}

@@ -44,6 +44,21 @@ pub fn of_xen(words: &[String], xen_syms: &Path) -> Vec<String> {
     words.iter().map(|line| with_places(line, loader.as_ref())).collect()
 }
 
+/// The lines of Xen's source.
+pub struct SourceLines(Option<Loader>);
+
+impl SourceLines {
+    /// Those of a xen-syms, if it has line tables.
+    pub fn read(xen_syms: &Path) -> SourceLines {
+        SourceLines(Loader::new(xen_syms).ok())
+    }
+
+    /// Where the instruction at `address` comes from, if that is known.
+    pub fn of(&self, address: u64) -> Option<String> {
+        Some(places(self.0.as_ref()?, address)).filter(|places| !places.is_empty())
+    }
+}
+
 /// `line`, with the places behind what it has in `[<` and `>]`.
 fn with_places(line: &str, loader: Option<&Loader>) -> String {
     let mut text = line.to_owned();
@@ -54,17 +69,23 @@ fn with_places(line: &str, loader: Option<&Loader>) -> String {
         // `R` is where the CPU was; all else in a call trace is a return address.
         let is_return = line.contains("] S ") || line.contains("] F ");
         let probe = if is_return { address.saturating_sub(1) } else { address };
-        let Ok(mut frames) = loader.find_frames(probe) else { continue };
-        let mut places = Vec::new();
-        while let Ok(Some(frame)) = frames.next() {
-            let at = frame.location;
-            places.extend(at.and_then(|at| Some(format!("{}:{}", at.file?, at.line?))));
-        }
+        let places = places(loader, probe);
         if !places.is_empty() {
-            text += &format!("  at {}", places.join(", inlined at "));
+            text += &format!("  at {places}");
         }
     }
     text
+}
+
+/// Where the code at `address` comes from, innermost first; empty if that is not known.
+fn places(loader: &Loader, address: u64) -> String {
+    let Ok(mut frames) = loader.find_frames(address) else { return String::new() };
+    let mut places = Vec::new();
+    while let Ok(Some(frame)) = frames.next() {
+        let at = frame.location;
+        places.extend(at.and_then(|at| Some(format!("{}:{}", at.file?, at.line?))));
+    }
+    places.join(", inlined at ")
 }
 
 #[cfg(test)]
@@ -99,5 +120,8 @@ mod tests {
             assert!(place.contains("src/base/source_lines.rs:"), "{place}");
         }
         assert_eq!(of_xen(&quote, Path::new("/nowhere")), quote);
+        let line = SourceLines::read(&here).of(function).unwrap();
+        assert!(line.contains("src/base/source_lines.rs:"), "{line}");
+        assert_eq!(SourceLines::read(Path::new("/nowhere")).of(function), None);
     }
 }

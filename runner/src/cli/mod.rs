@@ -133,10 +133,10 @@ pub enum Command {
     Dom0(Dom0Args),
     /// Measure the tests: break Xen in one place at a time and see which tests fail
     ///
-    /// A mutant is a copy of Xen with one conditional branch of a chosen function inverted. The
-    /// selected tests, which must succeed on Xen itself, run on each mutant until the first of them
-    /// fails; then the mutant is killed. A mutant that survives is a check in Xen on which no test
-    /// depends.
+    /// A mutant is a copy of Xen with one instruction of a chosen function changed: a conditional
+    /// branch inverted, or what else --operators names. The selected tests, which must succeed on
+    /// Xen itself, run on each mutant until the first of them fails; then the mutant is killed. A
+    /// mutant that survives is a check in Xen on which no test depends. See docs/mutation.md.
     Mutate(MutateArgs),
     /// Perform a program of livepatch calls and compare Xen with the model
     ///

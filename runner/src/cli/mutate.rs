@@ -7,6 +7,7 @@ use clap::Args;
 use protocol::metadata::Environment;
 
 use crate::plan::partition::Partition;
+use crate::xen::mutation::Operator;
 
 use super::{FunctionArgs, Selection, TestbedArgs};
 
@@ -34,6 +35,10 @@ pub struct MutateArgs {
     /// What to break.
     #[command(flatten)]
     pub functions: FunctionArgs,
+
+    /// Kinds of mutants, separated by commas [default: branch; with --only: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum)]
+    pub operators: Vec<Operator>,
 
     /// The plugin for QEMU, which tells what runs on which mutant [default: the workspace's build, else
     /// beside the runner]
@@ -66,15 +71,17 @@ pub struct MutateArgs {
     #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["out", "only", "list"])]
     pub read: Vec<PathBuf>,
 
-    /// Run only this mutant, with all output and logs of `run`; an address or FUNCTION+OFFSET
+    /// Run only this mutant, with all output and logs of `run`: its name in --list, where an address
+    /// may be in place of FUNCTION+OFFSET
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "fail_under"])]
     pub only: Option<String>,
 
-    /// List the branches that would be inverted, and run nothing
+    /// List the mutants, and run nothing
     #[arg(long)]
     pub list: bool,
 
-    /// Fail if a smaller share of the mutants is killed
+    /// Fail if a smaller share of the mutants is killed: of all operators together, without those
+    /// that are known to be equivalent or that Xen patches at boot
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
     pub fail_under: Option<u8>,
 }

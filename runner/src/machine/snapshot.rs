@@ -312,17 +312,20 @@ impl Backend for FromSnapshot<'_> {
     }
 }
 
-/// The same with a byte of the machine's RAM changed while it stood still.
-pub struct WithByte<'a> {
+/// The same with some bytes of the machine's RAM changed while it stood still.
+pub struct WithBytes<'a> {
     /// What boots go on from.
     pub snapshots: &'a FromSnapshot<'a>,
-    /// The byte's physical address.
+    /// The physical address of the first byte.
     pub at: u64,
-    /// Its new value.
-    pub byte: u8,
+    /// What is there now.
+    pub bytes: Vec<u8>,
 }
 
-impl Backend for WithByte<'_> {
+/// So many bytes a loader of QEMU takes as a number.
+const NUMBER: usize = 8;
+
+impl Backend for WithBytes<'_> {
     fn prepare<'s>(
         &'s self,
         boot: &Boot<'_>,
@@ -330,12 +333,20 @@ impl Backend for WithByte<'_> {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        // QEMU writes it when it resets the machine, before the state arrives, to which the RAM
-        // does not belong.
-        let device = format!("loader,addr={:#x},data={:#x},data-len=1", self.at, self.byte);
-        let more = ["-device".into(), device];
+        let parts = (self.at..).step_by(NUMBER).zip(self.bytes.chunks(NUMBER));
+        let more: Vec<String> = parts.flat_map(|(at, part)| loader(at, part)).collect();
         self.snapshots.prepare_with(boot, &more, limits, stop, logs)
     }
+}
+
+/// What makes QEMU write at most eight `bytes` at the physical address `at`.
+///
+/// It does so when it resets the machine, before the state arrives, to which the RAM does not
+/// belong.
+fn loader(at: u64, bytes: &[u8]) -> [String; 2] {
+    let number = bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let device = format!("loader,addr={at:#x},data={number:#x},data-len={}", bytes.len());
+    ["-device".into(), device]
 }
 
 /// A machine whose guest waits for its command line.

@@ -15,15 +15,39 @@ const FUNCTIONS: [xen_build::Function<'_>; 3] = [
     ("unrelated", None, &[0x74, 0x00, 0xc3]),
 ];
 
+/// One of each kind. The fake QEMU's tests notice a byte that was 0x74 and is 0x75, a branch or not.
+const KINDS: [xen_build::Function<'_>; 3] = [
+    (
+        "get_name",
+        Some("common/livepatch.c"),
+        &[
+            0x3c, 0x74, // 0: cmp $0x74,%al
+            0x74, 0x00, // 2: je
+            0xa8, 0x75, // 4: test $0x75,%al
+            0x0f, 0x94, 0xc1, // 6: sete %cl
+            0xe8, 0x32, 0x00, 0x00, 0x00, // 9: call livepatch_op
+            0xe8, 0x6d, 0x00, 0x00, 0x00, // e: call empty
+            0x31, 0xc0, // 13: xor %eax,%eax
+            0xc3,
+        ],
+    ),
+    ("livepatch_op", None, &[0xff, 0x07, 0xc3]),
+    ("empty", None, &[0xc3]),
+];
+
 pub fn world() -> World {
+    world_of(&FUNCTIONS)
+}
+
+fn world_of(functions: &[xen_build::Function<'_>]) -> World {
     let world = World::new();
     world.file(
         "xtf-runner.toml",
         "default-xen = ['fake']\n[hypervisor.fake]\npath = 'xen'\nsymbols = 'xen-syms'\n",
     );
-    fs::write(world.path("xen"), xen_build::boot(1, &FUNCTIONS)).unwrap();
-    fs::write(world.path("xen-syms"), xen_build::syms(1, &FUNCTIONS)).unwrap();
-    fs::write(world.path("original"), xen_build::boot(1, &FUNCTIONS)).unwrap();
+    fs::write(world.path("xen"), xen_build::boot(1, functions)).unwrap();
+    fs::write(world.path("xen-syms"), xen_build::syms(1, functions)).unwrap();
+    fs::write(world.path("original"), xen_build::boot(1, functions)).unwrap();
     world
 }
 
@@ -89,7 +113,7 @@ fn shares_are_read_as_one_and_a_gap_is_no_success() {
     let out = mutate(&world, &["--read", "2"]);
     assert_eq!(out.code, 4, "{out:?}");
     assert!(out.stdout.contains("not run\n"), "{out:?}");
-    assert!(out.stderr.contains("of 3 branches have no result in what was read"), "{out:?}");
+    assert!(out.stderr.contains("of 3 mutants have no result in what was read"), "{out:?}");
     let out = mutate(&world, &["--read", "1,2,gone"]);
     assert_eq!((out.code, out.stderr.contains("gone")), (74, true), "{out:?}");
 }
@@ -130,18 +154,104 @@ fn a_share_can_be_demanded() {
 fn listing() {
     let world = world();
     let out = mutate(&world, &["--list"]);
-    let sites: Vec<Vec<&str>> =
-        out.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(
-        sites,
+        words(&out.stdout),
         [
-            ["0xffff82d040200042", "get_name+0x2", "je", "get_name+0x7"],
-            ["0xffff82d040200044", "get_name+0x4", "jne", "get_name+0x7"],
-            ["0xffff82d040200080", "livepatch_op+0x0", "je", "livepatch_op+0x2"],
+            "0xffff82d040200042 get_name+0x2 branch je get_name+0x7 => jne get_name+0x7",
+            "0xffff82d040200044 get_name+0x4 branch jne get_name+0x7 => je get_name+0x7",
+            "0xffff82d040200080 livepatch_op+0x0 branch je livepatch_op+0x2 => jne livepatch_op+0x2",
         ]
     );
     let out = mutate(&world, &["--list", "--functions", "un*"]);
     assert!(out.stdout.starts_with("0xffff82d0402000c0  unrelated+0x0 "), "{out:?}");
+}
+
+/// Its lines, with one space between two words.
+fn words(text: &str) -> Vec<String> {
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().map(line).collect()
+}
+
+const ALL: [&str; 4] =
+    ["--operators", "branch,condition,immediate,mask,call", "--functions", "get_name"];
+
+#[test]
+fn each_operator_has_its_mutants() {
+    let world = world_of(&KINDS);
+    let out = mutate(&world, &[&ALL[..], &["--list"]].concat());
+    assert_eq!(
+        words(&out.stdout),
+        [
+            "0xffff82d040200040 get_name+0x0:-1 immediate cmp $0x74,%al => cmp $0x73,%al",
+            "0xffff82d040200040 get_name+0x0:+1 immediate cmp $0x74,%al => cmp $0x75,%al",
+            "0xffff82d040200042 get_name+0x2 branch je get_name+0x4 => jne get_name+0x4",
+            "0xffff82d040200044 get_name+0x4:bit0 mask test $0x75,%al => test $0x74,%al",
+            "0xffff82d040200044 get_name+0x4:bit1 mask test $0x75,%al => test $0x77,%al",
+            "0xffff82d040200044 get_name+0x4:bit2 mask test $0x75,%al => test $0x71,%al",
+            "0xffff82d040200044 get_name+0x4:bit4 mask test $0x75,%al => test $0x65,%al",
+            "0xffff82d040200044 get_name+0x4:bit6 mask test $0x75,%al => test $0x35,%al",
+            "0xffff82d040200046 get_name+0x6 condition sete %cl => setne %cl",
+            "0xffff82d040200049 get_name+0x9 call call livepatch_op => nopl (%rax,%rax)",
+            "0xffff82d04020004e get_name+0xe call call empty => nopl (%rax,%rax) (equivalent: the \
+             function that is called does nothing)",
+        ]
+    );
+    let out = mutate(&world, &["--list", "--operators", "mask,condition"]);
+    assert_eq!(out.stdout.lines().count(), 6, "{out:?}");
+    let out = mutate(&world, &["--operators", "condition", "--functions", "empty"]);
+    assert_eq!((out.code, out.stderr.contains("--operators condition")), (66, true), "{out:?}");
+    let out = mutate(&world, &["--operators", "branch,all"]);
+    assert_eq!((out.code, out.stderr.contains("possible values: branch")), (64, true), "{out:?}");
+}
+
+/// What journals of branches have stays what it was.
+#[test]
+fn operators_are_counted_apart_and_may_come_later() {
+    let world = world_of(&KINDS);
+    let out = mutate(&world, &["--out", "out.jsonl"]);
+    assert!(out.stdout.contains("1 of 1 mutants killed (100 %)"), "{out:?}");
+    assert!(!out.stdout.contains("Operator"), "{out:?}");
+
+    let out = mutate(&world, &[&ALL[..], &["--out", "out.jsonl", "--resume"]].concat());
+    assert_eq!(out.code, 0, "{out:?}");
+    assert_eq!(out.stdout.matches(" get_name+0x2 ").count(), 0, "{out:?}");
+    let table = [
+        "Operator mutants killed survived not reached share equivalent patched",
+        "branch 1 1 0 0 100 % 0 0",
+        "condition 1 0 1 0 0 % 0 0",
+        "immediate 2 1 1 0 50 % 0 0",
+        "mask 5 0 5 0 0 % 0 0",
+        "call 1 0 1 0 0 % 1 0",
+    ];
+    let lines = words(&out.stdout);
+    let at = lines.iter().position(|line| line == table[0]).unwrap();
+    assert_eq!(lines[at..at + table.len()], table);
+    assert!(out.stdout.contains("2 of 10 mutants killed (20 %)"), "{out:?}");
+    assert!(out.stdout.contains("\n  > +0x4     test $0x75,%al => test $0x74,%al\n"), "{out:?}");
+
+    // All of it is in the file, and only what is asked for is read.
+    let read = [&ALL[..], &["--read", "out.jsonl"]].concat();
+    let out = mutate(&world, &read);
+    assert!(out.stdout.contains("2 of 10 mutants killed (20 %)"), "{out:?}");
+    assert_eq!(mutate(&world, &[&read[..], &["--fail-under", "20"]].concat()).code, 0);
+    assert_eq!(mutate(&world, &[&read[..], &["--fail-under", "21"]].concat()).code, 5);
+    assert_eq!(mutate(&world, &["--read", "out.jsonl", "--fail-under", "100"]).code, 0);
+}
+
+#[test]
+fn one_of_several_mutants_of_an_instruction_is_named() {
+    let world = world_of(&KINDS);
+    let out = mutate(&world, &["--only", "get_name+0x0:+1"]);
+    let end = "\nget_name+0x0:+1 at 0xffff82d040200040: killed\n";
+    assert!(out.code == 0 && out.stdout.ends_with(end), "{out:?}");
+    let out = mutate(&world, &["--only", "0xffff82d040200044:bit6"]);
+    assert!(out.stdout.ends_with(": survived\n"), "{out:?}");
+    let out = mutate(&world, &["--only", "get_name+0xe"]);
+    assert!(out.stdout.ends_with("get_name+0xe at 0xffff82d04020004e: survived\n"), "{out:?}");
+    assert!(out.stderr.contains("which changes nothing"), "{out:?}");
+    let out = mutate(&world, &["--only", "get_name+0x0"]);
+    assert_eq!(out.code, 64, "{out:?}");
+    assert!(out.stderr.contains("get_name+0x0:-1, get_name+0x0:+1"), "{out:?}");
 }
 
 #[test]
@@ -184,7 +294,7 @@ fn what_can_not_be_measured() {
         (&["--symbols", "xen"], 65, "is this a xen-syms?"),
         (&["--symbols", "gone"], 74, "cannot find the symbols gone"),
         (&["--functions", "zz"], 66, "no function of this Xen matches `zz`"),
-        (&["--only", "get_name"], 64, "no conditional branch at `get_name`"),
+        (&["--only", "get_name"], 64, "no site at `get_name`"),
         (&["--resume"], 64, "--out"),
         (&["--xen", "./bare"], 64, "no symbols of Xen bare"),
     ] {

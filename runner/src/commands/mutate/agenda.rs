@@ -1,7 +1,7 @@
 //! Which boots a mutant gets, in which order.
 //!
-//! Only what executes the inverted branch can notice it. Of that, the cases that killed the last
-//! mutants of the function come first: what notices one broken branch is likely to notice the next
+//! Only what executes the broken instruction can notice it. Of that, the cases that killed the last
+//! mutants of the function come first: what notices one broken instruction is likely to notice the next
 //! one. Then come the others, the cheapest first, in few boots: a mutant mostly dies of any of them. Boots
 //! from power on come after those that go on from a saved machine.
 
@@ -97,7 +97,7 @@ pub struct Agenda<'a> {
     pub baseline: &'a Baseline,
 }
 
-/// A case that executes a branch.
+/// A case that executes a site.
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
     /// The place of its boot in the plan.
@@ -108,8 +108,8 @@ struct Candidate<'a> {
 }
 
 impl<'a> Agenda<'a> {
-    /// The boots for the mutant of the branch with the number `site`, if `killers` are the last of
-    /// its function: environments as they come. None at all if nothing executes the branch.
+    /// The boots for the mutant of the site with the number `site`, if `killers` are the last of
+    /// its function: environments as they come. None at all if nothing executes it.
     pub fn of(&self, site: usize, killers: &[Known]) -> Vec<Step<'a>> {
         let mut environments: Vec<Environment> = Vec::new();
         for boot in self.boots {

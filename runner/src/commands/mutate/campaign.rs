@@ -40,7 +40,7 @@ pub struct Campaign<'a> {
     pub image: &'a Path,
     /// The Xen's content.
     pub binary: &'a BootXen,
-    /// All branches, by address.
+    /// All sites, by their [ids](super::sites::Id).
     pub sites: &'a [&'a Site<'a>],
     /// What runs on which mutant.
     pub agenda: Agenda<'a>,
@@ -92,7 +92,7 @@ impl Campaign<'_> {
 
     /// The number of `site` among all.
     fn number(&self, site: &Site<'_>) -> Option<usize> {
-        self.sites.binary_search_by_key(&site.address, |site| site.address).ok()
+        self.sites.binary_search_by_key(&site.id(), |site| site.id()).ok()
     }
 
     /// Settles the mutant of `site`; `None` if the user stops it.
@@ -113,7 +113,10 @@ impl Campaign<'_> {
         let mut differences = Vec::new();
         let mut verdict = None;
         let (mut boots, mut failures) = (0, 0);
-        'boots: for step in self.agenda.of(number, &experience.of(function)) {
+        let steps = self.agenda.of(number, &experience.of(function));
+        let (patched, steps): (Vec<Step<'_>>, Vec<Step<'_>>) =
+            steps.into_iter().partition(|step| self.is_patched(step, number));
+        'boots: for step in steps {
             let judgement = loop {
                 let Some((judgement, failure)) = mutant.boot(&step, boots)? else {
                     return Ok(None);
@@ -145,16 +148,26 @@ impl Campaign<'_> {
                 }
             }
         }
-        let survived =
-            || if boots == 0 { Fate::NotReached } else { Fate::Survived { differences } };
+        let survived = || match (boots, patched.is_empty()) {
+            (0, true) => Fate::NotReached,
+            (0, false) => Fate::Patched,
+            _ => Fate::Survived { differences },
+        };
         let verdict = verdict.unwrap_or_else(survived);
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (address, site) = (site.address, site.name());
-        Ok(Some(SettledMutant { address, site, verdict, boots, milliseconds }))
+        let (id, operator, site) = (site.id(), site.mutation.operator, site.name());
+        Ok(Some(SettledMutant { id, operator, site, verdict, boots, milliseconds }))
+    }
+
+    /// Whether in that boot Xen has replaced the site by the time that the tests come to it. What
+    /// Xen's own boot executes was executed as it is in the file.
+    fn is_patched(&self, step: &Step<'_>, number: usize) -> bool {
+        let by_xen = || self.agenda.reach.is_none_or(|reach| reach[step.index].by_xen(number));
+        self.saved.differs(step.index, number) && !by_xen()
     }
 }
 
-/// A Xen with an inverted branch.
+/// A Xen with a broken instruction.
 struct Mutant<'m> {
     campaign: &'m Campaign<'m>,
     number: usize,
@@ -179,9 +192,9 @@ impl Mutant<'_> {
         let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
         let trial = Trial { image, limits: &limits, stop };
         let folder = self.dir.join(number.to_string());
-        let byte = if step.cold { None } else { saved.change(step.index, self.number) };
-        let result = match byte {
-            Some(byte) => trial.boot(folder, &byte, &step.boot, &mut |_| {})?.result,
+        let change = || saved.change(step.index, self.number, self.site);
+        let result = match (!step.cold).then(change).flatten() {
+            Some(change) => trial.boot(folder, &change, &step.boot, &mut |_| {})?.result,
             None => {
                 let boot = step.boot.on(self.cold()?);
                 trial.boot(folder, &rig.dom0(), &boot, &mut |_| {})?.result
@@ -204,7 +217,8 @@ impl Mutant<'_> {
         }
         let Campaign { rig, binary, .. } = *self.campaign;
         let elf = self.dir.join("mutant");
-        let bytes = binary.inverted(self.site.opcode).ok_or_else(|| {
+        let broken = binary.with(self.site.physical(), &self.site.mutation.bytes);
+        let bytes = broken.ok_or_else(|| {
             let xen = &rig.on.xen.name;
             Error::Data(format!("the file of Xen {xen} ends before {}", self.site.name()))
         })?;

@@ -1,8 +1,9 @@
 //! The results, a line of JSON each, and what of them a later run need not repeat.
 //!
 //! A line is appended and complete as soon as its mutant is settled, so that an interrupted
-//! campaign loses nothing. Each has the name of its campaign. The same branch of another Xen, or
-//! under other tests, is a different measurement.
+//! campaign loses nothing. Each has the name of its campaign. The same mutant of another Xen, or
+//! under other tests, is a different measurement. Of which operator a mutant is, each line says for
+//! itself; a line that does not is of a branch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 use protocol::metadata::Environment;
 use serde::{Deserialize, Serialize};
 
+use super::sites::Id;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::status::Status;
+use crate::xen::mutation::Operator;
 
 /// How every line begins.
 const BEGINNING: &str = "{\"record\":";
@@ -73,17 +76,22 @@ pub enum Fate {
         /// How.
         why: String,
     },
-    /// No test executes the branch, and neither does Xen's boot: nothing was run.
+    /// No test executes the site, and neither does Xen's boot: nothing was run.
     NotReached,
+    /// Xen put another instruction there when it booted, so that nobody executes the mutant.
+    Patched,
 }
 
 /// A settled mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SettledMutant {
-    /// Address of the inverted branch; as text, for it exceeds JSON's numbers.
-    #[serde(with = "hex")]
-    pub address: u64,
-    /// The same as `function+offset`.
+    /// Which one.
+    #[serde(flatten)]
+    pub id: Id,
+    /// What kind of change it is.
+    #[serde(default)]
+    pub operator: Operator,
+    /// Its name.
     pub site: String,
     /// What became of it.
     #[serde(flatten)]
@@ -104,23 +112,10 @@ impl SettledMutant {
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
             Fate::Killed { killer } => Some(killer),
-            Fate::Survived { .. } | Fate::Undecided { .. } | Fate::NotReached => None,
+            Fate::Survived { .. } | Fate::Undecided { .. } | Fate::NotReached | Fate::Patched => {
+                None
+            }
         }
-    }
-}
-
-mod hex {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(address: &u64, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(&format_args!("{address:#x}"))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
-        let text = String::deserialize(input)?;
-        let digits = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        digits.ok_or_else(|| D::Error::custom(format!("`{text}` is no hexadecimal address")))
     }
 }
 
@@ -153,7 +148,7 @@ impl Journal {
         path: &Path,
         subject: &Subject,
         resume: bool,
-    ) -> Result<(Journal, HashMap<u64, SettledMutant>)> {
+    ) -> Result<(Journal, HashMap<Id, SettledMutant>)> {
         let campaign = subject.id()?;
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -175,7 +170,7 @@ impl Journal {
     }
 
     /// What `path` has on this `subject`.
-    pub fn read(path: &Path, subject: &Subject) -> Result<HashMap<u64, SettledMutant>> {
+    pub fn read(path: &Path, subject: &Subject) -> Result<HashMap<Id, SettledMutant>> {
         let text = fs::read_to_string(path).io("read", path)?;
         parse(path, &text, &subject.id()?).map(|(known, _)| known)
     }
@@ -194,7 +189,7 @@ impl Journal {
 }
 
 /// The mutants of a `campaign` in the `text` of the file at `path`, and where its last whole line ends.
-fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<u64, SettledMutant>, usize)> {
+fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<Id, SettledMutant>, usize)> {
     let foreign = |line: usize, why: &dyn fmt::Display| {
         let path = path.display();
         Error::Data(format!("{path}:{line}: {why}; this file was not written by --out"))
@@ -210,7 +205,7 @@ fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<u64, Settle
         if let Record::Mutant { campaign: of, finding } = record
             && of == campaign
         {
-            known.insert(finding.address, finding);
+            known.insert(finding.id, finding);
         }
     }
     Ok((known, whole))
@@ -219,10 +214,15 @@ fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<u64, Settle
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xen::mutation::Change;
 
     fn subject(image: &str) -> Subject {
         let boots = vec!["-smp 1".into()];
         Subject { xen: "x".into(), image: image.into(), boots }
+    }
+
+    fn id(address: u64) -> Id {
+        Id { address, change: Change::Inverted }
     }
 
     fn finding(address: u64, killed: bool) -> SettledMutant {
@@ -239,7 +239,8 @@ mod tests {
         } else {
             Fate::Survived { differences: vec!["pv64 b: skipped".into()] }
         };
-        SettledMutant { address, site: "f+0x1".into(), verdict, boots: 1, milliseconds: 7 }
+        let (operator, site) = (Operator::Branch, "f+0x1".into());
+        SettledMutant { id: id(address), operator, site, verdict, boots: 1, milliseconds: 7 }
     }
 
     #[test]
@@ -255,8 +256,8 @@ mod tests {
 
         let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.len(), 2);
-        assert_eq!(known[&addresses[0]], finding(addresses[0], true));
-        assert_eq!(known[&addresses[1]], finding(addresses[1], false));
+        assert_eq!(known[&id(addresses[0])], finding(addresses[0], true));
+        assert_eq!(known[&id(addresses[1])], finding(addresses[1], false));
 
         assert_eq!(Journal::read(&path, &subject("i")).unwrap(), known);
         let (_, known) = Journal::open(&path, &subject("other"), true).unwrap();
@@ -264,6 +265,28 @@ mod tests {
 
         let error = Journal::open(&path, &subject("i"), false).unwrap_err();
         assert!(error.to_string().contains("--resume"), "{error}");
+    }
+
+    /// As they were written when there were only branches.
+    #[test]
+    fn a_line_without_an_operator_is_of_a_branch() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let campaign = subject("i").id().unwrap();
+        let line = format!(
+            r#"{{"record":"mutant","campaign":"{campaign}","address":"0x7","site":"f+0x1","#
+        ) + r#""verdict":"not-reached","boots":0,"milliseconds":0}"#;
+        fs::write(&path, line + "\n").unwrap();
+        let (mut journal, known) = Journal::open(&path, &subject("i"), true).unwrap();
+        assert_eq!(known[&id(7)].operator, Operator::Branch);
+
+        // Another mutant of the same instruction does not take its place.
+        let more = Id { address: 7, change: Change::More };
+        let other = SettledMutant { id: more, operator: Operator::Immediate, ..finding(7, true) };
+        journal.add(&other).unwrap();
+        let known = Journal::read(&path, &subject("i")).unwrap();
+        assert_eq!((known.len(), &known[&more]), (2, &other));
+        assert_eq!(known[&id(7)].verdict, Fate::NotReached);
     }
 
     #[test]
@@ -277,12 +300,12 @@ mod tests {
         fs::write(&path, &whole[..whole.len() - 9]).unwrap();
 
         let (mut journal, known) = Journal::open(&path, &subject("i"), true).unwrap();
-        assert_eq!(known.into_keys().collect::<Vec<_>>(), [1]);
+        assert_eq!(known.into_keys().collect::<Vec<_>>(), [id(1)]);
         let not_reached = SettledMutant { verdict: Fate::NotReached, ..finding(3, true) };
         journal.add(&not_reached).unwrap();
         let (_, known) = Journal::open(&path, &subject("i"), true).unwrap();
         assert_eq!(known.len(), 2);
-        assert_eq!(known[&3], not_reached);
+        assert_eq!(known[&id(3)], not_reached);
 
         fs::write(&path, format!("{whole}{{}}\n")).unwrap();
         let error = Journal::open(&path, &subject("i"), true).unwrap_err().to_string();

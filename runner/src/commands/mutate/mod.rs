@@ -1,7 +1,7 @@
 //! `xtf-runner mutate`: how strong the tests are, measured by breaking Xen on purpose.
 //!
-//! [`symbols`] reads Xen and its symbols, and [`sites`] finds the branches to invert. A run on Xen
-//! itself gives the [`baseline`], and tells what may [`reach`] which branch. [`agenda`] chooses the
+//! [`symbols`] reads Xen and its symbols, and [`sites`] finds what to break. A run on Xen
+//! itself gives the [`baseline`], and tells what may [`reach`] which site. [`agenda`] chooses the
 //! boots of each mutant, [`campaign`] carries them out, [`journal`] remembers the results, and
 //! [`report`] shows them.
 
@@ -14,7 +14,7 @@ mod report;
 mod saved;
 mod sites;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -23,16 +23,17 @@ use std::time::{Duration, Instant};
 use agenda::{Agenda, Beginning};
 use baseline::Baseline;
 use campaign::Campaign;
-use journal::{Journal, SettledMutant, Subject};
+use journal::{Fate, Journal, SettledMutant, Subject};
 use reach::BootReach;
-use report::Progress;
+use report::{Progress, Source};
 use saved::Saved;
-use sites::Site;
+use sites::{Id, Site};
 
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::hash::sha256;
 use crate::base::output::{note, write_out};
 use crate::base::signals::StopSignal;
+use crate::base::source_lines::SourceLines;
 use crate::cli::MutateArgs;
 use crate::commands::{chosen, testbed};
 use crate::machine::Boot;
@@ -48,6 +49,7 @@ use crate::plan::{self, Sharing};
 use crate::report::Record;
 use crate::results::event::{Listener, RunEvent};
 use crate::xen::hypervisor::XenFile;
+use crate::xen::mutation::{Flow, Operator};
 use crate::xen::place::Place;
 use crate::xen::symbols::{self, Build, KnownSymbols};
 
@@ -55,27 +57,34 @@ use crate::xen::symbols::{self, Build, KnownSymbols};
 pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     let on = chosen(&args.bed.on)?;
     let build = on.build(args.functions.symbols.as_deref())?;
+    let operators = operators(args);
+    let flow = Flow::of(&build.symbols);
     let mut sites = Vec::new();
     for function in build.functions(&args.functions.functions, args.functions.preset)? {
-        sites.extend(sites::find(function)?);
+        sites.extend(sites::find(function, &operators, &flow)?);
     }
     if let Some(only) = &args.only {
         sites = vec![sites::by_name(&sites, only)?.clone()];
     }
     if sites.is_empty() {
-        return Err(Error::EmptySelection(
-            "the chosen functions have no conditional branch".into(),
-        ));
+        let names: Vec<&str> = operators.iter().map(|operator| operator.name()).collect();
+        return Err(Error::EmptySelection(format!(
+            "the chosen functions have nothing to break for --operators {}; name others, or other \
+             --functions",
+            names.join(",")
+        )));
     }
     if let Some(share) = args.partition {
         let mut index = 0..;
         sites.retain(|site| share.holds_one(index.next().unwrap_or_default(), || site.name()));
     }
     if sites.is_empty() {
-        return Err(Error::EmptySelection("this share of the branches is empty".into()));
+        return Err(Error::EmptySelection("this share of the mutants is empty".into()));
     }
+    let lines = SourceLines::read(&build.syms.path);
+    let source = Source { symbols: &build.symbols, lines: &lines };
     if args.list {
-        write_out(&report::listing(&build.symbols, &sites)?)?;
+        write_out(&report::listing(&source, &sites))?;
         return Ok(Exit::Success);
     }
 
@@ -85,6 +94,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     let measure = Measure {
         args,
         build: &build,
+        source,
         sites: &sites,
         boots: &rig.boots(&xen, &tests, &args.env, Sharing::Allowed),
         rig: &rig,
@@ -99,10 +109,20 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     }
 }
 
+/// What to break, each kind once. A mutant that the user names may be of any kind.
+fn operators(args: &MutateArgs) -> Vec<Operator> {
+    let chosen = |operator: &Operator| match args.operators.as_slice() {
+        [] => *operator == Operator::Branch || args.only.is_some(),
+        some => some.contains(operator),
+    };
+    Operator::ALL.into_iter().filter(chosen).collect()
+}
+
 /// What is measured, and with what.
 struct Measure<'a> {
     args: &'a MutateArgs,
     build: &'a Build,
+    source: Source<'a>,
     sites: &'a [Site<'a>],
     boots: &'a [Boot<'a>],
     rig: &'a Testbed,
@@ -113,11 +133,14 @@ impl Measure<'_> {
     /// The only site, as `run` would run it.
     fn one(&self) -> Result<Exit> {
         let site = &self.sites[0];
+        if let Some(why) = site.mutation.equivalent {
+            note(&format!("a campaign does not run {}, which changes nothing: {why}", site.name()));
+        }
         let logs = self.logs()?;
         let elf = logs.dir().join("mutant");
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
-        let what = format!("{} with {} inverted", self.build.ready.provenance, site.name());
+        let what = format!("{} with {} broken", self.build.ready.provenance, site.name());
         let mutant = self.rig.on.with(XenFile::file(elf, what));
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut record = Record::without_files();
@@ -145,20 +168,24 @@ impl Measure<'_> {
             all.extend(known);
         }
         let findings = self.of_sites(all);
-        let symbols = &self.build.symbols;
-        write_out(&report::summary(symbols, self.sites, &findings, None)?)?;
-        let (known, all) = (findings.len(), self.sites.len());
+        write_out(&report::summary(&self.source, self.sites, &findings, None)?)?;
+        let (known, all) = (findings.len(), self.counted().count());
         if known < all {
-            note(&format!("{} of {all} branches have no result in what was read", all - known));
+            note(&format!("{} of {all} mutants have no result in what was read", all - known));
             return Ok(Exit::Error);
         }
         Ok(self.grade(&findings))
     }
 
-    /// Those of `known` that are about the chosen branches.
-    fn of_sites(&self, known: HashMap<u64, SettledMutant>) -> BTreeMap<u64, SettledMutant> {
-        let chosen = |address| self.sites.iter().any(|site| site.address == address);
-        known.into_iter().filter(|(address, _)| chosen(*address)).collect()
+    /// Those of `known` that are about the chosen mutants.
+    fn of_sites(&self, known: HashMap<Id, SettledMutant>) -> BTreeMap<Id, SettledMutant> {
+        let chosen: HashSet<Id> = self.counted().map(Site::id).collect();
+        known.into_iter().filter(|(id, _)| chosen.contains(id)).collect()
+    }
+
+    /// The mutants that are run.
+    fn counted(&self) -> impl Iterator<Item = &Site<'_>> {
+        self.sites.iter().filter(|site| site.counts())
     }
 
     /// The tests on Xen itself, then on each mutant.
@@ -172,7 +199,7 @@ impl Measure<'_> {
         };
         let mut findings = self.of_sites(known);
         let todo: Vec<&Site<'_>> =
-            self.sites.iter().filter(|site| !findings.contains_key(&site.address)).collect();
+            self.counted().filter(|site| !findings.contains_key(&site.id())).collect();
 
         let start = Instant::now();
         if !todo.is_empty() {
@@ -217,8 +244,7 @@ impl Measure<'_> {
             };
             self.rest(&todo, &campaign, journal, &mut findings)?;
         }
-        let symbols = &self.build.symbols;
-        write_out(&report::summary(symbols, self.sites, &findings, Some(start.elapsed()))?)?;
+        write_out(&report::summary(&self.source, self.sites, &findings, Some(start.elapsed()))?)?;
         if let Some(stopped) = self.stop.requested() {
             return Ok(stopped);
         }
@@ -243,7 +269,7 @@ impl Measure<'_> {
         plugin: Option<&Plugin>,
         listener: &mut dyn Listener,
     ) -> Result<Exit> {
-        let addresses: Vec<u64> = self.ordered().iter().map(|site| site.address).collect();
+        let addresses = self.addresses();
         // Those of the boot and, around the cases of each test, two more.
         let marks = |boot: &Boot<'_>| {
             1 + boot.tests.iter().map(|test| test.test.cases.len() + 2).sum::<usize>()
@@ -260,10 +286,19 @@ impl Measure<'_> {
     /// What each boot on Xen itself executed.
     fn reach(&self, baseline: &Baseline) -> Result<Vec<BootReach>> {
         let functions: Vec<u64> = self.ordered().iter().map(|site| site.function.address).collect();
+        let addresses = self.addresses();
+        let index = |site: &&Site<'_>| addresses.binary_search(&site.address).unwrap_or_default();
+        let places: Vec<usize> = self.ordered().iter().map(index).collect();
+        let of_sites = |mut phase: Phase| {
+            phase.executed = places.iter().map(|place| phase.executed[*place]).collect();
+            phase
+        };
         let of_boot = |(index, boot): (usize, &Boot<'_>)| {
             let lost = || Error::Tool(format!("internal error: boot {index} was not seen"));
             let witnessed = baseline.boot(index).ok_or_else(lost)?;
-            let reach = BootReach::of(&Phase::read(&witnessed.dir)?, witnessed).map_err(|why| {
+            let phases: Vec<Phase> =
+                Phase::read(&witnessed.dir)?.into_iter().map(of_sites).collect();
+            let reach = BootReach::of(&phases, witnessed).map_err(|why| {
                 let (image, dir) = (self.rig.image.path.display(), witnessed.dir.display());
                 Error::Data(format!(
                     "cannot tell which case executes what: {why}; are runner and image {image} of \
@@ -276,11 +311,18 @@ impl Measure<'_> {
         self.boots.iter().enumerate().map(of_boot).collect()
     }
 
-    /// All branches, by address.
+    /// All mutants that are run, in the order of their numbers.
     fn ordered(&self) -> Vec<&Site<'_>> {
-        let mut sites: Vec<&Site<'_>> = self.sites.iter().collect();
-        sites.sort_by_key(|site| site.address);
+        let mut sites: Vec<&Site<'_>> = self.counted().collect();
+        sites.sort_by_key(|site| site.id());
         sites
+    }
+
+    /// Their instructions, each once.
+    fn addresses(&self) -> Vec<u64> {
+        let mut addresses: Vec<u64> = self.ordered().iter().map(|site| site.address).collect();
+        addresses.dedup();
+        addresses
     }
 
     /// Saves the machines that mutants of `boots` go on from, with logs in `dir`, for a guest in the
@@ -312,18 +354,18 @@ impl Measure<'_> {
         todo: &[&Site<'_>],
         campaign: &Campaign<'_>,
         mut journal: Option<Journal>,
-        findings: &mut BTreeMap<u64, SettledMutant>,
+        findings: &mut BTreeMap<Id, SettledMutant>,
     ) -> Result<()> {
         let jobs = self.args.jobs.unwrap_or_else(cpus);
         let killed = findings.values().filter(|finding| finding.killer().is_some()).count();
-        let mut progress = Progress::new(self.sites.len(), findings.len(), killed);
+        let mut progress = Progress::new(self.counted().count(), findings.len(), killed);
         let done = campaign.run(todo, jobs, |finding| {
             progress.settled(&finding);
             // What is undecided is left to the next run.
             if let Some(journal) = journal.as_mut().filter(|_| finding.is_decided()) {
                 journal.add(&finding)?;
             }
-            findings.insert(finding.address, finding);
+            findings.insert(finding.id, finding);
             Ok(())
         });
         progress.end();
@@ -333,7 +375,7 @@ impl Measure<'_> {
     fn mutant(&self, site: &Site<'_>) -> Result<Vec<u8>> {
         self.build
             .binary
-            .inverted(site.opcode)
+            .with(site.physical(), &site.mutation.bytes)
             .ok_or_else(|| symbols::in_file(&self.build.ready.path, "is too short"))
     }
 
@@ -369,11 +411,12 @@ impl Measure<'_> {
     }
 
     /// Whether each was decided, and enough was killed.
-    fn grade(&self, findings: &BTreeMap<u64, SettledMutant>) -> Exit {
-        let settled = || self.sites.iter().filter_map(|site| findings.get(&site.address));
+    fn grade(&self, findings: &BTreeMap<Id, SettledMutant>) -> Exit {
+        let settled = || self.counted().filter_map(|site| findings.get(&site.id()));
         if !settled().all(SettledMutant::is_decided) {
             return Exit::Tool;
         }
+        let settled = || settled().filter(|finding| finding.verdict != Fate::Patched);
         let killed = settled().filter(|finding| finding.killer().is_some()).count();
         let wanted = usize::from(self.args.fail_under.unwrap_or(0));
         if 100 * killed < wanted * settled().count() { Exit::Failure } else { Exit::Success }

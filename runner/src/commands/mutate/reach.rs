@@ -1,6 +1,6 @@
-//! Which part of the tests executes which branch, as the plugin saw it on Xen itself.
+//! Which part of the tests executes which site, as the plugin saw it on Xen itself.
 //!
-//! A case that does not execute a branch can't notice that it is inverted.
+//! A case that does not execute an instruction can't notice that it is broken.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use protocol::mark::Mark;
 use super::baseline::Witnessed;
 use crate::machine::plugin::Phase;
 
-/// Whether each branch was executed.
+/// Whether each site was executed.
 type Executed = Vec<bool>;
 
 /// What a boot executes, and when.
@@ -61,8 +61,8 @@ impl BootReach {
     }
 
     /// The same for a boot in real time, where another run may take other ways: what executes a
-    /// branch of a function may execute all of it, and so may each case of a test of which
-    /// anything does. `functions` are those of the branches.
+    /// site of a function may execute all of it, and so may each case of a test of which
+    /// anything does. `functions` are those of the sites.
     pub fn blurred(self, functions: &[u64]) -> BootReach {
         let blur = |executed: Executed| {
             let of = |pairs: &mut dyn Iterator<Item = (&u64, &bool)>| -> HashSet<u64> {
@@ -81,7 +81,7 @@ impl BootReach {
         BootReach { boot: blur(self.boot), start: blur(self.start), tests }
     }
 
-    /// Whether Xen executes the branch with the number `site` while it boots.
+    /// Whether Xen executes the site with the number `site` while it boots.
     pub fn by_xen(&self, site: usize) -> bool {
         has(&self.boot, site)
     }

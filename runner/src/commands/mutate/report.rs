@@ -7,9 +7,11 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::journal::{Fate, SettledMutant};
-use super::sites::Site;
+use super::sites::{Id, Site};
 use crate::base::exit::Result;
 use crate::base::plural::count;
+use crate::base::source_lines::SourceLines;
+use crate::xen::mutation::Operator;
 use crate::xen::symbols::code::{assembly, instructions};
 use crate::xen::symbols::{XenFunction, XenSyms};
 
@@ -48,6 +50,7 @@ impl Progress {
             Fate::Survived { .. } => "survived".into(),
             Fate::Undecided { why } => format!("undecided: {why}"),
             Fate::NotReached => "not reached".into(),
+            Fate::Patched => "not run: Xen patches it at boot".into(),
         };
         let (done, total) = (self.done, self.total);
         if !self.live {
@@ -82,33 +85,48 @@ fn clock(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// The places where Xen would be broken, one line each.
-pub fn listing(symbols: &XenSyms, sites: &[Site<'_>]) -> Result<String> {
-    let mut text = String::new();
-    for site in sites {
-        let instruction = instructions(site.function)?
-            .into_iter()
-            .find(|instruction| instruction.ip() == site.address)
-            .map(|instruction| assembly(symbols, &instruction))
-            .unwrap_or_default();
-        let _ = writeln!(text, "{:#x}  {:<44} {instruction}", site.address, site.name());
-    }
-    Ok(text)
+/// Where what is shown comes from.
+pub struct Source<'a> {
+    /// Names for addresses.
+    pub symbols: &'a XenSyms,
+    /// Lines of Xen's source for addresses, where they are known.
+    pub lines: &'a SourceLines,
 }
 
-/// The final word: the table, the survivors, and who killed.
+/// The mutants, one line each: the instruction, and what becomes of it.
+pub fn listing(source: &Source<'_>, sites: &[Site<'_>]) -> String {
+    let mut text = String::new();
+    for site in sites {
+        let (symbols, operator) = (source.symbols, site.mutation.operator.name());
+        let whole = assembly(symbols, &site.whole());
+        let (name, broken) = (site.name(), assembly(symbols, &site.broken()));
+        let _ = write!(text, "{:#x}  {name:<44} {operator:<9} {whole} => {broken}", site.address);
+        if let Some(line) = source.lines.of(site.address) {
+            let _ = write!(text, "  at {line}");
+        }
+        if let Some(why) = site.mutation.equivalent {
+            let _ = write!(text, "  (equivalent: {why})");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The final word: the tables, the survivors, and who killed.
 ///
-/// `findings` are those of `sites` that are settled, by their address; `elapsed` is the time of a run.
+/// `findings` are those of `sites` that are settled; `elapsed` is the time of a run.
 pub fn summary(
-    symbols: &XenSyms,
+    source: &Source<'_>,
     sites: &[Site<'_>],
-    findings: &BTreeMap<u64, SettledMutant>,
+    findings: &BTreeMap<Id, SettledMutant>,
     elapsed: Option<Duration>,
 ) -> Result<String> {
     let settled: Vec<(&Site<'_>, &SettledMutant)> =
-        sites.iter().filter_map(|site| Some((site, findings.get(&site.address)?))).collect();
-    let mut text = survivors(symbols, &settled)?;
-    text += &table(sites, &settled);
+        sites.iter().filter_map(|site| Some((site, findings.get(&site.id())?))).collect();
+    let mut text = survivors(source, &settled)?;
+    text += &by_function(sites, &settled);
+    text += &by_operator(sites, &settled);
+    text += &total(sites, &settled);
     text += &killers(&settled);
     let boots: usize = settled.iter().map(|(_, finding)| finding.boots).sum();
     let boots = count(boots, "boot");
@@ -119,46 +137,125 @@ pub fn summary(
     Ok(text)
 }
 
-fn table(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
+/// What became of some mutants.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// Those that are run.
+    all: usize,
+    killed: usize,
+    survived: usize,
+    not_reached: usize,
+    patched: usize,
+    undecided: usize,
+    /// They are not run.
+    equivalent: usize,
+}
+
+impl Counts {
+    /// Of those `sites` of which `which` is true.
+    fn of(
+        sites: &[Site<'_>],
+        settled: &[(&Site<'_>, &SettledMutant)],
+        which: impl Fn(&Site<'_>) -> bool,
+    ) -> Counts {
+        let mut counts = Counts::default();
+        for site in sites.iter().filter(|site| which(site)) {
+            *if site.counts() { &mut counts.all } else { &mut counts.equivalent } += 1;
+        }
+        for (_, finding) in settled.iter().filter(|(site, _)| which(site)) {
+            *match finding.verdict {
+                Fate::Killed { .. } => &mut counts.killed,
+                Fate::Survived { .. } => &mut counts.survived,
+                Fate::NotReached => &mut counts.not_reached,
+                Fate::Patched => &mut counts.patched,
+                Fate::Undecided { .. } => &mut counts.undecided,
+            } += 1;
+        }
+        counts
+    }
+
+    /// How many could have been killed.
+    fn done(&self) -> usize {
+        self.killed + self.survived + self.not_reached
+    }
+
+    /// The share that was killed, in words.
+    fn share(&self) -> Option<String> {
+        Some(format!("{} %", (100 * self.killed).checked_div(self.done())?))
+    }
+}
+
+/// A line for each function.
+fn by_function(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
     functions.dedup();
-    let mut text =
-        row("Function", ["sites", "killed", "survived", "not reached"].map(String::from));
-    let mut sums = [0; 4];
-    let mut undecided = 0;
+    let row = |name: &str, [all, killed, survived, not_reached]: [String; 4]| {
+        format!("{name:<44} {all:>6} {killed:>7} {survived:>9} {not_reached:>12}\n")
+    };
+    let of = |name: &str, counts: Counts| {
+        let Counts { all, killed, survived, not_reached, .. } = counts;
+        row(name, [all, killed, survived, not_reached].map(|count| count.to_string()))
+    };
+    let head = ["sites", "killed", "survived", "not reached"];
+    let mut text = row("Function", head.map(str::to_owned));
     for function in functions {
-        let all = sites.iter().filter(|site| site.function == function).count();
-        let of_it = || settled.iter().filter(|(site, _)| site.function == function);
-        let killed = of_it().filter(|(_, finding)| finding.killer().is_some()).count();
-        let not_reached = |finding: &SettledMutant| finding.verdict == Fate::NotReached;
-        let not_reached = of_it().filter(|(_, finding)| not_reached(finding)).count();
-        let survived = |finding: &SettledMutant| matches!(finding.verdict, Fate::Survived { .. });
-        let survived = of_it().filter(|(_, finding)| survived(finding)).count();
-        undecided += of_it().count() - killed - not_reached - survived;
-        let counts = [all, killed, survived, not_reached];
-        text += &row(&function.label, counts.map(|count| count.to_string()));
-        for (sum, count) in sums.iter_mut().zip(counts) {
-            *sum += count;
-        }
+        let counts = Counts::of(sites, settled, |site| site.function == function);
+        text += &of(&function.label, counts);
     }
-    text += &row("all", sums.map(|sum| sum.to_string()));
-    let done = sums[1] + sums[2] + sums[3];
-    let _ = write!(text, "\n{} of {done} mutants killed", sums[1]);
-    if let Some(percent) = (100 * sums[1]).checked_div(done) {
-        let _ = write!(text, " ({percent} %)");
+    text + &of("all", Counts::of(sites, settled, |_| true))
+}
+
+/// A line for each operator, where there is more to say than for the functions.
+fn by_operator(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
+    let of =
+        |operator: Operator| Counts::of(sites, settled, |site| site.mutation.operator == operator);
+    let counts = Operator::ALL.map(|operator| (operator, of(operator)));
+    let used = counts.iter().filter(|(_, counts)| counts.all + counts.equivalent > 0);
+    let used: Vec<&(Operator, Counts)> = used.collect();
+    if used.iter().all(|(_, counts)| used.len() == 1 && counts.equivalent + counts.patched == 0) {
+        return String::new();
+    }
+    let row = |name: &str, columns: [String; 7]| {
+        let [all, killed, survived, not_reached, share, equivalent, patched] = columns;
+        format!(
+            "{name:<12} {all:>7} {killed:>7} {survived:>9} {not_reached:>12} {share:>7} \
+             {equivalent:>11} {patched:>8}\n"
+        )
+    };
+    let head = ["mutants", "killed", "survived", "not reached", "share", "equivalent", "patched"];
+    let mut text = String::from("\n") + &row("Operator", head.map(str::to_owned));
+    for (operator, counts) in used {
+        let Counts { all, killed, survived, not_reached, equivalent, patched, .. } = *counts;
+        let numbers = [all, killed, survived, not_reached].map(|count| count.to_string());
+        let [all, killed, survived, not_reached] = numbers;
+        let (share, rest) = (counts.share().unwrap_or_default(), [equivalent, patched]);
+        let [equivalent, patched] = rest.map(|count| count.to_string());
+        let columns = [all, killed, survived, not_reached, share, equivalent, patched];
+        text += &row(operator.name(), columns);
+    }
+    text
+}
+
+/// One line of all.
+fn total(sites: &[Site<'_>], settled: &[(&Site<'_>, &SettledMutant)]) -> String {
+    let counts = Counts::of(sites, settled, |_| true);
+    let Counts { all, killed, patched, undecided, .. } = counts;
+    let done = counts.done();
+    let mut text = format!("\n{killed} of {done} mutants killed");
+    if let Some(share) = counts.share() {
+        let _ = write!(text, " ({share})");
+    }
+    if patched > 0 {
+        let _ = write!(text, "; {patched} not run, because Xen patches the instruction at boot");
     }
     if undecided > 0 {
         let _ = write!(text, "; {undecided} undecided, because QEMU failed");
     }
-    if done + undecided < sums[0] {
-        let _ = write!(text, "; {} not run", sums[0] - done - undecided);
+    if done + patched + undecided < all {
+        let _ = write!(text, "; {} not run", all - done - patched - undecided);
     }
     text.push('\n');
     text
-}
-
-fn row(name: &str, [sites, killed, survived, not_reached]: [String; 4]) -> String {
-    format!("{name:<44} {sites:>6} {killed:>7} {survived:>9} {not_reached:>12}\n")
 }
 
 /// How often each test killed, and how.
@@ -177,7 +274,7 @@ fn killers(settled: &[(&Site<'_>, &SettledMutant)]) -> String {
     text
 }
 
-fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Result<String> {
+fn survivors(source: &Source<'_>, settled: &[(&Site<'_>, &SettledMutant)]) -> Result<String> {
     let mut text = String::new();
     for (site, finding) in settled {
         let (outcome, differences) = match &finding.verdict {
@@ -185,16 +282,25 @@ fn survivors(symbols: &XenSyms, settled: &[(&Site<'_>, &SettledMutant)]) -> Resu
             Fate::Survived { differences } => ("survived", differences.as_slice()),
             Fate::Undecided { .. } => ("undecided", &[][..]),
             Fate::NotReached => ("not reached", &[][..]),
+            Fate::Patched => ("patched", &[][..]),
         };
-        let _ = writeln!(text, "\n{outcome}: {} at {:#x}", site.name(), site.address);
+        let _ = write!(text, "\n{outcome}: {} at {:#x}", site.name(), site.address);
+        if let Some(line) = source.lines.of(site.address) {
+            let _ = write!(text, ", {line}");
+        }
+        text.push('\n');
         let instructions = instructions(site.function)?;
         let at = instructions.iter().position(|i| i.ip() == site.address).unwrap_or(0);
         let end = (at + AFTER + 1).min(instructions.len());
         for instruction in &instructions[at.saturating_sub(BEFORE)..end] {
             let mark = if instruction.ip() == site.address { '>' } else { ' ' };
-            let line = assembly(symbols, instruction);
+            let line = assembly(source.symbols, instruction);
             let offset = instruction.ip() - site.function.address;
-            let _ = writeln!(text, "  {mark} +{offset:<#7x} {line}");
+            let _ = write!(text, "  {mark} +{offset:<#7x} {line}");
+            if instruction.ip() == site.address && site.mutation.operator != Operator::Branch {
+                let _ = write!(text, " => {}", assembly(source.symbols, &site.broken()));
+            }
+            text.push('\n');
         }
         if let Fate::Undecided { why } = &finding.verdict {
             let _ = writeln!(text, "    QEMU ended by itself each time: {why}");

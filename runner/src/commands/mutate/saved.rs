@@ -1,7 +1,7 @@
 //! The machines that mutants go on from.
 //!
 //! Xen boots once for each kind of boot, up to where the guest waits for its command line. There the
-//! machine is saved; a mutant goes on from it with one byte changed. So Xen itself has booted, and
+//! machine is saved; a mutant goes on from it with one instruction changed. So Xen itself has booted, and
 //! the guest has learned from Xen itself what Xen is.
 
 use std::fs::File;
@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 
 use super::sites::Site;
 use crate::base::output::note;
-use crate::machine::snapshot::{FromSnapshot, WithByte};
-use crate::xen::place::{Place, linked};
+use crate::machine::snapshot::{FromSnapshot, WithBytes};
+use crate::xen::place::{self, linked};
 
-/// The saved machines, and where in them the branches are.
+/// The saved machines, and where in them the sites are.
 pub struct Saved<'a> {
     snapshots: &'a FromSnapshot<'a>,
-    /// For each boot of the plan that goes on from one, the byte of each branch.
-    bytes: Vec<Option<Vec<Byte>>>,
+    /// For each boot of the plan that goes on from one, the place of each site.
+    places: Vec<Option<Vec<Place>>>,
 }
 
-/// Its physical address and its inverted value, if memory holds what Xen's file does.
-type Byte = Option<(u64, u8)>;
+/// The physical address of what changes, if memory holds the instruction that Xen's file does.
+type Place = Option<u64>;
 
 impl<'a> Saved<'a> {
     /// Finds `sites` of the Xen at `place` in the RAM of each boot of the plan that goes on from a
@@ -30,7 +30,7 @@ impl<'a> Saved<'a> {
     pub fn find(
         snapshots: &'a FromSnapshot<'a>,
         rams: Vec<Option<Result<PathBuf, String>>>,
-        place: &Result<Place, String>,
+        place: &Result<place::Place, String>,
         sites: &[&Site<'_>],
     ) -> Saved<'a> {
         let mut complaints = Vec::new();
@@ -41,29 +41,35 @@ impl<'a> Saved<'a> {
             });
             found.map_err(|why| complaints.push(why)).ok()
         };
-        let bytes = rams.into_iter().map(of_boot).collect();
+        let places = rams.into_iter().map(of_boot).collect();
         complaints.dedup();
         for why in complaints {
             note(&format!("mutants are switched on, which takes longer: {why}"));
         }
-        Saved { snapshots, bytes }
+        Saved { snapshots, places }
     }
 
     /// Whether the boot with that place in the plan goes on from a saved machine.
     pub fn has(&self, index: usize) -> bool {
-        self.bytes.get(index).is_some_and(Option::is_some)
+        self.places.get(index).is_some_and(Option::is_some)
     }
 
-    /// What carries out that boot of the mutant of the branch with the number `site`, unless it has
-    /// to be switched on.
-    pub fn change(&self, index: usize, site: usize) -> Option<WithByte<'a>> {
-        let (at, byte) = self.bytes[index].as_ref()?[site]?;
-        Some(WithByte { snapshots: self.snapshots, at, byte })
+    /// What carries out that boot of the mutant of `site`, which has the number `number`, unless it
+    /// has to be switched on.
+    pub fn change(&self, index: usize, number: usize, site: &Site<'_>) -> Option<WithBytes<'a>> {
+        let at = self.places[index].as_ref()?[number]?;
+        Some(WithBytes { snapshots: self.snapshots, at, bytes: site.mutation.bytes.clone() })
+    }
+
+    /// Whether that boot's memory holds something else where the site with the number `number` is.
+    pub fn differs(&self, index: usize, number: usize) -> bool {
+        let places = self.places.get(index).and_then(Option::as_ref);
+        places.is_some_and(|places| places[number].is_none())
     }
 }
 
-/// Finds the byte with the condition of each of `sites` in the file `ram`.
-fn find(ram: &Path, place: &Place, sites: &[&Site<'_>]) -> io::Result<Vec<Byte>> {
+/// Finds each of `sites` in the file `ram`.
+fn find(ram: &Path, place: &place::Place, sites: &[&Site<'_>]) -> io::Result<Vec<Place>> {
     let file = File::open(ram)?;
     let read = |at: u64, size: u64| {
         let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
@@ -72,13 +78,10 @@ fn find(ram: &Path, place: &Place, sites: &[&Site<'_>]) -> io::Result<Vec<Byte>>
     // Below 4 GiB, where Xen is, a place in the file is the physical address.
     let base = place.find(file.metadata()?.len(), read)?;
     let of_site = |site: &&Site<'_>| {
-        let skip = site.opcode - site.function.physical;
-        let code = &site.function.code;
-        let from = usize::try_from(skip).map_err(io::Error::other)?;
-        let at = base + linked(site.function.address + skip);
-        // With the distance that follows it: Xen may have patched itself.
-        let same = read(at, 2)? == code[from..from + 2];
-        Ok(same.then(|| (at, code[from] ^ 1)))
+        let at = base + linked(site.address);
+        // The whole instruction: Xen may have patched itself.
+        let same = read(at, site.code.len() as u64)? == site.code;
+        Ok(same.then_some(at + site.mutation.skip as u64))
     };
     sites.iter().map(of_site).collect()
 }

@@ -216,14 +216,12 @@ impl BootXen {
         Err(format!("does not hold the code of {name} at the physical address {physical:#x}"))
     }
 
-    /// A copy whose conditional branch with its opcode at `physical` goes the other way.
-    ///
-    /// The lowest bit of a Jcc's opcode negates its condition.
-    pub fn inverted(&self, physical: u64) -> Option<Vec<u8>> {
-        let offset = self.range(physical, 1)?.start;
-        let mut mutant = self.bytes.clone();
-        mutant[offset] ^= 1;
-        Some(mutant)
+    /// A copy that has `bytes` at `physical`.
+    pub fn with(&self, physical: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+        let range = self.range(physical, bytes.len() as u64)?;
+        let mut copy = self.bytes.clone();
+        copy[range].copy_from_slice(bytes);
+        Some(copy)
     }
 
     /// What is loaded at `physical`.
@@ -328,15 +326,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mutant_differs_in_one_byte() {
+    fn a_mutant_differs_in_what_was_changed() {
         let (boot, symbols) = build();
-        let mutant = boot.inverted(symbols.functions[1].physical).unwrap();
+        let mutant = boot.with(symbols.functions[1].physical, &[0x74, 0x00]).unwrap();
         assert_eq!(mutant.len(), boot.bytes().len());
         let pairs = boot.bytes().iter().zip(&mutant).enumerate();
         let changed: Vec<_> = pairs.filter(|(_, (old, new))| old != new).collect();
-        assert_eq!(changed, [(BOOT_CONTENT + 2 * STRIDE, (&0x75, &0x74))]);
-        assert_eq!(boot.inverted(PHYSICAL - 1), None);
-        assert_eq!(boot.inverted(PHYSICAL + 0x1000), None);
+        let at = BOOT_CONTENT + 2 * STRIDE;
+        assert_eq!(changed, [(at, (&0x75, &0x74)), (at + 1, (&0xfe, &0x00))]);
+        assert_eq!(boot.with(PHYSICAL - 1, &[0]), None);
+        assert_eq!(boot.with(PHYSICAL + 0x1000, &[0]), None);
     }
 
     #[test]
