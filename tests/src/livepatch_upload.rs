@@ -63,6 +63,12 @@ pub const TEST: Test = Test {
         Case::new("contents/zeros_is_einval", |c| {
             refused(c, Upload::new(Name::new(NAME), &[0; 4096]), Errno::EINVAL)
         }),
+        Case::new("contents/an_empty_section_is_found_before_a_bad_function", |c| {
+            both_faults(c, 0, Errno::EINVAL)
+        }),
+        Case::new("contents/a_section_of_1_byte_is_not_empty", |c| {
+            both_faults(c, 1, Errno::EOPNOTSUPP)
+        }),
         Case::new("success/is_checked_at_the_tail", success),
         Case::new("success/leaves_the_caller_alone", leaves_the_caller_alone),
         Case::new("duplicate/name_is_eexist", |c| duplicate(c, NAME, "-other")),
@@ -120,6 +126,16 @@ fn accepted(context: &Context, payload: In<'_>, size: usize) -> Outcome {
     livepatch.call(&Call::upload(livepatch.version, upload)).must_be(Answer::SUCCESS)?;
     let listed = livepatch.remove_all()?;
     expect("payloads afterwards", listed, alloc::vec!["upload".into()])
+}
+
+/// With `.livepatch.depends` of `size` bytes, and a function of an unknown version. No section that
+/// must be there may be empty (`check_special_sections`). Functions come after that, and what is
+/// in the section, which one byte is too short for, after them (`prepare_payload`).
+fn both_faults(context: &Context, size: u64, errno: Errno) -> Outcome {
+    let mut elf = support::marker(context, "-upload")?.elf();
+    elf.section_mut(".livepatch.depends").shdr.sh_size = size;
+    elf.funcs_mut()[0].version = 0;
+    refused(context, Upload::new(Name::new(NAME), &elf.to_bytes()), errno)
 }
 
 fn success(context: &Context) -> Outcome {
