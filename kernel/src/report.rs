@@ -5,13 +5,15 @@
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use arch::trap;
 use livepatch::change::{Change, Entry};
 use protocol::change::{CHANGES, NOTE, Sight};
 use protocol::console::{
     BANNER, BUILD_ID, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NEWS,
-    NOT_OK, OK, PLAN, RESULT, SKIP, SUBTEST, Status, XEN, XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
+    NOT_OK, OK, PLAN, RESULT, SKIP, SUBTEST, Status, TELLS_TOTALS, TOTALS, Totals, XEN,
+    XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
 };
 
 use crate::outcome::{Outcome, Stop};
@@ -52,6 +54,22 @@ impl Tally {
             Some(worst) => worst,
         }
     }
+}
+
+/// Whether the case that runs told of [`news`].
+static TOLD_NEWS: AtomicBool = AtomicBool::new(false);
+
+/// Counts the end of a case that ran just now.
+pub fn count(totals: &mut Totals, outcome: &Outcome) {
+    let news = TOLD_NEWS.swap(false, Ordering::Relaxed);
+    *match outcome {
+        Ok(()) if news => &mut totals.xpass,
+        Ok(()) => &mut totals.pass,
+        Err(Stop::Skip(_)) => &mut totals.skip,
+        Err(Stop::Error(_)) => &mut totals.error,
+        Err(Stop::Failure(_)) => &mut totals.fail,
+        Err(Stop::Deviation(..)) => &mut totals.xfail,
+    } += 1;
 }
 
 /// Everything before the first result. Only the control domain knows Xen's `command_line`.
@@ -95,6 +113,7 @@ pub fn header(
             println!("{DIAGNOSTIC}{XEN_REFUSES}{complaint}");
         }
     }
+    println!("{DIAGNOSTIC}{TELLS_TOTALS}");
     println!("{PLAN}{tests}");
 }
 
@@ -124,6 +143,11 @@ pub fn begin(test: &Test, cases: usize) {
 /// The end of a case.
 pub fn case(number: usize, name: &str, outcome: &Outcome) {
     result(INDENT, number, name, outcome);
+}
+
+/// What a test's cases came to: each of their lines may get lost on a console.
+pub fn totals(totals: &Totals) {
+    println!("{INDENT}{DIAGNOSTIC}{TOTALS}{totals}");
 }
 
 /// The end of a test that ran. What its cases said has been printed; `leftover` is what the
@@ -177,6 +201,7 @@ fn result(indent: &str, number: usize, name: &str, outcome: &Outcome) {
 
 /// The case that runs met what is not expected of this Xen any more, and is no failure.
 pub fn news(deviation: &str, how: fmt::Arguments<'_>) {
+    TOLD_NEWS.store(true, Ordering::Relaxed);
     explain(INDENT, &format!("{NEWS}{deviation}: {how}"));
 }
 

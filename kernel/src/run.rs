@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use protocol::cmdline::CHANGES;
-use protocol::console::{DIAGNOSTIC, Status};
+use protocol::console::{DIAGNOSTIC, Status, Totals};
 use protocol::metadata::Need;
 
 use crate::cmdline::{self, Options};
@@ -126,13 +126,15 @@ fn run_test(number: usize, selected: &Selected<'_>, context: &Context) -> Status
     report::begin(test, cases.len());
     let around = Around::begin(test, context);
     arch::mark::prelude();
-    let mut tally = Tally::default();
+    let (mut tally, mut totals) = (Tally::default(), Totals::default());
     for (number, case) in (1..).zip(cases) {
         let outcome = around.check().and_then(|()| (case.run)(context));
         arch::mark::case();
         tally.add(report::status(&outcome));
+        report::count(&mut totals, &outcome);
         report::case(number, case.name, &outcome);
     }
+    report::totals(&totals);
     let (taken_out, rest) = (around.end(), tidy(context));
     let leftover = taken_out.and(rest);
     arch::mark::test();

@@ -2,7 +2,7 @@
 
 use protocol::console::{
     BANNER, DIAGNOSTIC, DIRECTIVE, ENVIRONMENT, ERROR, INDENT, KTAP, KTAP_VERSION, NOT_OK, OK,
-    PLAN, RESULT, SKIP, SUBTEST, XFAIL,
+    PLAN, RESULT, SKIP, SUBTEST, TOTALS, Totals, XFAIL,
 };
 
 use super::judgement::Verdict;
@@ -30,6 +30,8 @@ pub enum Token<'a> {
     Plan(Depth, usize),
     /// `  # Subtest: NAME`
     Subtest(&'a str),
+    /// `  # Totals: ..`
+    Totals(Totals),
     /// A result line: its number, name and verdict.
     Result(Depth, usize, &'a str, Verdict),
     /// `# text`
@@ -64,7 +66,10 @@ pub fn parse(line: &str) -> Token<'_> {
         return match text.strip_prefix(SUBTEST) {
             Some(name) if depth == Some(Depth::Case) => Token::Subtest(name.trim()),
             Some(_) => Token::Malformed("wrong indentation of a subtest"),
-            None => Token::Diagnostic(text),
+            None => match text.strip_prefix(TOTALS.trim_end()) {
+                Some(rest) => totals(depth, rest),
+                None => Token::Diagnostic(text),
+            },
         };
     }
     let token = if let Some(rest) = body.strip_prefix(OK) {
@@ -109,8 +114,11 @@ pub fn is_like_protocol(line: &str) -> bool {
         heads.any(|head| strsim::damerau_levenshtein(head, words) <= LOST)
     };
     let subtest = [DIAGNOSTIC, SUBTEST].concat();
-    [BANNER, ENVIRONMENT.trim_end(), KTAP.trim_end(), subtest.trim_end(), RESULT]
+    let totals = [DIAGNOSTIC, TOTALS].concat();
+    let diagnostics = [subtest.trim_end(), totals.trim_end()];
+    [BANNER, ENVIRONMENT.trim_end(), KTAP.trim_end(), RESULT]
         .into_iter()
+        .chain(diagnostics)
         .any(like)
         || is_like_plan(line)
         || is_like_result(line)
@@ -152,6 +160,14 @@ enum Parsed<'a> {
     Plan(usize),
     Result(usize, &'a str, Verdict),
     Malformed(&'static str),
+}
+
+fn totals(depth: Option<Depth>, rest: &str) -> Token<'static> {
+    match Totals::parse(rest.trim_start()) {
+        Some(totals) if depth == Some(Depth::Case) => Token::Totals(totals),
+        Some(_) => Token::Malformed("wrong indentation of totals"),
+        None => Token::Malformed("bad totals"),
+    }
 }
 
 fn result(ok: bool, rest: &str) -> Parsed<'_> {
@@ -209,6 +225,10 @@ mod tests {
             ("Test result:  SUCCESS ", Token::Final(Status::Success)),
             ("  1..12", Token::Plan(Case, 12)),
             ("  # Subtest: x", Token::Subtest("x")),
+            (
+                "  # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:2 error:0",
+                Token::Totals(Totals { pass: 1, skip: 2, ..Totals::default() }),
+            ),
             ("# PANIC here", Token::Diagnostic("PANIC here")),
             ("Environment: PV 64bit (x)", Token::Environment("PV 64bit (x)")),
             ("okay", Token::Text),
@@ -236,6 +256,9 @@ mod tests {
             "1..",
             "KTAP version 2",
             "# Subtest: x",
+            "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:2 error:0",
+            "  # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:2 err",
+            "  # Totals:",
             "Test result: CRASH",
             "Test result: SUCC",
             "  Test result: SUCCESS",

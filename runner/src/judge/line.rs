@@ -4,7 +4,7 @@
 use crate::base::plural;
 use std::time::Duration;
 
-use protocol::console::{BACKTRACE, BUILD_ID, PANIC, TRAP, XEN};
+use protocol::console::{BACKTRACE, BUILD_ID, NEWS, PANIC, TELLS_TOTALS, TRAP, XEN};
 use protocol::metadata::Environment;
 
 use super::catalogue::MAX_TESTS;
@@ -88,6 +88,7 @@ impl Judge {
                 return (!sights.are_none()).then(|| Event::Sights(Box::new(sights)));
             }
             Token::Plan(Depth::Case, count) => self.subtest_plan(count),
+            Token::Totals(totals) => self.totals(totals),
             Token::Subtest(name) => return self.subtest(name, now),
             Token::Diagnostic(text) => return self.diagnostic(text),
             Token::Result(Depth::Case, number, name, verdict) => {
@@ -142,7 +143,9 @@ impl Judge {
     }
 
     fn diagnostic(&mut self, text: &str) -> Option<Event> {
+        self.news |= text.starts_with(NEWS);
         if self.plan.is_none() {
+            self.tells_totals |= text == TELLS_TOTALS;
             self.sights.guest_diagnostic(text);
             if let Some(note) = self.command_line.guest_diagnostic(text) {
                 self.sights.note(note);

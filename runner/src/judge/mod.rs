@@ -1,8 +1,8 @@
 //! The judge: console bytes in, results out. No clock, no files, no processes.
 //!
 //! The judge checks everything that it can compute: plans, numbers and names against the image's
-//! metadata, a test's result line against its cases, the last line against the tests. A
-//! contradiction is an ERROR of that test, or of all tests of the boot where it concerns the whole.
+//! metadata, a test's result line and its totals against its cases, the last line against the tests.
+//! A contradiction is an ERROR of that test, or of all tests of the boot where it concerns the whole.
 //! It never improves a status.
 //!
 //! When a boot ends early, the judge blames one test, so that booting the rest again makes

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use protocol::console::Totals;
+
 use super::catalogue::MAX_CASES;
 use super::judgement::{CaseReport, Event, TestReport, Verdict};
 use super::reason::Reason;
@@ -31,6 +33,7 @@ impl Judge {
         let without_header = !std::mem::take(&mut self.subtest_ktap);
         let without_plan = self.plan.is_none();
         self.diagnostics.clear();
+        self.news = false;
         self.xen.forget();
         self.running = Some(Running::new(slot, name, now));
         if let Some(why) = self.unknown_test(name) {
@@ -72,9 +75,11 @@ impl Judge {
     /// The result line of a case.
     pub(super) fn case(&mut self, number: usize, name: &str, said: Verdict, now: Duration) {
         let diagnostics = std::mem::take(&mut self.diagnostics);
+        let news = std::mem::take(&mut self.news);
         let Some(running) = &mut self.running else {
             return self.violation(format!("case `{name}` outside a subtest"));
         };
+        count(&mut running.totals, &said, news);
         let planned = running.plan;
         let next = running.next;
         // A lost line is no reason to doubt those behind it.
@@ -124,6 +129,17 @@ impl Judge {
         }
         if number != next {
             self.violation(format!("case `{name}` has number {number} instead of {next}"));
+        }
+    }
+
+    /// What the guest says that the running test's cases come to.
+    pub(super) fn totals(&mut self, told: Totals) {
+        // Who tells them once tells them always.
+        self.tells_totals = true;
+        match &mut self.running {
+            None => self.violation("totals outside a subtest"),
+            Some(running) if running.told_totals.is_some() => self.violation("totals told twice"),
+            Some(running) => running.told_totals = Some(told),
         }
     }
 
@@ -178,6 +194,16 @@ impl Judge {
                 reasons.push(Reason::Violation(why));
             }
             Some(_) => {}
+        }
+        match running.told_totals {
+            Some(told) if told != running.totals => {
+                let why = format!("the totals are {told}, but the cases give {}", running.totals);
+                reasons.push(Reason::Violation(why));
+            }
+            None if self.tells_totals => {
+                reasons.push(Reason::Violation("subtest without its totals".into()));
+            }
+            _ => {}
         }
         let computed = Status::of_parts(running.cases.iter().map(|case| case.verdict.status()));
         let computed = computed.unwrap_or_else(|| {
@@ -271,4 +297,18 @@ impl Judge {
             ..TestReport::new(running.name, status)
         }))
     }
+}
+
+/// Counts a case of which the guest `said` this, with or without `news`.
+fn count(totals: &mut Totals, said: &Verdict, news: bool) {
+    let place = match said {
+        Verdict::Success if news => &mut totals.xpass,
+        Verdict::Success => &mut totals.pass,
+        Verdict::Failure => &mut totals.fail,
+        Verdict::Deviation(_) => &mut totals.xfail,
+        Verdict::Skip(_) => &mut totals.skip,
+        // No guest says the last two.
+        Verdict::Error(_) | Verdict::Crash(_) | Verdict::Timeout(_) => &mut totals.error,
+    };
+    *place += 1;
 }

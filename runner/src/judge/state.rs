@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use protocol::console::Totals;
+
 use super::command_line::CommandLineCheck;
 use super::firmware::FirmwareWatch;
 use super::judgement::{CaseReport, Catalogue, PlannedTest, TestReport};
@@ -43,6 +45,10 @@ pub(super) struct Running {
     pub(super) is_part: bool,
     /// then how many of those are behind it.
     pub(super) matched: usize,
+    /// What the lines of its cases come to,
+    pub(super) totals: Totals,
+    /// and what the guest says that they come to.
+    pub(super) told_totals: Option<Totals>,
     pub(super) cases: Vec<CaseReport>,
     /// Their names.
     pub(super) reported: HashSet<String>,
@@ -63,6 +69,8 @@ impl Running {
             numbers: BTreeSet::new(),
             is_part: false,
             matched: 0,
+            totals: Totals::default(),
+            told_totals: None,
             cases: Vec::new(),
             reported: HashSet::new(),
             violations: Vec::new(),
@@ -128,7 +136,11 @@ pub struct Judge {
     /// The status of what the guest said of all tests so far.
     pub(super) guest_status: Option<Status>,
     pub(super) subtest_ktap: bool,
+    /// Whether the guest tells the totals of each test.
+    pub(super) tells_totals: bool,
     pub(super) running: Option<Running>,
+    /// Whether the case that runs told of news.
+    pub(super) news: bool,
     pub(super) diagnostics: Vec<String>,
     pub(super) panic: Option<Panic>,
     pub(super) result: Option<Status>,
@@ -167,7 +179,9 @@ impl Judge {
             results: 0,
             guest_status: None,
             subtest_ktap: false,
+            tells_totals: false,
             running: None,
+            news: false,
             diagnostics: Vec::new(),
             panic: None,
             result: None,

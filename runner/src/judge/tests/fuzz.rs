@@ -31,6 +31,8 @@ const WORDS: &[&str] = &[
     "  ok 1 list/a\n",
     "  not ok 2 list/b\n",
     "  ok 18446744073709551615 get/c\n",
+    "# each test tells its totals\n",
+    "  # Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 error:0\n",
     "ok 1 example\n",
     "not ok 2 args\n",
     "ok 18446744073709551615 needy # SKIP why\n",

@@ -5,6 +5,7 @@ mod ends;
 mod fuzz;
 mod hearing;
 mod inability;
+mod losses;
 mod protocol;
 mod recordings;
 
