@@ -49,14 +49,14 @@ fn ring() -> Option<*mut Ring> {
     }
 }
 
-/// Writes to every console.
-pub fn write(bytes: &[u8]) {
+/// Writes to every console. Returns whether Xen, or who reads the ring, took all of it; nobody
+/// answers for the debug port.
+pub fn write(bytes: &[u8]) -> bool {
     match try_boot() {
         Some(boot) if !boot.privileged => {
-            if let Some(ring) = ring() {
-                ring_write(ring, bytes);
-            }
+            let taken = ring().is_none_or(|ring| ring_write(ring, bytes));
             boot.platform.debug_console(bytes);
+            taken
         }
         // Before the boot record exists only a failure is reported: as loudly as possible.
         _ => xen_console(bytes),
@@ -70,15 +70,15 @@ pub fn drain() {
     }
 }
 
-fn xen_console(bytes: &[u8]) {
-    // SAFETY: Xen reads the bytes and writes nothing. The result does not matter: there is
-    // nowhere to report that the console is gone.
-    unsafe {
+fn xen_console(bytes: &[u8]) -> bool {
+    // SAFETY: Xen reads the bytes and writes nothing.
+    let answer = unsafe {
         hypercall(
             nr::CONSOLE_IO,
             [CONSOLEIO_WRITE, bytes.len() as u64, bytes.as_ptr() as u64, 0, 0],
         )
     };
+    answer == 0
 }
 
 /// Bytes that the backend has not read yet.
@@ -89,14 +89,14 @@ fn pending(ring: *mut Ring) -> u32 {
 }
 
 /// Lines end as a terminal wants them: whoever reads the ring passes its bytes on as they are.
-fn ring_write(ring: *mut Ring, bytes: &[u8]) {
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        match line.strip_suffix(b"\n") {
-            Some(line) => [line, b"\r\n"].iter().for_each(|part| ring_push(ring, part)),
-            None => ring_push(ring, line),
-        }
-    }
+fn ring_write(ring: *mut Ring, bytes: &[u8]) -> bool {
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    let taken = lines.all(|line| match line.strip_suffix(b"\n") {
+        Some(line) => ring_push(ring, line) && ring_push(ring, b"\r\n"),
+        None => ring_push(ring, line),
+    });
     notify();
+    taken
 }
 
 /// Whether there is room for a byte, or will be soon.
@@ -107,10 +107,11 @@ fn room(ring: *mut Ring) -> bool {
     room
 }
 
-fn ring_push(ring: *mut Ring, bytes: &[u8]) {
+/// Returns whether there was room for all of it.
+fn ring_push(ring: *mut Ring, bytes: &[u8]) -> bool {
     for &byte in bytes {
         if !room(ring) {
-            return;
+            return false;
         }
         // SAFETY: as in `pending`.
         let producer = unsafe { &(*ring).out_prod };
@@ -121,6 +122,7 @@ fn ring_push(ring: *mut Ring, bytes: &[u8]) {
         }
         producer.store(index.wrapping_add(1), Ordering::Release);
     }
+    true
 }
 
 fn notify() {

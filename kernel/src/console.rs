@@ -12,11 +12,18 @@ pub use arch::console::drain;
 
 /// Writes a line to every console of the domain.
 pub fn line(text: fmt::Arguments<'_>) {
+    // There is nowhere to tell that the console is gone.
+    let _ = is_line_taken(text);
+}
+
+/// The same; returns whether all of it was taken ([`arch::console::write`]).
+pub fn is_line_taken(text: fmt::Arguments<'_>) -> bool {
     let mut buffer = Buffer::new();
     // Writing to a console cannot fail, only a `Display` of the caller's can.
     let _ = buffer.write_fmt(text);
     buffer.push(b"\n");
     buffer.flush();
+    buffer.taken
 }
 
 /// Collects a line, so that it is one write to the console: Xen's own messages then do not
@@ -24,11 +31,13 @@ pub fn line(text: fmt::Arguments<'_>) {
 struct Buffer {
     bytes: [u8; 512],
     used: usize,
+    /// Whether all that was written so far was taken.
+    taken: bool,
 }
 
 impl Buffer {
     const fn new() -> Self {
-        Self { bytes: [0; 512], used: 0 }
+        Self { bytes: [0; 512], used: 0, taken: true }
     }
 
     fn push(&mut self, mut bytes: &[u8]) {
@@ -45,7 +54,7 @@ impl Buffer {
     }
 
     fn flush(&mut self) {
-        arch::console::write(&self.bytes[..self.used]);
+        self.taken &= arch::console::write(&self.bytes[..self.used]);
         self.used = 0;
     }
 }

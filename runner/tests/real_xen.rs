@@ -297,7 +297,7 @@ fn cases_are_selected_in_the_guest() {
         run.says("example (1 case)");
         run.says("selftest (6 cases)");
         let log = run.guest_log();
-        assert!(log.contains("  ok 6 console/a_long_line_stays_whole\n"), "{log}");
+        assert!(log.contains("  ok 6 console/a_long_line_is_taken_whole\n"), "{log}");
         assert!(!log.contains("flood") && !log.contains("heap/"), "{log}");
     });
 }
