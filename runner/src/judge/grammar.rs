@@ -240,6 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_like_a_result_has_a_number_and_a_name() {
+        for (line, is_like) in [
+            ("k 5 a", true),
+            ("  ok5 a", true),
+            ("not k 5 a", true),
+            ("nt ok 5 a", true),
+            ("k 5", false),
+            ("not k 5", false),
+            ("5 a", false),
+            ("ko 5 a", false),
+            ("no 5 a", false),
+            ("knot ok ok 5 a", false),
+        ] {
+            assert_eq!(is_like_protocol(line), is_like, "{line}");
+        }
+    }
+
+    #[test]
     fn near_misses_are_malformed_not_text() {
         for line in [
             "ok 1",

@@ -282,6 +282,34 @@ mod tests {
         assert_eq!(heard(bare.as_bytes(), 9).1, [0_usize; 0]);
     }
 
+    /// What was seen of a boot tells whether Xen's first line begins another one.
+    #[test]
+    fn xens_first_line_begins_a_boot_if_anything_was_seen_of_one() {
+        let first = "(XEN) Xen version 4.17\n";
+        for (before, boots) in [
+            ("(XEN) the end of another line\n", 1),
+            (first, 2),
+            ("--- Xen Test Framework ---\n", 2),
+            ("(XEN) x\nTest result: SUCCESS\n", 2),
+        ] {
+            let console = format!("{before}{first}");
+            assert_eq!(heard(console.as_bytes(), 64).0.len(), boots, "{before}");
+        }
+    }
+
+    #[test]
+    fn so_many_lines_are_held_and_not_one_more() {
+        let handed_on = |lines: usize| {
+            let mut recording = Recording::default();
+            let mut count = 0;
+            let mut sink = |heard| count += usize::from(matches!(heard, Heard::Line(_)));
+            recording.feed(b"--- Xen Test Framework ---\n", &mut sink);
+            recording.feed(b"x\n".repeat(lines - 1).as_slice(), &mut sink);
+            count
+        };
+        assert_eq!((handed_on(MAX_HELD), handed_on(MAX_HELD + 1)), (0, MAX_HELD + 1));
+    }
+
     #[test]
     fn nothing_is_held_for_ever() {
         let mut recording = Recording::default();

@@ -349,3 +349,56 @@ fn who_stops_at_the_first_failure_still_gets_the_test() {
     assert!(report(&got, "args").reasons.is_empty(), "{got:?}");
     assert!(got.rerun.is_empty());
 }
+
+/// A Xen that is dying, and says so without a panic, took the time; so it did the guest's life.
+#[test]
+fn a_dying_xen_comes_before_time_and_guest() {
+    let lines = "(XEN) *** DOUBLE FAULT ***\n# PANIC x\n";
+    let console = GOOD.replacen("  # expected EINVAL", &format!("{lines}  # expected EINVAL"), 1);
+    let console = &console[..console.find("  # expected").unwrap()];
+    let got = judge_as("PV 64bit", three(), console.as_bytes(), End::TimedOut("t".into()));
+    assert_eq!(report(&got, "args").told(), ["Xen: *** DOUBLE FAULT ***"]);
+    assert_eq!((report(&got, "args").status, got.ended_by), (Status::Crash, Some(Cause::Xen)));
+}
+
+/// The case under way has the verdict that the end has.
+#[test]
+fn the_end_is_the_verdict_on_the_case_under_way() {
+    let console = &GOOD[..GOOD.find("  # expected").unwrap()];
+    for (end, verdict) in [
+        (End::TimedOut("late".into()), Verdict::Timeout("late".into())),
+        (End::ToolDied("q".into()), Verdict::Error("q".into())),
+        (End::XenDied, Verdict::Crash("Xen died".into())),
+    ] {
+        let got = judge_as("PV 64bit", three(), console.as_bytes(), end);
+        let args = report(&got, "args");
+        assert_eq!(args.cases.last().unwrap().verdict, verdict);
+        assert_eq!(args.status, verdict.status());
+    }
+}
+
+#[test]
+fn a_test_takes_as_long_as_all_its_boots() {
+    let report = |seconds| TestReport {
+        elapsed: Duration::from_secs(seconds),
+        ..TestReport::new("a", Status::Crash)
+    };
+    let mut whole = report(5);
+    whole.go_on(2, "x", report(3));
+    assert_eq!(whole.elapsed, Duration::from_secs(8));
+}
+
+/// Only a boot of ours has firmware that is listened to, and only until the guest speaks.
+#[test]
+fn firmware_is_heard_before_the_guest_of_our_own_boots() {
+    let gives_up = |judge: Judge, before: &str| {
+        let mut judge = judge;
+        judge.feed(format!("{before}{GRUB_GIVES_UP}\n").as_bytes(), Duration::ZERO, |_| {});
+        judge.not_booted().is_some()
+    };
+    let ours = || Judge::new("PV 64bit", three()).demand_options("console=com1");
+    assert!(gives_up(ours(), ""));
+    assert!(!gives_up(ours(), "--- Xen Test Framework ---\n"));
+    assert!(!gives_up(Judge::new("PV 64bit", three()), ""));
+    assert!(!gives_up(Judge::hearing(None, Catalogue::default()), ""));
+}

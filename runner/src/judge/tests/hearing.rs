@@ -154,6 +154,41 @@ fn what_was_lost_has_the_right_number() {
     assert_eq!(got.settled.len(), 3);
 }
 
+/// A test that began in another's place, because that one was lost, takes along what is known of it.
+#[test]
+fn a_corrected_test_keeps_its_cases() {
+    let args = GOOD.find("  KTAP version 1\r\n  # Subtest: args").unwrap();
+    let example = GOOD.find("  KTAP version 1\r\n  # Subtest: example").unwrap();
+    let console = [&GOOD[..example], &GOOD[args..]].concat();
+    let got = hear(&console.replacen("  ok 1 list/a\r\n", "", 1));
+    assert_eq!(report(&got, "args").not_run, ["case 1 of 3"]);
+    assert_eq!(report(&got, "test 1 of 3").status, Status::Error);
+}
+
+#[test]
+fn the_first_test_is_the_one_that_began_first() {
+    let mut judge = Judge::hearing(None, Catalogue::default());
+    let (before, behind) = GOOD.split_at(GOOD.find("  # Subtest: example").unwrap());
+    judge.feed(before.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!((judge.first_test(), judge.has_banner()), (None, true));
+    judge.feed(behind.as_bytes(), Duration::ZERO, |_| {});
+    assert_eq!(judge.first_test(), Some("example"));
+}
+
+/// As many cases as may be called by number, in all tests together; not one more.
+#[test]
+fn the_largest_plan_is_taken() {
+    let plan = |first: usize, second: usize| {
+        let console = GOOD.replacen("  1..3\r", &format!("  1..{second}\r"), 1);
+        hear(&console.replacen("  1..2\r", &format!("  1..{first}\r"), 1))
+    };
+    let most = super::super::catalogue::MAX_CASES;
+    let got = plan(2, most - 2);
+    assert_eq!(report(&got, "args").not_run.len(), most - 5);
+    let reasons = report(&plan(3, most - 2), "args").reasons.join("; ");
+    assert!(reasons.contains(&format!("the plan line says {} cases", most - 2)), "{reasons}");
+}
+
 #[test]
 fn absurd_plans_are_violations_and_cost_nothing() {
     for (from, to, why) in [
