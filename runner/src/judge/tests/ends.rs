@@ -402,3 +402,30 @@ fn firmware_is_heard_before_the_guest_of_our_own_boots() {
     assert!(!gives_up(Judge::new("PV 64bit", three()), ""));
     assert!(!gives_up(Judge::hearing(None, Catalogue::default()), ""));
 }
+
+#[test]
+fn a_boot_that_cannot_be_skips_each_test_and_says_why() {
+    let got = Judge::new("PV 64bit", three()).skip("no PV");
+    assert_eq!(got.settled.len(), 3);
+    let is_right = |report: &TestReport| {
+        report.status == Status::Skip && report.reasons == ["no PV"] && report.not_run.is_empty()
+    };
+    assert!(got.settled.iter().all(is_right), "{got:?}");
+}
+
+/// As many lines as are kept of a case, of a panic, and addresses of its backtrace; not one more.
+#[test]
+fn what_is_kept_of_a_talkative_guest_has_its_bound() {
+    let many = 2 * MAX_DIAGNOSTICS;
+    let lines = "  # again\r\n".repeat(many);
+    let got = judge(&GOOD.replacen("  ok 1 hello", &format!("{lines}  ok 1 hello"), 1));
+    assert_eq!(report(&got, "example").cases[0].diagnostics.len(), MAX_DIAGNOSTICS);
+    let panic = format!("# PANIC x\n# backtrace:{}\n{lines}", " 0x10".repeat(many));
+    let console = GOOD[..GOOD.find("  ok 1 hello").unwrap()].to_owned() + &panic;
+    let got = judge(&console);
+    let example = report(&got, "example");
+    assert_eq!(
+        (example.diagnostics.len(), example.backtrace.len()),
+        (MAX_DIAGNOSTICS, MAX_DIAGNOSTICS)
+    );
+}

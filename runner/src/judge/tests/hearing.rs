@@ -168,6 +168,7 @@ fn a_corrected_test_keeps_its_cases() {
 #[test]
 fn the_first_test_is_the_one_that_began_first() {
     let mut judge = Judge::hearing(None, Catalogue::default());
+    assert!(!judge.has_banner());
     let (before, behind) = GOOD.split_at(GOOD.find("  # Subtest: example").unwrap());
     judge.feed(before.as_bytes(), Duration::ZERO, |_| {});
     assert_eq!((judge.first_test(), judge.has_banner()), (None, true));

@@ -153,6 +153,13 @@ fn an_error_of_the_framework_after_the_cases_is_the_tests_error() {
 }
 
 #[test]
+fn what_is_told_behind_the_last_case_is_the_tests() {
+    let got = judge(&GOOD.replacen("\nok 1 example", "\n# a last word\r\nok 1 example", 1));
+    assert_eq!(report(&got, "example").diagnostics, ["a last word"]);
+    assert!(report(&got, "args").diagnostics.is_empty());
+}
+
+#[test]
 fn xens_version_is_heard_before_the_tests() {
     let text = GOOD.replacen("1..", "# xen: 4.17.7-pre (x)\n1..", 1);
     assert_eq!(judge(&text).version.as_deref(), Some("4.17.7-pre"));
