@@ -1,5 +1,6 @@
 //! The document's form: each type here is a part of it, and of its schema.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,14 +83,9 @@ impl Document {
 
     /// The tests, whatever they ran on, in the order of the plan.
     pub fn rows(&self) -> Vec<&str> {
-        let mut rows = Vec::new();
-        let tests = self.tests.iter().map(|test| &test.unit);
-        for unit in tests.chain(&self.not_run) {
-            if !rows.contains(&unit.test.as_str()) {
-                rows.push(&unit.test);
-            }
-        }
-        rows
+        let mut seen = HashSet::new();
+        let tests = self.tests.iter().map(|test| &test.unit).chain(&self.not_run);
+        tests.map(|unit| unit.test.as_str()).filter(|row| seen.insert(*row)).collect()
     }
 
     /// How much is missing, for people; nothing if it is not known which tests there would be.

@@ -4,8 +4,9 @@
 //! and of equal ones the later. What no run has is named.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset};
@@ -109,12 +110,10 @@ pub fn merge(sources: &[Source]) -> (Document, Vec<Remark>) {
     remarks.extend(builds(sources));
 
     let tests: Vec<Test> = tests.into_iter().map(|(test, _)| test).collect();
-    let mut not_run: Vec<Unit> = Vec::new();
-    for unit in sources.iter().flat_map(|source| &source.document.not_run) {
-        if !places.contains_key(unit) && !not_run.contains(unit) {
-            not_run.push(unit.clone());
-        }
-    }
+    let mut named = HashSet::new();
+    let lacking = sources.iter().flat_map(|source| &source.document.not_run);
+    let lacking = lacking.filter(|unit| !places.contains_key(*unit) && named.insert(*unit));
+    let not_run: Vec<Unit> = lacking.cloned().collect();
     let because = match (missing.as_slice(), not_run.is_empty()) {
         ([], true) => None,
         ([], false) => Some("some tests have no result".to_owned()),
@@ -282,26 +281,34 @@ fn expectations(sources: &[Source]) -> Vec<AppliedExpectation> {
 
 /// In the order of the runs: what one has between two tests stays there.
 fn sort(document: &mut Document, sources: &[Source]) {
-    let mut order: Vec<String> = Vec::new();
-    for source in sources {
-        let mut place = 0;
-        for row in source.document.rows() {
-            match order.iter().position(|known| known == row) {
-                Some(known) => place = known,
-                None => order.insert(place, row.to_owned()),
-            }
-            place += 1;
-        }
-    }
-    let place = |test: &str| order.iter().position(|known| known == test);
+    let rows = order(sources.iter().map(|source| source.document.rows()));
+    let rows: HashMap<&str, usize> = rows.into_iter().zip(0..).collect();
     let columns: Vec<_> =
         document.columns().into_iter().map(|(xen, place)| (xen.to_owned(), place)).collect();
     let column = |unit: &Unit| {
         columns.iter().position(|(xen, place)| (xen, place) == (&unit.xen, &unit.environment))
     };
-    let key = |unit: &Unit| (column(unit), place(&unit.test));
-    document.tests.sort_by_key(|test| key(&test.unit));
-    document.not_run.sort_by_key(key);
+    let key = |unit: &Unit| (column(unit), rows.get(unit.test.as_str()));
+    document.tests.sort_by_cached_key(|test| key(&test.unit));
+    document.not_run.sort_by_cached_key(key);
+}
+
+/// One list of all `lists`: what is new in one stands behind what is in front of it there.
+fn order<'r>(lists: impl Iterator<Item = Vec<&'r str>>) -> Vec<&'r str> {
+    // Which row follows; none is in front of all. So nothing moves where one comes between.
+    let mut next: HashMap<Option<&str>, Option<&str>> = HashMap::new();
+    for list in lists {
+        let mut before = None;
+        for row in list {
+            if !next.contains_key(&Some(row)) {
+                let behind = next.insert(before, Some(row)).flatten();
+                next.insert(Some(row), behind);
+            }
+            before = Some(row);
+        }
+    }
+    let behind = |row: Option<&str>| next.get(&row).copied().flatten();
+    iter::successors(behind(None), |row| behind(Some(row))).collect()
 }
 
 #[cfg(test)]
@@ -344,6 +351,22 @@ mod tests {
             }
             assert_eq!(merged.parts.len(), of);
         }
+    }
+
+    #[test]
+    fn rows_stay_between_those_that_they_were_between() {
+        for (lists, all) in [
+            (vec![vec!["a", "b", "c"]], "a b c"),
+            (vec![vec!["a", "c"], vec!["a", "b", "c"]], "a b c"),
+            (vec![vec!["b"], vec!["a", "b"]], "a b"),
+            (vec![vec!["b"], vec!["a"]], "a b"),
+            (vec![vec!["a", "d"], vec!["d", "e"], vec!["a", "b", "c"]], "a b c d e"),
+            (vec![vec!["a", "b", "c"], vec!["c", "x", "a", "y"]], "a y b c x"),
+            (vec![vec![""], vec!["a", ""]], "a "),
+        ] {
+            assert_eq!(order(lists.clone().into_iter()).join(" "), all, "{lists:?}");
+        }
+        assert!(order(iter::empty()).is_empty());
     }
 
     #[test]

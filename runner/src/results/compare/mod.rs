@@ -6,7 +6,8 @@
 mod baseline;
 mod pairs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::Hash;
 
 use serde::Serialize;
 
@@ -150,6 +151,7 @@ pub fn compare(
 fn difference(old: &Document, new: &Document, times: Times) -> Diff {
     let olds: BTreeMap<&Unit, &Test> = old.tests.iter().map(|test| (&test.unit, test)).collect();
     let news: BTreeMap<&Unit, &Test> = new.tests.iter().map(|test| (&test.unit, test)).collect();
+    let (old_not_run, new_not_run) = (set(&old.not_run), set(&new.not_run));
     let mut changes = Vec::new();
     for (unit, test) in &olds {
         let (old_state, new_test) = (State::of_test(test), news.get(unit));
@@ -160,12 +162,12 @@ fn difference(old: &Document, new: &Document, times: Times) -> Diff {
                 of_cases(unit, &test.last, &new_test.last, times, &mut changes);
             }
             // A partial run has not lost what it did not come to.
-            None if new.not_run.contains(unit) => {}
+            None if new_not_run.contains(unit) => {}
             None => changes.extend(change(unit, None, Some(old_state), None, times)),
         }
     }
     for (unit, test) in &news {
-        if !olds.contains_key(unit) && !old.not_run.contains(unit) {
+        if !olds.contains_key(unit) && !old_not_run.contains(unit) {
             changes.extend(change(unit, None, None, Some(State::of_test(test)), times));
         }
     }
@@ -188,23 +190,29 @@ fn of_cases(unit: &Unit, old: &Attempt, new: &Attempt, times: Times, changes: &m
     let olds: BTreeSet<&str> = old.cases.iter().map(|case| case.name.as_str()).collect();
     let news: BTreeMap<&str, &Case> =
         new.cases.iter().rev().map(|case| (case.name.as_str(), case)).collect();
+    let (old_not_run, new_not_run) = (set(&old.not_run), set(&new.not_run));
     let all_ran = |attempt: &Attempt| attempt.cause.is_none() && attempt.status != Status::Skip;
     for case in &old.cases {
         let new_state = news.get(case.name.as_str()).map(|case| State::of_case(case));
         // A test that ended early or was skipped has already been told of.
-        if new_state.is_none() && (!all_ran(new) || new.not_run.contains(&case.name)) {
+        if new_state.is_none() && (!all_ran(new) || new_not_run.contains(&case.name)) {
             continue;
         }
         let old_state = Some(State::of_case(case));
         changes.extend(change(unit, Some(&case.name), old_state, new_state, times));
     }
     for case in &new.cases {
-        let missed = !all_ran(old) || old.not_run.contains(&case.name);
+        let missed = !all_ran(old) || old_not_run.contains(&case.name);
         if !olds.contains(case.name.as_str()) && !missed {
             let new_state = Some(State::of_case(case));
             changes.extend(change(unit, Some(&case.name), None, new_state, times));
         }
     }
+}
+
+/// To look up one after the other: a test may have very many cases.
+fn set<T: Eq + Hash>(all: &[T]) -> HashSet<&T> {
+    all.iter().collect()
 }
 
 /// How a unit differs, if it does.
