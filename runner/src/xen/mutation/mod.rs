@@ -1,8 +1,8 @@
 //! How an instruction of Xen can be broken.
 //!
 //! Each [`Operator`] has a module of its own, which says what it changes, and which of its changes
-//! come to nothing, as far as the code alone shows that. [`flow`] tells what is read after an
-//! instruction, and [`operand`] where an immediate is.
+//! come to nothing, as far as the code alone shows that. `flow` tells what is read after an
+//! instruction, and `operand` where an immediate is.
 
 mod branch;
 mod call;
