@@ -9,7 +9,7 @@ use protocol::metadata::Environment;
 use crate::plan::partition::Partition;
 use crate::xen::mutation::Operator;
 
-use super::{FunctionArgs, Selection, TestbedArgs};
+use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs};
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
@@ -44,6 +44,10 @@ pub struct MutateArgs {
     /// beside the runner]
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
+
+    /// Where logs go.
+    #[command(flatten)]
+    pub logs: LogsArgs,
 
     /// Mutants at a time [default: number of CPUs]
     #[arg(long, value_name = "N")]

@@ -396,7 +396,7 @@ impl Measure<'_> {
     }
 
     fn logs(&self) -> Result<RunLogs> {
-        RunLogs::create(&self.rig.on.config.logs(None), self.stop)
+        RunLogs::create(&self.rig.on.config.logs(self.args.logs.logs.as_deref()), self.stop)
     }
 
     fn subject(&self) -> Result<Subject> {
