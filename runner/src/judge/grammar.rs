@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_last_line_is_told() {
+        for (line, why) in [
+            ("Test result: CRASH", "unknown status"),
+            ("  Test result: CRASH", "unknown status"),
+            ("  Test result: SUCCESS", "indented last line"),
+        ] {
+            assert_eq!(parse(line), Token::Malformed(why), "{line}");
+        }
+    }
+
+    #[test]
     fn near_misses_are_malformed_not_text() {
         for line in [
             "ok 1",

@@ -88,6 +88,10 @@ fn a_part_of_a_test_is_heard_with_its_image() {
     assert_eq!(part(&["list/0", "list/a", "list/aa", "list/b", "get/c", "get/d"]), "");
     let why = part(&["list/b", "list/a", "get/c", "get/d"]);
     assert!(why.contains("case 2 is `list/b`, which the image does not have there"), "{why}");
+    let twice = GOOD.replacen("not ok 2 list/b", "not ok 2 list/a", 1);
+    let more = expected(&[("example", &["hello", "other"]), ("args", &["list/a", "b", "c", "d"])]);
+    let (_, misfit) = hear_with(image(more, false), &twice);
+    assert_eq!(misfit.unwrap(), "case 2 is `list/a`, which the image does not have there");
     let why = part(&["list/a", "list/b"]);
     assert!(why.contains("the plan line says 3 cases, but the image has 2"), "{why}");
     let why = part(&["list/a", "list/x", "get/c"]);

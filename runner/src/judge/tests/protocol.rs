@@ -52,6 +52,13 @@ fn a_result_that_is_cut_off_is_none() {
     }
 }
 
+/// Nothing can be cut off from the last line that would make it another one.
+#[test]
+fn the_last_line_needs_no_end() {
+    let console = &GOOD[..GOOD.find("FAILURE").unwrap() + "FAILURE".len()];
+    assert_eq!(statuses(&judge(console)), statuses(&judge(GOOD)));
+}
+
 #[test]
 fn a_case_that_the_image_does_not_have_is_no_success() {
     for (from, to, verdict) in [
@@ -112,6 +119,14 @@ fn every_disagreement_is_an_error_with_its_reason() {
             "args",
             "without its KTAP header",
         ),
+        (
+            "\nok 3 needy # SKIP",
+            "\nok 3 nobody # SKIP",
+            "needy",
+            "`nobody` was reported but not selected",
+        ),
+        ("  1..2\r\n", "  1..2\r\n  KTAP version 1\r\n", "example", "KTAP header inside"),
+        ("  KTAP version 1\r\n", "  KTAP version 1\n  KTAP version 1\n", "args", "header inside"),
         ("Test result: FAILURE", "Test result: SUCCESS", "example", "the tests give FAILURE"),
         (
             "Test result: FAILURE",
@@ -134,6 +149,9 @@ fn every_disagreement_is_an_error_with_its_reason() {
         let told = report.reasons.iter().any(|reason| reason.contains(why));
         assert!(told, "{from} -> {to}: {report:?}");
         assert!(got.rerun.is_empty(), "{from} -> {to}");
+        // What was planned stays so, whatever numbers the guest uses.
+        let names: Vec<&str> = got.settled.iter().map(|report| report.name.as_str()).collect();
+        assert_eq!(names, ["example", "args", "needy"], "{from} -> {to}");
     }
 }
 
@@ -157,6 +175,29 @@ fn what_is_told_behind_the_last_case_is_the_tests() {
     let got = judge(&GOOD.replacen("\nok 1 example", "\n# a last word\r\nok 1 example", 1));
     assert_eq!(report(&got, "example").diagnostics, ["a last word"]);
     assert!(report(&got, "args").diagnostics.is_empty());
+}
+
+#[test]
+fn a_test_whose_cases_were_all_skipped_says_so() {
+    let why = "\nok 1 example # SKIP every case was skipped\r";
+    let console = GOOD.replacen("  ok 1 hello\r", "  ok 1 hello # SKIP no x\r", 1);
+    let got = judge(&console.replacen("\nok 1 example\r", why, 1));
+    let example = report(&got, "example");
+    assert_eq!(example.status, Status::Skip);
+    assert_eq!(example.reasons, ["every case was skipped"]);
+}
+
+#[test]
+fn the_build_id_is_the_one_before_the_tests() {
+    let build_id = |console: String| {
+        let mut judge = Judge::new("PV 64bit", three());
+        judge.feed(console.as_bytes(), Duration::ZERO, |_| {});
+        judge.build_id().map(str::to_owned)
+    };
+    let before = |line: &str| GOOD.replacen("\n1..3", &format!("\n# build-id: {line}\n1..3"), 1);
+    assert_eq!(build_id(before("00ff")).as_deref(), Some("00ff"));
+    assert_eq!(build_id(before("not available (EPERM)")), None);
+    assert_eq!(build_id(GOOD.replacen("\n1..3", "\n1..3\n# build-id: 00ff", 1)), None);
 }
 
 #[test]
@@ -200,6 +241,10 @@ fn violations_are_not_collected_without_end() {
     for report in &got.settled {
         assert!((1..=4 * MAX_VIOLATIONS).contains(&report.reasons.len()), "{report:?}");
     }
+    // Those of the protocol leave room for what is wrong with the command line.
+    let needy = report(&got, "needy");
+    let about = needy.reasons.iter().filter(|why| why.contains("Xen's command line is"));
+    assert!(about.count() >= MAX_VIOLATIONS, "{needy:?}");
 }
 
 /// The time of a case is from the result before it to its own.

@@ -46,6 +46,37 @@ fn dead(why: &str) -> Verdict {
     Verdict::Crash(format!("Xen panicked: {why}"))
 }
 
+/// What is built in is for where nothing else is; a file must be there if somebody names it.
+#[test]
+fn expectations_are_those_of_the_named_file_or_beside_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let config = |text: &str| {
+        fs::write(at("xtf-runner.toml"), text).unwrap();
+        Config::load(Some(&at("xtf-runner.toml"))).unwrap()
+    };
+    let count = |named: Option<&str>, text: &str| {
+        let named = named.map(at);
+        Expectations::load(named.as_deref(), &config(text)).map(|all| all.entries.len())
+    };
+    assert_eq!(count(None, "").unwrap(), 0);
+    let entry = "[[expect]]\ntest = 't'\nstatus = 'FAILURE'\nreason = 'why'\n";
+    fs::write(at(FILE), entry).unwrap();
+    fs::write(at("other.toml"), entry.repeat(2)).unwrap();
+    assert_eq!(count(None, "").unwrap(), 1);
+    assert_eq!(count(None, "expectations = 'other.toml'").unwrap(), 2);
+    assert_eq!(count(Some(FILE), "expectations = 'other.toml'").unwrap(), 1);
+    assert!(count(Some("gone.toml"), "").is_err());
+    assert!(count(None, "expectations = 'gone.toml'").is_err());
+    // What is there and cannot be read is no file that is missing.
+    fs::remove_file(at(FILE)).unwrap();
+    fs::create_dir(at(FILE)).unwrap();
+    assert!(count(None, "").is_err());
+    fs::write(at("binary.toml"), b"\xff").unwrap();
+    let why = count(Some("binary.toml"), "").unwrap_err().to_string();
+    assert!(why.ends_with("is not UTF-8 text"), "{why}");
+}
+
 /// Each death is excused by what is known of it, not by what is known of another one.
 #[test]
 fn deaths_are_excused_one_by_one() {
@@ -235,6 +266,8 @@ fn what_is_about_nothing_is_stale() {
         ("test = 'list'\nxen = '4.20.7'", false, false),
         ("test = 'list'\nxen = '4.14'", false, true),
         ("test = 'list'\nxen = '4.20'\nenvironment = 'pvh64'", false, true),
+        ("test = 'list'\nxen = '4.20'\nreleases = '4.20.7'", false, false),
+        ("test = 'list'\nxen = '4.20'\nreleases = '4.17'", false, true),
     ] {
         assert_eq!(
             (stale(&entry(rest), false), stale(&entry(rest), true)),
@@ -247,6 +280,30 @@ fn what_is_about_nothing_is_stale() {
     more.push(TestMeta::named("special"));
     let one = expectations(&entry("test = 'special'"));
     assert!(!one.applied(&document, &more, true)[0].stale);
+}
+
+/// Each entry is told how often it applied itself.
+#[test]
+fn what_came_is_counted_for_its_own_entry() {
+    let one = "[[expect]]\nstatus = 'CRASH'\nreason = 'x'\ntest = 'list'\n";
+    let all = expectations(&one.repeat(2));
+    let mut document = sample::whole();
+    for test in &mut document.tests {
+        test.last.known = None;
+        test.last.cases.iter_mut().for_each(|case| case.known = None);
+    }
+    let known = |verdict| Known {
+        verdict,
+        expected: VerdictKind::Crash,
+        reason: "x".into(),
+        link: None,
+        source: all.entries[1].source.clone(),
+    };
+    document.tests[0].last.known = Some(known(KnownVerdict::News));
+    document.tests[1].last.cases[0].known = Some(known(KnownVerdict::Known));
+    let applied = all.applied(&document, &sample::tests(), false);
+    let counts: Vec<_> = applied.iter().map(|entry| (entry.known, entry.news)).collect();
+    assert_eq!(counts, [(0, 0), (1, 1)]);
 }
 
 #[test]
