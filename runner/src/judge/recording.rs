@@ -217,7 +217,7 @@ mod tests {
             recording.finish(&mut sink);
             sizes
         };
-        assert_eq!(sizes(endless.len()), [23, MAX_LINE, MAX_LINE, 7]);
+        assert_eq!(sizes(endless.len()), [23, 65_536, 65_536, 7]);
         assert_eq!(sizes(1000), sizes(endless.len()));
     }
 

@@ -65,6 +65,8 @@ mod tests {
             "[<ffff82d040322a8e>] S smp_send_call_function_mask+0xe/0x40",
             "[2.354000] too short for a time",
             "[    2.354] too short for a time",
+            "[000000012f4c9f0] too short for a counter",
+            "[000000012f4c9f0x] no counter",
             "[    2.3540001] too long for a time",
             "[    x.354000] no seconds",
             "[     .354000] no seconds",

@@ -388,6 +388,24 @@ fn a_test_takes_as_long_as_all_its_boots() {
     assert_eq!(whole.elapsed, Duration::from_secs(8));
 }
 
+/// What ended its first boot, unless there was nothing, or a tool failed later.
+#[test]
+fn what_went_on_has_the_cause_that_counts() {
+    use Cause::{Qemu, Time, Xen};
+    for (first, later, counts) in [
+        (None, Some(Xen), Some(Xen)),
+        (Some(Xen), None, Some(Xen)),
+        (Some(Xen), Some(Time), Some(Xen)),
+        (Some(Xen), Some(Qemu), Some(Qemu)),
+        (None, None, None),
+    ] {
+        let report = |cause| TestReport { cause, ..TestReport::new("a", Status::Crash) };
+        let mut whole = report(first);
+        whole.go_on(2, "x", report(later));
+        assert_eq!(whole.cause, counts, "{first:?}, then {later:?}");
+    }
+}
+
 /// Only a boot of ours has firmware that is listened to, and only until the guest speaks.
 #[test]
 fn firmware_is_heard_before_the_guest_of_our_own_boots() {
