@@ -249,6 +249,8 @@ mod tests {
             ("k 5", false),
             ("not k 5", false),
             ("5 a", false),
+            ("okay then", false),
+            ("ok then", false),
             ("ko 5 a", false),
             ("no 5 a", false),
             ("knot ok ok 5 a", false),

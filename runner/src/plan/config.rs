@@ -270,11 +270,14 @@ impl Config {
                 let workspace = path.parent().unwrap_or(&here).to_owned();
                 Config::parse(&text, &path.display().to_string(), workspace)
             }
-            None => {
-                let config = Config::parse(BUILT_IN, "built-in configuration", here)?;
-                Ok(Config { is_built_in: true, ..config })
-            }
+            None => Config::built_in(here),
         }
+    }
+
+    /// What counts where no file is found, in the folder `here`.
+    pub fn built_in(here: PathBuf) -> Result<Config> {
+        let config = Config::parse(BUILT_IN, "built-in configuration", here)?;
+        Ok(Config { is_built_in: true, ..config })
     }
 
     fn parse(text: &str, origin: &str, workspace: PathBuf) -> Result<Config> {

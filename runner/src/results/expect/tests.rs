@@ -68,10 +68,16 @@ fn expectations_are_those_of_the_named_file_or_beside_the_configuration() {
     assert_eq!(count(Some(FILE), "expectations = 'other.toml'").unwrap(), 1);
     assert!(count(Some("gone.toml"), "").is_err());
     assert!(count(None, "expectations = 'gone.toml'").is_err());
-    // What is there and cannot be read is no file that is missing.
+    // Without a configuration, too, the file beside it goes before what is built in.
+    let nowhere = Config::built_in(dir.path().into()).unwrap();
+    assert_eq!(Expectations::load(None, &nowhere).unwrap().entries.len(), 1);
     fs::remove_file(at(FILE)).unwrap();
+    let built_in = expectations(BUILT_IN).entries.len();
+    assert_eq!(Expectations::load(None, &nowhere).unwrap().entries.len(), built_in);
+    // What is there and cannot be read is no file that is missing.
     fs::create_dir(at(FILE)).unwrap();
-    assert!(count(None, "").is_err());
+    let why = count(None, "").unwrap_err().to_string();
+    assert!(why.contains("read the expectations"), "{why}");
     fs::write(at("binary.toml"), b"\xff").unwrap();
     let why = count(Some("binary.toml"), "").unwrap_err().to_string();
     assert!(why.ends_with("is not UTF-8 text"), "{why}");
@@ -301,9 +307,10 @@ fn what_came_is_counted_for_its_own_entry() {
     };
     document.tests[0].last.known = Some(known(KnownVerdict::News));
     document.tests[1].last.cases[0].known = Some(known(KnownVerdict::Known));
+    document.tests[2].last.known = Some(known(KnownVerdict::Known));
     let applied = all.applied(&document, &sample::tests(), false);
     let counts: Vec<_> = applied.iter().map(|entry| (entry.known, entry.news)).collect();
-    assert_eq!(counts, [(0, 0), (1, 1)]);
+    assert_eq!(counts, [(0, 0), (2, 1)]);
 }
 
 #[test]
