@@ -310,6 +310,7 @@ fn what_came_is_counted_for_its_own_entry() {
     document.tests[2].last.known = Some(known(KnownVerdict::Known));
     let applied = all.applied(&document, &sample::tests(), false);
     let counts: Vec<_> = applied.iter().map(|entry| (entry.known, entry.news)).collect();
+    assert_eq!(applied[0].test, "list");
     assert_eq!(counts, [(0, 0), (2, 1)]);
 }
 
