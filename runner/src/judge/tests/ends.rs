@@ -447,3 +447,23 @@ fn what_is_kept_of_a_talkative_guest_has_its_bound() {
         (MAX_DIAGNOSTICS, MAX_DIAGNOSTICS)
     );
 }
+
+/// A guest that talks between the results of its plan is no flood; one that goes on behind them is.
+#[test]
+fn only_results_of_the_plan_end_the_counting() {
+    let chatter = "  # again and again\r\n".repeat(GUEST_FLOOD_LIMIT as usize * 3 / 4 / 21);
+    let is_flooded = |before: &str, between: &str| {
+        let mut judge = Judge::new("PV 64bit", three());
+        for text in [before, &chatter, between, &chatter] {
+            judge.feed(text.as_bytes(), Duration::ZERO, |_| {});
+        }
+        judge.is_flooded()
+    };
+    let head = &GOOD[..GOOD.find("  ok 1 hello").unwrap()];
+    assert!(!is_flooded(head, "  ok 1 hello\r\n"));
+    assert!(is_flooded(head, "  x\r\n"));
+    let all = format!("{head}  ok 1 hello\r\n  ok 2 other\r\n");
+    assert!(is_flooded(&all, "  ok 3 more\r\n"));
+    let without_plan = head.replacen("  1..2\r\n", "", 1);
+    assert!(is_flooded(&without_plan, "  ok 1 hello\r\n"));
+}
