@@ -25,6 +25,10 @@ pub const AMONG: char = '=';
 /// Key: changes that this Xen has though its release has not, or the other way round, separated by
 /// commas: [statements](crate::change::Statement).
 pub const CHANGES: &str = "changes";
+/// Key: which environment a 32-bit image shall make itself, by
+/// [name](crate::metadata::Environment::name). Without it a PVH or HVM guest stays without paging. A
+/// PV guest has no choice.
+pub const ENV: &str = "env";
 /// Key: how to end, [`POWEROFF`] or [`REBOOT`].
 pub const EXIT: &str = "exit";
 /// Value of [`EXIT`]: switch the domain off.

@@ -19,14 +19,37 @@ pub enum Environment {
     Pvh64,
     /// HVM: hardware-assisted with a device model; domU only.
     Hvm64,
+    /// 32-bit PV: ring 1, three levels of page tables checked by Xen.
+    Pv32pae,
+    /// 32 bits, hardware-assisted, without paging; a dom0 is PVH.
+    Hvm32,
+    /// The same with two levels of page tables.
+    Hvm32pse,
+    /// The same with three levels of page tables.
+    Hvm32pae,
 }
 
 impl Environment {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pv64, Self::Pvh64, Self::Hvm64];
+    pub const ALL: [Self; 7] = [
+        Self::Pv64,
+        Self::Pvh64,
+        Self::Hvm64,
+        Self::Pv32pae,
+        Self::Hvm32,
+        Self::Hvm32pse,
+        Self::Hvm32pae,
+    ];
 
-    /// Those in which the image can be dom0.
-    pub const DOM0: [Self; 2] = [Self::Pv64, Self::Pvh64];
+    /// Those in which an image can be dom0.
+    pub const DOM0: [Self; 6] =
+        [Self::Pv64, Self::Pvh64, Self::Pv32pae, Self::Hvm32, Self::Hvm32pse, Self::Hvm32pae];
+
+    /// Those of the 64-bit image.
+    pub const WIDE: [Self; 3] = [Self::Pv64, Self::Pvh64, Self::Hvm64];
+
+    /// Those of the 64-bit image as dom0: where tests run unless others are named.
+    pub const WIDE_DOM0: [Self; 2] = [Self::Pv64, Self::Pvh64];
 
     /// The name in metadata and selections.
     pub const fn name(self) -> &'static str {
@@ -34,29 +57,49 @@ impl Environment {
             Self::Pv64 => "pv64",
             Self::Pvh64 => "pvh64",
             Self::Hvm64 => "hvm64",
+            Self::Pv32pae => "pv32pae",
+            Self::Hvm32 => "hvm32",
+            Self::Hvm32pse => "hvm32pse",
+            Self::Hvm32pae => "hvm32pae",
         }
     }
 
-    /// What the guest calls it on its console ([`crate::console::ENVIRONMENT`]), in front of the
-    /// paging mode.
+    /// What the guest calls it on its console ([`crate::console::ENVIRONMENT`]). That of a 64-bit
+    /// guest stands in front of its paging mode, of which there is but one.
     pub const fn banner(self) -> &'static str {
         match self {
             Self::Pv64 => "PV 64bit",
             Self::Pvh64 => "PVH 64bit",
             Self::Hvm64 => "HVM 64bit",
+            Self::Pv32pae => "PV 32bit (PAE 3 levels)",
+            Self::Hvm32 => "HVM 32bit (No paging)",
+            Self::Hvm32pse => "HVM 32bit (PSE 2 levels)",
+            Self::Hvm32pae => "HVM 32bit (PAE 3 levels)",
         }
+    }
+
+    /// Whether the guest has 32 bits, and so an image of its own.
+    pub const fn is_32bit(self) -> bool {
+        matches!(self, Self::Pv32pae | Self::Hvm32 | Self::Hvm32pse | Self::Hvm32pae)
+    }
+
+    /// Whether the guest has page tables: without them there are no page faults, and no page is
+    /// read-only.
+    pub const fn has_paging(self) -> bool {
+        !matches!(self, Self::Hvm32)
     }
 
     /// Whether the guest runs on hardware page tables of its own (PVH or HVM).
     pub const fn is_hvm(self) -> bool {
-        !matches!(self, Self::Pv64)
+        !matches!(self, Self::Pv64 | Self::Pv32pae)
     }
 }
 
 /// XTF's form: the banner and, in parentheses, the paging mode.
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (Long mode 4 levels)", self.banner())
+        f.write_str(self.banner())?;
+        if self.is_32bit() { Ok(()) } else { f.write_str(" (Long mode 4 levels)") }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{Selection, TestbedArgs};
+use super::{Selection, TestbedArgs, wide};
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct BenchArgs {
     pub bed: TestbedArgs,
 
     /// Environments
-    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
 
     /// Number of measurements of each figure; the median counts

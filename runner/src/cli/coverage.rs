@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs};
+use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs, wide};
 
 /// Exit codes of `coverage`.
 const COVERAGE_EXIT_CODES: &str = "\
@@ -25,7 +25,7 @@ pub struct CoverageArgs {
     pub bed: TestbedArgs,
 
     /// Environments; code counts as executed if any of them executes it
-    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
 
     /// What to look at.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FunctionArgs, LogsArgs, TestbedArgs};
+use super::{FunctionArgs, LogsArgs, TestbedArgs, wide};
 
 /// Exit codes of `fuzz`.
 const FUZZ_EXIT_CODES: &str = "\
@@ -53,7 +53,7 @@ pub struct GuidedArgs {
     pub bed: TestbedArgs,
 
     /// Environment
-    #[arg(long, value_name = "ENV", default_value = "pv64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, default_value = "pv64")]
     pub env: Environment,
 
     /// Whose coverage guides.
@@ -119,7 +119,7 @@ pub struct HypercallArgs {
     pub bed: TestbedArgs,
 
     /// Environments of the domains, in turn
-    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',', default_value = "pv64,pvh64,hvm64")]
     pub env: Vec<Environment>,
 
     /// Where the domains run: in a Linux dom0 under QEMU, or on a Xen host

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, Selection};
+use super::{FetchArgs, InputPaths, Selection, wide};
 use crate::machine::serial::Serial;
 
 /// Options of `iso`.
@@ -33,7 +33,7 @@ pub struct IsoArgs {
     pub fetch: FetchArgs,
 
     /// Environments
-    #[arg(long, value_name = "ENV", value_delimiter = ',', default_value = "pv64,pvh64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',', default_value = "pv64,pvh64")]
     pub env: Vec<Environment>,
 
     /// Give each test an entry, and so a boot, of its own

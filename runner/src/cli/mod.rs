@@ -27,6 +27,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use protocol::metadata::Environment;
+
 use crate::plan::loader::Loader;
 use crate::plan::xens;
 use crate::xen::hypervisor::Look;
@@ -267,4 +269,12 @@ pub struct FunctionArgs {
     /// A set of functions of Xen
     #[arg(long, value_enum, default_value_t = Preset::Livepatch)]
     pub preset: Preset,
+}
+
+/// An environment of 64-bit guests, for commands that know no other.
+fn wide(name: &str) -> Result<Environment, String> {
+    let wide = Environment::WIDE.into_iter().find(|place| place.name() == name);
+    wide.ok_or_else(|| {
+        format!("it is one of {}", Environment::WIDE.map(Environment::name).join(", "))
+    })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, LoaderArgs, LogsArgs, ReportArgs, XenArgs};
+use super::{FetchArgs, InputPaths, LoaderArgs, LogsArgs, ReportArgs, XenArgs, wide};
 
 /// What to do with a payload.
 #[derive(Debug, Subcommand)]
@@ -97,7 +97,7 @@ pub struct TryArgs {
     pub loader: LoaderArgs,
 
     /// Environments [default: pv64,pvh64]
-    #[arg(long, value_name = "ENV", value_delimiter = ',')]
+    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',')]
     env: Vec<Environment>,
 
     /// Numbers of CPUs: 1, 2 or both; with 2, the second one is busy while the first one acts
@@ -160,7 +160,7 @@ pub struct TryArgs {
 impl TryArgs {
     /// The environments that are wanted.
     pub fn environments(&self) -> &[Environment] {
-        if self.env.is_empty() { &Environment::DOM0 } else { &self.env }
+        if self.env.is_empty() { &Environment::WIDE_DOM0 } else { &self.env }
     }
 
     /// The numbers of CPUs that are wanted.

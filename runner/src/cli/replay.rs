@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use protocol::metadata::Environment;
 
-use super::{FetchArgs, InputPaths, LoaderArgs, TestbedArgs};
+use super::{FetchArgs, InputPaths, LoaderArgs, TestbedArgs, wide};
 use crate::machine::qemu::BootMode;
 
 const REPLAY_EXIT_CODES: &str = "\
@@ -27,7 +27,7 @@ pub struct ProgramArgs {
     pub file: PathBuf,
 
     /// Environment
-    #[arg(long, value_name = "ENV", default_value = "pv64")]
+    #[arg(long, value_name = "ENV", value_parser = wide, default_value = "pv64")]
     pub env: Environment,
 
     /// fast: deterministic virtual time without waiting (TCG, one CPU); plain: real time

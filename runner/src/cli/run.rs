@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
 use protocol::metadata::Environment;
@@ -44,9 +45,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
 
-    /// Environments [default: pv64,pvh64; with --backend xl or qemu-xl also hvm64]
+    /// Environments, or `all` that the backend has [default: pv64,pvh64; with --backend xl or qemu-xl
+    /// also hvm64]
     #[arg(long, value_name = "ENV", value_delimiter = ',')]
-    env: Vec<Environment>,
+    env: Vec<Place>,
 
     /// What runs the image: qemu as dom0; xl as domains, on this host or on --host; qemu-xl as
     /// domains in a Linux dom0 under QEMU
@@ -214,11 +216,49 @@ impl RunArgs {
     }
 
     /// The environments that are wanted.
-    pub fn environments(&self) -> &[Environment] {
-        match self.backend {
-            _ if !self.env.is_empty() => &self.env,
-            BackendKind::Qemu => &Environment::DOM0,
-            BackendKind::Xl | BackendKind::QemuXl => &Environment::ALL,
+    pub fn environments(&self) -> Vec<Environment> {
+        let (all, usual): (&[_], &[_]) = match self.backend {
+            BackendKind::Qemu => (&Environment::DOM0, &Environment::WIDE_DOM0),
+            BackendKind::Xl | BackendKind::QemuXl => (&Environment::ALL, &Environment::WIDE),
+        };
+        if self.env.is_empty() {
+            return usual.to_vec();
+        }
+        let of = |place: &Place| match place {
+            Place::All => all.to_vec(),
+            Place::One(environment) => vec![*environment],
+        };
+        self.env.iter().flat_map(of).collect()
+    }
+}
+
+/// A word of --env.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Each that the backend has.
+    All,
+    /// This one.
+    One(Environment),
+}
+
+impl ValueEnum for Place {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Place; 1 + Environment::ALL.len()] = {
+            let mut all = [Place::All; 1 + Environment::ALL.len()];
+            let mut index = 0;
+            while index < Environment::ALL.len() {
+                all[index] = Place::One(Environment::ALL[index]);
+                index += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::All => Some(PossibleValue::new("all").help("Each that the backend has")),
+            Self::One(environment) => environment.to_possible_value(),
         }
     }
 }

@@ -69,7 +69,7 @@ struct Run<'a> {
 /// What `run` would run.
 fn runs(args: &ListArgs, config: &Config, image: &Image) -> Result<String> {
     let xens = config.select(&args.xen)?;
-    let environments = if args.env.is_empty() { &Environment::DOM0[..] } else { &args.env };
+    let environments = if args.env.is_empty() { &Environment::WIDE_DOM0[..] } else { &args.env };
     let tests = plan::choose(image, args.selection.wanted(), environments)?;
     config.check_tests(image)?;
     let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);

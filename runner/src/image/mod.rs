@@ -21,19 +21,31 @@ use strip::without_debug_sections;
 
 /// Where the workspace's build leaves the image.
 const BUILT: &str = "target/x86_64-unknown-none/release/xtf";
+/// And that for 32-bit guests.
+const BUILT_32: &str = "target/i586-unknown-linux-gnu/release/xtf";
+/// What the name of the image for 32-bit guests has behind that of the other one, beside which it is.
+const SUFFIX_32: &str = "32";
 
 /// The image at `path`, or the one that is found by itself: what `workspace` has built, else the
-/// file beside the runner.
+/// file beside the runner. The one for 32-bit guests comes with it, where there is one: built in the
+/// same workspace, or beside it, by the same name and `32`.
 pub fn find(path: Option<&Path>, workspace: &Path) -> Result<Image> {
-    if let Some(path) = path {
-        return Image::open(path);
-    }
     let built = workspace.join(BUILT);
     let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("xtf")));
-    match beside.filter(|path| !built.is_file() && path.is_file()) {
-        Some(path) => Image::open(&path),
-        None => Image::open(&built),
+    let beside = beside.filter(|path| !built.is_file() && path.is_file());
+    let (wide, narrow) = match path.map(Path::to_owned).or(beside) {
+        Some(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push(SUFFIX_32);
+            (path, PathBuf::from(name))
+        }
+        None => (built, workspace.join(BUILT_32)),
+    };
+    let mut image = Image::open(&wide)?;
+    if !image.is_32bit && narrow.is_file() {
+        image.narrow = Some(Box::new(Image::open(&narrow)?));
     }
+    Ok(image)
 }
 
 /// What the image says about one of its tests.
@@ -90,7 +102,7 @@ impl TestMeta {
             name: name.into(),
             title: String::new(),
             category: Category::Functional,
-            environments: Environment::DOM0.to_vec(),
+            environments: Environment::WIDE_DOM0.to_vec(),
             needs: Vec::new(),
             own_boot: false,
             vcpus: 1,
@@ -110,9 +122,34 @@ pub struct Image {
     pub sha256: String,
     /// In the image's order.
     pub tests: Vec<TestMeta>,
+    /// Whether it is one for 32-bit guests.
+    pub is_32bit: bool,
+    /// The image of the same tests for 32-bit guests, if it is not that itself.
+    pub narrow: Option<Box<Image>>,
 }
 
 impl Image {
+    /// The image that a guest of this kind boots, which is this one or [`narrow`](Self::narrow).
+    pub fn of(&self, environment: Environment) -> &Image {
+        match &self.narrow {
+            Some(narrow) if environment.is_32bit() => narrow,
+            _ => self,
+        }
+    }
+
+    /// Refuses environments that there is no image for.
+    pub fn must_have(&self, environments: &[Environment]) -> Result<()> {
+        let lacks = |place: &&Environment| self.of(**place).is_32bit != place.is_32bit();
+        let Some(place) = environments.iter().find(lacks) else { return Ok(()) };
+        let bits = if place.is_32bit() { 32 } else { 64 };
+        Err(Error::Data(format!(
+            "{} needs an image for {bits}-bit guests, and {} is none, nor is there one beside it; \
+             `make image` builds both",
+            place.name(),
+            self.path.display()
+        )))
+    }
+
     /// The file without what only a debugger reads: three quarters of it.
     pub fn small(&self) -> Result<Vec<u8>> {
         let bytes = fs::read(&self.path).io("read", &self.path)?;
@@ -130,31 +167,40 @@ impl Image {
         }
         let path = path.canonicalize().io("resolve", path)?;
         let bytes = fs::read(&path).io("read", &path)?;
-        let tests = read_metadata(&bytes)
+        let (is_32bit, tests) = read_metadata(&bytes)
             .map_err(|why| Error::Data(format!("image {}: {why}", path.display())))?;
-        Ok(Image { path, sha256: sha256(&bytes), tests })
+        Ok(Image { path, sha256: sha256(&bytes), tests, is_32bit, narrow: None })
     }
 
     /// No image at all: what somebody ran is not at hand.
     pub fn none() -> Image {
-        Image { path: PathBuf::new(), sha256: String::new(), tests: Vec::new() }
+        Image {
+            path: PathBuf::new(),
+            sha256: String::new(),
+            tests: Vec::new(),
+            is_32bit: false,
+            narrow: None,
+        }
     }
 
     /// An image of somebody else's at `path`, about whose tests nothing is known.
     pub fn foreign(path: &Path) -> Result<Image> {
         let path = path.canonicalize().io("find the image", path)?;
         let bytes = fs::read(&path).io("read", &path)?;
-        Ok(Image { path, sha256: sha256(&bytes), tests: Vec::new() })
+        let sha256 = sha256(&bytes);
+        Ok(Image { path, sha256, tests: Vec::new(), is_32bit: false, narrow: None })
     }
 }
 
-fn read_metadata(bytes: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {
+/// Whether the image is one for 32-bit guests, and its tests.
+fn read_metadata(bytes: &[u8]) -> std::result::Result<(bool, Vec<TestMeta>), String> {
     let elf = object::File::parse(bytes).map_err(|e| format!("not an ELF file: {e}"))?;
     let section = elf
         .section_by_name(META)
         .ok_or_else(|| format!("no section {META}; is this an xtf-rs image?"))?;
     let data = section.data().map_err(|e| format!("section {META}: {e}"))?;
-    parse_metadata(data).map_err(|why| format!("section {META}: {why}"))
+    let tests = parse_metadata(data).map_err(|why| format!("section {META}: {why}"))?;
+    Ok((!elf.is_64(), tests))
 }
 
 fn parse_metadata(data: &[u8]) -> std::result::Result<Vec<TestMeta>, String> {

@@ -188,7 +188,7 @@ impl KvmProbe<'_> {
         let boot = Boot { xen, environment, machine, tests: Vec::new() };
         let qemu = Qemu { kvm: Kvm::Always, debug: Debug::No, ..self.qemu.clone() };
         let limits = Limits::new(PATIENCE, &|_| PATIENCE);
-        let trial = Trial { image: &self.image.path, limits: &limits, stop };
+        let trial = Trial { image: &self.image.of(environment).path, limits: &limits, stop };
         let invocation = qemu.invocation(&boot)?;
         let went = trial.idle(dir.path().join("boot"), &boot, &invocation, &mut |_| {})?;
         Ok(Answer { works: went.is_ok(), why: went.err().unwrap_or_default(), asked })

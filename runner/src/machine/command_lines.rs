@@ -1,6 +1,6 @@
 //! What Xen and the guest are told in a boot, whatever loads them.
 
-use protocol::cmdline::TESTS;
+use protocol::cmdline::{ENV, TESTS};
 use protocol::metadata::Environment;
 
 use crate::machine::Boot;
@@ -12,7 +12,7 @@ pub fn for_xen(own: &str, boot: &Boot<'_>, more: &str) -> String {
     // drops output, the guest's included, when its buffer runs full; the default of 16 KiB
     // does not hold what it has to say about a few thousand refused payloads.
     let mut own = format!("{own} serial_tx_buffer=1M bootscrub=0 loglvl=all guest_loglvl=all");
-    if boot.environment == Environment::Pvh64 {
+    if boot.environment.is_hvm() {
         own += " dom0=pvh";
         if !boot.xen.abilities.needs_iommu {
             own += " dom0-iommu=none";
@@ -25,5 +25,15 @@ pub fn for_xen(own: &str, boot: &Boot<'_>, more: &str) -> String {
 pub fn for_guest(own: &str, boot: &Boot<'_>, more: &str) -> String {
     let tests: Vec<&str> = boot.tests.iter().map(|test| test.selector.as_str()).collect();
     let tests = format!("{TESTS}={}", tests.join(","));
-    join([&tests, &own.to_owned(), &boot.machine.guest_cmdline, &more.to_owned()])
+    let place = environment_word(boot.environment);
+    join([&tests, &own.to_owned(), &place, &boot.machine.guest_cmdline, &more.to_owned()])
+}
+
+/// What tells a 32-bit image which of its environments it shall make itself; nothing where it has no
+/// choice.
+pub fn environment_word(environment: Environment) -> String {
+    if environment.is_32bit() && environment.is_hvm() {
+        return format!("{ENV}={}", environment.name());
+    }
+    String::new()
 }

@@ -33,7 +33,7 @@ pub const CONSOLE: &str = "console.log";
 pub struct RunLogs {
     dir: PathBuf,
     /// What its boots boot.
-    image: OnceLock<PathBuf>,
+    images: [OnceLock<PathBuf>; 2],
 }
 
 impl RunLogs {
@@ -55,7 +55,7 @@ impl RunLogs {
             match fs::create_dir(&dir) {
                 Ok(()) => {
                     point_latest(&folder, &name)?;
-                    return Ok(RunLogs { dir, image: OnceLock::new() });
+                    return Ok(RunLogs { dir, images: Default::default() });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(refused(e)),
@@ -76,8 +76,9 @@ impl RunLogs {
     /// reads, which is most of it and would be loaded at each boot. A boot can be repeated with it
     /// whatever becomes of the image. Where there can be no copy, it is the image itself.
     pub fn small(&self, image: &Image) -> &Path {
-        self.image.get_or_init(|| {
-            let copy = self.dir.join(IMAGE_LINK);
+        self.images[usize::from(image.is_32bit)].get_or_init(|| {
+            let suffix = if image.is_32bit { "32" } else { "" };
+            let copy = self.dir.join(format!("{IMAGE_LINK}{suffix}"));
             if image.small().is_ok_and(|small| fs::write(&copy, small).is_ok()) {
                 return copy;
             }

@@ -24,6 +24,7 @@ use crate::machine::grub::config::Protocol;
 use crate::machine::loader::{self, BootFile, Cargo, Loading};
 use crate::machine::logs::links;
 use crate::plan::config::{Config, Hypervisor};
+use crate::plan::spec::join;
 
 /// Name of the file in a boot's folder with the parameters for which a guest waits: [`CMDLINE_MAX`]
 /// bytes, the first of them NUL as long as there are none.
@@ -152,7 +153,10 @@ impl Qemu {
 
     /// Whether time in `boot` advances with instructions.
     pub fn is_fast(&self, boot: &Boot<'_>) -> bool {
-        self.mode == BootMode::Fast && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
+        // A 32-bit guest with PAE needs an emulator that does not count: it keeps interrupts out of a
+        // few instructions (`accessed` in the image's sources).
+        let counts = boot.environment != Environment::Hvm32pae;
+        self.mode == BootMode::Fast && counts && !self.kvm.is_for(boot) && boot.machine.vcpus == 1
     }
 
     /// Whether `boot` may go on from a snapshot: with time that does not pass meanwhile, and with
@@ -171,7 +175,13 @@ impl Qemu {
     /// The command for all boots that differ from `boot` in the guest's command line only, which is
     /// in [`PARAMETERS_FILE`].
     pub fn waiting(&self, boot: &Boot<'_>) -> Result<Invocation> {
-        let mut invocation = self.with_guest(boot, &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"))?;
+        let mut invocation = self.with_guest(
+            boot,
+            &join([
+                &format!("{WAIT}={FW_CFG} {EXIT}={REBOOT}"),
+                &command_lines::environment_word(boot.environment),
+            ]),
+        )?;
         let file = format!("name={},file={PARAMETERS_FILE}", cmdline::PARAMETERS_FILE);
         invocation.args.extend(["-fw_cfg".into(), file]);
         Ok(invocation)
@@ -197,7 +207,7 @@ impl Qemu {
         };
         let Loading { chipset, memory_mib, args: loading, files } =
             loader::loading(boot.xen.hypervisor.loader, &cargo)?;
-        let pvh = boot.environment == Environment::Pvh64;
+        let pvh = boot.environment.is_hvm();
         let kvm = self.kvm.is_for(boot);
         let mut args =
             ["-no-user-config", "-nodefaults", "-display", "none"].map(String::from).to_vec();

@@ -129,7 +129,8 @@ impl Session<'_> {
             Some(why) => Prepared::not(boot, why.to_owned())?,
             None => self.backend.prepare(boot, &limits, self.stop, &mut logs)?,
         };
-        let mut account = Account::new(&self.policy, self.image, self.debug, job, shared);
+        let mut account =
+            Account::new(&self.policy, self.image.of(boot.environment), self.debug, job, shared);
         let start = Instant::now();
         let command = prepared.start.as_ref().map(|(carrier, _)| carrier.again());
         let facts = BootFacts {
@@ -211,9 +212,10 @@ impl Session<'_> {
             _ => format!("{xen}-{}", boot.environment.name()),
         };
         let dir = self.logs.boot(*number, &title);
+        let image = self.image.of(boot.environment);
         let image = match self.debug {
-            Debug::No => self.logs.small(self.image),
-            _ => &self.image.path,
+            Debug::No => self.logs.small(image),
+            _ => &image.path,
         };
         BootLogs::create(dir, Some(boot.xen), Some(image))
     }

@@ -203,7 +203,7 @@ impl Teller {
         let mut expectations = Expectations::default();
         expectations.parse(EXPECTATIONS, "expectations.toml").unwrap();
         let (path, sha256) = ("/home/user/xtf/xtf".into(), "00ff".into());
-        let image = Image { path, sha256, tests: tests() };
+        let image = Image { path, sha256, tests: tests(), is_32bit: false, narrow: None };
         let places =
             || tests().into_iter().flat_map(|test| [(test.name.clone(), Pv64), (test.name, Pvh64)]);
         let again = Again {

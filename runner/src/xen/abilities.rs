@@ -28,6 +28,10 @@ const MULTIBOOT2: [u8; 4] = 0xe852_50d6_u32.to_le_bytes();
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// What every configuration of Xen has in its head.
 const CONFIGURATION: &str = "Automatically generated file; DO NOT EDIT.";
+/// The option without which there are no 32-bit PV guests (4.14).
+const PV32: &str = "CONFIG_PV32=y";
+/// What keeps 32-bit PV guests from running on a Xen that takes them.
+const NO_PV32_IMAGE: &str = "the 32-bit image is no PV kernel";
 /// No configuration is larger.
 const MAX_CONFIGURATION: u64 = 1 << 20;
 
@@ -36,6 +40,7 @@ const MAX_CONFIGURATION: u64 = 1 << 20;
 pub struct Abilities {
     no_pv: Option<&'static str>,
     no_pvh: Option<&'static str>,
+    no_pv32: Option<&'static str>,
     /// Whether a PVH dom0 takes an IOMMU, as there is no option to do without.
     pub needs_iommu: bool,
     /// Whether it can't be loaded by multiboot2, but only by the older protocol (before 4.9).
@@ -61,9 +66,15 @@ impl Abilities {
             _ => None,
         };
         let needs_iommu = pvh && !has(DOM0_IOMMU);
-        let own_line = configuration(elf).and_then(|text| own_line(&text));
+        let configuration = configuration(elf);
+        let lacks_pv32 = |text: &String| !text.lines().any(|line| line == PV32);
+        let no_pv32 = configuration
+            .as_ref()
+            .is_some_and(lacks_pv32)
+            .then_some("this Xen takes no 32-bit PV guest: it was built with CONFIG_PV32=n");
+        let own_line = configuration.and_then(|text| own_line(&text));
         let no_multiboot2 = elf.starts_with(&ELFMAG) && !has_multiboot2(elf);
-        Abilities { no_pv, no_pvh, needs_iommu, no_multiboot2, own_line }
+        Abilities { no_pv, no_pvh, no_pv32, needs_iommu, no_multiboot2, own_line }
     }
 
     /// Why `loader` cannot load it, if it can't.
@@ -85,7 +96,11 @@ impl Abilities {
         }
         let why = match environment {
             Environment::Pv64 => self.no_pv,
-            Environment::Pvh64 => self.no_pvh,
+            Environment::Pv32pae => self.no_pv.or(self.no_pv32).or(Some(NO_PV32_IMAGE)),
+            Environment::Pvh64
+            | Environment::Hvm32
+            | Environment::Hvm32pse
+            | Environment::Hvm32pae => self.no_pvh,
             Environment::Hvm64 => None,
         };
         why.map(str::to_owned)

@@ -35,6 +35,11 @@ pub struct ExportedDomain {
 }
 
 impl ExportedDomain {
+    /// What it is.
+    pub fn kind(&self) -> Environment {
+        self.kind
+    }
+
     /// The domain's name, and that of its image.
     pub fn name(&self) -> String {
         format!("test-{}-{}", self.environment, self.test)
@@ -106,7 +111,15 @@ pub fn folders(test: &TestMeta, kinds: &[Environment]) -> Vec<Folder> {
             .collect();
         Folder { name, domains }
     };
-    let own = [Environment::Pv64, Environment::Hvm64, Environment::Pvh64];
+    let own = [
+        Environment::Pv64,
+        Environment::Hvm64,
+        Environment::Pvh64,
+        Environment::Pv32pae,
+        Environment::Hvm32,
+        Environment::Hvm32pse,
+        Environment::Hvm32pae,
+    ];
     let own = own.map(|kind| (kind.name(), kind)).to_vec();
     let as_pvh = vec![(Environment::Hvm64.name(), Environment::Pvh64)];
     let mut folders =

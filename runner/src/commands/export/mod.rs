@@ -3,6 +3,8 @@
 mod domain;
 mod tree;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use protocol::cmdline::{LINGER, TESTS};
@@ -15,9 +17,11 @@ use crate::base::plural::count;
 use crate::cli::ExportArgs;
 use crate::image::stamp::stamp;
 use crate::image::{self, Role, TestMeta};
+use crate::machine::command_lines::environment_word;
 use crate::plan;
 use crate::plan::config::Config;
 use crate::plan::select::Selected;
+use crate::plan::spec::join;
 
 /// How long a domain stays after its last line, in ms. `xl console`, by which upstream's runner
 /// reads it, ends with the domain and loses on a slow host what it has not passed on by then.
@@ -32,6 +36,8 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
         check_prefix(prefix)?;
     }
     let tests = plan::choose_for(&image, args.selection.wanted(), Role::Unprivileged, &args.env)?;
+    image.must_have(&args.env)?;
+    let narrow = image.narrow.as_ref().map(|narrow| narrow.small()).transpose()?;
     let bytes = image.small()?;
 
     let mut planned = Vec::new();
@@ -39,7 +45,7 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
         let folders = folders(&test.test, &args.env);
         if !folders.is_empty() {
             let words = words(test, args.cmdline.as_deref());
-            planned.push((test, folders, stamp(&bytes, &words)?));
+            planned.push((test, folders, words));
         }
     }
     if planned.is_empty() {
@@ -53,16 +59,21 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
 
     let mut tree = Tree::claim(&args.dir)?;
     let mut domains = 0;
-    for (test, folders, image) in &planned {
-        let mut original: Option<String> = None;
+    for (test, folders, words) in &planned {
+        // By what is stamped into an image, as all 64-bit domains have the same.
+        let mut originals: HashMap<(bool, String), String> = HashMap::new();
         for folder in folders {
             for domain in &folder.domains {
-                let place = domain.image();
-                match &original {
-                    Some(original) => tree.link(&place, original)?,
-                    None => tree.write(&place, image)?,
+                let (place, kind) = (domain.image(), domain.kind());
+                let line = join([words, &environment_word(kind)]);
+                match originals.entry((kind.is_32bit(), line)) {
+                    Entry::Occupied(original) => tree.link(&place, original.get())?,
+                    Entry::Vacant(new) => {
+                        let narrow = narrow.as_ref().filter(|_| kind.is_32bit());
+                        tree.write(&place, &stamp(narrow.unwrap_or(&bytes), &new.key().1)?)?;
+                        new.insert(place);
+                    }
                 }
-                original.get_or_insert(place);
                 let config = format!("{}.cfg", domain.image());
                 tree.write(&config, domain.config(prefix).as_bytes())?;
                 domains += 1;

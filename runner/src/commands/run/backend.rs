@@ -204,7 +204,11 @@ impl<'a> ChosenBackend<'a> {
         let command = |boot: &Boot<'_>| {
             let path = &boot.xen.bootable()?.path;
             let invocation = self.qemu.invocation(boot)?;
-            Ok(invocation.shell_anywhere(path, &boot.xen.hypervisor, &image.path) + "\n")
+            Ok(invocation.shell_anywhere(
+                path,
+                &boot.xen.hypervisor,
+                &image.of(boot.environment).path,
+            ) + "\n")
         };
         boots.iter().map(command).collect()
     }

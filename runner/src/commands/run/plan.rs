@@ -43,9 +43,10 @@ impl<'a> Plan<'a> {
             BackendKind::Xl => (vec![xl::xen_of(args.host.as_deref())], Role::Unprivileged),
         };
         let image = image::find(args.places.image.as_deref(), &config.workspace)?;
+        image.must_have(&args.environments())?;
         config.check_tests(&image)?;
         let wanted = args.selection.wanted();
-        let tests = plan::choose_for(&image, wanted, role, args.environments())?;
+        let tests = plan::choose_for(&image, wanted, role, &args.environments())?;
         Ok(Plan { args, config, xens, image, tests })
     }
 
@@ -55,7 +56,7 @@ impl<'a> Plan<'a> {
         let sharing = if args.isolate { Sharing::Isolated } else { Sharing::Allowed };
         let machine = |xen: &Hypervisor, test: &TestMeta| config.machine(xen, test);
         let how = How { sharing, partition: args.partition, machine: &machine };
-        let boots = plan::boots(&self.tests, &self.xens, args.environments(), &how);
+        let boots = plan::boots(&self.tests, &self.xens, &args.environments(), &how);
         let count = boots.len();
         if args.gdb && count != 1 {
             return Err(Error::Usage(format!(
@@ -84,7 +85,7 @@ impl<'a> Plan<'a> {
             && args.selection.exclude.is_empty()
             && args.partition.is_none()
             && self.config.are_all(&self.xens)
-            && Environment::DOM0.iter().all(|place| args.environments().contains(place));
+            && Environment::WIDE_DOM0.iter().all(|place| args.environments().contains(place));
         About {
             image: &self.image,
             qemu,

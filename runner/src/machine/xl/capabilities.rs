@@ -36,6 +36,10 @@ impl Capabilities {
         let (wanted, what) = match environment {
             Environment::Pv64 => ("xen-3.0-x86_64", "PV guests"),
             Environment::Pvh64 | Environment::Hvm64 => ("hvm-3.0-x86_64", "HVM and PVH guests"),
+            Environment::Pv32pae => ("xen-3.0-x86_32p", "32-bit PV guests"),
+            Environment::Hvm32 | Environment::Hvm32pse | Environment::Hvm32pae => {
+                ("hvm-3.0-x86_32", "32-bit HVM guests")
+            }
         };
         if self.xen_caps.iter().any(|word| word == wanted) {
             return None;

@@ -20,20 +20,28 @@ pub struct Domain {
 }
 
 impl Domain {
+    /// Whether xl has no way to pass the command line, so that the image must have it.
+    pub fn bears_its_line(&self) -> bool {
+        self.environment.is_hvm() && self.environment != Environment::Pvh64
+    }
+
     /// The text of its configuration file, xl.cfg(5).
     pub fn configuration(&self) -> String {
         let Domain { name, environment, image, vcpus, memory_mib, cmdline } = self;
         let (kind, loaded_by) = match environment {
-            Environment::Pv64 => ("pv", "kernel"),
+            Environment::Pv64 | Environment::Pv32pae => ("pv", "kernel"),
             Environment::Pvh64 => ("pvh", "kernel"),
-            Environment::Hvm64 => ("hvm", "firmware_override"),
+            Environment::Hvm64
+            | Environment::Hvm32
+            | Environment::Hvm32pse
+            | Environment::Hvm32pae => ("hvm", "firmware_override"),
         };
         let mut text = format!(
             "name={}\ntype=\"{kind}\"\nvcpus={vcpus}\nmemory={memory_mib}\n{loaded_by}={}\n",
             quoted(name),
             quoted(image),
         );
-        if *environment == Environment::Hvm64 {
+        if self.bears_its_line() {
             text += "\n# The image needs no display.\nvga=\"none\"\nvnc=0\n";
         } else if !cmdline.is_empty() {
             text += &format!("cmdline={}\n", quoted(cmdline));

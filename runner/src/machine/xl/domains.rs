@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use protocol::cmdline::TESTS;
-use protocol::metadata::Environment;
 
 use super::Hosts;
 use super::dom0::Dom0;
@@ -26,6 +25,7 @@ use crate::image::stamp::stamp;
 use crate::machine::Boot;
 use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
+use crate::machine::command_lines;
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::Kvm;
 use crate::plan::spec::join;
@@ -46,6 +46,8 @@ pub struct Domains {
     sites: BTreeMap<String, Site>,
     /// The image, without what only a debugger reads.
     image: Vec<u8>,
+    /// That for 32-bit guests, if there is one.
+    narrow: Option<Vec<u8>>,
     /// Further parameters for the guest.
     guest_cmdline: String,
     /// Folder for the logs of machines that are booted.
@@ -64,12 +66,13 @@ impl Domains {
         guest_cmdline: String,
         logs: &Path,
     ) -> Result<Domains> {
+        let narrow = image.narrow.as_ref().map(|narrow| narrow.small()).transpose()?;
         let image = image.small()?;
         let sites = xens.iter().map(|xen| (xen.name().to_owned(), Site::default())).collect();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let prefix = format!("xtf-{}-{:04x}", std::process::id(), since.subsec_micros() & 0xffff);
         let (logs, domains) = (logs.to_owned(), AtomicUsize::new(1));
-        Ok(Domains { hosts, sites, image, guest_cmdline, logs, prefix, domains })
+        Ok(Domains { hosts, sites, image, narrow, guest_cmdline, logs, prefix, domains })
     }
 
     fn slot(&self, xen: &XenUnderTest) -> MutexGuard<'_, Option<Arc<XenHost>>> {
@@ -106,8 +109,12 @@ impl Domains {
     fn domain(&self, boot: &Boot<'_>, site: &XenHost) -> Result<Domain> {
         let number = self.domains.fetch_add(1, Ordering::Relaxed);
         let mut domain = self.domain_of(boot, number, site.image.clone());
-        if boot.environment == Environment::Hvm64 {
-            let stamped = stamp(&self.image, &domain.cmdline)?;
+        let bears_its_line = domain.bears_its_line();
+        if bears_its_line || boot.environment.is_32bit() {
+            let narrow = self.narrow.as_ref().filter(|_| boot.environment.is_32bit());
+            let image = narrow.unwrap_or(&self.image);
+            let line = if bears_its_line { domain.cmdline.as_str() } else { "" };
+            let stamped = stamp(image, line)?;
             domain.image = site.place.put(&format!("{}.image", domain.name), &stamped)?;
         }
         Ok(domain)
@@ -123,7 +130,12 @@ impl Domains {
             image,
             vcpus: machine.vcpus,
             memory_mib: machine.memory_mib.unwrap_or(MEMORY_MIB),
-            cmdline: join([&tests, &machine.guest_cmdline, &self.guest_cmdline]),
+            cmdline: join([
+                &tests,
+                &command_lines::environment_word(boot.environment),
+                &machine.guest_cmdline,
+                &self.guest_cmdline,
+            ]),
         }
     }
 
@@ -137,7 +149,7 @@ impl Domains {
             }
             let domain = self.domain_of(boot, number, "FOLDER/xtf".into());
             text += &format!("# agent {} FOLDER/{0}.cfg\n", domain.name);
-            if boot.environment == Environment::Hvm64 {
+            if domain.bears_its_line() {
                 text += &format!("# stamped into the image: {}\n", domain.cmdline);
             }
             text += &domain.configuration();

@@ -35,7 +35,8 @@ fn chosen(line: &str) -> Result<Vec<Selected>> {
     let all = words.iter().any(|word| word == "--all");
     let hvm = words.iter().any(|word| word == "--env=hvm64");
     words.retain(|word| !word.starts_with("--"));
-    let environments: &[Environment] = if hvm { &[Environment::Hvm64] } else { &Environment::DOM0 };
+    let environments: &[Environment] =
+        if hvm { &[Environment::Hvm64] } else { &Environment::WIDE_DOM0 };
     select(&tests(), &Request { selectors: &words, exclude: &[], all, role: ROLE, environments })
 }
 
@@ -185,7 +186,7 @@ fn exclusions() {
         exclude: &["lp-pv".into(), "pvh64".into()],
         all: false,
         role: ROLE,
-        environments: &Environment::DOM0,
+        environments: &Environment::WIDE_DOM0,
     };
     assert_eq!(select(&tests(), &request).unwrap().len(), 1);
 }
