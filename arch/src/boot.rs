@@ -62,7 +62,7 @@ impl Boot {
 
     /// The command line that the loader passed; empty where there is none or it is not UTF-8.
     pub fn cmdline(&self) -> &str {
-        core::str::from_utf8(&self.cmdline.bytes[..self.cmdline.len]).unwrap_or("")
+        self.cmdline.text()
     }
 }
 
@@ -74,6 +74,11 @@ pub struct LoaderLine {
 }
 
 impl LoaderLine {
+    /// The line; empty where there is none or it is not UTF-8.
+    pub(crate) fn text(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
+    }
+
     /// Copies a NUL-terminated line from where a loader put it.
     ///
     /// # Safety

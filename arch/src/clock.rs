@@ -1,8 +1,6 @@
 //! Time since Xen booted, from the paravirtual clock.
 
-use core::arch::x86_64::_rdtsc;
-
-use crate::shared_info;
+use crate::{shared_info, width};
 
 /// Nanoseconds since Xen booted; 0 until the shared page is mapped.
 ///
@@ -18,6 +16,5 @@ pub fn now_ns() -> u64 {
 
 /// The CPU's time stamp counter.
 pub fn timestamp() -> u64 {
-    // SAFETY: every x86-64 CPU has RDTSC, and Xen lets (or makes) it succeed for guests.
-    unsafe { _rdtsc() }
+    width::read_tsc()
 }

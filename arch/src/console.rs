@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::boot::try_boot;
 use crate::hypercall::{hypercall, nr};
+use crate::width::hypercall::CONSOLE_PIECE;
 use crate::{clock, shutdown};
 
 const CONSOLEIO_WRITE: u64 = 0;
@@ -71,14 +72,16 @@ pub fn drain() {
 }
 
 fn xen_console(bytes: &[u8]) -> bool {
-    // SAFETY: Xen reads the bytes and writes nothing.
-    let answer = unsafe {
-        hypercall(
-            nr::CONSOLE_IO,
-            [CONSOLEIO_WRITE, bytes.len() as u64, bytes.as_ptr() as u64, 0, 0],
-        )
-    };
-    answer == 0
+    bytes.chunks(CONSOLE_PIECE).all(|piece| {
+        // SAFETY: Xen reads the bytes and writes nothing.
+        let answer = unsafe {
+            hypercall(
+                nr::CONSOLE_IO,
+                [CONSOLEIO_WRITE, piece.len() as u64, piece.as_ptr() as u64, 0, 0],
+            )
+        };
+        answer == 0
+    })
 }
 
 /// Bytes that the backend has not read yet.

@@ -2,10 +2,12 @@
 //!
 //! PV: the domain builder finds the page by its ELF note and fills it before the first
 //! instruction. PVH and HVM: [`crate::hvm`] writes its address to the MSR that Xen's CPUID
-//! leaves name. Each hypercall's stub is 32 bytes; the calling convention (number by slot,
-//! arguments in rdi, rsi, rdx, r10, r8, result in rax) is the same everywhere.
+//! leaves name. Each hypercall's stub is 32 bytes; which registers hold arguments depends on the
+//! guest's width alone.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
+
+use crate::width;
 
 global_asm!(
     ".pushsection .text.hypercall_page, \"ax\", @progbits",
@@ -40,10 +42,35 @@ pub mod nr {
     pub const SYSCTL: u32 = 35;
 }
 
+/// A word in one of Xen's structures, as wide as those of the guest that calls.
+///
+/// That is an `unsigned long`, a frame number or a handle (`XEN_GUEST_HANDLE`). A handle that is 64
+/// bits wide for every guest (`XEN_GUEST_HANDLE_64`), as sysctls have them, is a `u64`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(transparent)]
+pub struct GuestWord(usize);
+
+impl GuestWord {
+    /// The value, in as many bits as a guest of this width has.
+    ///
+    /// # Panics
+    /// If they are too few.
+    pub fn new(value: u64) -> Self {
+        Self(usize::try_from(value).expect("a value that fits the guest's words"))
+    }
+
+    /// The value.
+    pub const fn get(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// The caller's own domain (`DOMID_SELF`).
 pub const DOMID_SELF: u64 = 0x7ff0;
 
 /// Issues hypercall `nr` and returns Xen's raw result: negative errno or a value.
+///
+/// A 32-bit guest's registers hold the lower halves of the arguments; Xen sees no more of them.
 ///
 /// # Safety
 /// The number and the arguments together must not make Xen break this guest's memory safety:
@@ -51,26 +78,8 @@ pub const DOMID_SELF: u64 = 0x7ff0;
 /// mapping is changed under a live reference.
 pub unsafe fn hypercall(nr: u32, args: [u64; 5]) -> i64 {
     debug_assert!(nr < 128, "the page has 128 stubs");
-    let stub = page() + u64::from(nr) * 32;
-    let result;
-    // SAFETY: the stub is Xen's own code, which touches the argument registers, rcx, r11 and
-    // the stack below rsp only (the target has no red zone); what the hypercall itself does to
-    // memory is the caller's promise.
-    unsafe {
-        asm!(
-            "call rax",
-            inout("rax") stub => result,
-            inout("rdi") args[0] => _,
-            inout("rsi") args[1] => _,
-            inout("rdx") args[2] => _,
-            inout("r10") args[3] => _,
-            inout("r8") args[4] => _,
-            out("rcx") _,
-            out("r9") _,
-            out("r11") _,
-        );
-    }
-    result
+    // SAFETY: a stub of the page; the rest is the caller's promise.
+    unsafe { width::hypercall::call(page() + u64::from(nr) * 32, args) }
 }
 
 /// The address of the hypercall page.

@@ -87,7 +87,7 @@ impl Host {
                 n3 = const NOP[3],
                 call = const CALL,
                 letterbox = sym LETTERBOX_MEMORY,
-                in("rax") ptr::from_ref(&LETTERBOX_MEMORY),
+                in("eax") ptr::from_ref(&LETTERBOX_MEMORY),
                 options(nostack, preserves_flags),
             );
         }

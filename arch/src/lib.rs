@@ -17,12 +17,18 @@
 //! [`trap`], [`console`], [`smp`], [`fw_cfg`], [`serial`]) asks the record; [`pv`] and [`hvm`] use
 //! all of them and are used by none. A further environment is a sibling of the two, and no `if`
 //! anywhere else.
+//!
+//! What differs between guests of 64 and of 32 bits is in `width`, which is one of two folders: entry
+//! code, registers, trap frames, descriptor and page tables, the calling convention of hypercalls.
+//! Both offer the same functions. Addresses are 64 bits wide everywhere; where Xen takes a word of the
+//! guest's width, the type is [`hypercall::GuestWord`].
 
 #![no_std]
 
 mod boot;
 pub mod clock;
 pub mod console;
+mod cpu;
 pub mod fw_cfg;
 pub mod hvm;
 pub mod hypercall;
@@ -32,6 +38,7 @@ pub mod mark;
 pub mod memory;
 mod page;
 mod port;
+#[cfg_attr(target_arch = "x86", path = "x86_32/no_pv.rs")]
 pub mod pv;
 pub mod serial;
 mod shared_info;
@@ -41,5 +48,8 @@ mod stacks;
 mod start;
 pub mod trap;
 mod vcpu;
+#[cfg_attr(target_arch = "x86", path = "x86_32/mod.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "x86_64/mod.rs")]
+mod width;
 
 pub use boot::{Boot, boot, try_boot};

@@ -64,7 +64,9 @@ pub enum ProtectError {
     NotOurs,
     /// No page table is left to split a large page with (PVH, HVM).
     NoPageTable,
-    /// Xen refused the update (PV): its negative errno.
+    /// Without paging a page is there or it is not.
+    NoPaging,
+    /// Xen refused the update (PV, and without paging): its negative errno.
     Xen(i64),
 }
 
@@ -74,6 +76,9 @@ pub const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 /// The first address of the range that Xen keeps for itself in every 64-bit PV guest
 /// (`HYPERVISOR_VIRT_START`); in a PVH or HVM guest merely unmapped.
 pub const XEN_RANGE: u64 = 0xffff_8000_0000_0000;
+
+/// End of the identity map of a PVH or HVM guest. Xen places everything that it gives one below.
+pub(crate) const IDENTITY_END: u64 = 4 << 30;
 
 /// A static page, for what Xen or the CPU accesses by address only.
 #[repr(C, align(4096))]

@@ -1,16 +1,15 @@
 //! I/O ports that cannot harm the guest, whatever is written to them.
 
-use x86_64::instructions::port::{Port, PortReadOnly, PortWriteOnly};
+use crate::cpu::{read_port, write_port, write_port_word};
 
 /// The debug console of Xen for HVM guests, and of QEMU (`XEN_HVM_DEBUGCONS_IOPORT`).
 const DEBUG_CONSOLE: u16 = 0xe9;
 
 /// Writes to the debug console port. PVH and HVM only: a PV guest has no I/O privilege.
 pub(crate) fn debug_console(bytes: &[u8]) {
-    let mut port = PortWriteOnly::<u8>::new(DEBUG_CONSOLE);
     for &byte in bytes {
         // SAFETY: the port belongs to a console: a write has no effect on this guest's memory.
-        unsafe { port.write(byte) };
+        unsafe { write_port(DEBUG_CONSOLE, byte) };
     }
 }
 
@@ -20,18 +19,16 @@ const FW_CFG_DATA: u16 = 0x511;
 
 /// Goes to the beginning of an item of QEMU's firmware configuration. A control domain's only.
 pub(crate) fn fw_cfg_select(item: u16) {
-    let mut port = PortWriteOnly::new(FW_CFG_SELECTOR);
     // SAFETY: the device moves its own cursor and nothing else; where there is none, nobody
     // listens at its ports.
-    unsafe { port.write(item) };
+    unsafe { write_port_word(FW_CFG_SELECTOR, item) };
 }
 
 /// Reads what comes next there.
 pub(crate) fn fw_cfg_read(bytes: &mut [u8]) {
-    let mut port = PortReadOnly::<u8>::new(FW_CFG_DATA);
     for byte in bytes {
         // SAFETY: as in `fw_cfg_select`.
-        *byte = unsafe { port.read() };
+        *byte = unsafe { read_port(FW_CFG_DATA) };
     }
 }
 
@@ -56,32 +53,13 @@ pub(crate) enum Uart {
 
 /// Writes a register of COM2. A control domain's only.
 pub(crate) fn com2_write(register: Uart, value: u8) {
-    let mut port = PortWriteOnly::new(COM2 + register as u16);
     // SAFETY: the device reads and writes no memory, and raises no interrupt that it is not told
     // to; where there is none, nobody listens at its ports.
-    unsafe { port.write(value) };
+    unsafe { write_port(COM2 + register as u16, value) };
 }
 
 /// Reads a register of COM2; all ones where there is no such port.
 pub(crate) fn com2_read(register: Uart) -> u8 {
-    let mut port = PortReadOnly::new(COM2 + register as u16);
     // SAFETY: as in `com2_write`.
-    unsafe { port.read() }
-}
-
-/// The mask of a PC's first interrupt controller.
-const INTERRUPT_MASK: u16 = 0x21;
-
-/// What the interrupt controller's mask reads as after `mask` was written to it. It is put back.
-/// PVH and HVM only.
-pub(crate) fn interrupt_mask(mask: u8) -> u8 {
-    let mut port = Port::<u8>::new(INTERRUPT_MASK);
-    // SAFETY: this guest takes no interrupts: which of them are masked has no effect.
-    unsafe {
-        let before = port.read();
-        port.write(mask);
-        let after = port.read();
-        port.write(before);
-        after
-    }
+    unsafe { read_port(COM2 + register as u16) }
 }

@@ -20,20 +20,23 @@ pub struct VcpuTimeInfo {
     _pad1: [u8; 2],
 }
 
+/// Bytes that fill `struct vcpu_info` up to its time record, whatever the width of a word.
+const ARCH_PAD: usize = 32 - 3 * size_of::<usize>();
+
 /// `struct vcpu_info`, 64 bytes; one per legacy vCPU at the start of the page.
 #[repr(C)]
 struct VcpuInfo {
     evtchn_upcall_pending: u8,
     evtchn_upcall_mask: u8,
-    _evtchn_pending_sel: u64,
-    cr2: u64,
-    _arch_pad: u64,
+    _evtchn_pending_sel: usize,
+    cr2: usize,
+    _arch_pad: [u8; ARCH_PAD],
     time: VcpuTimeInfo,
 }
 
 const _: () = {
     assert!(size_of::<VcpuInfo>() == 64);
-    assert!(core::mem::offset_of!(VcpuInfo, cr2) == 16);
+    assert!(core::mem::offset_of!(VcpuInfo, cr2) == 2 * size_of::<usize>());
     assert!(core::mem::offset_of!(VcpuInfo, time) == 32);
 };
 
@@ -59,12 +62,14 @@ fn vcpu_info() -> Option<*const VcpuInfo> {
 }
 
 /// The faulting address that Xen reports to a PV guest; 0 before the page is mapped.
+#[cfg_attr(target_arch = "x86", expect(dead_code, reason = "32-bit guests are not PV"))]
 pub(crate) fn pv_cr2() -> u64 {
     // SAFETY: the page is mapped for good; Xen changes the field under us, hence volatile.
-    vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() })
+    vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() as u64 })
 }
 
 /// Says whether an event waits for this CPU, and whether the CPU is to be told of it (PV).
+#[cfg_attr(target_arch = "x86", expect(dead_code, reason = "32-bit guests are not PV"))]
 pub(crate) fn set_event(pending: bool, masked: bool) {
     if let Some(info) = vcpu_info() {
         let info = info.cast_mut();

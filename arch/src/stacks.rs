@@ -1,7 +1,8 @@
 //! The stacks of secondary CPUs, by which each of them knows itself.
 
-use core::arch::asm;
 use core::cell::UnsafeCell;
+
+use crate::width::stack_pointer;
 
 /// CPUs that the image can run on, the first one included.
 pub const MAX_CPUS: usize = 4;
@@ -27,11 +28,8 @@ pub fn end(cpu: usize) -> u64 {
 
 /// Which CPU this is, told by the stack it is on.
 pub fn current() -> usize {
-    let rsp: u64;
-    // SAFETY: copies a register.
-    unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
     let base = STACKS[0].0.get().addr() as u64;
-    match rsp.checked_sub(base) {
+    match stack_pointer().checked_sub(base) {
         Some(into) if into < (STACKS.len() * STACK_SIZE) as u64 => into as usize / STACK_SIZE + 1,
         _ => 0,
     }

@@ -4,7 +4,7 @@ use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::slice;
 
-use arch::memory::{PAGE_SIZE, Protection, protect};
+use arch::memory::{PAGE_SIZE, ProtectError, Protection, protect};
 use livepatch::abi::{In, Out};
 
 use crate::outcome::Stop;
@@ -63,8 +63,10 @@ impl Block {
     fn set(&self, page: u64, protection: Protection) -> Result<(), Stop> {
         // SAFETY: the page is part of this allocation; `Guarded`, `ReadOnly` and `Unmapped`
         // only hand out references that the protection allows.
-        unsafe { protect(page, protection) }
-            .map_err(|error| Stop::error(alloc::format!("cannot protect a page: {error:?}")))
+        unsafe { protect(page, protection) }.map_err(|error| match error {
+            ProtectError::NoPaging => Stop::skip("nothing is read-only without paging"),
+            error => Stop::error(alloc::format!("cannot protect a page: {error:?}")),
+        })
     }
 
     fn set_data(&self, protection: Protection) -> Result<(), Stop> {
@@ -141,6 +143,19 @@ impl Guarded {
     /// For Xen to write to: one byte too many faults.
     pub fn output(&mut self) -> Out<'_> {
         self.0.output()
+    }
+
+    /// As [`Guarded::input`], by an address that has an upper half, which a 32-bit guest's has not.
+    pub fn input_with_high_half(&self, high: u32) -> In<'_> {
+        // SAFETY: Xen ignores the half and reads this buffer, or reads where this guest has no devices.
+        unsafe { In::from_raw(self.0.data() | u64::from(high) << 32) }
+    }
+
+    /// As [`Guarded::output`], by an address that has an upper half, which a 32-bit guest's has not.
+    pub fn output_with_high_half(&mut self, high: u32) -> Out<'_> {
+        // SAFETY: Xen ignores the half and writes to this buffer, or writes beyond 4 GiB, where no
+        // memory of ours is.
+        unsafe { Out::from_raw(self.0.data() | u64::from(high) << 32) }
     }
 
     /// Address of the first byte that is not mapped.
@@ -231,6 +246,21 @@ pub fn non_canonical_input() -> In<'static> {
 pub fn non_canonical_output() -> Out<'static> {
     // SAFETY: nothing can be mapped there.
     unsafe { Out::from_raw(arch::memory::NON_CANONICAL) }
+}
+
+/// The end of what 32 bits can address.
+const END: u64 = 1 << 32;
+
+/// The last bytes that 32 bits can address: what begins there and is longer wraps, or ends beyond.
+pub fn last_bytes_input(len: usize) -> In<'static> {
+    // SAFETY: no device is there whose registers a read would change.
+    unsafe { In::from_raw(END - len as u64) }
+}
+
+/// As [`last_bytes_input`], for Xen to refuse to write to.
+pub(crate) fn last_bytes_output(len: usize) -> Out<'static> {
+    // SAFETY: no memory of ours is ever there.
+    unsafe { Out::from_raw(END - len as u64) }
 }
 
 /// An address in the range that Xen keeps for itself under PV; merely unmapped under PVH, HVM.

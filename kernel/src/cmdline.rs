@@ -11,9 +11,10 @@ use core::fmt;
 use arch::fw_cfg;
 use arch::shutdown::Reason;
 use protocol::cmdline::{
-    CHANGES, CMDLINE_MAX, EXIT, FW_CFG, LINGER, PARAMETERS_FILE, POWEROFF, REBOOT, TESTS, WAIT,
+    CHANGES, CMDLINE_MAX, ENV, EXIT, FW_CFG, LINGER, PARAMETERS_FILE, POWEROFF, REBOOT, TESTS, WAIT,
 };
 use protocol::console::WAITING;
+use protocol::metadata::Environment;
 use spin::Once;
 
 use crate::hypercall::sched;
@@ -123,10 +124,15 @@ impl fmt::Display for Unknown<'_> {
         write!(
             f,
             "command line: unknown parameter '{}' (known: {TESTS}=A,B/CASE,... \
-             {EXIT}={POWEROFF}|{REBOOT} {LINGER}=MS {WAIT}={FW_CFG} {CHANGES}=+A,-B)",
+             {EXIT}={POWEROFF}|{REBOOT} {LINGER}=MS {WAIT}={FW_CFG} {CHANGES}=+A,-B {ENV}=NAME)",
             self.0
         )
     }
+}
+
+/// Whether there is an environment of that name.
+fn is_environment(name: &str) -> bool {
+    Environment::ALL.iter().any(|environment| environment.name() == name)
 }
 
 impl Unknown<'_> {
@@ -152,6 +158,8 @@ impl<'a> Options<'a> {
                 Some((EXIT, REBOOT)) => self.exit = Reason::Reboot,
                 Some((WAIT, FW_CFG)) => self.wait = true,
                 Some((CHANGES, words)) => self.changes = Some(words),
+                // Read by the entry code, which knows no other word.
+                Some((ENV, name)) if is_environment(name) => {}
                 Some((LINGER, ms)) => match ms.parse() {
                     Ok(ms) => self.linger_ms = ms,
                     Err(_) => unknown(Unknown(word)),

@@ -37,34 +37,28 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 fn xtf_unexpected_trap(frame: &TrapFrame) -> ! {
     println!(
         "{DIAGNOSTIC}{TRAP}{} error {:04x} at {:#x}, {}",
-        trap::vector_name(frame.vector as u8),
-        frame.error,
-        frame.rip,
+        trap::vector_name(frame.vector()),
+        frame.error(),
+        frame.instruction(),
         trap::Cr2(trap::fault_address()),
     );
-    let f = frame;
-    println!(
-        "# cs {:04x} rflags {:08x} ss:rsp {:04x}:{:016x}",
-        f.cs as u16, f.rflags, f.ss as u16, f.rsp
-    );
-    println!("# rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", f.rax, f.rbx, f.rcx, f.rdx);
-    println!("# rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", f.rsi, f.rdi, f.rbp, f.r8);
-    println!("# r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", f.r9, f.r10, f.r11, f.r12);
-    println!("# r13 {:016x} r14 {:016x} r15 {:016x}", f.r13, f.r14, f.r15);
+    for line in frame.registers() {
+        println!("{DIAGNOSTIC}{line}");
+    }
     fail(
-        format_args!("{PANIC}unexpected trap {}", trap::vector_name(frame.vector as u8)),
-        frame.rbp,
-        Some(frame.rip),
+        format_args!("{PANIC}unexpected trap {}", trap::vector_name(frame.vector())),
+        frame.frame_pointer(),
+        Some(frame.instruction() as u64),
     )
 }
 
-fn fail(what: core::fmt::Arguments<'_>, rbp: u64, rip: Option<u64>) -> ! {
+fn fail(what: core::fmt::Arguments<'_>, frame: u64, instruction: Option<u64>) -> ! {
     if FAILING.swap(true, Ordering::Relaxed) {
         // The report itself went wrong. What was printed until now has to do.
         arch::shutdown::shutdown(Reason::Crash);
     }
     println!("{DIAGNOSTIC}{what}");
-    println!("{DIAGNOSTIC}{BACKTRACE}{}", Addresses { rip, rbp });
+    println!("{DIAGNOSTIC}{BACKTRACE}{}", Addresses { instruction, frame });
     report::verdict(Status::Error);
     // The command line was parsed once already, but whoever holds the result may be the one
     // who panicked.
@@ -75,15 +69,15 @@ fn fail(what: core::fmt::Arguments<'_>, rbp: u64, rip: Option<u64>) -> ! {
 }
 
 struct Addresses {
-    rip: Option<u64>,
-    rbp: u64,
+    instruction: Option<u64>,
+    frame: u64,
 }
 
 impl core::fmt::Display for Addresses {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.rip
+        self.instruction
             .into_iter()
-            .chain(trap::backtrace(self.rbp))
+            .chain(trap::backtrace(self.frame))
             .try_for_each(|address| write!(f, " {address:#x}"))
     }
 }

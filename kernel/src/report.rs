@@ -16,6 +16,8 @@ use protocol::console::{
     XEN_COMMAND_LINE, XEN_REFUSES, XFAIL,
 };
 
+use protocol::metadata::Environment;
+
 use crate::outcome::{Outcome, Stop};
 use crate::println;
 use crate::test::Test;
@@ -75,7 +77,7 @@ pub fn count(totals: &mut Totals, outcome: &Outcome) {
 /// Everything before the first result. Only the control domain knows Xen's `command_line`.
 pub fn header(
     xen: &Xen,
-    environment: impl fmt::Display,
+    environment: Environment,
     command_line: Option<&CommandLine>,
     tests: usize,
 ) {
@@ -104,7 +106,7 @@ pub fn header(
         }
     }
     sights(xen);
-    if !trap::fault_addresses_hold() {
+    if environment.has_paging() && !trap::fault_addresses_hold() {
         println!("# page faults: addresses are unknown, because CR2 cannot be read reliably");
     }
     if let Some(command_line) = command_line {

@@ -45,7 +45,7 @@ impl Test {
         name: "",
         title: "",
         category: Category::Functional,
-        environments: &[Environment::Pv64, Environment::Pvh64, Environment::Hvm64],
+        environments: &Environment::ALL,
         needs: &[],
         own_boot: false,
         vcpus: 1,

@@ -20,9 +20,7 @@ use alloc::vec::Vec;
 
 use kernel::buffer::xen_range_output;
 use kernel::xen::{Change, Xen};
-use kernel::{
-    Answer, Case, Context, Deviation, Environment, Errno, Need, Outcome, Stop, Test, expect,
-};
+use kernel::{Answer, Case, Context, Deviation, Errno, Need, Outcome, Stop, Test, expect};
 use livepatch::abi::{
     ACTION_FLAG_NODEPS, Action, ActionCmd, Call, List, ListBuffers, ListReply, LivepatchStatus,
     Name, OP_FLAG_FORCE, State,
@@ -240,7 +238,7 @@ fn list_forbidden(context: &Context) -> Outcome {
     let mut buffers = ListBuffers::new(1, 64, 0);
     let call = List { status: xen_range_output(), ..buffers.list(0, 1) };
     let answer = livepatch.call(&Call::list(livepatch.version, call));
-    if context.environment != Environment::Pv64 {
+    if context.environment.is_hvm() {
         return answer.must_be(Errno::EFAULT);
     }
     let deviation = Deviation { id: "doc-14", on: every };

@@ -19,7 +19,7 @@ pub const TEST: Test = Test {
     name: LIVEPATCH_REPLAY,
     title: "A given program of livepatch calls, compared with a model of Xen",
     category: Category::Utility,
-    environments: &[Environment::Pv64, Environment::Pvh64],
+    environments: &Environment::DOM0,
     needs: &[Need::Privileged, Need::Livepatch],
     own_boot: true,
     default: false,

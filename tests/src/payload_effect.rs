@@ -22,7 +22,7 @@ pub const TEST: Test = Test {
     name: PAYLOAD_EFFECT,
     title: "Given live patches change XENVER_extraversion, and change it back",
     category: Category::Utility,
-    environments: &[Environment::Pv64, Environment::Pvh64],
+    environments: &Environment::DOM0,
     needs: &[Need::Privileged, Need::Livepatch, Need::Payloads],
     default: false,
     cases: &[

@@ -36,7 +36,7 @@ pub const TEST: Test = Test {
     name: PAYLOAD_TRY,
     title: "Given live patches, from their upload to the last trace of them",
     category: Category::Utility,
-    environments: &[Environment::Pv64, Environment::Pvh64],
+    environments: &Environment::DOM0,
     needs: &[Need::Privileged, Need::Livepatch, Need::Payloads],
     default: false,
     timeout_s: 60,

@@ -12,12 +12,13 @@ use kernel::buffer::{FILL, Guarded};
 use kernel::cmdline::Options;
 use kernel::console::is_line_taken;
 use kernel::hypercall::sched::{Reason, sleep_until};
+use kernel::hypercall::version;
 use kernel::select::select;
 use kernel::trap::{self, Fault, provoke};
 use kernel::xen::Change;
 use kernel::{
-    Answer, Case, Category, Context, Deviation, Environment, Errno, Outcome, Stop, Test, clock,
-    expect, expect_that, heap_free, heap_size,
+    Answer, Case, Category, Context, Deviation, Errno, Outcome, Stop, Test, clock, expect,
+    expect_that, heap_free, heap_size,
 };
 
 /// The test.
@@ -32,14 +33,15 @@ pub const TEST: Test = Test {
         Case::new("trap/general_protection_is_a_value", |_| {
             vector(provoke::general_protection(), 13)
         }),
-        Case::new("trap/null_page_is_unmapped", |_| null_page_is_unmapped()),
+        Case::new("trap/null_page_is_unmapped", null_page_is_unmapped),
         Case::new("trap/page_fault_has_its_address", page_fault_has_its_address),
         Case::new("trap/double_fault_has_its_own_stack", double_fault_has_its_own_stack),
         Case::new("trap/backtrace_finds_callers", |_| backtrace_finds_callers()),
-        Case::new("memory/guarded_ends_at_an_unmapped_page", |_| guarded_ends()),
-        Case::new("memory/guarded_begins_after_an_unmapped_page", |_| guarded_begins()),
+        Case::new("memory/guarded_ends_at_an_unmapped_page", guarded_ends),
+        Case::new("memory/guarded_begins_after_an_unmapped_page", guarded_begins),
         Case::new("memory/read_only_can_be_read", |_| read_only_can_be_read()),
-        Case::new("memory/unmapped_cannot_be_read", |_| unmapped_cannot_be_read()),
+        Case::new("memory/unmapped_cannot_be_read", unmapped_cannot_be_read),
+        Case::new("memory/xen_reaches_no_further_than_guarded", |_| xen_reaches_no_further()),
         Case::new("memory/pages_come_back_usable", |_| pages_come_back_usable()),
         Case::new("heap/is_sized_from_the_machine", |_| {
             expect_that(heap_size() >= 8 << 20, format_args!("8 MiB or more, not {}", heap_size()))
@@ -75,12 +77,21 @@ const STALE_CR2: Deviation =
     Deviation { id: "svm-stale-cr2-3e6bca616b", on: |xen| !xen.has(Change::SvmCr2) };
 
 fn page_fault_has_its_address(context: &Context) -> Outcome {
+    needs_paging(context)?;
     let right = "the address that was read";
     let read = if trap::fault_addresses_hold() { right } else { "another one" };
-    if context.environment == Environment::Pv64 {
+    if !context.environment.is_hvm() {
         return expect("CR2", read, right);
     }
     STALE_CR2.judge_where_seen(context, read, right, "another one")
+}
+
+/// Without paging the guest's own accesses go through, and only Xen finds that there is no memory.
+fn needs_paging(context: &Context) -> Outcome {
+    if context.environment.has_paging() {
+        return Ok(());
+    }
+    Err(Stop::skip("no access faults without paging"))
 }
 
 /// The fault was a page fault at `address`; `write` and `present` are its error code's bits.
@@ -100,7 +111,8 @@ fn page_fault(caught: Result<(), Fault>, address: u64, write: bool, present: boo
     )
 }
 
-fn null_page_is_unmapped() -> Outcome {
+fn null_page_is_unmapped(context: &Context) -> Outcome {
+    needs_paging(context)?;
     for address in [0, 8, 4095] {
         page_fault(trap::read_byte(address).map(drop), address, false, false)?;
     }
@@ -108,7 +120,7 @@ fn null_page_is_unmapped() -> Outcome {
 }
 
 fn double_fault_has_its_own_stack(context: &Context) -> Outcome {
-    if context.environment == Environment::Pv64 {
+    if !context.environment.is_hvm() {
         return Err(Stop::skip("Xen never gives #DF to a PV guest, it kills the domain"));
     }
     vector(provoke::double_fault(), 8)?;
@@ -125,7 +137,8 @@ fn backtrace_finds_callers() -> Outcome {
     )
 }
 
-fn guarded_ends() -> Outcome {
+fn guarded_ends(context: &Context) -> Outcome {
+    needs_paging(context)?;
     for len in [1, 100, 4096, 4097] {
         let buffer = Guarded::new(len)?;
         expect("fill", buffer.bytes().iter().all(|&byte| byte == FILL), true)?;
@@ -136,7 +149,8 @@ fn guarded_ends() -> Outcome {
     Ok(())
 }
 
-fn guarded_begins() -> Outcome {
+fn guarded_begins(context: &Context) -> Outcome {
+    needs_paging(context)?;
     let buffer = Guarded::new(4096)?;
     let before = buffer.end() - 4096 - 1;
     page_fault(trap::read_byte(before).map(drop), before, false, false)
@@ -148,9 +162,22 @@ fn read_only_can_be_read() -> Outcome {
     page_fault(kernel::buffer::try_write(&buffer), buffer.start(), true, true)
 }
 
-fn unmapped_cannot_be_read() -> Outcome {
+fn unmapped_cannot_be_read(context: &Context) -> Outcome {
+    needs_paging(context)?;
     let buffer = Guarded::new(16)?.into_unmapped()?;
     page_fault(trap::read_byte(buffer.start()).map(drop), buffer.start(), false, false)
+}
+
+/// Xen writes the last byte that there is, and none behind it.
+fn xen_reaches_no_further() -> Outcome {
+    const EXTRAVERSION: usize = 16;
+    let mut whole = Guarded::new(EXTRAVERSION)?;
+    version::extraversion_to(&mut whole.output()).must_be(Answer::SUCCESS)?;
+    expect("last byte", whole.bytes().last(), Some(&0))?;
+    let mut short = Guarded::new(EXTRAVERSION - 1)?;
+    version::extraversion_to(&mut short.output()).must_be(Errno::EFAULT)?;
+    version::extraversion_to(&mut Guarded::new(EXTRAVERSION)?.into_unmapped()?.output())
+        .must_be(Errno::EFAULT)
 }
 
 fn pages_come_back_usable() -> Outcome {

@@ -1,11 +1,7 @@
-//! PVH and HVM guests: entry in 32-bit protected mode, hardware descriptor and page tables.
+//! PVH and HVM guests: entry in 32-bit protected mode, hardware descriptor and page tables. What
+//! depends on the width of the guest is in `width::hvm`.
 
-mod descriptors;
-mod devices;
-mod entry;
-mod memory;
-mod platform;
-mod start_info;
-mod traps;
-mod vcpu;
-mod xen;
+pub(crate) mod platform;
+pub(crate) mod ram;
+pub(crate) mod start_info;
+pub(crate) mod xen;

@@ -1,11 +1,10 @@
 //! What the rest of the image needs of a PVH or HVM guest.
 
-use x86_64::registers::control::Cr2;
-
-use super::{descriptors, memory, vcpu};
 use crate::boot::Platform;
 use crate::page::{ProtectError, Protection};
 use crate::port;
+use crate::width;
+use crate::width::hvm::{descriptors, memory, vcpu};
 
 /// A PVH or HVM guest.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ impl Platform for Hvm {
     }
 
     fn fault_address(&self) -> u64 {
-        Cr2::read_raw()
+        width::fault_address()
     }
 
     fn forget_traps(&self) {

@@ -1,12 +1,10 @@
 //! Finding Xen from inside a PVH or HVM guest.
 
-use core::arch::x86_64::__cpuid;
-
-use x86_64::registers::model_specific::Msr;
-
-use crate::hypercall::{DOMID_SELF, hypercall, nr, page};
+use crate::hypercall::{DOMID_SELF, GuestWord, hypercall, nr, page};
 use crate::page::PAGE_SIZE;
 use crate::{console, shared_info};
+
+use crate::cpu::{cpuid, write_msr};
 
 /// Where Xen's CPUID leaves may start: a viridian-enabled guest has them further up.
 const LEAVES: core::ops::Range<u32> = 0x4000_0000..0x4001_0000;
@@ -22,7 +20,7 @@ const HVM_PARAM_CONSOLE_EVTCHN: u32 = 18;
 /// The first of Xen's CPUID leaves.
 fn base_leaf() -> Option<u32> {
     LEAVES.step_by(LEAF_STEP).find(|&leaf| {
-        let found = __cpuid(leaf);
+        let found = cpuid(leaf);
         let mut signature = [0; 12];
         for (word, register) in signature.chunks_exact_mut(4).zip([found.ebx, found.ecx, found.edx])
         {
@@ -38,10 +36,10 @@ fn base_leaf() -> Option<u32> {
 /// Not under Xen; there is no console to say so on, so the panic is for a debugger.
 pub fn install_hypercall_page() {
     let base = base_leaf().expect("Xen's CPUID leaves");
-    let msr = __cpuid(base + 2).ebx;
+    let msr = cpuid(base + 2).ebx;
     // SAFETY: the MSR that Xen names makes it write the page, which is reserved for that and
     // lies at its own physical address.
-    unsafe { Msr::new(msr).write(page()) };
+    unsafe { write_msr(msr, page()) };
 }
 
 /// `struct xen_add_to_physmap`, xen/include/public/memory.h.
@@ -50,8 +48,8 @@ struct AddToPhysmap {
     domid: u16,
     size: u16,
     space: u32,
-    idx: u64,
-    gpfn: u64,
+    idx: GuestWord,
+    gpfn: GuestWord,
 }
 
 /// Puts Xen's shared page in place of a page of ours.
@@ -60,8 +58,8 @@ pub fn map_shared_info() {
         domid: DOMID_SELF as u16,
         size: 0,
         space: XENMAPSPACE_SHARED_INFO,
-        idx: 0,
-        gpfn: shared_info::window() / PAGE_SIZE,
+        idx: GuestWord::default(),
+        gpfn: GuestWord::new(shared_info::window() / PAGE_SIZE),
     };
     // SAFETY: Xen reads `request`; the page that it replaces is reserved for this.
     let result = unsafe {

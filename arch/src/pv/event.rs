@@ -1,8 +1,8 @@
 //! Events that wait for a PV guest's CPU, as a reason for Xen to cut a long hypercall short.
 
-use super::traps;
 use crate::hypercall::{hypercall, nr};
 use crate::shared_info;
+use crate::width::pv::traps;
 
 /// Runs `hypercalls` with an event pending, which Xen may notice (`masked` false) or not.
 ///

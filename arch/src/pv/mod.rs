@@ -1,9 +1,6 @@
-//! Paravirtualised guests: entry from the domain builder, Xen-checked page tables.
+//! Paravirtualised guests: entry from the domain builder, Xen-checked page tables. What depends on
+//! the width of the guest is in `width::pv`.
 
-mod entry;
 pub mod event;
-mod memory;
-mod platform;
-mod start_info;
-mod traps;
-mod vcpu;
+pub(crate) mod platform;
+pub(crate) mod start_info;

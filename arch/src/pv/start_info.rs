@@ -2,35 +2,40 @@
 
 use protocol::cmdline::CMDLINE_MAX;
 
+use crate::hypercall::GuestWord;
+use crate::page::Region;
+
 /// The domain may use privileged hypercalls (`SIF_PRIVILEGED`).
 pub const SIF_PRIVILEGED: u32 = 1 << 0;
 
+/// The words have the width of the guest.
 #[repr(C)]
 pub struct StartInfo {
     _magic: [u8; 32],
     /// Pages of the domain.
-    pub nr_pages: u64,
+    pub nr_pages: GuestWord,
     /// Machine address of the shared page.
-    pub shared_info: u64,
+    pub shared_info: GuestWord,
     pub flags: u32,
-    _store_mfn: u64,
+    _store_mfn: GuestWord,
     _store_evtchn: u32,
     /// Machine frame of the console ring; for dom0 a union with something else.
-    pub console_mfn: u64,
+    pub console_mfn: GuestWord,
     pub console_evtchn: u32,
     /// Virtual address of the top-level page table.
-    pub pt_base: u64,
-    pub nr_pt_frames: u64,
+    pub pt_base: GuestWord,
+    pub nr_pt_frames: GuestWord,
     /// Virtual address of the pseudo-physical to machine list.
-    pub mfn_list: u64,
+    pub mfn_list: GuestWord,
     /// Virtual address of the first module, which the builder has mapped: the image has no note
     /// that asks for a page frame number instead (`XEN_ELFNOTE_MOD_START_PFN`).
-    pub mod_start: u64,
+    mod_start: GuestWord,
     /// Bytes of it; 0 if there is none.
-    pub mod_len: u64,
+    mod_len: GuestWord,
     pub cmd_line: [u8; CMDLINE_MAX],
 }
 
+#[cfg(target_pointer_width = "64")]
 const _: () = {
     use core::mem::offset_of;
     assert!(offset_of!(StartInfo, shared_info) == 40);
@@ -39,3 +44,11 @@ const _: () = {
     assert!(offset_of!(StartInfo, mod_start) == 112);
     assert!(offset_of!(StartInfo, cmd_line) == 128);
 };
+
+impl StartInfo {
+    /// The first module, if there is one.
+    pub fn module(&self) -> Option<Region> {
+        let (start, len) = (self.mod_start.get(), self.mod_len.get());
+        (len > 0).then_some(Region { start, len })
+    }
+}

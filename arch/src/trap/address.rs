@@ -8,8 +8,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::guarded::read_byte;
 use crate::boot::boot;
+use crate::width::read_byte;
 
 /// Whether [`probe_fault_addresses`] saw the right addresses.
 static FAULT_ADDRESSES_HOLD: AtomicBool = AtomicBool::new(false);

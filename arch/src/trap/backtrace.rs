@@ -1,17 +1,15 @@
 //! Who called whom, by frame pointers.
 
-use core::arch::asm;
-
-use super::guarded::read_word;
 use crate::layout;
+use crate::width::read_word;
 
-/// The return addresses that the chain of frame pointers starting at `rbp` leads to.
-pub fn backtrace(rbp: u64) -> impl Iterator<Item = u64> {
+/// The return addresses that the chain of frame pointers starting at `first` leads to.
+pub fn backtrace(first: u64) -> impl Iterator<Item = u64> {
     let text = layout::text();
-    let mut frame = rbp;
+    let mut frame = first;
     core::iter::from_fn(move || {
         let caller = read_word(frame).ok()?;
-        let address = read_word(frame.checked_add(8)?).ok()?;
+        let address = read_word(frame.checked_add(size_of::<usize>() as u64)?).ok()?;
         // A caller's frame lies above; anything else is a damaged chain.
         if !text.contains(address) || (caller != 0 && caller <= frame) {
             return None;
@@ -20,13 +18,4 @@ pub fn backtrace(rbp: u64) -> impl Iterator<Item = u64> {
         Some(address)
     })
     .take(32)
-}
-
-/// The current frame pointer, from which [`backtrace`] starts.
-#[inline(always)]
-pub fn frame_pointer() -> u64 {
-    let rbp;
-    // SAFETY: copies a register.
-    unsafe { asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
-    rbp
 }

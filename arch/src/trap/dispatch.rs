@@ -2,8 +2,8 @@
 
 use super::address::fault_address;
 use super::fault::Fault;
-use super::frame::TrapFrame;
-use super::guarded::fixup;
+use super::table::fixup;
+use crate::width::TrapFrame;
 
 unsafe extern "Rust" {
     /// Called for a trap that the exception table does not list. Must not return: the state
@@ -13,9 +13,7 @@ unsafe extern "Rust" {
 
 /// Turns the trap into a value, if the exception table lists it.
 pub(crate) extern "C" fn dispatch(frame: &mut TrapFrame) {
-    let Some(fixup) = fixup(frame.rip) else { xtf_unexpected_trap(frame) };
-    let fault =
-        Fault { vector: frame.vector as u8, error: frame.error as u32, address: fault_address() };
-    frame.rip = fixup;
-    (frame.rax, frame.rdx) = fault.encode();
+    let Some(fixup) = fixup(frame.instruction()) else { xtf_unexpected_trap(frame) };
+    let fault = Fault { vector: frame.vector(), error: frame.error(), address: fault_address() };
+    frame.go_on_at(fixup, fault.encode());
 }

@@ -22,22 +22,25 @@ pub struct Fault {
     pub address: Option<u64>,
 }
 
+/// An error code has no more than 16 bits.
+const ERROR_SHIFT: u32 = usize::BITS / 2;
+
 impl Fault {
     /// In the first word `vector` in bits 0–7, bit 8 set (so that #DE differs from "no fault"), bit
-    /// 9 where the address is known, `error` above 32; in the second the address.
-    pub(crate) fn encode(self) -> (u64, u64) {
-        let known = u64::from(self.address.is_some());
-        let what = u64::from(self.error) << 32 | known << 9 | 1 << 8 | u64::from(self.vector);
-        (what, self.address.unwrap_or(0))
+    /// 9 where the address is known, `error` in the upper half; in the second the address.
+    pub(crate) fn encode(self) -> [usize; 2] {
+        let known = usize::from(self.address.is_some());
+        let error = (self.error as usize) << ERROR_SHIFT;
+        [error | known << 9 | 1 << 8 | usize::from(self.vector), self.address.unwrap_or(0) as usize]
     }
 
-    /// The fault that a guarded instruction left in rax and rdx, if any.
-    pub(crate) fn decode(rax: u64, rdx: u64) -> Result<(), Self> {
-        if rax == 0 {
+    /// The fault that a guarded instruction left in two registers, if any.
+    pub(crate) fn decode([what, address]: [usize; 2]) -> Result<(), Self> {
+        if what == 0 {
             return Ok(());
         }
-        let address = (rax & 1 << 9 != 0).then_some(rdx);
-        Err(Self { vector: rax as u8, error: (rax >> 32) as u32, address })
+        let address = (what & 1 << 9 != 0).then_some(address as u64);
+        Err(Self { vector: what as u8, error: (what >> ERROR_SHIFT) as u32, address })
     }
 }
 

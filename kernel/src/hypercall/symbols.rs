@@ -1,8 +1,9 @@
 //! Xen's own symbols: `XENPF_get_symbol` of `platform_op` (xen/include/public/platform.h).
 
 use alloc::string::String;
+use core::mem::offset_of;
 
-use arch::hypercall::{hypercall, nr};
+use arch::hypercall::{GuestWord, hypercall, nr};
 
 use crate::outcome::Stop;
 use crate::{Answer, Errno};
@@ -22,12 +23,16 @@ struct GetSymbol {
     namelen: u32,
     /// In: which symbol. Out: the next one.
     symnum: u32,
-    name: u64,
+    name: GuestWord,
     address: u64,
     kind: u8,
-    pad: [u8; 103],
+    pad: [u8; PAD],
 }
-const _: () = assert!(size_of::<GetSymbol>() == 136);
+
+/// Bytes that are left of the call's 136.
+const PAD: usize = 136 - 16 - size_of::<GuestWord>() - size_of::<u64>() - size_of::<u8>();
+
+const _: () = assert!(size_of::<GetSymbol>() == 136 && offset_of!(GetSymbol, pad) == 136 - PAD);
 
 /// A symbol of Xen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,10 +94,10 @@ fn get(symnum: u32) -> Result<(Symbol, u32), Errno> {
         interface_version: XENPF_INTERFACE_VERSION,
         namelen: name.len() as u32,
         symnum,
-        name: name.as_mut_ptr().expose_provenance() as u64,
+        name: GuestWord::new(name.as_mut_ptr().expose_provenance() as u64),
         address: 0,
         kind: 0,
-        pad: [0; 103],
+        pad: [0; PAD],
     };
     let buffer = (&raw mut op).expose_provenance() as u64;
     // SAFETY: Xen writes the 136 bytes of `op`, and at most `namelen` bytes of `name`.

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use arch::hypercall::{hypercall, nr};
+use livepatch::abi::Out;
 
 use crate::{Answer, Errno};
 
@@ -55,6 +56,17 @@ pub fn text(which: Text) -> Result<String, Errno> {
     let end = buffer.iter().position(|&byte| byte == 0).unwrap_or(buffer.len());
     buffer.truncate(end);
     Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
+/// `XENVER_extraversion`, for its answer, with a buffer that may be anywhere: Xen writes 16 bytes.
+///
+/// # Panics
+/// Where less was lent: a mistake in the test.
+pub fn extraversion_to(buffer: &mut Out<'_>) -> Answer {
+    let (command, size) = Text::Extraversion.parameters();
+    assert!(buffer.room() >= size as u64, "a buffer that is too small and ends in memory");
+    // SAFETY: Xen writes `size` bytes, which were lent, or less where there is no memory.
+    Answer(unsafe { hypercall(nr::XEN_VERSION, [command, buffer.addr(), 0, 0, 0]) })
 }
 
 /// Xen's build-id (`XENVER_build_id`): the contents of its GNU build-id note.

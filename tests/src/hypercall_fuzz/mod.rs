@@ -18,7 +18,8 @@ use alloc::vec::Vec;
 
 use kernel::buffer::{FILL, Guarded};
 use kernel::{
-    Answer, Case, Category, Context, Need, Outcome, Stop, Test, console, expect_that, println,
+    Answer, Case, Category, Context, Environment, Need, Outcome, Stop, Test, console, expect_that,
+    println,
 };
 use protocol::console::INDENT;
 use protocol::hypercalls::{CALLS, PRIVILEGED, Selector};
@@ -31,6 +32,8 @@ pub const TEST: Test = Test {
     name: HYPERCALL_FUZZ,
     title: "Random hypercalls from a domain without privileges",
     category: Category::Special,
+    // What may be told of is known for words of 64 bits.
+    environments: &Environment::WIDE,
     needs: &[Need::Unprivileged],
     own_boot: true,
     default: false,

@@ -3,9 +3,9 @@
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::start_info::StartInfo;
 use crate::hypercall::{DOMID_SELF, hypercall, nr};
 use crate::page::{HEAP_LIMIT, PAGE_SIZE, ProtectError, Protection, Region, XEN_RANGE};
+use crate::pv::start_info::StartInfo;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -79,17 +79,17 @@ pub fn protect(address: u64, protection: Protection) -> Result<(), ProtectError>
 /// Finds memory that the builder mapped and nobody uses, and maps more behind it, up to
 /// [`HEAP_LIMIT`] or the domain's size.
 pub fn init(info: &StartInfo) -> Region {
-    P2M.store(info.mfn_list, Ordering::Relaxed);
-    NR_PAGES.store(info.nr_pages, Ordering::Relaxed);
-    ROOT.store(info.pt_base, Ordering::Relaxed);
+    P2M.store(info.mfn_list.get(), Ordering::Relaxed);
+    NR_PAGES.store(info.nr_pages.get(), Ordering::Relaxed);
+    ROOT.store(info.pt_base.get(), Ordering::Relaxed);
 
     // The page tables come last in the bootstrap region but for one page of boot stack.
-    let mut start = info.pt_base + (info.nr_pt_frames + 1) * PAGE_SIZE;
-    let limit = (info.nr_pages * PAGE_SIZE).min(start + HEAP_LIMIT);
+    let mut start = info.pt_base.get() + (info.nr_pt_frames.get() + 1) * PAGE_SIZE;
+    let limit = (info.nr_pages.get() * PAGE_SIZE).min(start + HEAP_LIMIT);
     let mut end = start;
     while end < limit {
         let next = (end / TABLE_SPAN + 1) * TABLE_SPAN;
-        let mapped = match lowest_table(info.pt_base, end) {
+        let mapped = match lowest_table(info.pt_base.get(), end) {
             Lookup::Table(table) => (end..next.min(limit))
                 .step_by(PAGE_SIZE as usize)
                 .all(|page| entry(table, page / PAGE_SIZE) & PRESENT != 0 || map(page)),

@@ -5,11 +5,12 @@ use core::ptr;
 
 use protocol::metadata::Environment;
 
-use super::platform::Hvm;
-use super::start_info::{SIF_PRIVILEGED, StartInfo};
 use super::vcpu::{CR0, CR4};
-use super::{descriptors, devices, memory, xen};
+use super::{descriptors, devices, memory};
 use crate::boot::{Boot, LoaderLine};
+use crate::hvm::platform::Hvm;
+use crate::hvm::start_info::{SIF_PRIVILEGED, StartInfo};
+use crate::hvm::{ram, xen};
 use crate::layout;
 use crate::page::Protection;
 use crate::start::start;
@@ -68,7 +69,7 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
     }
     // What a toolstack or a firmware passes to a domain is nothing that a test has asked for.
     let module = info.module().filter(|_| privileged);
-    let heap = memory::find_heap(info, module);
+    let heap = ram::find_heap(info, module);
     let cmdline = ptr::with_exposed_provenance(info.cmdline as usize);
     // SAFETY: null or a NUL-terminated string that Xen wrote below 4 GiB. It is copied before
     // the heap, which may overlap it, comes to life.

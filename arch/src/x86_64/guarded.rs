@@ -1,37 +1,12 @@
-//! Instructions that may fault, and the exception table that says so.
+//! Instructions that may fault.
 
-use super::fault::Fault;
-
-unsafe extern "C" {
-    static ex_table_start: ExceptionEntry;
-    static ex_table_end: ExceptionEntry;
-}
-
-/// One line of `.ex_table`.
-#[repr(C)]
-struct ExceptionEntry {
-    rip: u64,
-    fixup: u64,
-}
-
-fn exception_table() -> &'static [ExceptionEntry] {
-    let start = &raw const ex_table_start;
-    let len = (&raw const ex_table_end as usize - start as usize) / size_of::<ExceptionEntry>();
-    // SAFETY: the linker script brackets the section with these two symbols; its entries are
-    // pairs of 8-byte words by construction of `guarded!`.
-    unsafe { core::slice::from_raw_parts(start, len) }
-}
-
-/// Where to go on after a fault of the instruction at `rip`, if one was reckoned with.
-pub(crate) fn fixup(rip: u64) -> Option<u64> {
-    exception_table().iter().find(|entry| entry.rip == rip).map(|entry| entry.fixup)
-}
+use crate::trap::Fault;
 
 /// Runs instructions of which the one at local label 2 may fault and 3 is where to go on, and
 /// says whether it did. rax and rdx are the dispatcher's, and zero to begin with.
 macro_rules! guarded {
     ($($line:literal),+ ; $($operand:tt)*) => {{
-        let (rax, rdx): (u64, u64);
+        let (rax, rdx): (usize, usize);
         core::arch::asm!(
             "xor eax, eax",
             "xor edx, edx",
@@ -43,7 +18,7 @@ macro_rules! guarded {
             out("rdx") rdx,
             $($operand)*
         );
-        $crate::trap::fault::Fault::decode(rax, rdx)
+        $crate::trap::Fault::decode([rax, rdx])
     }};
 }
 pub(crate) use guarded;

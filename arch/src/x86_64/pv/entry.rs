@@ -4,11 +4,11 @@ use core::arch::global_asm;
 
 use protocol::metadata::Environment;
 
-use super::platform::Pv;
-use super::start_info::{SIF_PRIVILEGED, StartInfo};
 use super::{memory, traps};
 use crate::boot::{Boot, LoaderLine};
-use crate::page::{Protection, Region};
+use crate::page::Protection;
+use crate::pv::platform::Pv;
+use crate::pv::start_info::{SIF_PRIVILEGED, StartInfo};
 use crate::start::start;
 use crate::{console, layout, shared_info};
 
@@ -47,20 +47,20 @@ global_asm!(
 /// First Rust code of a PV guest.
 extern "C" fn pv_start(info: &'static StartInfo) -> ! {
     traps::install();
-    memory::map_machine_page(shared_info::window(), info.shared_info);
+    memory::map_machine_page(shared_info::window(), info.shared_info.get());
     shared_info::set_mapped();
 
     let privileged = info.flags & SIF_PRIVILEGED != 0;
     if !privileged {
         // The builder has mapped the ring along with everything else it allocated.
-        console::attach_ring(memory::address_of_frame(info.console_mfn), info.console_evtchn);
+        console::attach_ring(memory::address_of_frame(info.console_mfn.get()), info.console_evtchn);
     }
     let heap = memory::init(info);
     for page in [0, layout::stack_guard()] {
         memory::protect(page, Protection::None).expect("bootstrap pages can be unmapped");
     }
     // Page tables, behind which the heap begins, come after it.
-    let module = (info.mod_len > 0).then_some(Region { start: info.mod_start, len: info.mod_len });
+    let module = info.module();
     start(Boot {
         environment: Environment::Pv64,
         privileged,

@@ -2,11 +2,11 @@
 
 use core::arch::asm;
 
-use super::fault::Fault;
 use super::guarded::{guarded, read_byte};
 use crate::boot::boot;
 use crate::layout;
 use crate::page::{NON_CANONICAL, PAGE_SIZE};
+use crate::trap::Fault;
 
 /// UD2.
 pub fn invalid_opcode() -> Result<(), Fault> {

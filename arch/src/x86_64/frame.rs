@@ -3,6 +3,8 @@
 //! Each environment makes its entry stubs by [`trap_stubs!`]: what the CPU or Xen has pushed
 //! differs in the first instructions and the last ones, the frame between is the same.
 
+use core::fmt;
+
 /// The registers that a trap found, as the entry code stores them.
 ///
 /// Below `vector` is what this crate pushes, from `error` upwards what the CPU (or Xen, for a
@@ -35,20 +37,74 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
-/// The exception vectors that have an entry stub; interrupts are never enabled.
-pub const VECTORS: usize = 32;
-
-/// Vectors whose frame carries an error code: #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX.
-pub const WITH_ERROR_CODE: u32 = {
-    let vectors = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
-    let mut mask = 0;
-    let mut i = 0;
-    while i < vectors.len() {
-        mask |= 1 << vectors[i];
-        i += 1;
+impl TrapFrame {
+    /// The exception vector.
+    pub fn vector(&self) -> u8 {
+        self.vector as u8
     }
-    mask
-};
+
+    /// The error code; 0 where the vector has none.
+    pub fn error(&self) -> u32 {
+        self.error as u32
+    }
+
+    /// The address of the instruction that was interrupted.
+    pub fn instruction(&self) -> usize {
+        self.rip as usize
+    }
+
+    /// The frame pointer, from which a backtrace starts.
+    pub fn frame_pointer(&self) -> u64 {
+        self.rbp
+    }
+
+    /// All registers, in lines.
+    pub fn registers(&self) -> impl Iterator<Item = Registers<'_>> {
+        (0..LINES).map(|line| Registers { frame: self, line })
+    }
+
+    /// Has the interrupted code go on at `fixup`, with two words in the registers of `guarded!`.
+    pub(crate) fn go_on_at(&mut self, fixup: usize, [rax, rdx]: [usize; 2]) {
+        self.rip = fixup as u64;
+        (self.rax, self.rdx) = (rax as u64, rdx as u64);
+    }
+}
+
+/// Lines of registers in a report.
+const LINES: usize = 5;
+
+/// Some of a frame's registers, in one line.
+#[derive(Debug)]
+pub struct Registers<'f> {
+    frame: &'f TrapFrame,
+    line: usize,
+}
+
+impl fmt::Display for Registers<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = self.frame;
+        if self.line == 0 {
+            let (cs, ss) = (f.cs as u16, f.ss as u16);
+            return write!(
+                to,
+                "cs {cs:04x} rflags {:08x} ss:rsp {ss:04x}:{:016x}",
+                f.rflags, f.rsp
+            );
+        }
+        let named = [
+            [("rax", f.rax), ("rbx", f.rbx), ("rcx", f.rcx), ("rdx", f.rdx)],
+            [("rsi", f.rsi), ("rdi", f.rdi), ("rbp", f.rbp), ("r8", f.r8)],
+            [("r9", f.r9), ("r10", f.r10), ("r11", f.r11), ("r12", f.r12)],
+            [("r13", f.r13), ("r14", f.r14), ("r15", f.r15), ("", 0)],
+        ];
+        let line = named[self.line - 1].iter().filter(|(name, _)| !name.is_empty());
+        for (number, (name, value)) in line.enumerate() {
+            let blank = if number == 0 { "" } else { " " };
+            write!(to, "{blank}{name:<3} {value:016x}")?;
+        }
+        Ok(())
+    }
+}
 
 /// The stubs of an environment: one for each vector, and a table of their addresses,
 /// `trap_addresses_MODE`.

@@ -1,7 +1,8 @@
 //! Traps of a PV guest, which come from Xen: the virtual IDT and its entry stubs.
 
 use crate::hypercall::{hypercall, nr};
-use crate::trap::{TrapFrame, VECTORS, dispatch, trap_stubs};
+use crate::trap::{TrapFrame, VECTORS, dispatch};
+use crate::width::trap_stubs;
 
 // Xen pushes rcx and r11 on top, which hold the interrupted values. Ring 3 returns through Xen,
 // which expects a word of flags below the frame: the error code's slot, zeroed.

@@ -1,6 +1,7 @@
 //! Entry stubs for traps that come from the CPU.
 
-use crate::trap::{VECTORS, dispatch, trap_stubs};
+use crate::trap::{VECTORS, dispatch};
+use crate::width::trap_stubs;
 
 trap_stubs! {
     mode: "hvm", dispatch: dispatch,
