@@ -233,6 +233,14 @@ impl Livepatch {
         Ok(Placed { answer, before, after })
     }
 
+    /// Has Xen look for the call's structure in the last bytes that 32 bits can address, where half of
+    /// it would have room. Nothing is there.
+    pub fn perform_in_the_last_bytes(&self, call: &Call<'_>) -> Answer {
+        let room = call.encode(self.revision).bytes().len() / 2;
+        // SAFETY: no whole structure can be read there.
+        unsafe { sysctl::sysctl_at(&buffer::last_bytes_output(room)) }
+    }
+
     /// Passes if Xen refuses the call with `errno`, and nothing at all has changed: neither the
     /// structure, nor the payloads, nor the version stamp.
     ///

@@ -33,6 +33,7 @@ mod livepatch_stack;
 mod livepatch_state;
 mod livepatch_upload;
 mod livepatch_version;
+mod livepatch_width;
 mod payload_effect;
 mod payload_try;
 mod payload_try_smp;
@@ -61,6 +62,7 @@ kernel::registry![
     livepatch_binary,
     livepatch_console,
     livepatch_doc,
+    livepatch_width,
     livepatch_soak,
     livepatch_concurrent,
     livepatch_fuzz,
