@@ -2,7 +2,8 @@
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-IMAGE_TARGET := x86_64-unknown-none
+# One image for 64-bit guests and one for 32-bit guests.
+IMAGE_TARGETS := --target x86_64-unknown-none --target i586-unknown-linux-gnu
 IMAGE_CRATES := -p xtf-arch -p xtf-kernel -p xtf-tests
 HOST_CRATES  := -p xtf-protocol -p xtf-livepatch -p xtf-runner -p xtf-plugin
 # What is checked and tested together, always as this set: cargo compiles a dependency again for
@@ -26,12 +27,12 @@ BASELINE     := $(RUNNER) generate baseline target/results.json --without livepa
 run: build
 	$(RUNNER) run --verbose
 
-## build: the runner and the image
+## build: the runner and the images
 build: setup image
 	cargo build --release $(HOST_CRATES)
 
 image: setup
-	cargo build --release $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+	cargo build --release $(IMAGE_CRATES) $(IMAGE_TARGETS)
 
 # The same with all tests.
 test-build: setup image
@@ -49,6 +50,7 @@ docs-test: test-build
 
 suites-test: test-build
 	$(RUNNER) run $(REPORTS)
+	$(RUNNER) run --xen 4.17 --env hvm32,hvm32pae example selftest livepatch-width
 	$(BASELINE) | diff -u tests/baseline.txt - || { echo 'other verdicts than in tests/baseline.txt: if that is right, make baseline'; false; }
 
 ## baseline: renews tests/baseline.txt, the verdicts that make test expects of Xen 4.17
@@ -144,11 +146,11 @@ check-format: setup
 
 check-lints: setup
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
-	cargo clippy --release $(IMAGE_CRATES) --target $(IMAGE_TARGET) -- -D warnings
+	cargo clippy --release $(IMAGE_CRATES) $(IMAGE_TARGETS) -- -D warnings
 
 check-docs: setup
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items $(CHECKED)
-	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --document-private-items $(IMAGE_CRATES) --target $(IMAGE_TARGET)
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --document-private-items $(IMAGE_CRATES) $(IMAGE_TARGETS)
 
 unit-test: test-build
 	cargo test --no-fail-fast $(CHECKED)
