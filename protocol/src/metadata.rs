@@ -23,9 +23,9 @@ pub enum Environment {
     Pv32pae,
     /// 32 bits, hardware-assisted, without paging; a dom0 is PVH.
     Hvm32,
-    /// The same with two levels of page tables.
+    /// 32 bits, hardware-assisted, with two levels of page tables (PSE).
     Hvm32pse,
-    /// The same with three levels of page tables.
+    /// 32 bits, hardware-assisted, with three levels of page tables (PAE).
     Hvm32pae,
 }
 
