@@ -1,6 +1,7 @@
 //! Virtual CPUs: counting them, and bringing up the secondary ones.
 
 use crate::boot::boot;
+use crate::width::usable_cpus;
 use crate::{stacks, vcpu};
 
 pub use crate::stacks::{MAX_CPUS, current};
@@ -20,5 +21,5 @@ pub fn bring_up(cpu: usize) -> Result<(), i64> {
 /// How many virtual CPUs the domain has, as far as the image has a use for them.
 #[must_use]
 pub fn count() -> usize {
-    (0..MAX_CPUS).take_while(|&cpu| vcpu::exists(cpu)).count()
+    (0..usable_cpus()).take_while(|&cpu| vcpu::exists(cpu)).count()
 }

@@ -15,3 +15,12 @@ pub use frame::TrapFrame;
 pub(crate) use frame::trap_stubs;
 pub use guarded::{read_byte, read_word, write_byte};
 pub use registers::{fault_address, frame_pointer, read_tsc, stack_pointer};
+
+/// CPUs that the image has a use for. With PAE that is one: the others would set the bits that it
+/// clears (`hvm::accessed`).
+pub fn usable_cpus() -> usize {
+    match hvm::paging::mode() {
+        hvm::paging::Paging::Pae => 1,
+        _ => crate::stacks::MAX_CPUS,
+    }
+}

@@ -11,4 +11,4 @@ mod registers;
 pub use frame::TrapFrame;
 pub(crate) use frame::trap_stubs;
 pub use guarded::{read_byte, read_word, write_byte};
-pub use registers::{fault_address, frame_pointer, read_tsc, stack_pointer};
+pub use registers::{fault_address, frame_pointer, read_tsc, stack_pointer, usable_cpus};

@@ -5,6 +5,8 @@ use core::arch::x86_64::_rdtsc;
 
 use x86_64::registers::control::Cr2;
 
+use crate::stacks::MAX_CPUS;
+
 /// The current frame pointer, from which a backtrace starts.
 #[inline(always)]
 pub fn frame_pointer() -> u64 {
@@ -32,4 +34,9 @@ pub fn fault_address() -> u64 {
 pub fn read_tsc() -> u64 {
     // SAFETY: every x86-64 CPU has RDTSC, and Xen lets (or makes) it succeed for guests.
     unsafe { _rdtsc() }
+}
+
+/// CPUs that the image has a use for.
+pub fn usable_cpus() -> usize {
+    MAX_CPUS
 }
