@@ -70,6 +70,10 @@ fn works(runner: &Path, elsewhere: &Path, cache: &Path) {
     let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
     let image = fs::canonicalize(runner).unwrap().with_file_name("xtf");
     assert_eq!(results["run"]["image"], *image.to_string_lossy());
+
+    // So is the one for 32-bit guests.
+    let said = run(&["run", "example", "--env", "hvm32"]);
+    assert!(said.ends_with("1 passed, 0 failed, 0 skipped\n"), "{said}");
 }
 
 #[test]
@@ -89,7 +93,7 @@ fn the_package_and_the_tarball_work_elsewhere() {
     let tarball = place(tarball.trim_end_matches(".tar.gz"));
 
     // What each of them holds, and where.
-    let programs = ["libxtf_plugin.so", "xtf", "xtf-fuzz", "xtf-runner"];
+    let programs = ["libxtf_plugin.so", "xtf", "xtf-fuzz", "xtf-runner", "xtf32"];
     succeed(
         Command::new(env!("CARGO_BIN_EXE_xtf-runner")).args(["generate", "man"]).arg(place("man")),
     );

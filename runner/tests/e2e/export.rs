@@ -172,7 +172,8 @@ fn what_cannot_be_exported() {
         (vec!["tree", "refused", "--env", "hvm64"], 66, "no selected test supports"),
         (vec!["tree", "--prefix", "opt"], 64, "--prefix opt: must be an absolute path"),
         (vec!["tree", "--prefix", "/a\"b"], 64, "without quotes"),
-        (vec!["tree", "--env", "hvm32"], 64, "hvm32"),
+        (vec!["tree", "--env", "hvm16"], 64, "hvm16"),
+        (vec!["tree", "--env", "hvm32"], 66, "no selected test supports hvm32"),
         (vec!["tree", "--cmdline", "\u{e4}"], 64, "printable ASCII"),
         (vec!["tree", "--cmdline", &long], 64, "can hold 64 bytes"),
     ];

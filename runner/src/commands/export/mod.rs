@@ -3,13 +3,14 @@
 mod domain;
 mod tree;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use protocol::cmdline::{LINGER, TESTS};
+use protocol::metadata::Environment;
 
-use self::domain::folders;
+use self::domain::{ExportedDomain, folders};
 use self::tree::Tree;
 use crate::base::exit::{Error, Exit, Result};
 use crate::base::output::write_out;
@@ -45,33 +46,40 @@ pub fn export(args: &ExportArgs) -> Result<Exit> {
         let folders = folders(&test.test, &args.env);
         if !folders.is_empty() {
             let words = words(test, args.cmdline.as_deref());
-            planned.push((test, folders, words));
+            // All 64-bit domains have the same words, and so the same image.
+            let mut images = BTreeMap::new();
+            for kind in folders.iter().flat_map(|folder| &folder.domains).map(ExportedDomain::kind)
+            {
+                if let Entry::Vacant(new) = images.entry(stamped(&words, kind)) {
+                    let narrow = narrow.as_ref().filter(|_| kind.is_32bit());
+                    let image = stamp(narrow.unwrap_or(&bytes), &new.key().1)?;
+                    new.insert(image);
+                }
+            }
+            planned.push((test, folders, words, images));
         }
     }
     if planned.is_empty() {
         let why = "no selected test supports the environments of --env";
         return Err(Error::EmptySelection(why.into()));
     }
-    if let Some(name) = twice(planned.iter().flat_map(|(_, folders, _)| folders)) {
+    if let Some(name) = twice(planned.iter().flat_map(|(_, folders, ..)| folders)) {
         let why = format!("two tests need the folder tests/{name}; export them one at a time");
         return Err(Error::Usage(why));
     }
 
     let mut tree = Tree::claim(&args.dir)?;
     let mut domains = 0;
-    for (test, folders, words) in &planned {
-        // By what is stamped into an image, as all 64-bit domains have the same.
-        let mut originals: HashMap<(bool, String), String> = HashMap::new();
+    for (test, folders, words, images) in &planned {
+        let mut originals: HashMap<_, String> = HashMap::new();
         for folder in folders {
             for domain in &folder.domains {
-                let (place, kind) = (domain.image(), domain.kind());
-                let line = join([words, &environment_word(kind)]);
-                match originals.entry((kind.is_32bit(), line)) {
-                    Entry::Occupied(original) => tree.link(&place, original.get())?,
-                    Entry::Vacant(new) => {
-                        let narrow = narrow.as_ref().filter(|_| kind.is_32bit());
-                        tree.write(&place, &stamp(narrow.unwrap_or(&bytes), &new.key().1)?)?;
-                        new.insert(place);
+                let (place, key) = (domain.image(), stamped(words, domain.kind()));
+                match originals.get(&key) {
+                    Some(original) => tree.link(&place, original)?,
+                    None => {
+                        tree.write(&place, &images[&key])?;
+                        originals.insert(key, place);
                     }
                 }
                 let config = format!("{}.cfg", domain.image());
@@ -110,7 +118,13 @@ fn left_out(tests: &[TestMeta]) -> String {
     )
 }
 
-/// What is stamped into a test's image.
+/// By what the image of such a domain differs from others: whether it is for 32-bit guests, and what is
+/// stamped into it.
+fn stamped(words: &str, kind: Environment) -> (bool, String) {
+    (kind.is_32bit(), join(&[words.to_owned(), environment_word(kind)]))
+}
+
+/// What is stamped into a test's image, for whatever guest.
 fn words(test: &Selected, more: Option<&str>) -> String {
     let mut words = format!("{TESTS}={} {LINGER}={LINGER_MS}", test.selector);
     for word in more.unwrap_or_default().split_ascii_whitespace() {
