@@ -2,9 +2,9 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::mem::offset_of;
 
 use super::double_fault::{entry, stack_top};
+use super::task::Tss;
 use super::traps::trap_addresses_hvm;
 use crate::stacks::MAX_CPUS;
 use crate::trap::VECTORS;
@@ -24,62 +24,6 @@ const FLAT_DATA: u64 = 0x00cf_9300_0000_ffff;
 pub const CODE_ATTRIBUTES: u16 = 0xc9b;
 pub const DATA_ATTRIBUTES: u16 = 0xc93;
 pub const TASK_ATTRIBUTES: u16 = 0x08b;
-
-/// A 32-bit task state segment (Intel SDM volume 3, 8.2.1).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Tss {
-    _back_link: u32,
-    _inner_stacks: [u32; 6],
-    pub cr3: u32,
-    pub eip: u32,
-    pub eflags: u32,
-    pub eax: u32,
-    pub ecx: u32,
-    pub edx: u32,
-    pub ebx: u32,
-    pub esp: u32,
-    pub ebp: u32,
-    pub esi: u32,
-    pub edi: u32,
-    pub es: u32,
-    pub cs: u32,
-    pub ss: u32,
-    pub ds: u32,
-    _fs_gs: [u32; 2],
-    _ldt: u32,
-    _trap: u16,
-    io_map: u16,
-}
-
-const _: () = assert!(size_of::<Tss>() == 104 && offset_of!(Tss, cs) == 76);
-
-impl Tss {
-    const EMPTY: Self = Self {
-        _back_link: 0,
-        _inner_stacks: [0; 6],
-        cr3: 0,
-        eip: 0,
-        eflags: 0,
-        eax: 0,
-        ecx: 0,
-        edx: 0,
-        ebx: 0,
-        esp: 0,
-        ebp: 0,
-        esi: 0,
-        edi: 0,
-        es: 0,
-        cs: 0,
-        ss: 0,
-        ds: 0,
-        _fs_gs: [0; 2],
-        _ldt: 0,
-        _trap: 0,
-        // Behind the segment: there is none.
-        io_map: size_of::<Tss>() as u16,
-    };
-}
 
 /// What the CPU reads and writes by itself: one CPU's tables.
 #[repr(C, align(128))]
@@ -129,29 +73,21 @@ fn task_descriptor(tss: *const Tss) -> u64 {
     limit | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24) << 56
 }
 
-/// The task in which a CPU ran until a double fault, for the task that handles it.
-pub fn interrupted_task(cpu: usize) -> *mut Tss {
-    // SAFETY: a field of the CPU's tables.
-    unsafe { &raw mut (*TABLES[cpu].0.get()).task }
-}
-
 /// Builds and loads the tables of one CPU; the IDT is everybody's.
 pub fn install(cpu: usize) {
     let tables = TABLES[cpu].0.get();
     let idt = IDT.0.get();
     // SAFETY: nobody else uses this CPU's tables, and the first CPU is alone when it fills the IDT.
     unsafe {
-        (*tables).double_fault = Tss {
-            eip: entry(),
-            eflags: 1 << 1,
-            ebx: cpu as u32,
-            esp: stack_top(cpu),
-            es: DATA.into(),
-            cs: CODE.into(),
-            ss: DATA.into(),
-            ds: DATA.into(),
-            ..Tss::EMPTY
-        };
+        let task = &mut (*tables).double_fault;
+        task.eip = entry();
+        task.eflags = 1 << 1;
+        task.ebx = (&raw const (*tables).task) as u32;
+        task.esp = stack_top(cpu);
+        task.es = DATA.into();
+        task.cs = CODE.into();
+        task.ss = DATA.into();
+        task.ds = DATA.into();
         (*tables).gdt = [
             0,
             FLAT_CODE,

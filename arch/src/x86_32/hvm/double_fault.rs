@@ -6,7 +6,7 @@
 use core::arch::global_asm;
 
 use super::super::frame::{TrapFrame, WORDS};
-use super::descriptors::interrupted_task;
+use super::task::Tss;
 use crate::page::{PAGE_SIZE, Page};
 use crate::stacks::MAX_CPUS;
 use crate::trap::dispatch;
@@ -22,8 +22,9 @@ pub fn stack_top(cpu: usize) -> u32 {
     (STACKS[cpu][0].address() + STACK_PAGES as u64 * PAGE_SIZE) as u32
 }
 
-// The CPU has pushed an error code, which is always 0. ebx is the CPU's number, from the TSS. IRET
-// goes back to the task that faulted, and the next double fault begins behind it.
+// The CPU has pushed an error code, which is always 0. ebx, from this task's TSS, is the address of
+// that of the task in which the CPU runs otherwise. IRET goes back to the task that faulted, and the
+// next double fault begins behind it.
 global_asm!(
     ".pushsection .text",
     ".global double_fault_task",
@@ -48,8 +49,7 @@ pub fn entry() -> u32 {
     (&raw const double_fault_task) as u32
 }
 
-extern "C" fn handle(cpu: usize) {
-    let task = interrupted_task(cpu);
+extern "C" fn handle(task: *mut Tss) {
     // SAFETY: the CPU has written it, and does not look at it before the IRET.
     let mut tss = unsafe { task.read_volatile() };
     let mut frame = TrapFrame {

@@ -7,5 +7,6 @@ mod entry;
 pub mod memory;
 pub mod paging;
 mod physmap;
+mod task;
 mod traps;
 pub mod vcpu;
