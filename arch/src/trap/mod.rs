@@ -21,3 +21,4 @@ pub use vectors::{VECTORS, WITH_ERROR_CODE};
 
 pub(crate) use address::probe_fault_addresses;
 pub(crate) use dispatch::dispatch;
+pub(crate) use vectors::vector_stubs;

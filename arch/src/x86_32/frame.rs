@@ -109,58 +109,25 @@ macro_rules! trap_stubs {
         exit: [$($exit:literal),*], further: [$($further:literal),*]
         $(, $name:ident = const $value:expr)* $(,)?
     ) => {
-        core::arch::global_asm!(
-            ".pushsection .text",
-            concat!("trap_common_", $mode, ":"),
-            "    pushad",
-            "    cld",
-            // A function expects its arguments on an aligned stack.
-            "    mov ebx, esp",
-            "    and esp, -16",
-            "    sub esp, 12",
-            "    push ebx",
-            "    call {dispatch}",
-            "    mov esp, ebx",
-            "    popad",
-            "    add esp, 8",
-            $($exit,)*
-            //
-            concat!(".macro TRAP_STUB_", $mode, " vec"),
-            concat!("trap_", $mode, "_\\vec:"),
-            ".if (({with_error_code} >> \\vec) & 1) == 0",
-            "    push 0",
-            ".endif",
-            "    push \\vec",
-            concat!("    jmp trap_common_", $mode),
-            ".endm",
-            concat!(".macro TRAP_ADDRESS_", $mode, " vec"),
-            concat!("    .long trap_", $mode, "_\\vec"),
-            ".endm",
-            ".altmacro",
-            ".set vec, 0",
-            ".rept {vectors}",
-            concat!("    TRAP_STUB_", $mode, " %vec"),
-            "    .set vec, vec + 1",
-            ".endr",
-            $($further,)*
-            ".popsection",
-            //
-            ".pushsection .rodata, \"a\", @progbits",
-            ".balign 4",
-            concat!(".global trap_addresses_", $mode),
-            concat!("trap_addresses_", $mode, ":"),
-            ".set vec, 0",
-            ".rept {vectors}",
-            concat!("    TRAP_ADDRESS_", $mode, " %vec"),
-            "    .set vec, vec + 1",
-            ".endr",
-            ".noaltmacro",
-            ".popsection",
-            vectors = const $crate::trap::VECTORS,
-            with_error_code = const $crate::trap::WITH_ERROR_CODE,
-            dispatch = sym $dispatch,
-            $($name = const $value,)*
-        );
+        $crate::trap::vector_stubs! {
+            mode: $mode, dispatch: $dispatch, word: (".long", 4),
+            entry: [],
+            around: [
+                "    pushad",
+                "    cld",
+                // A function expects its arguments on an aligned stack.
+                "    mov ebx, esp",
+                "    and esp, -16",
+                "    sub esp, 12",
+                "    push ebx",
+                "    call {dispatch}",
+                "    mov esp, ebx",
+                "    popad",
+                "    add esp, 8"
+            ],
+            exit: [$($exit),*], further: [$($further),*]
+            $(, $name = const $value)*
+        }
     };
 }
 pub(crate) use trap_stubs;

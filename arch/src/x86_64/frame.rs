@@ -122,55 +122,21 @@ macro_rules! trap_stubs {
         entry: [$($entry:literal),*], exit: [$($exit:literal),*], further: [$($further:literal),*]
         $(, $name:ident = const $value:expr)* $(,)?
     ) => {
-        core::arch::global_asm!(
-            ".pushsection .text",
-            concat!("trap_common_", $mode, ":"),
-            "    push rdi; push rsi; push rdx; push rcx; push rax; push r8; push r9; push r10",
-            "    push r11; push rbx; push rbp; push r12; push r13; push r14; push r15",
-            "    cld",
-            "    mov rdi, rsp",
-            "    call {dispatch}",
-            "    pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; pop r11",
-            "    pop r10; pop r9; pop r8; pop rax; pop rcx; pop rdx; pop rsi; pop rdi",
-            $($exit,)*
-            //
-            concat!(".macro TRAP_STUB_", $mode, " vec"),
-            concat!("trap_", $mode, "_\\vec:"),
-            $($entry,)*
-            ".if (({with_error_code} >> \\vec) & 1) == 0",
-            "    push 0",
-            ".endif",
-            "    push \\vec",
-            concat!("    jmp trap_common_", $mode),
-            ".endm",
-            concat!(".macro TRAP_ADDRESS_", $mode, " vec"),
-            concat!("    .quad trap_", $mode, "_\\vec"),
-            ".endm",
-            ".altmacro",
-            ".set vec, 0",
-            ".rept {vectors}",
-            concat!("    TRAP_STUB_", $mode, " %vec"),
-            "    .set vec, vec + 1",
-            ".endr",
-            $($further,)*
-            ".popsection",
-            //
-            ".pushsection .rodata, \"a\", @progbits",
-            ".balign 8",
-            concat!(".global trap_addresses_", $mode),
-            concat!("trap_addresses_", $mode, ":"),
-            ".set vec, 0",
-            ".rept {vectors}",
-            concat!("    TRAP_ADDRESS_", $mode, " %vec"),
-            "    .set vec, vec + 1",
-            ".endr",
-            ".noaltmacro",
-            ".popsection",
-            vectors = const $crate::trap::VECTORS,
-            with_error_code = const $crate::trap::WITH_ERROR_CODE,
-            dispatch = sym $dispatch,
-            $($name = const $value,)*
-        );
+        $crate::trap::vector_stubs! {
+            mode: $mode, dispatch: $dispatch, word: (".quad", 8),
+            entry: [$($entry),*],
+            around: [
+                "    push rdi; push rsi; push rdx; push rcx; push rax; push r8; push r9; push r10",
+                "    push r11; push rbx; push rbp; push r12; push r13; push r14; push r15",
+                "    cld",
+                "    mov rdi, rsp",
+                "    call {dispatch}",
+                "    pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; pop r11",
+                "    pop r10; pop r9; pop r8; pop rax; pop rcx; pop rdx; pop rsi; pop rdi"
+            ],
+            exit: [$($exit),*], further: [$($further),*]
+            $(, $name = const $value)*
+        }
     };
 }
 pub(crate) use trap_stubs;
