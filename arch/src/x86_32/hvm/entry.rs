@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 use core::ptr;
 
-use protocol::cmdline::{CMDLINE_MAX, ENV};
+use protocol::cmdline::ENV;
 use protocol::metadata::Environment;
 
 use super::paging::{self, Paging};
@@ -79,22 +79,15 @@ extern "C" fn pvh_start(info: &'static StartInfo) -> ! {
 
 /// What the last word about it in the stamp or the loader's line asks for.
 fn environment(line: &LoaderLine) -> Environment {
-    let words = [stamp(), line.text()].into_iter().flat_map(str::split_ascii_whitespace);
+    // SAFETY: the link script names the first byte of as many as a stamp has.
+    let stamp = unsafe { LoaderLine::copy(&raw const cmdline_start) };
+    let words = [&stamp, line].into_iter().flat_map(|line| line.text().split_ascii_whitespace());
     let name = words.filter_map(|word| word.split_once('=')).rfind(|(key, _)| *key == ENV);
     let modes = [Environment::Hvm32, Environment::Hvm32pse, Environment::Hvm32pae];
     modes.into_iter().find(|mode| name == Some((ENV, mode.name()))).unwrap_or(modes[0])
 }
 
 unsafe extern "C" {
+    /// Where the command line is that was written into the image after it was linked, if it was.
     static cmdline_start: u8;
-}
-
-/// The command line that was written into the image after it was linked; empty where nobody did, or
-/// where it is not UTF-8.
-fn stamp() -> &'static str {
-    // SAFETY: the link script names the first byte of as many as a stamp has. They are read from
-    // memory: nothing here knows what is in them.
-    let bytes = unsafe { core::slice::from_raw_parts(&raw const cmdline_start, CMDLINE_MAX) };
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(CMDLINE_MAX);
-    core::str::from_utf8(&bytes[..end]).unwrap_or("")
 }
