@@ -40,6 +40,7 @@ pub mod nr {
     pub const PHYSDEV_OP: u32 = 33;
     pub const HVM_OP: u32 = 34;
     pub const SYSCTL: u32 = 35;
+    pub const DOMCTL: u32 = 36;
 }
 
 /// A word in one of Xen's structures, as wide as those of the guest that calls.

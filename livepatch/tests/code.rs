@@ -70,6 +70,53 @@ fn references_hit_their_symbol_exactly() {
 }
 
 #[test]
+fn the_entry_of_a_page_is_read() {
+    assert_code(
+        code::return_protection_of("s"),
+        &[
+            "lea rax,[200000h]",
+            "shr rax,9",
+            "mov rcx,7FFFFFFFF8h",
+            "and rax,rcx",
+            "mov rcx,0FFFF810000000000h",
+            "mov rax,[rax+rcx]",
+            "mov rcx,rax",
+            "shr rcx,20h",
+            "or eax,ecx",
+            "and eax,80000003h",
+            "ret",
+        ],
+    );
+}
+
+#[test]
+fn waiting_is_a_loop() {
+    let again = "000000000010000Ch";
+    assert_code(
+        code::wait(0x1234),
+        &[
+            "rdtsc",
+            "shl rdx,20h",
+            "or rax,rdx",
+            "mov rcx,rax",
+            "pause",
+            "rdtsc",
+            "shl rdx,20h",
+            "or rax,rdx",
+            "sub rax,rcx",
+            "cmp rax,1234h",
+            &format!("jb short {again}"),
+        ],
+    );
+}
+
+#[test]
+fn an_argument_is_kept() {
+    let expected = ["push rdi", "call 0000000000200000h", "pop rdi"];
+    assert_code(code::call_keeping_argument("s"), &expected);
+}
+
+#[test]
 fn pieces_chain() {
     assert_code(
         code::endbr64()

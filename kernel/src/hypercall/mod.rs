@@ -3,6 +3,7 @@
 pub mod any;
 pub mod console_ring;
 pub mod debug_keys;
+pub mod domain;
 pub mod physinfo;
 pub mod sched;
 pub mod symbols;

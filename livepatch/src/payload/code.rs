@@ -109,3 +109,63 @@ pub fn return_u64_at(symbol: &str) -> Chunk {
 pub fn take_u32_at(symbol: &str) -> Chunk {
     Chunk::new([0x31, 0xC0, 0x87, 0x05, 0, 0, 0, 0, 0xC3]).reloc(4, R_X86_64_PC32, symbol, -4)
 }
+
+/// Returns how the page of a symbol is mapped: [`PRESENT`], [`WRITABLE`], [`NO_EXECUTE`].
+///
+/// Xen maps its own page tables at a fixed place (`LINEAR_PT_VIRT_START` in
+/// xen/arch/x86/include/asm/config.h), where the entry is read. It must be a page of 4 KiB, as those of
+/// payloads are.
+pub fn return_protection_of(symbol: &str) -> Chunk {
+    /// Of the entries for all 256 TiB.
+    const OFFSET_MASK: u64 = 0x7f_ffff_fff8;
+    const LINEAR_PT_VIRT_START: u64 = 0xffff_8100_0000_0000;
+    Chunk::new([0x48, 0x8D, 0x05, 0, 0, 0, 0]) // lea rax, [rip+symbol]
+        .reloc(3, R_X86_64_PC32, symbol, -4)
+        .then(Chunk::new([0x48, 0xC1, 0xE8, 9])) // shr rax, 9
+        .then(set_rcx(OFFSET_MASK))
+        .then(Chunk::new([0x48, 0x21, 0xC8])) // and rax, rcx
+        .then(set_rcx(LINEAR_PT_VIRT_START))
+        .then(Chunk::new([0x48, 0x8B, 0x04, 0x08])) // mov rax, [rax+rcx]
+        .then(Chunk::new([0x48, 0x89, 0xC1])) // mov rcx, rax
+        .then(Chunk::new([0x48, 0xC1, 0xE9, 32])) // shr rcx, 32
+        .then(Chunk::new([0x09, 0xC8])) // or eax, ecx
+        .then(Chunk::new([0x25]))
+        .then(Chunk::new((PRESENT | WRITABLE | NO_EXECUTE).to_le_bytes())) // and eax, flags
+        .then(ret())
+}
+
+/// In the result of [`return_protection_of`]: there is such a page.
+pub const PRESENT: u32 = 1;
+/// In the result of [`return_protection_of`]: it may be written to.
+pub const WRITABLE: u32 = 1 << 1;
+/// In the result of [`return_protection_of`]: it may not be executed.
+pub const NO_EXECUTE: u32 = 1 << 31;
+
+/// `mov rcx, value`
+fn set_rcx(value: u64) -> Chunk {
+    Chunk::new([0x48, 0xB9]).then(Chunk::new(value.to_le_bytes()))
+}
+
+/// Goes on when the time stamp counter has counted so many `ticks`, up to 2 Gi.
+///
+/// # Panics
+/// If `ticks` is above `i32::MAX`.
+pub fn wait(ticks: u32) -> Chunk {
+    assert!(i32::try_from(ticks).is_ok(), "{ticks} ticks are too many");
+    // rdtsc; shl rdx, 32; or rax, rdx
+    const READ: [u8; 9] = [0x0F, 0x31, 0x48, 0xC1, 0xE2, 32, 0x48, 0x09, 0xD0];
+    Chunk::new(READ)
+        .then(Chunk::new([0x48, 0x89, 0xC1])) // mov rcx, rax
+        .then(Chunk::new([0xF3, 0x90])) // again: pause
+        .then(Chunk::new(READ))
+        .then(Chunk::new([0x48, 0x29, 0xC8])) // sub rax, rcx
+        .then(Chunk::new([0x48, 0x3D])) // cmp rax, ticks
+        .then(Chunk::new(ticks.to_le_bytes()))
+        .then(Chunk::new([0x72, 0xEA])) // jb again
+}
+
+/// `push rdi; call symbol; pop rdi`: a function of one argument, which is still there afterwards, and
+/// goes on.
+pub fn call_keeping_argument(symbol: &str) -> Chunk {
+    Chunk::new([0x57]).then(call(symbol)).then(Chunk::new([0x5F]))
+}

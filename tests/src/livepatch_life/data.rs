@@ -278,3 +278,32 @@ pub fn rodata_is_write_protected(context: &Context) -> Outcome {
 pub fn text_is_write_protected(context: &Context) -> Outcome {
     is_write_protected(context, |payload| payload.text("target", code::nops(4)))
 }
+
+/// How the page of `target` is mapped while the payload is loaded, and while it is applied.
+fn is_mapped(context: &Context, flags: u32, with_target: fn(Payload) -> Payload) -> Outcome {
+    let library = with_target(payload(context, "library")?)
+        .export("xtf_target")
+        .function(Function::named("xen_extra_version", code::return_str("-library")));
+    let library = load(context, "library", &library)?;
+    let reader = || returning(context, code::return_protection_of("xtf_target"));
+    returns(context, &reader()?, flags).map_err(|stop| stop.at("while it is loaded"))?;
+    apply(&library)?;
+    returns(context, &reader()?.depends("library"), flags)
+        .map_err(|stop| stop.at("while it is applied"))
+}
+
+pub fn text_is_executable(context: &Context) -> Outcome {
+    is_mapped(context, code::PRESENT, |payload| payload.text("xtf_target", code::ret()))
+}
+
+pub fn rodata_is_neither_writable_nor_executable(context: &Context) -> Outcome {
+    let flags = code::PRESENT | code::NO_EXECUTE;
+    is_mapped(context, flags, |payload| payload.rodata("xtf_target", [0; 4]))
+}
+
+pub fn data_is_not_executable(context: &Context) -> Outcome {
+    let flags = code::PRESENT | code::WRITABLE | code::NO_EXECUTE;
+    is_mapped(context, flags, |payload| payload.data("xtf_target", [0; 4]))?;
+    is_mapped(context, flags, |payload| payload.bss("xtf_target", 4))
+        .map_err(|stop| stop.at("without a value"))
+}

@@ -18,6 +18,7 @@
 use kernel::{Case, Need, Test};
 
 mod data;
+mod domain;
 mod expectation;
 mod function;
 mod hook;
@@ -56,6 +57,12 @@ pub const TEST: Test = Test {
         Case::new("data/bss_is_zero_after_a_reload", data::bss_is_zero_after_a_reload),
         Case::new("data/rodata_is_write_protected", data::rodata_is_write_protected),
         Case::new("data/text_is_write_protected", data::text_is_write_protected),
+        Case::new("data/text_is_executable_and_not_writable", data::text_is_executable),
+        Case::new("data/data_is_not_executable", data::data_is_not_executable),
+        Case::new(
+            "data/rodata_is_neither_writable_nor_executable",
+            data::rodata_is_neither_writable_nor_executable,
+        ),
         Case::new("data/a_region_spans_pages", data::a_region_spans_pages),
         Case::new("data/alignment_is_kept", data::alignment_is_kept),
         Case::new("metadata/comes_back_in_list", data::metadata_comes_back),
@@ -102,6 +109,7 @@ pub const TEST: Test = Test {
         Case::new("hook/post_apply_runs_after_a_failed_apply", hook::post_apply_after_failure),
         Case::new("hook/post_revert_runs_after_a_failed_revert", hook::post_revert_after_failure),
         Case::new("hook/gets_its_payload", hook::gets_its_payload),
+        Case::new("domain/one_with_a_monitor_does_not_matter", domain::with_a_monitor),
     ],
     ..Test::DEFAULT
 };

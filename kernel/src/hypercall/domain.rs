@@ -1,0 +1,163 @@
+//! Another domain, made without a toolstack: `domctl` (xen/include/public/domctl.h), as far as
+//! tests need it. It has memory and a vCPU, and never runs.
+
+use core::mem::offset_of;
+
+use arch::hypercall::{GuestWord, hypercall, nr};
+
+use crate::{Answer, Errno};
+
+const XEN_DOMCTL_CREATEDOMAIN: u32 = 1;
+const XEN_DOMCTL_DESTROYDOMAIN: u32 = 2;
+const XEN_DOMCTL_MAX_MEM: u32 = 11;
+const XEN_DOMCTL_MAX_VCPUS: u32 = 15;
+const XEN_DOMCTL_VM_EVENT_OP: u32 = 56;
+
+const XEN_VM_EVENT_ENABLE: u32 = 0;
+const XEN_DOMCTL_VM_EVENT_OP_MONITOR: u32 = 2;
+const XENMEM_POPULATE_PHYSMAP: u64 = 6;
+const HVMOP_SET_PARAM: u64 = 0;
+const HVM_PARAM_MONITOR_RING_PFN: u32 = 28;
+
+/// `struct xen_domctl`: its head, and the operation's structure in words of 32 bits.
+#[repr(C, align(8))]
+struct Domctl {
+    cmd: u32,
+    interface_version: u32,
+    domain: u16,
+    pad: [u16; 3],
+    words: [u32; 32],
+}
+
+const _: () = assert!(size_of::<Domctl>() == 144 && offset_of!(Domctl, words) == 16);
+
+impl Domctl {
+    fn new(cmd: u32, version: u32, domain: u16, words: &[u32]) -> Self {
+        let mut call =
+            Self { cmd, interface_version: version, domain, pad: [0; 3], words: [0; 32] };
+        call.words[..words.len()].copy_from_slice(words);
+        call
+    }
+
+    fn perform(&mut self) -> Result<(), Errno> {
+        // SAFETY: Xen writes the 144 bytes of the structure and nothing else; the memory of this
+        // domain is not concerned.
+        Answer(unsafe { hypercall(nr::DOMCTL, [&raw mut *self as u64, 0, 0, 0, 0]) }).result()?;
+        Ok(())
+    }
+}
+
+/// Each interface version, and how many words `struct xen_domctl_createdomain` has between the limit
+/// of maptrack frames and its architecture's part. With [`WITH_GRANT_VERSION`] the first of them is
+/// the version of grant tables. Older ones, before Xen 4.13, are not known here.
+const LAYOUTS: [(u32, usize); 7] =
+    [(0x18, 4), (0x17, 4), (0x16, 3), (0x15, 3), (0x14, 2), (0x13, 1), (0x12, 0)];
+const WITH_GRANT_VERSION: u32 = 0x14;
+
+/// A domain that ends when this is dropped.
+pub struct Domain {
+    version: u32,
+}
+
+/// Its number. Xen could choose one, but not in every release for the same question: since 4.22 the
+/// number 0, of which the header says that it means that, is EEXIST.
+const ID: u16 = 1000;
+
+impl Domain {
+    /// Makes one as PVH guests are: with hardware's nested paging, and a local APIC.
+    ///
+    /// # Errors
+    /// EPERM for all but the control domain; EEXIST if there is one of that number; EACCES if Xen's interface version is not known here;
+    /// EINVAL where the machine does not virtualize; what else Xen says.
+    pub fn create() -> Result<Self, Errno> {
+        const HVM_AND_HAP: u32 = 0b11;
+        const EVENT_CHANNELS: u32 = 1023;
+        const DEFAULT: u32 = u32::MAX;
+        const EMULATED_LAPIC: u32 = 1;
+        for (version, between) in LAYOUTS {
+            let mut words = [0; 17];
+            words[5] = HVM_AND_HAP;
+            words[7..11].copy_from_slice(&[1, EVENT_CHANNELS, DEFAULT, DEFAULT]);
+            words[11] = u32::from(version >= WITH_GRANT_VERSION);
+            words[11 + between] = EMULATED_LAPIC;
+            match Domctl::new(XEN_DOMCTL_CREATEDOMAIN, version, ID, &words).perform() {
+                Err(Errno::EACCES) => {}
+                answer => {
+                    answer?;
+                    let domain = Self { version };
+                    domain.control(XEN_DOMCTL_MAX_VCPUS, &[1])?;
+                    return Ok(domain);
+                }
+            }
+        }
+        Err(Errno::EACCES)
+    }
+
+    fn control(&self, cmd: u32, words: &[u32]) -> Result<(), Errno> {
+        Domctl::new(cmd, self.version, ID, words).perform()
+    }
+
+    /// Gives it a page, and makes that the ring of its monitor: events of its vCPUs would go there.
+    ///
+    /// # Errors
+    /// What Xen says.
+    pub fn enable_monitor(&self) -> Result<(), Errno> {
+        const KIB: u32 = 64;
+        const FRAME: u64 = 1;
+        self.control(XEN_DOMCTL_MAX_MEM, &[KIB, 0])?;
+        self.populate(FRAME)?;
+        self.set_param(HVM_PARAM_MONITOR_RING_PFN, FRAME)?;
+        let enable = [XEN_VM_EVENT_ENABLE, XEN_DOMCTL_VM_EVENT_OP_MONITOR];
+        self.control(XEN_DOMCTL_VM_EVENT_OP, &enable)
+    }
+
+    /// Has Xen give it a page of memory.
+    fn populate(&self, frame: u64) -> Result<(), Errno> {
+        /// `struct xen_memory_reservation` (xen/include/public/memory.h).
+        #[repr(C)]
+        struct Reservation {
+            extents: GuestWord,
+            count: GuestWord,
+            order: u32,
+            flags: u32,
+            domain: u16,
+        }
+        let frames = [GuestWord::new(frame)];
+        let reservation = Reservation {
+            extents: GuestWord::new(frames.as_ptr().expose_provenance() as u64),
+            count: GuestWord::new(1),
+            order: 0,
+            flags: 0,
+            domain: ID,
+        };
+        let place = (&raw const reservation).expose_provenance() as u64;
+        // SAFETY: Xen reads the structure and the frame's number; for an HVM domain it writes neither.
+        // The page is not one of this domain.
+        let done = unsafe { hypercall(nr::MEMORY_OP, [XENMEM_POPULATE_PHYSMAP, place, 0, 0, 0]) };
+        // The number of pages.
+        if Answer(done).result()? == 1 { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn set_param(&self, index: u32, value: u64) -> Result<(), Errno> {
+        /// `struct xen_hvm_param` (xen/include/public/hvm/hvm_op.h).
+        #[repr(C)]
+        struct Param {
+            domain: u16,
+            pad: u16,
+            index: u32,
+            value: u64,
+        }
+        let param = Param { domain: ID, pad: 0, index, value };
+        let place = (&raw const param).expose_provenance() as u64;
+        // SAFETY: Xen reads the 16 bytes of the structure, and writes nothing.
+        Answer(unsafe { hypercall(nr::HVM_OP, [HVMOP_SET_PARAM, place, 0, 0, 0]) }).result()?;
+        Ok(())
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // Xen has no reason to refuse, and nobody could do anything about it.
+        let _ = self.control(XEN_DOMCTL_DESTROYDOMAIN, &[]);
+    }
+}
