@@ -13,7 +13,7 @@
 
 use alloc::sync::Arc;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use kernel::hypercall::sched::{sleep_until, yield_cpu};
 use kernel::livepatch::{Livepatch, Loaded};
@@ -25,6 +25,7 @@ use kernel::{
 use livepatch::abi::{
     ACTION_FLAG_NODEPS, Action, ActionCmd, Call, LivepatchStatus, Name, STATE_APPLIED, State,
 };
+use livepatch::payload::{Hook, code};
 
 use crate::support;
 
@@ -63,6 +64,7 @@ pub const TEST: Test = Test {
         Case::new("pending/get_shows_eagain", |c| pending(c, Errno::EAGAIN)),
         Case::new("pending/action_on_it_is_ebusy", |c| pending(c, Errno::EBUSY)),
         Case::new("pending/action_on_another_is_ebusy", pending_on_another),
+        Case::new("pending/the_other_cpu_waits_for_all_hooks", waits_for_hooks),
         Case::new("race/one_of_two_uploads_of_a_name_wins", one_upload_wins),
         Case::new("race/list_is_whole_while_the_other_uploads", list_is_whole),
         Case::new("race/a_walk_notices_the_other_cpu", a_walk_notices),
@@ -352,6 +354,53 @@ impl Refused {
             livepatch.get(name).is_ok_and(|status| status.state == STATE_APPLIED)
         } {
             let _ = act(ActionCmd::Revert, LONG_NS);
+        }
+    }
+}
+
+/// While code is patched, no other CPU may execute any: each waits until all is done, hooks included.
+/// So the other CPU sees its time stamp counter jump by more than a hook takes.
+fn waits_for_hooks(context: &Context) -> Outcome {
+    const TICKS: u32 = 200_000_000;
+    let gaps = Arc::new(Gaps::default());
+    let there = gaps.clone();
+    let watch = smp::repeat(1, move || there.look())?;
+    let hook = code::endbr64().then(code::wait(TICKS)).then(code::ret());
+    let patch = support::marker(context, "-slow")?.hook(Hook::Load, hook);
+    let _loaded = context.livepatch().load(NAME, &patch.to_bytes())?;
+    carried_out(context.livepatch(), NAME, ActionCmd::Apply, State::Applied)?;
+    gaps.wait_for_a_whole_one();
+    drop(watch);
+    carried_out(context.livepatch(), NAME, ActionCmd::Revert, State::Checked)?;
+    let longest = gaps.longest.load(Ordering::Relaxed);
+    expect_that(
+        longest >= TICKS.into(),
+        format_args!("{TICKS} ticks of a hook missing on the other CPU, and not at most {longest}"),
+    )
+}
+
+/// Between two looks of a CPU at its time stamp counter.
+#[derive(Default)]
+struct Gaps {
+    last: AtomicU64,
+    longest: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl Gaps {
+    fn look(&self) {
+        let now = clock::timestamp();
+        let last = self.last.swap(now, Ordering::Relaxed);
+        if self.looks.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.longest.fetch_max(now - last, Ordering::Relaxed);
+        }
+    }
+
+    /// On another CPU: waits for a look that began after this, and for the one before it.
+    fn wait_for_a_whole_one(&self) {
+        let looks = self.looks.load(Ordering::Relaxed);
+        while self.looks.load(Ordering::Relaxed) < looks + 2 {
+            yield_cpu();
         }
     }
 }

@@ -203,14 +203,38 @@ pub fn needs_if_protected(context: &Context, change: Change) -> Outcome {
 /// # Errors
 /// As for [`target`].
 pub fn static_of_xen(context: &Context, file: &str, name: &str) -> Result<Option<String>, Stop> {
-    for name in names_of_static(file, name) {
+    first_known(context, names_of_static(file, name))
+}
+
+/// The same for a symbol that is static in some releases only.
+///
+/// # Errors
+/// As for [`target`].
+pub fn symbol_of_xen(context: &Context, file: &str, name: &str) -> Result<Option<String>, Stop> {
+    first_known(context, [String::from(name)].into_iter().chain(names_of_static(file, name)))
+}
+
+fn first_known(
+    context: &Context,
+    names: impl IntoIterator<Item = String>,
+) -> Result<Option<String>, Stop> {
+    for name in names {
         let pointer = Chunk::address_of(&name);
-        let patch = marker(context, "-static")?.rodata("pointer", pointer);
-        if try_upload(context, "static", &patch.to_bytes()) == Answer::SUCCESS {
+        let patch = marker(context, "-symbol")?.rodata("pointer", pointer);
+        if try_upload(context, "symbol", &patch.to_bytes()) == Answer::SUCCESS {
             return Ok(Some(name));
         }
     }
     Ok(None)
+}
+
+/// A function of Xen's livepatch.c that a hook calls.
+///
+/// # Errors
+/// A [`Stop::Skip`] where it is inlined; else as for [`target`].
+pub fn livepatch_function(context: &Context, name: &str) -> Result<String, Stop> {
+    symbol_of_xen(context, "common/livepatch.c", name)?
+        .ok_or_else(|| Stop::skip("the compiler left no such function in this Xen"))
 }
 
 /// The instruction at which Xen consults its tables of BUG, WARN and the like: UD2; since 1f3dd605ea

@@ -11,10 +11,10 @@ use livepatch::abi::{ActionCmd, State};
 use livepatch::payload::{Chunk, Function, Hook, Payload, code};
 
 use super::key::{ENTRIES, address_of};
-use super::said::{Ear, are_lines, says};
+use super::said::{Ear, are_lines, messages_during, says};
 use crate::support::{
-    apply, apply_nodeps, load, load_marker, marker, needs_if_protected, payload, replace, revert,
-    target, try_upload, unload,
+    apply, apply_nodeps, extra_version, livepatch_function, load, load_marker, marker,
+    needs_if_protected, payload, reads, replace, revert, target, try_upload, unload,
 };
 
 /// What Xen says when it applies a payload without metadata.
@@ -254,6 +254,36 @@ pub fn action_hooks_fail(context: &Context) -> Outcome {
         loaded.must_be(State::Applied, Errno::EIO)
     };
     says(context, fails, &lines)
+}
+
+/// A hook that has Xen revert all functions, and then once more: they are reverted once.
+pub fn reverts_again(context: &Context) -> Outcome {
+    context.needs(Change::ActionHooks)?;
+    let original = extra_version()?;
+    let functions = ["xen_extra_version", "xen_changeset"];
+    let own = livepatch_function(context, "revert_payload")?;
+    let twice = code::call_keeping_argument(&own).then(code::jump(&own));
+    let patch = functions.iter().fold(payload(context, "twice")?, |patch, function| {
+        patch.function(Function::named(function, code::return_str("-twice")))
+    });
+    let loaded = load(context, "h", &patch.hook(Hook::Revert, twice))?;
+    apply(&loaded)?;
+    let mut lines = Vec::from([
+        "h: Calling revert action hook function".into(),
+        "h: Reverting".into(),
+        "h: Reverting".into(),
+    ]);
+    lines.extend(functions.map(|name| format!("{name} has not been applied before")));
+    lines.push(finished("h", "REVERT", 0));
+    let heard = messages_during(context, || revert(&loaded), lines.len())?;
+    // Which function of Xen's says so is no claim: it was common_livepatch_revert, too.
+    let without_function = |line: &String| match line.split_once(": ") {
+        Some(("revert_payload" | "common_livepatch_revert", rest)) => String::from(rest),
+        _ => line.clone(),
+    };
+    let heard: Vec<String> = heard.iter().map(without_function).collect();
+    are_lines("Xen's messages", &heard, &lines)?;
+    reads(&original)
 }
 
 /// One that would not go.

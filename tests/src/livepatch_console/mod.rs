@@ -56,6 +56,7 @@ pub const TEST: Test = Test {
         Case::new("hook/apply_and_revert_are_told", action::action_hooks),
         Case::new("hook/the_error_of_a_pre_hook_is_told", action::pre_hooks_fail),
         Case::new("hook/the_error_of_an_action_hook_is_told", action::action_hooks_fail),
+        Case::new("hook/that_reverts_again_is_told", action::reverts_again),
         Case::new("hook/a_vetoing_one_prevents_replace", action::vetoing_hooks),
         Case::new("refusal/revert_tells_who_is_on_top", action::not_on_top),
         Case::new("refusal/apply_tells_what_it_compared_with", action::dependency),
@@ -70,6 +71,7 @@ pub const TEST: Test = Test {
         Case::new("trace/shows_an_address_without_symbol", trace::no_symbol),
         Case::new("trace/names_the_file", trace::file),
         Case::new("trace/shortens_the_name_of_a_payload", trace::long_name),
+        Case::new("trace/tells_on_whose_behalf_it_is", trace::context),
     ],
     ..Test::DEFAULT
 };

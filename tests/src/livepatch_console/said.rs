@@ -82,19 +82,32 @@ pub fn says(
     something: impl FnOnce() -> Outcome,
     expected: &[String],
 ) -> Outcome {
+    let messages = messages_during(context, something, expected.len())?;
+    are_lines("Xen's messages", &messages, expected)
+}
+
+/// Xen's messages about live patches during `something`, of which there should be `count`.
+///
+/// # Errors
+/// What `something` says; what [`Ear::lines`] says.
+pub fn messages_during(
+    context: &Context,
+    something: impl FnOnce() -> Outcome,
+    count: usize,
+) -> Result<Vec<String>, Stop> {
     /// With several CPUs another one may be still at its last line.
     const LOOKS: u32 = 100;
     let ear = Ear::new(context)?;
     something()?;
     let mut messages = ear.messages()?;
     for _ in 0..LOOKS {
-        if messages.len() >= expected.len() {
+        if messages.len() >= count {
             break;
         }
         yield_cpu();
         messages = ear.messages()?;
     }
-    are_lines("Xen's messages", &messages, expected)
+    Ok(messages)
 }
 
 /// Xen's lines when it is asked for its live patches by the debug key.

@@ -14,8 +14,9 @@ use alloc::vec::Vec;
 
 use kernel::hypercall::version::Text;
 use kernel::livepatch::Loaded;
+use kernel::xen::Change;
 use kernel::{Context, Outcome, Stop, expect, expect_that};
-use livepatch::payload::{Area, Chunk, Function, Payload, code};
+use livepatch::payload::{Area, Chunk, Function, Hook, Payload, code};
 
 use super::key::address_of;
 use super::said::{Ear, are_lines};
@@ -69,11 +70,15 @@ struct Heard {
 
 /// Asks for the changeset, during which Xen warns, and goes on.
 fn hear(context: &Context, rip: u64) -> Result<Heard, Stop> {
+    Ok(Heard { lines: lines_of_warning(context)?, rip })
+}
+
+fn lines_of_warning(context: &Context) -> Result<Vec<String>, Stop> {
     let ear = Ear::new(context)?;
     let changeset = read_text(Text::Changeset)?;
     let lines = ear.lines()?;
     expect("what the function returns", changeset.as_str(), CHANGESET)?;
-    Ok(Heard { lines, rip })
+    Ok(lines)
 }
 
 impl Heard {
@@ -285,4 +290,30 @@ pub fn long_name(context: &Context) -> Outcome {
     apply(&loaded)?;
     let (_, size) = warning(context);
     hear(context, rip)?.is_at(FILE, &format!("xtf_long+{AT:#x}/{size:#x} [{}]", &longest[..126]))
+}
+
+/// A patched function warns in a hypercall of this domain. A load hook runs when the CPU has nothing
+/// else to do: on behalf of no domain.
+pub fn context(context: &Context) -> Outcome {
+    let loaded = load(context, "warns", &warner(context, "id", "xtf_warns")?)?;
+    apply(&loaded)?;
+    is_for(&lines_of_warning(context)?, "hypervisor (d0v0)")?;
+    revert(&loaded)?;
+    context.needs(Change::LoadedRegions)?;
+    context.needs(Change::LoadedSymbols)?;
+    let (warn, _) = warning(context);
+    let patch = payload(context, "hook")?
+        .text("xtf_hook", warn)
+        .rodata("file", string(FILE))
+        .section(WARNS, "frame", bug_frame("xtf_hook", AT, "file", LINE))
+        .hook(Hook::Load, code::endbr64().then(code::jump("xtf_hook")));
+    let loaded = load(context, "hook", &patch)?;
+    let ear = Ear::new(context)?;
+    apply(&loaded)?;
+    is_for(&ear.lines()?, "hypervisor")
+}
+
+fn is_for(lines: &[String], whom: &str) -> Outcome {
+    let mut contexts = lines.iter().filter_map(|line| line.split_once("CONTEXT: "));
+    expect("the context of the WARN", contexts.next().map(|(_, context)| context), Some(whom))
 }

@@ -3,16 +3,15 @@
 //! Each hook appends a digit to [`Log`], so that a hook that did not run, ran twice or too early
 //! is seen in one number.
 
-use alloc::string::String;
-
 use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop};
 use livepatch::abi::{ActionCmd, State};
-use livepatch::binary::names_of_static;
 use livepatch::payload::wire::R_X86_64_PC32;
 use livepatch::payload::{Chunk, Function, Hook, HookBody, Payload, code};
 
-use crate::support::{self, LOG, Log, extra_version, load, payload, reads, revert, try_upload};
+use crate::support::{
+    self, LOG, Log, extra_version, livepatch_function, load, payload, reads, revert,
+};
 
 /// A hook that leaves `digit` and agrees.
 fn mark(digit: u8) -> Chunk {
@@ -225,19 +224,10 @@ pub fn null_hooks(context: &Context) -> Outcome {
     reads(&original)
 }
 
-/// A payload whose hook leaves a 2 and goes on in the function `name` of Xen's livepatch.c, by
-/// whatever name this Xen has it.
+/// A payload whose hook leaves a 2 and goes on in the function `name` of Xen's livepatch.c.
 fn jumping(log: &Log<'_>, context: &Context, hook: Hook, name: &str) -> Result<Payload, Stop> {
-    let statics = names_of_static("common/livepatch.c", name);
-    for name in [String::from(name)].into_iter().chain(statics) {
-        let code = code::append_digit(LOG, 2).then(code::jump(&name));
-        let payload = log.payload("own")?.function(extra("-own")).hook(hook, code);
-        let answer = try_upload(context, "own", &payload.to_bytes());
-        if answer != Answer::from(Errno::ENOENT) {
-            return Ok(payload);
-        }
-    }
-    Err(Stop::skip("the compiler left no such function in this Xen"))
+    let code = code::append_digit(LOG, 2).then(code::jump(&livepatch_function(context, name)?));
+    Ok(log.payload("own")?.function(extra("-own")).hook(hook, code))
 }
 
 /// What a hook written in C is there for: something of its own, then what Xen would have done.
