@@ -26,8 +26,18 @@ pub fn stack_pointer() -> u64 {
 /// CR2. PVH and HVM only.
 pub fn fault_address() -> u64 {
     let cr2: u32;
-    // SAFETY: copies a register, at ring 0.
-    unsafe { asm!("mov {}, cr2", out(reg) cr2, options(nomem, nostack, preserves_flags)) };
+    // SAFETY: copies a register, at ring 0. QEMU 9.1 and later may intercept that (see `trap`); for the
+    // other instruction see `accessed`.
+    unsafe {
+        asm!(
+            "and dword ptr [{entry}], {clear}",
+            "mov {cr2}, cr2",
+            entry = in(reg) top_entry(0) as u32,
+            clear = const accessed::CLEAR,
+            cr2 = out(reg) cr2,
+            options(nostack),
+        );
+    }
     cr2.into()
 }
 
