@@ -1,6 +1,7 @@
 //! Another domain, made without a toolstack: `domctl` (xen/include/public/domctl.h), as far as
-//! tests need it. It has memory and a vCPU, and never runs.
+//! tests need it.
 
+use alloc::vec;
 use core::mem::offset_of;
 
 use arch::hypercall::{GuestWord, hypercall, nr};
@@ -9,9 +10,15 @@ use crate::{Answer, Errno};
 
 const XEN_DOMCTL_CREATEDOMAIN: u32 = 1;
 const XEN_DOMCTL_DESTROYDOMAIN: u32 = 2;
+const XEN_DOMCTL_UNPAUSEDOMAIN: u32 = 4;
 const XEN_DOMCTL_MAX_MEM: u32 = 11;
+const XEN_DOMCTL_SETVCPUCONTEXT: u32 = 12;
 const XEN_DOMCTL_MAX_VCPUS: u32 = 15;
 const XEN_DOMCTL_VM_EVENT_OP: u32 = 56;
+const XEN_DOMCTL_MONITOR_OP: u32 = 77;
+
+const XEN_DOMCTL_MONITOR_OP_ENABLE: u32 = 0;
+const XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION: u32 = 5;
 
 const XEN_VM_EVENT_ENABLE: u32 = 0;
 const XEN_DOMCTL_VM_EVENT_OP_MONITOR: u32 = 2;
@@ -54,22 +61,29 @@ const LAYOUTS: [(u32, usize); 7] =
     [(0x18, 4), (0x17, 4), (0x16, 3), (0x15, 3), (0x14, 2), (0x13, 1), (0x12, 0)];
 const WITH_GRANT_VERSION: u32 = 0x14;
 
-/// A domain that ends when this is dropped.
+/// A domain that ends when this is dropped. It is paused at first.
 pub struct Domain {
     version: u32,
+    vcpus: u32,
 }
 
 /// Its number. Xen could choose one, but not in every release for the same question: since 4.22 the
 /// number 0, of which the header says that it means that, is EEXIST.
 const ID: u16 = 1000;
 
+/// Where its memory is: the ring of its monitor, its code, and what that writes to.
+const RING_FRAME: u64 = 1;
+const CODE_FRAME: u64 = 2;
+const DATA_FRAME: u64 = 3;
+const PAGE_SHIFT: u32 = 12;
+
 impl Domain {
-    /// Makes one as PVH guests are: with hardware's nested paging, and a local APIC.
+    /// Makes one as PVH guests are: with hardware's nested paging, and local APICs.
     ///
     /// # Errors
     /// EPERM for all but the control domain; EEXIST if there is one of that number; EACCES if Xen's interface version is not known here;
     /// EINVAL where the machine does not virtualize; what else Xen says.
-    pub fn create() -> Result<Self, Errno> {
+    pub fn create(vcpus: u32) -> Result<Self, Errno> {
         const HVM_AND_HAP: u32 = 0b11;
         const EVENT_CHANNELS: u32 = 1023;
         const DEFAULT: u32 = u32::MAX;
@@ -77,15 +91,15 @@ impl Domain {
         for (version, between) in LAYOUTS {
             let mut words = [0; 17];
             words[5] = HVM_AND_HAP;
-            words[7..11].copy_from_slice(&[1, EVENT_CHANNELS, DEFAULT, DEFAULT]);
+            words[7..11].copy_from_slice(&[vcpus, EVENT_CHANNELS, DEFAULT, DEFAULT]);
             words[11] = u32::from(version >= WITH_GRANT_VERSION);
             words[11 + between] = EMULATED_LAPIC;
             match Domctl::new(XEN_DOMCTL_CREATEDOMAIN, version, ID, &words).perform() {
                 Err(Errno::EACCES) => {}
                 answer => {
                     answer?;
-                    let domain = Self { version };
-                    domain.control(XEN_DOMCTL_MAX_VCPUS, &[1])?;
+                    let domain = Self { version, vcpus };
+                    domain.control(XEN_DOMCTL_MAX_VCPUS, &[vcpus])?;
                     return Ok(domain);
                 }
             }
@@ -103,12 +117,54 @@ impl Domain {
     /// What Xen says.
     pub fn enable_monitor(&self) -> Result<(), Errno> {
         const KIB: u32 = 64;
-        const FRAME: u64 = 1;
         self.control(XEN_DOMCTL_MAX_MEM, &[KIB, 0])?;
-        self.populate(FRAME)?;
-        self.set_param(HVM_PARAM_MONITOR_RING_PFN, FRAME)?;
+        self.populate(RING_FRAME)?;
+        self.set_param(HVM_PARAM_MONITOR_RING_PFN, RING_FRAME)?;
         let enable = [XEN_VM_EVENT_ENABLE, XEN_DOMCTL_VM_EVENT_OP_MONITOR];
         self.control(XEN_DOMCTL_VM_EVENT_OP, &enable)
+    }
+
+    /// Has each vCPU execute one instruction, in memory that is zero. The step is an event for the
+    /// monitor, for whose answer the vCPU waits. Nobody answers.
+    ///
+    /// # Errors
+    /// What Xen says.
+    pub fn fill_monitor(&self) -> Result<(), Errno> {
+        let wait_for_answer = 1;
+        let enable = [
+            XEN_DOMCTL_MONITOR_OP_ENABLE,
+            XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
+            wait_for_answer,
+        ];
+        self.control(XEN_DOMCTL_MONITOR_OP, &enable)?;
+        self.populate(CODE_FRAME)?;
+        self.populate(DATA_FRAME)?;
+        for vcpu in 0..self.vcpus {
+            self.prepare_a_step(vcpu)?;
+        }
+        self.control(XEN_DOMCTL_UNPAUSEDOMAIN, &[])
+    }
+
+    /// Has a vCPU start in protected mode without paging. Its memory's zeros are `add [eax], al`.
+    fn prepare_a_step(&self, vcpu: u32) -> Result<(), Errno> {
+        /// `struct vcpu_guest_context` of a 64-bit guest (xen/include/public/arch-x86/xen.h), in words
+        /// of 64 bits, and places in it. It is that of all HVM guests.
+        const WORDS: usize = 5168 / 8;
+        const FLAGS: usize = 64;
+        const RAX: usize = 75;
+        const RIP: usize = 81;
+        const RFLAGS: usize = 83;
+        const VGCF_ONLINE: u64 = 1 << 5;
+        /// TF, and the bit that is always set.
+        const SINGLE_STEP: u64 = 1 << 8 | 1 << 1;
+        let mut context = vec![0_u64; WORDS];
+        context[FLAGS] = VGCF_ONLINE;
+        context[RAX] = DATA_FRAME << PAGE_SHIFT;
+        context[RIP] = CODE_FRAME << PAGE_SHIFT;
+        context[RFLAGS] = SINGLE_STEP;
+        let place = context.as_ptr().expose_provenance() as u64;
+        let words = [vcpu, 0, place as u32, (place >> 32) as u32];
+        self.control(XEN_DOMCTL_SETVCPUCONTEXT, &words)
     }
 
     /// Has Xen give it a page of memory.

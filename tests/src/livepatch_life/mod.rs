@@ -109,7 +109,8 @@ pub const TEST: Test = Test {
         Case::new("hook/post_apply_runs_after_a_failed_apply", hook::post_apply_after_failure),
         Case::new("hook/post_revert_runs_after_a_failed_revert", hook::post_revert_after_failure),
         Case::new("hook/gets_its_payload", hook::gets_its_payload),
-        Case::new("domain/one_with_a_monitor_does_not_matter", domain::with_a_monitor),
+        Case::new("domain/an_idle_one_does_not_matter", domain::idle),
+        Case::new("domain/one_that_waits_for_its_monitor_keeps_patching_out", domain::waits),
     ],
     ..Test::DEFAULT
 };
