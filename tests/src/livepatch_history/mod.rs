@@ -13,7 +13,7 @@
 //! Not here, because one guest cannot see it:
 //! - 75dfe7c566 (an inverted trylock behind a debug key), 3bc5cf73d7 (the unit of the timeout,
 //!   wrong in the header only), c30021be30 (speed), a8dc4ec942 and 8c81423038 (tidying);
-//! - ca4cd36682 (EBUSY while a domain's memory events are in use) needs a second domain;
+//! - ca4cd36682 (EBUSY while a domain's memory events are in use): see livepatch-life;
 //! - 92167e9430 (control-flow enforcement) needs a CPU that has it;
 //! - aa5a06d5d6, 2ff229643b, bd53b85156, bf570f5935 are not looked for.
 #![forbid(unsafe_code)]
