@@ -14,6 +14,7 @@
 //! | `notes` | build-id and dependencies | `check_special_sections`, `xen_build_id_check`, `prepare_payload` |
 //! | `funcs` | `.livepatch.funcs` | `check_patching_sections`, `prepare_payload`, `arch_livepatch_verify_func` |
 //! | `hooks` | `.livepatch.hooks.*` | `check_patching_sections`, `prepare_payload` |
+//! | `alt_calls` | `.alt_call_sites` | `prepare_payload`, `apply_alt_calls` |
 //! | `special` | `.bug_frames`, `.altinstructions`, `.ex_table`, `.modinfo` | `prepare_payload`, `apply_alternatives` |
 //! | `stages` | which of two faults wins | `load_payload_data` |
 //! | `memory` | refused payloads cost nothing | all of them |
@@ -22,6 +23,7 @@
 //! xen/arch/x86/livepatch.c and alternative.c.
 #![forbid(unsafe_code)]
 
+mod alt_calls;
 mod claims;
 mod funcs;
 mod header;
@@ -55,6 +57,7 @@ const THEMES: &[&[Case]] = &[
     funcs::CASES,
     hooks::CASES,
     special::CASES,
+    alt_calls::CASES,
     stages::CASES,
     memory::CASES,
 ];

@@ -1,5 +1,5 @@
 //! Sections that change how the rest is linked, or what Xen does with it: `.bug_frames.*`,
-//! `.altinstructions`, `.alt_call_sites`, `.ex_table`, `.modinfo`; all in `prepare_payload`.
+//! `.altinstructions`, `.ex_table`, `.modinfo`; all in `prepare_payload`.
 
 use kernel::xen::Change;
 use kernel::{Case, Context, Errno, Outcome, Stop};
@@ -45,10 +45,6 @@ pub(super) const CASES: &[Case] = &[
         each([&b"k"[..], b"key=value", b"key=value\0x", b"\0\xFF"], |text| {
             modinfo(c, text, Some(EINVAL))
         })
-    }),
-    Case::new("alt_call_sites/size_other_than_of_whole_sites_is_einval_since_d2fd5f0fcd", |c| {
-        let errno = c.xen.has(Change::AlternativeCalls).then_some(EINVAL);
-        each([1, 3, 5], |size| sized(c, ".alt_call_sites", size, errno))
     }),
     // Alternatives, whose replacement is put in place while the payload is uploaded.
     Case::new("alternatives/empty_are_accepted", |c| sized(c, ".altinstructions", 0, None)),
@@ -121,6 +117,14 @@ pub(super) const CASES: &[Case] = &[
         outside(c, &elf.to_bytes())
     }),
     Case::new("alternatives/without_any_code_are_einval", without_code),
+    Case::new("alternatives/do_not_end_the_checks", |c| {
+        c.needs(Change::Modinfo)?;
+        let mut elf = Alternative::USED.payload(c)?;
+        // What lacks its NUL is looked at later.
+        let text = Data::Bytes(b"key".to_vec());
+        elf.push(Section::new(".modinfo", SHT_PROGBITS, SHF_ALLOC, 1, text));
+        file_refused(c, EINVAL, &elf.to_bytes())
+    }),
     Case::new("alternatives/replacement_longer_by_the_padding_is_accepted", |c| {
         c.needs(Change::AlternativePadding)?;
         let padded = Alternative { repl_len: 8, pad_len: 1, ..Alternative::UNUSED };
