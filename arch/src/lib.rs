@@ -36,9 +36,9 @@ mod layout;
 pub mod letterbox;
 pub mod mark;
 pub mod memory;
+mod notes;
 mod page;
 mod port;
-#[cfg_attr(target_arch = "x86", path = "x86_32/no_pv.rs")]
 pub mod pv;
 pub mod serial;
 mod shared_info;

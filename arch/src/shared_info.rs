@@ -62,14 +62,12 @@ fn vcpu_info() -> Option<*const VcpuInfo> {
 }
 
 /// The faulting address that Xen reports to a PV guest; 0 before the page is mapped.
-#[cfg_attr(target_arch = "x86", expect(dead_code, reason = "32-bit guests are not PV"))]
 pub(crate) fn pv_cr2() -> u64 {
     // SAFETY: the page is mapped for good; Xen changes the field under us, hence volatile.
     vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() as u64 })
 }
 
 /// Says whether an event waits for this CPU, and whether the CPU is to be told of it (PV).
-#[cfg_attr(target_arch = "x86", expect(dead_code, reason = "32-bit guests are not PV"))]
 pub(crate) fn set_event(pending: bool, masked: bool) {
     if let Some(info) = vcpu_info() {
         let info = info.cast_mut();

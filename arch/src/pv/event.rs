@@ -9,8 +9,8 @@ use crate::width::pv::traps;
 /// Where it may, Xen also calls back as soon as a hypercall returns; that does nothing but mask
 /// the event, so only the first hypercall is interrupted.
 pub fn while_one_waits<R>(masked: bool, hypercalls: impl FnOnce() -> R) -> R {
-    // SAFETY: the callback keeps to the frame layout of `trap`; the other two are never needed.
-    let result = unsafe { hypercall(nr::SET_CALLBACKS, [traps::event_callback(), 0, 0, 0, 0]) };
+    // SAFETY: the callback goes back to what was interrupted, with all of its registers.
+    let result = unsafe { hypercall(nr::SET_CALLBACKS, traps::callbacks()) };
     assert!(result == 0, "set_callbacks: {result}");
     shared_info::set_event(true, masked);
     let result = hypercalls();

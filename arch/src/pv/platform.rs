@@ -1,10 +1,10 @@
 //! What the rest of the image needs of a PV guest.
 
+use super::{memory, traps, vcpu};
 use crate::boot::Platform;
 use crate::hypercall::{hypercall, nr};
 use crate::page::{ProtectError, Protection};
 use crate::shared_info;
-use crate::width::pv::{memory, traps, vcpu};
 
 /// A PV guest.
 #[derive(Debug)]

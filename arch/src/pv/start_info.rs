@@ -35,14 +35,17 @@ pub struct StartInfo {
     pub cmd_line: [u8; CMDLINE_MAX],
 }
 
-#[cfg(target_pointer_width = "64")]
+/// Offsets in a guest of 64 bits, and in one of 32.
 const _: () = {
     use core::mem::offset_of;
-    assert!(offset_of!(StartInfo, shared_info) == 40);
-    assert!(offset_of!(StartInfo, console_mfn) == 72);
-    assert!(offset_of!(StartInfo, pt_base) == 88);
-    assert!(offset_of!(StartInfo, mod_start) == 112);
-    assert!(offset_of!(StartInfo, cmd_line) == 128);
+    const fn at(wide: usize, narrow: usize) -> usize {
+        if size_of::<GuestWord>() == 8 { wide } else { narrow }
+    }
+    assert!(offset_of!(StartInfo, shared_info) == at(40, 36));
+    assert!(offset_of!(StartInfo, console_mfn) == at(72, 52));
+    assert!(offset_of!(StartInfo, pt_base) == at(88, 60));
+    assert!(offset_of!(StartInfo, mod_start) == at(112, 72));
+    assert!(offset_of!(StartInfo, cmd_line) == at(128, 80));
 };
 
 impl StartInfo {

@@ -96,9 +96,8 @@ impl fmt::Display for Registers<'_> {
 /// The stubs of an environment: one for each vector, and a table of their addresses,
 /// `trap_addresses_MODE`.
 ///
-/// `exit` begins with the stack as far as the error code popped, and returns. `further` is code that
-/// may jump to `trap_common_MODE` with something else in place of the vector. The registers are in
-/// this order:
+/// `exit` begins with the stack as far as the error code popped, and returns. `further` is what else
+/// the environment has. The registers are in this order:
 ///
 /// ```text
 /// esp ->  8 registers | vector | error | eip cs eflags

@@ -9,6 +9,7 @@ pub mod hvm;
 pub mod hypercall;
 mod memory_functions;
 pub mod provoke;
+pub mod pv;
 mod registers;
 
 pub use frame::TrapFrame;

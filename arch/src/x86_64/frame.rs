@@ -110,8 +110,8 @@ impl fmt::Display for Registers<'_> {
 /// `trap_addresses_MODE`.
 ///
 /// `entry` are instructions that leave on the stack what hardware would have pushed. `exit` begins
-/// with the stack as far as the vector popped, and returns. `further` is code that may jump to
-/// `trap_common_MODE` with something else in place of the vector. The registers are in this order:
+/// with the stack as far as the vector popped, and returns. `further` is what else
+/// the environment has. The registers are in this order:
 ///
 /// ```text
 /// rsp ->  15 registers | vector | error | rip cs rflags rsp ss

@@ -18,16 +18,6 @@ use crate::start::start;
 
 // Xen enters with paging off, flat segments and ebx = start_info; everything else is undefined.
 global_asm!(
-    ".macro XEN_NOTE type, bytes:vararg",
-    ".pushsection .note.Xen, \"a\", @note",
-    ".balign 4",
-    ".long 4, 2f - 1f, \\type",
-    ".asciz \"Xen\"",
-    "1: \\bytes",
-    "2: .balign 4",
-    ".popsection",
-    ".endm",
-    "XEN_NOTE 18, .long pvh_entry",           // PHYS32_ENTRY
     ".pushsection .text",
     ".global pvh_entry",
     "pvh_entry:",

@@ -1,13 +1,15 @@
-//! Traps of a PV guest, which come from Xen: the virtual IDT and its entry stubs.
+//! Entry stubs for traps that come from Xen.
 
-use crate::hypercall::{hypercall, nr};
-use crate::trap::{TrapFrame, VECTORS, dispatch};
+use crate::hypercall::nr;
+use crate::pv::traps::FLAG_IF;
+use crate::trap::{VECTORS, dispatch};
 use crate::width::trap_stubs;
 
 // Xen pushes rcx and r11 on top, which hold the interrupted values. Ring 3 returns through Xen,
-// which expects a word of flags below the frame: the error code's slot, zeroed.
+// which expects a word of flags below the frame: the error code's slot, zeroed. Nobody waits for
+// events: after one, the interrupted code goes on with them masked.
 trap_stubs! {
-    mode: "pv", dispatch: pv_dispatch,
+    mode: "pv", dispatch: dispatch,
     entry: ["    pop rcx", "    pop r11"],
     exit: [
         "    add rsp, 8",
@@ -15,82 +17,25 @@ trap_stubs! {
         "    jmp hypercall_page + {iret} * 32"
     ],
     further: [
-        ".global trap_pv_event",
-        "trap_pv_event:",
+        ".global pv_event",
+        "pv_event:",
         "    pop rcx",
         "    pop r11",
+        "    and qword ptr [rsp + 2 * 8], {masked}",
         "    push 0",
-        "    push {event}",
-        "    jmp trap_common_pv"
+        "    jmp hypercall_page + {iret} * 32"
     ],
     iret = const nr::IRET,
-    event = const EVENT,
+    masked = const !FLAG_IF,
 }
-
-/// In place of a vector: Xen's upcall to a guest that has an event pending.
-const EVENT: u64 = 0x100;
 
 unsafe extern "C" {
-    static trap_pv_event: u8;
-    safe static trap_addresses_pv: [u64; VECTORS];
+    static pv_event: u8;
+    pub safe static trap_addresses_pv: [usize; VECTORS];
 }
 
-/// The interrupt flag, in which Xen keeps the guest's event mask (inverted) while it is in a trap.
-const RFLAGS_IF: u64 = 1 << 9;
-
-/// Where Xen shall call when an event is pending.
-pub fn event_callback() -> u64 {
-    (&raw const trap_pv_event) as u64
-}
-
-extern "C" fn pv_dispatch(frame: &mut TrapFrame) {
-    if frame.vector == EVENT {
-        // Nobody waits for events; the interrupted code goes on with them masked.
-        frame.rflags &= !RFLAGS_IF;
-        return;
-    }
-    dispatch(frame);
-}
-
-/// `FLAT_KERNEL_CS64`: the code segment that Xen provides for the guest's kernel.
-pub const KERNEL_CS: u16 = 0xe033;
-
-/// One line of the virtual IDT (`struct trap_info`, xen/include/public/arch-x86/xen.h).
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct TrapInfo {
-    vector: u8,
-    flags: u8,
-    cs: u16,
-    address: u64,
-}
-
-fn set_trap_table(table: &[TrapInfo]) {
-    // SAFETY: Xen reads the table up to the entry with address 0, which both callers end it
-    // with; the handlers it names keep to the frame layout of `trap`.
-    let result = unsafe { hypercall(nr::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
-    assert!(result == 0, "set_trap_table: {result}");
-}
-
-/// A handler for every exception, and an end mark behind them.
-pub fn trap_table<const N: usize>() -> [TrapInfo; N] {
-    const END: TrapInfo = TrapInfo { vector: 0, flags: 0, cs: 0, address: 0 };
-    const { assert!(N > VECTORS) };
-    let mut table = [END; N];
-    for (vector, line) in table.iter_mut().take(VECTORS).enumerate() {
-        let address = trap_addresses_pv[vector];
-        *line = TrapInfo { vector: vector as u8, flags: 0, cs: KERNEL_CS, address };
-    }
-    table
-}
-
-/// Has Xen call our handlers.
-pub fn install() {
-    set_trap_table(&trap_table::<{ VECTORS + 1 }>());
-}
-
-/// Takes the handlers away again: the next fault is the domain's last.
-pub fn forget() {
-    // SAFETY: a null table resets the virtual IDT; that the guest then dies is the point.
-    unsafe { hypercall(nr::SET_TRAP_TABLE, [0; 5]) };
+/// The arguments of `set_callbacks`: where Xen shall call when an event is pending. The other two
+/// callbacks are never needed.
+pub fn callbacks() -> [u64; 5] {
+    [(&raw const pv_event) as u64, 0, 0, 0, 0]
 }

@@ -1,11 +1,13 @@
-//! Page tables that Xen owns: read through the machine-to-physical table, changed by hypercall.
+//! Page tables that Xen owns: read through the machine-to-physical table, changed by hypercall. Their
+//! entries have 64 bits at both widths, and 512 of them are a table.
 
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::hypercall::{DOMID_SELF, hypercall, nr};
-use crate::page::{HEAP_LIMIT, PAGE_SIZE, ProtectError, Protection, Region, XEN_RANGE};
+use crate::hypercall::{DOMID_SELF, GuestWord, hypercall, nr};
+use crate::page::{HEAP_LIMIT, PAGE_SIZE, ProtectError, Protection, Region};
 use crate::pv::start_info::StartInfo;
+use crate::width::pv::tables::{self, M2P, UPPER_LEVELS};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -33,12 +35,11 @@ pub fn root_frame() -> u64 {
     frame_of_address(root).expect("the builder put the page tables into this domain") * PAGE_SIZE
 }
 
-/// The domain's own (pseudo-physical) address of a machine frame: `XEN_RANGE` begins with the
-/// machine-to-physical table, which every PV guest may read.
+/// The domain's own (pseudo-physical) address of a machine frame.
 pub fn address_of_frame(mfn: u64) -> u64 {
-    let slot: *const u64 = ptr::with_exposed_provenance((XEN_RANGE + mfn * 8) as usize);
+    let table: *const GuestWord = ptr::with_exposed_provenance(M2P as usize);
     // SAFETY: the frame is one of ours, hence below the table's end.
-    unsafe { slot.read() * PAGE_SIZE }
+    unsafe { table.add(mfn as usize).read().get() * PAGE_SIZE }
 }
 
 fn frame_of_address(address: u64) -> Option<u64> {
@@ -46,14 +47,14 @@ fn frame_of_address(address: u64) -> Option<u64> {
     if pfn >= NR_PAGES.load(Ordering::Relaxed) {
         return None;
     }
-    let list: *const u64 = ptr::with_exposed_provenance(P2M.load(Ordering::Relaxed) as usize);
+    let list: *const GuestWord = ptr::with_exposed_provenance(P2M.load(Ordering::Relaxed) as usize);
     // SAFETY: the list has one entry per page of the domain and stays where the builder put it.
-    Some(unsafe { list.add(pfn as usize).read() })
+    Some(unsafe { list.add(pfn as usize).read().get() })
 }
 
 fn update_va_mapping(address: u64, entry: u64) -> Result<(), ProtectError> {
     // SAFETY: a private helper; the callers change pages that nobody else uses.
-    match unsafe { hypercall(nr::UPDATE_VA_MAPPING, [address, entry, UVMF_INVLPG_ALL, 0, 0]) } {
+    match unsafe { tables::update_va_mapping(address, entry, UVMF_INVLPG_ALL) } {
         0 => Ok(()),
         error => Err(ProtectError::Xen(error)),
     }
@@ -130,7 +131,7 @@ fn entry(table: u64, index: u64) -> u64 {
 
 fn lowest_table(root: u64, address: u64) -> Lookup {
     let mut table = root;
-    for shift in [39, 30] {
+    for shift in UPPER_LEVELS {
         let next = entry(table, address >> shift);
         if next & PRESENT == 0 {
             return Lookup::Unreachable;

@@ -1,0 +1,61 @@
+//! The registers with which a secondary CPU of a 32-bit PV guest begins.
+
+use core::ptr;
+
+use super::{KERNEL_CS, KERNEL_SS};
+use crate::start;
+
+/// `struct cpu_user_regs` (xen/include/public/arch-x86/xen-x86_32.h). Selectors have padding up to 4
+/// bytes, which is zero; that of `cs` holds the event mask.
+#[repr(C)]
+#[derive(Default)]
+pub struct UserRegs {
+    _ebx_to_eax: [u32; 7],
+    _error_and_vector: u32,
+    eip: u32,
+    cs: u32,
+    eflags: u32,
+    esp: u32,
+    ss: u32,
+    es: u32,
+    ds: u32,
+    fs: u32,
+    gs: u32,
+}
+
+const _: () = assert!(core::mem::offset_of!(UserRegs, eip) == 32);
+
+impl UserRegs {
+    pub fn stack_pointer(&self) -> u64 {
+        self.esp.into()
+    }
+}
+
+/// How `struct vcpu_guest_context` ends: two callbacks with their segments, and a mask of assists.
+pub type Tail = [u32; 5];
+
+/// Those of CPU number `cpu`, on the stack that ends at `stack`.
+pub fn first_registers(cpu: usize, stack: u64) -> UserRegs {
+    /// The event mask in the padding of `cs`: no upcall, nobody has registered one.
+    const EVENTS_MASKED: u32 = 1 << 16;
+    // Its number is at the end of its stack, where a function finds its first argument.
+    let place: *mut [u32; 4] = ptr::with_exposed_provenance_mut((stack - 16) as usize);
+    // SAFETY: the stack is that CPU's, which does not run yet.
+    unsafe { place.write([cpu as u32, 0, 0, 0]) };
+    let data = KERNEL_SS.into();
+    UserRegs {
+        eip: secondary as extern "C" fn(usize) -> ! as usize as u32,
+        cs: u32::from(KERNEL_CS) | EVENTS_MASKED,
+        esp: stack as u32 - 20,
+        ss: data,
+        es: data,
+        ds: data,
+        fs: data,
+        gs: data,
+        ..UserRegs::default()
+    }
+}
+
+extern "C" fn secondary(cpu: usize) -> ! {
+    start::secondary(cpu)
+}
