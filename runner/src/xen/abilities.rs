@@ -30,8 +30,6 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 const CONFIGURATION: &str = "Automatically generated file; DO NOT EDIT.";
 /// The option without which there are no 32-bit PV guests (4.14).
 const PV32: &str = "CONFIG_PV32=y";
-/// What keeps 32-bit PV guests from running on a Xen that takes them.
-const NO_PV32_IMAGE: &str = "the 32-bit image is no PV kernel";
 /// No configuration is larger.
 const MAX_CONFIGURATION: u64 = 1 << 20;
 
@@ -96,7 +94,7 @@ impl Abilities {
         }
         let why = match environment {
             Environment::Pv64 => self.no_pv,
-            Environment::Pv32pae => self.no_pv.or(self.no_pv32).or(Some(NO_PV32_IMAGE)),
+            Environment::Pv32pae => self.no_pv.or(self.no_pv32),
             Environment::Pvh64
             | Environment::Hvm32
             | Environment::Hvm32pse
