@@ -362,3 +362,26 @@ fn the_doctor_finds_what_is_missing() {
     let why = "MISSING Xens     deb not in the cache: dpkg-deb is not installed";
     assert!(out.stdout.contains(why), "{out:?}");
 }
+
+#[test]
+fn the_doctor_asks_for_the_libraries_of_both_widths() {
+    let world = World::new();
+    fs::write(world.path("Cargo.toml"), "").unwrap();
+    let rustc = world.file("rustc", "#!/bin/sh\necho \"$PWD/$4\"\n");
+    fs::set_permissions(rustc, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", world.path("").display());
+    let said = || {
+        let mut command = world.command(&["doctor", "--image", "xtf"], "print", "good.log");
+        Output::from(command.env("PATH", &path).output().unwrap()).stdout
+    };
+    let (wide, narrow) = ("x86_64-unknown-none", "i586-unknown-linux-gnu");
+    fs::create_dir(world.path(wide)).unwrap();
+    let lacks =
+        format!("   note Rust     no libraries for {narrow}: run make setup; needed to build");
+    assert!(said().contains(&lacks), "{}", said());
+    fs::create_dir(world.path(narrow)).unwrap();
+    let has = format!("     ok Rust     builds for {wide} and {narrow}\n");
+    assert!(said().contains(&has), "{}", said());
+    fs::remove_dir(world.path(wide)).unwrap();
+    assert!(said().contains(&format!("no libraries for {wide}: ")), "{}", said());
+}

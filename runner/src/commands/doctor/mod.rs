@@ -21,8 +21,8 @@ use crate::plan::config::{Config, Hypervisor};
 use crate::xen::hypervisor::{self, Cache};
 use trial::Shown;
 
-/// What the image is built for.
-const TARGET: &str = "x86_64-unknown-none";
+/// What the images are built for.
+const TARGETS: [&str; 2] = ["x86_64-unknown-none", "i586-unknown-linux-gnu"];
 /// A run's logs, a Xen and its symbols need less than this.
 const ENOUGH: u64 = 1 << 30;
 
@@ -169,14 +169,15 @@ fn rust(workspace: &Path) -> Finding {
     if !workspace.join("Cargo.toml").is_file() {
         return Optional("not checked: this is not a source tree".into());
     }
-    let sysroot = ["--print", "target-libdir", "--target", TARGET];
-    let libraries = Tool::new("rustc").args(sysroot).cwd(workspace).run();
-    let present = libraries.and_then(|dir| {
-        if Path::new(dir.trim()).is_dir() {
-            Ok(format!("builds for {TARGET}"))
-        } else {
-            Err(Error::Tool(format!("no libraries for {TARGET}: run make setup")))
+    let has = |target: &str| {
+        let sysroot = ["--print", "target-libdir", "--target", target];
+        let libraries = Tool::new("rustc").args(sysroot).cwd(workspace).run()?;
+        if Path::new(libraries.trim()).is_dir() {
+            return Ok(());
         }
-    });
-    Finding::optional(present, "to build the image")
+        Err(Error::Tool(format!("no libraries for {target}: run make setup")))
+    };
+    let present = TARGETS.into_iter().try_for_each(has);
+    let builds = present.map(|()| format!("builds for {}", TARGETS.join(" and ")));
+    Finding::optional(builds, "to build the images")
 }
