@@ -19,6 +19,16 @@ const KNOWN: &[(&str, &str)] = &[
         "Building a PVHv2 Dom0 is not yet supported",
         "this Xen is older than 4.11, the first one that can have a PVH dom0",
     ),
+    (
+        "Found 32-bit PV kernel, but CONFIG_PV32 missing",
+        "this Xen takes no 32-bit PV guest: it was built with CONFIG_PV32=n; one with \
+             CONFIG_PV32=y does",
+    ),
+    (
+        "Dom0 failed to switch to compat: -95",
+        "this Xen takes no 32-bit PV guest now: pv=no-32 on its command line forbids it, or it uses \
+         the CPU's CET or FRED (without: cet=no-shstk,no-ibt fred=no)",
+    ),
 ];
 
 impl Judgement {

@@ -66,10 +66,10 @@ impl Abilities {
         let needs_iommu = pvh && !has(DOM0_IOMMU);
         let configuration = configuration(elf);
         let lacks_pv32 = |text: &String| !text.lines().any(|line| line == PV32);
-        let no_pv32 = configuration
-            .as_ref()
-            .is_some_and(lacks_pv32)
-            .then_some("this Xen takes no 32-bit PV guest: it was built with CONFIG_PV32=n");
+        let no_pv32 = configuration.as_ref().is_some_and(lacks_pv32).then_some(
+            "this Xen takes no 32-bit PV guest: it was built with CONFIG_PV32=n; one with \
+             CONFIG_PV32=y does",
+        );
         let own_line = configuration.and_then(|text| own_line(&text));
         let no_multiboot2 = elf.starts_with(&ELFMAG) && !has_multiboot2(elf);
         Abilities { no_pv, no_pvh, no_pv32, needs_iommu, no_multiboot2, own_line }
@@ -137,7 +137,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use Environment::{Pv64, Pvh64};
+    use Environment::{Hvm32, Hvm32pae, Hvm32pse, Pv32pae, Pv64, Pvh64};
 
     /// A binary with these strings.
     fn of(strings: &[&str]) -> Abilities {
@@ -184,14 +184,32 @@ mod tests {
         assert!(!unknown.needs_iommu);
     }
 
+    /// A binary with these options in its configuration.
+    fn configured(options: &str) -> Abilities {
+        let text = format!("#\n# {CONFIGURATION}\n# Xen/x86 4.22.0 Configuration\n{options}");
+        let other = packed("something else");
+        let damaged = GZIP.to_vec();
+        Abilities::of(&[b"\x7fELF".to_vec(), damaged, other, packed(&text)].concat())
+    }
+
+    #[test]
+    fn guests_of_32_bits() {
+        let without = configured("CONFIG_PV=y\n# CONFIG_PV32 is not set\n");
+        assert!(without.lacks(Pv32pae).unwrap().contains("CONFIG_PV32=n"));
+        assert_eq!((without.lacks(Pv64), without.lacks(Hvm32)), (None, None));
+        assert_eq!(configured("CONFIG_PV=y\nCONFIG_PV32=y\n").lacks(Pv32pae), None);
+        // Before 4.14 there is no such option, nor a configuration to look at.
+        let (pv, pvh) = ("*** Building a PV Dom%d ***", "*** Building a PVH Dom%d ***");
+        assert_eq!(of(&[pv, pvh]).lacks(Pv32pae), None);
+        assert!(of(&[pvh]).lacks(Pv32pae).unwrap().contains("CONFIG_PV=n"));
+        for place in [Hvm32, Hvm32pse, Hvm32pae] {
+            assert!(of(&[pv]).lacks(place).unwrap().contains("CONFIG_HVM=n"));
+        }
+    }
+
     #[test]
     fn a_command_line_that_cannot_be_changed() {
-        let of = |options: &str| {
-            let text = format!("#\n# {CONFIGURATION}\n# Xen/x86 4.22.0 Configuration\n{options}");
-            let other = packed("something else");
-            let damaged = GZIP.to_vec();
-            Abilities::of(&[b"\x7fELF".to_vec(), damaged, other, packed(&text)].concat())
-        };
+        let of = configured;
         let fixed = of("CONFIG_CMDLINE=\"console=vga x\"\nCONFIG_CMDLINE_OVERRIDE=y\n");
         for place in [Pv64, Pvh64] {
             let why = fixed.lacks(place).unwrap();

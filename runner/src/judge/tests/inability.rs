@@ -22,6 +22,21 @@ fn a_dom0_that_xen_cannot_build_is_no_crash() {
 }
 
 #[test]
+fn a_32_bit_pv_dom0_that_xen_does_not_take_is_no_crash() {
+    let panic = PANIC.replace("PVH", "PV").replace("WHY", "Could not construct d0");
+    for (said, meant) in [
+        ("Found 32-bit PV kernel, but CONFIG_PV32 missing", "CONFIG_PV32=n"),
+        ("Dom0 failed to switch to compat: -95", "pv=no-32"),
+    ] {
+        let why = inability(&format!("(XEN) {said}\n{panic}")).unwrap();
+        assert!(why.contains("takes no 32-bit PV guest") && why.contains(meant), "{why}");
+    }
+    // Without memory for it, say.
+    let other = format!("(XEN) Dom0 failed to switch to compat: -12\n{panic}");
+    assert_eq!(inability(&other), None);
+}
+
+#[test]
 fn a_crash_in_a_test_stays_one() {
     let panic = PANIC.replace("WHY", "Presently, iommu must be enabled for PVH hardware domain");
     assert!(inability(&panic).is_some());
