@@ -5,6 +5,7 @@
 //! ignored otherwise).
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +23,13 @@ mod each;
 
 use each::each;
 
+const XEN: &str = "4.17";
 const ENVIRONMENTS: [&str; 2] = ["pv64", "pvh64"];
+/// Those of the 32-bit image on a Xen that takes no 32-bit PV guests, as Debian's.
+const NARROW: [&str; 3] = ["hvm32", "hvm32pse", "hvm32pae"];
+/// The variable that names one that does: a file, built with CONFIG_PV32=y. Without it these tests do
+/// without a PV guest.
+const PV32_XEN: &str = "PV32_XEN";
 
 struct Run {
     code: i32,
@@ -31,11 +38,14 @@ struct Run {
     _dir: tempfile::TempDir,
 }
 
-fn runner(environment: &str, logs: &Path) -> Command {
+/// A Xen, and what the image shall be on it.
+type Place<'p> = (&'p str, &'p str);
+
+fn runner((xen, environment): Place<'_>, logs: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtf-runner"));
     command
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .args(["run", "--xen", "4.17", "--env", environment, "--logs"])
+        .args(["run", "--xen", xen, "--env", environment, "--logs"])
         .arg(logs);
     command
 }
@@ -51,9 +61,13 @@ fn boot_dir(logs: &Path) -> PathBuf {
 
 impl Run {
     fn of(environment: &str, args: &[&str]) -> Run {
+        Run::at((XEN, environment), args)
+    }
+
+    fn at(place: Place<'_>, args: &[&str]) -> Run {
         let dir = tempfile::tempdir().unwrap();
         let logs = dir.path().join("logs");
-        let output = runner(environment, &logs).args(args).output().unwrap();
+        let output = runner(place, &logs).args(args).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         Run { code: output.status.code().unwrap_or(-1), stdout, logs, _dir: dir }
     }
@@ -80,7 +94,7 @@ impl Look {
     /// Runs until the runner says so in these words.
     fn at(environment: &str, args: &[&str], words: &str) -> Look {
         let logs = tempfile::tempdir().unwrap();
-        let mut command = runner(environment, logs.path());
+        let mut command = runner((XEN, environment), logs.path());
         let mut runner = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(runner.stdout.take().unwrap());
         let mut line = String::new();
@@ -199,6 +213,52 @@ fn a_trap_is_an_error_with_registers_and_frames() {
 #[ignore = "boots real Xen"]
 fn a_triple_fault_is_a_crash_in_xens_words() {
     verdict("bad-triple-fault", 6, &["CRASH [", "† triple_faults: ", "| (XEN) "]);
+}
+
+/// What a 32-bit guest does on purpose is reported as of the others.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_32_bit_guest_is_judged_alike() {
+    each_narrow(|place| {
+        for (test, code, words) in [
+            ("bad-triple-fault", 6, ["CRASH [", "† triple_faults: Xen: d0v0 ", "| (XEN) "]),
+            ("bad-trap", 4, ["# eax ", "! faults: ", "kernel/src/run.rs:"]),
+            ("bad-xen-panic", 6, ["CRASH [", "† ends_by_an_nmi: Xen panicked: ", "vec 2, NMI"]),
+        ] {
+            let run = Run::at(place, &[test]);
+            assert_eq!(run.code, code, "{test}:\n{}", run.stdout);
+            for word in words {
+                run.says(word);
+            }
+        }
+    });
+}
+
+/// A guest of each kind, with two CPUs where it can have them.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_32_bit_guest_does_what_others_do() {
+    each_narrow(|place| {
+        let run = Run::at(place, &["example", "livepatch-width", "livepatch-concurrent/action/*"]);
+        assert_eq!(run.code, 0, "{}", run.stdout);
+        let skipped = usize::from(place.1 == "hvm32pae");
+        run.says(&format!("{} passed, 0 failed, {skipped} skipped", 3 - skipped));
+    });
+}
+
+fn each_narrow(scenario: impl Fn(Place<'_>)) {
+    let pv = env::var(PV32_XEN).ok();
+    let places = NARROW.map(|environment| (XEN, environment)).into_iter();
+    each(places.chain(pv.as_deref().map(|xen| (xen, "pv32pae"))), |&place| scenario(place));
+}
+
+#[test]
+#[ignore = "boots real Xen"]
+fn a_xen_without_32_bit_pv_guests_says_so_and_what_would_help() {
+    let run = Run::of("pv32pae", &["example"]);
+    assert_eq!(run.code, 3, "{}", run.stdout);
+    run.says("it was built with CONFIG_PV32=n; one with CONFIG_PV32=y does");
+    run.says("0 passed, 0 failed, 1 skipped");
 }
 
 #[test]
@@ -410,7 +470,7 @@ fn a_hanging_machine_is_kept_until_the_user_ends_the_run() {
 fn keeping_changes_no_verdict() {
     each([("example", 0), ("bad-xen-panic", 6), ("bad-triple-fault", 6)], |&(test, code)| {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = runner("pvh64", dir.path());
+        let mut command = runner((XEN, "pvh64"), dir.path());
         let mut child = command.args(["--keep", test]).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
