@@ -246,6 +246,17 @@ fn a_32_bit_guest_does_what_others_do() {
     });
 }
 
+/// What begins alike may go on from one saved machine, but for the image in it.
+#[test]
+#[ignore = "boots real Xen"]
+fn a_saved_machine_holds_the_image_of_its_width() {
+    let Ok(xen) = env::var(PV32_XEN) else { return };
+    let args = ["example", "selftest/trap/*", "--isolate", "--snapshot", "always"];
+    let run = Run::at((&xen, "pv64,pv32pae"), &args);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    run.says("4 passed, 0 failed, 0 skipped");
+}
+
 fn each_narrow(scenario: impl Fn(Place<'_>)) {
     let pv = env::var(PV32_XEN).ok();
     let places = NARROW.map(|environment| (XEN, environment)).into_iter();

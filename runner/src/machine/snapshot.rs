@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use protocol::cmdline::{CMDLINE_MAX, EXIT, REBOOT, TESTS};
 use protocol::console::WAITING;
+use protocol::metadata::Environment;
 use serde_json::json;
 
 use super::as_dom0::AsDom0;
@@ -32,7 +33,7 @@ use crate::machine::backend::{Backend, Prepared};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::loader::BootFile;
 use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK};
-use crate::machine::qemu::{Invocation, PARAMETERS_FILE};
+use crate::machine::qemu::{Invocation, PARAMETERS_FILE, Qemu};
 use crate::machine::qmp::{self, Qmp};
 use crate::machine::trial::Trial;
 
@@ -65,9 +66,10 @@ pub enum SnapshotUse {
     Always,
 }
 
-/// Which boots are alike: the Xen, QEMU's arguments but for the guest's command line, and the files
-/// that its loader needs.
-type Key = (String, Vec<String>, Vec<BootFile>);
+/// Which boots are alike: the Xen, the environment (a PV guest has the same arguments at both widths,
+/// and another image), QEMU's arguments but for the guest's command line, and the files that its loader
+/// needs.
+type Key = (String, Environment, Vec<String>, Vec<BootFile>);
 
 /// A saved machine.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl<'a> FromSnapshot<'a> {
         for boot in boots {
             dom0.qemu.invocation(boot)?;
             if dom0.qemu.can_snapshot(boot) {
-                *alike.entry(key(&dom0, boot)?).or_default() += 1;
+                *alike.entry(key(dom0.qemu, boot)?).or_default() += 1;
             }
         }
         let worth = match wish {
@@ -162,7 +164,7 @@ impl<'a> FromSnapshot<'a> {
         limits: &Limits<'_>,
         stop: &StopSignal,
     ) -> Result<Option<std::result::Result<PathBuf, String>>> {
-        if !self.snapshots.contains_key(&key(&self.dom0, boot)?) {
+        if !self.snapshots.contains_key(&key(self.dom0.qemu, boot)?) {
             return Ok(None);
         }
         let mut logs = BootLogs::create(dir, Some(boot.xen), Some(image))?;
@@ -179,7 +181,9 @@ impl<'a> FromSnapshot<'a> {
         stop: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Option<&Snapshot>> {
-        let Some(snapshot) = self.snapshots.get(&key(&self.dom0, boot)?) else { return Ok(None) };
+        let Some(snapshot) = self.snapshots.get(&key(self.dom0.qemu, boot)?) else {
+            return Ok(None);
+        };
         let made = snapshot.get_or_init(|| {
             let dir = logs.dir().join(FOLDER);
             let link = logs.dir().join(IMAGE_LINK);
@@ -390,9 +394,9 @@ impl ConsoleProcess for Told<'_> {
 }
 
 /// Which boots `boot` is like.
-fn key(dom0: &AsDom0<'_>, boot: &Boot<'_>) -> Result<Key> {
-    let Invocation { args, files, .. } = dom0.qemu.waiting(boot)?;
-    Ok((boot.xen.name().to_owned(), args, files))
+fn key(qemu: &Qemu, boot: &Boot<'_>) -> Result<Key> {
+    let Invocation { args, files, .. } = qemu.waiting(boot)?;
+    Ok((boot.xen.name().to_owned(), boot.environment, args, files))
 }
 
 /// Fills the file from which the guest that boots in `dir` gets its command line.
@@ -493,4 +497,28 @@ pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
     // It does not live to answer.
     let _ = qmp.execute("quit", json!({}));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::config::{Config, Hypervisor};
+    use crate::plan::spec::MachineSpec;
+    use crate::xen::hypervisor::XenUnderTest;
+
+    /// What goes on from a saved machine is the image that was booted there.
+    #[test]
+    fn no_two_environments_are_alike() {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../xtf-runner.toml");
+        let qemu = Qemu::of(None, &Config::load(Some(Path::new(config))).unwrap());
+        let xen = XenUnderTest::new(&Hypervisor::elsewhere("a"), None);
+        let key_of = |environment| {
+            let machine = MachineSpec { vcpus: 1, ..MachineSpec::default() };
+            key(&qemu, &Boot { xen: &xen, environment, machine, tests: Vec::new() }).unwrap()
+        };
+        let mut keys = Environment::DOM0.map(key_of).to_vec();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), Environment::DOM0.len());
+    }
 }
