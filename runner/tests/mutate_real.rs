@@ -50,6 +50,19 @@ fn a_mutant_costs_a_boot_with_what_executes_its_branch() {
     assert!(first.contains(&killed) && again.contains(&killed), "{first}{again}");
 }
 
+/// A 32-bit guest has an image of its own, and marks what it does as the other one.
+#[test]
+#[ignore = "boots Xen"]
+fn a_32_bit_guest_measures_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let (said, complaints, mutants) = measure("get_name,is_patch", &out, &["--env", "hvm32"]);
+    assert_eq!(complaints, "");
+    let count = |verdict: &str| mutants.iter().filter(|m| m["verdict"] == verdict).count();
+    assert!(count("killed") > 1 && count("not-reached") > 1, "{said}");
+    assert_eq!(count("killed") + count("not-reached"), mutants.len(), "{said}");
+}
+
 /// Without the plugin everything runs on each mutant.
 #[test]
 #[ignore = "boots Xen"]

@@ -9,7 +9,7 @@ use protocol::metadata::Environment;
 use crate::plan::partition::Partition;
 use crate::xen::mutation::Operator;
 
-use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs, wide};
+use super::{FunctionArgs, LogsArgs, Selection, TestbedArgs};
 
 /// Exit codes of `mutate`.
 const MUTATE_EXIT_CODES: &str = "\
@@ -29,7 +29,7 @@ pub struct MutateArgs {
     pub bed: TestbedArgs,
 
     /// Environments; a later one runs only on mutants that survived the earlier ones
-    #[arg(long, value_name = "ENV", value_parser = wide, value_delimiter = ',', default_value = "pv64")]
+    #[arg(long, value_name = "ENV", value_enum, value_delimiter = ',', default_value = "pv64")]
     pub env: Vec<Environment>,
 
     /// What to break.

@@ -296,6 +296,7 @@ fn what_can_not_be_measured() {
         (&["--functions", "zz"], 66, "no function of this Xen matches `zz`"),
         (&["--only", "get_name"], 64, "no site at `get_name`"),
         (&["--resume"], 64, "--out"),
+        (&["--env", "hvm32"], 65, "hvm32 needs an image for 32-bit guests"),
         (&["--xen", "./bare"], 64, "no symbols of Xen bare"),
     ] {
         let out = mutate(&world, args);

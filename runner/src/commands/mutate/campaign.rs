@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -36,8 +36,8 @@ const ATTEMPTS: u32 = 3;
 pub struct Campaign<'a> {
     /// The Xen to break, and how to boot.
     pub rig: &'a Testbed,
-    /// The image with the tests.
-    pub image: &'a Path,
+    /// The image with the tests, for each boot.
+    pub images: &'a [PathBuf],
     /// The Xen's content.
     pub binary: &'a BootXen,
     /// All sites, by their [ids](super::sites::Id).
@@ -182,7 +182,7 @@ impl Mutant<'_> {
     /// Boots it for the `number`th time; `None` if the user stops it. What QEMU did by itself says
     /// nothing about Xen, and comes with the judgement.
     fn boot(&self, step: &Step<'_>, number: usize) -> Result<Option<(Judgement, Option<String>)>> {
-        let Campaign { rig, agenda, saved, timeout, stop, image, .. } = *self.campaign;
+        let Campaign { rig, agenda, saved, timeout, stop, images, .. } = *self.campaign;
         let of_test = |name: &str| {
             let test = step.boot.tests.iter().find(|test| test.name() == name);
             let usual = |test: &Selected| agenda.baseline.test_timeout(step.boot.environment, test);
@@ -190,7 +190,7 @@ impl Mutant<'_> {
         };
         let start = timeout.unwrap_or_else(|| agenda.baseline.start_timeout());
         let limits = Limits { enough: &Judge::is_failing, ..Limits::new(start, &of_test) };
-        let trial = Trial { image, limits: &limits, stop };
+        let trial = Trial { image: &images[step.index], limits: &limits, stop };
         let folder = self.dir.join(number.to_string());
         let change = || saved.change(step.index, self.number, self.site);
         let result = match (!step.cold).then(change).flatten() {

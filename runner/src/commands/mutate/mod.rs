@@ -17,7 +17,7 @@ mod sites;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use agenda::{Agenda, Beginning};
@@ -89,6 +89,7 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     }
 
     let rig = testbed(on, &args.bed)?;
+    rig.image.must_have(&args.env)?;
     let tests = plan::choose(&rig.image, args.selection.wanted(), &args.env)?;
     let xen = rig.on.with(build.ready.clone());
     let measure = Measure {
@@ -205,7 +206,9 @@ impl Measure<'_> {
         if !todo.is_empty() {
             let logs = self.logs()?;
             let dir = logs.dir().to_owned();
-            let image = logs.small(&self.rig.image).to_owned();
+            let image =
+                |boot: &Boot<'_>| logs.small(self.rig.image.of(boot.environment)).to_owned();
+            let images: Vec<PathBuf> = self.boots.iter().map(image).collect();
             let plugin = self.plugin();
             let mut record = Record::without_files();
             let reporter = record.show(self.rig.about(), false);
@@ -219,7 +222,7 @@ impl Measure<'_> {
             let reach = plugin.map(|_| self.reach(baseline)).transpose()?;
             let snapshots = FromSnapshot::many(self.rig.dom0(), self.boots)?;
             let boots = if reach.is_some() { self.boots } else { &[] };
-            let saved = self.saved(&snapshots, boots, baseline, &image, &dir)?;
+            let saved = self.saved(&snapshots, boots, baseline, &images, &dir)?;
             let beginning = |index| match saved.has(index) {
                 true => Beginning::Saved,
                 false => Beginning::PowerOn,
@@ -234,7 +237,7 @@ impl Measure<'_> {
             };
             let campaign = Campaign {
                 rig: self.rig,
-                image: &image,
+                images: &images,
                 binary: &self.build.binary,
                 sites: &self.ordered(),
                 agenda,
@@ -299,7 +302,8 @@ impl Measure<'_> {
             let phases: Vec<Phase> =
                 Phase::read(&witnessed.dir)?.into_iter().map(of_sites).collect();
             let reach = BootReach::of(&phases, witnessed).map_err(|why| {
-                let (image, dir) = (self.rig.image.path.display(), witnessed.dir.display());
+                let image = self.rig.image.of(boot.environment).path.display();
+                let dir = witnessed.dir.display();
                 Error::Data(format!(
                     "cannot tell which case executes what: {why}; are runner and image {image} of \
                      the same build? (logs: {dir})"
@@ -325,24 +329,24 @@ impl Measure<'_> {
         addresses
     }
 
-    /// Saves the machines that mutants of `boots` go on from, with logs in `dir`, for a guest in the
-    /// file `image`.
+    /// Saves the machines that mutants of `boots` go on from, with logs in `dir`, for the guests in
+    /// the files `images`.
     fn saved<'s>(
         &self,
         snapshots: &'s FromSnapshot<'s>,
         boots: &[Boot<'_>],
         baseline: &Baseline,
-        image: &Path,
+        images: &[PathBuf],
         dir: &Path,
     ) -> Result<Saved<'s>> {
         let patience = baseline.start_timeout();
         let of_test = |_: &str| patience;
         let limits = Limits::new(patience, &of_test);
-        let ram = |(number, boot): (usize, &Boot<'_>)| {
+        let ram = |(number, (boot, image)): (usize, (&Boot<'_>, &PathBuf))| {
             let dir = dir.join(format!("saved-{number}"));
             snapshots.ram(boot, image, dir, &limits, self.stop)
         };
-        let rams = (1..).zip(boots).map(ram).collect::<Result<_>>()?;
+        let rams = (1..).zip(boots.iter().zip(images)).map(ram).collect::<Result<_>>()?;
         let symbols = KnownSymbols::of(self.build.binary.clone());
         let place = symbols.and_then(|symbols| Place::of(&symbols));
         Ok(Saved::find(snapshots, rams, &place, &self.ordered()))
@@ -400,12 +404,15 @@ impl Measure<'_> {
     }
 
     fn subject(&self) -> Result<Subject> {
+        let mut images: Vec<&str> =
+            self.args.env.iter().map(|&place| &*self.rig.image.of(place).sha256).collect();
+        images.dedup();
         // The arguments alone: with another QEMU the findings are the same.
         let boots =
             self.boots.iter().map(|boot| Ok(self.rig.qemu.invocation(boot)?.args.join(" ")));
         Ok(Subject {
             xen: sha256(self.build.binary.bytes()),
-            image: self.rig.image.sha256.clone(),
+            image: images.join(" "),
             boots: boots.collect::<Result<_>>()?,
         })
     }
