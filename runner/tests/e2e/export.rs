@@ -38,17 +38,21 @@ fn world() -> World {
 /// A world whose image has this metadata.
 fn world_of(lines: &str) -> World {
     let world = World::new();
-    let mut elf = Writer::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    image(&world, "xtf", Architecture::X86_64, "code", lines);
+    world
+}
+
+fn image(world: &World, name: &str, kind: Architecture, code: &str, lines: &str) {
+    let mut elf = Writer::new(BinaryFormat::Elf, kind, Endianness::Little);
     let mut section = |name: &str, kind, data: &[u8]| {
         let id = elf.add_section(Vec::new(), name.into(), kind);
         elf.append_section_data(id, data, 1);
     };
-    section(".text", SectionKind::Text, b"code");
+    section(".text", SectionKind::Text, code.as_bytes());
     section(".xtf.meta", SectionKind::ReadOnlyData, lines.as_bytes());
     section(".xtf.cmdline", SectionKind::ReadOnlyData, &[0; ROOM]);
     section(".debug_info", SectionKind::Debug, &[7; 1000]);
-    fs::write(world.path("xtf"), elf.write().unwrap()).unwrap();
-    world
+    fs::write(world.path(name), elf.write().unwrap()).unwrap();
 }
 
 fn export(world: &World, args: &[&str]) -> Output {
@@ -157,6 +161,35 @@ fn names_kinds_and_a_prefix() {
         files(&world.path("tree")),
         ["unlisted/info.json", "unlisted/test-pv64-unlisted", "unlisted/test-pv64-unlisted.cfg"]
     );
+}
+
+/// An HVM guest is told its paging mode, a PV guest has but one.
+#[test]
+fn guests_of_32_bits_have_the_other_image() {
+    let lines = meta("plain", "'pv64','pv32pae','hvm32','hvm32pse','hvm32pae'", "", true);
+    let world = world_of(&lines);
+    image(&world, "xtf32", Architecture::I386, "narrow", &lines);
+    let out = export(&world, &["tree", "--env", "pv64,pv32pae,hvm32,hvm32pse,hvm32pae"]);
+    assert_eq!((out.code, out.stdout.as_str()), (0, "tree: 5 domains of 1 test\n"), "{out:?}");
+    for (kind, code, place) in [
+        ("pv64", "code", ""),
+        ("pv32pae", "narrow", ""),
+        ("hvm32", "narrow", " env=hvm32"),
+        ("hvm32pse", "narrow", " env=hvm32pse"),
+        ("hvm32pae", "narrow", " env=hvm32pae"),
+    ] {
+        let image = world.path(&format!("tree/tests/plain/test-{kind}-plain"));
+        assert_eq!(section(&image, ".text").as_deref(), Some(code), "{kind}");
+        let words = format!("tests=plain linger=500{place}");
+        assert_eq!(section(&image, ".xtf.cmdline"), Some(words));
+        let config = fs::read_to_string(image.with_extension("cfg")).unwrap();
+        let domain = if kind.starts_with("pv") { "type=\"pv\"" } else { "type=\"hvm\"" };
+        assert!(config.contains(domain), "{config}");
+    }
+    let info = fs::read_to_string(world.path("tree/tests/plain/info.json")).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    let kinds = ["pv64", "pv32pae", "hvm32", "hvm32pse", "hvm32pae"];
+    assert_eq!(info["environments"], serde_json::json!(kinds));
 }
 
 #[test]
