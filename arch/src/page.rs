@@ -74,7 +74,8 @@ pub enum ProtectError {
 pub const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 
 /// The first address of the range that Xen keeps for itself in every 64-bit PV guest
-/// (`HYPERVISOR_VIRT_START`); in a PVH or HVM guest merely unmapped.
+/// (`HYPERVISOR_VIRT_START`), and above what a 32-bit one can name; in a PVH or HVM guest merely
+/// unmapped.
 pub const XEN_RANGE: u64 = 0xffff_8000_0000_0000;
 
 /// End of the identity map of a PVH or HVM guest. Xen places everything that it gives one below.
