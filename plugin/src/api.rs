@@ -26,11 +26,15 @@ pub type Insn = *mut c_void;
 pub type OnTranslation = extern "C" fn(usize, usize);
 /// Called with the number of the CPU and our own data.
 pub type OnExecution = extern "C" fn(c_uint, *mut c_void);
+/// Called with the number of the CPU, what is known of the access, its address and our own data.
+pub type OnAccess = extern "C" fn(c_uint, u32, u64, *mut c_void);
 
 /// The only inline operation of interface 1.
 const INLINE_ADD: c_int = 0;
 /// A callback that looks at no register.
 const NO_REGISTERS: c_int = 0;
+/// A callback for writes.
+const WRITES: c_int = 2;
 
 unsafe extern "C" {
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
@@ -84,6 +88,9 @@ pub struct Api {
     size: unsafe extern "C" fn(Insn) -> usize,
     host_address: unsafe extern "C" fn(Insn) -> *const u8,
     on_execution: unsafe extern "C" fn(Insn, OnExecution, c_int, *mut c_void),
+    on_access: unsafe extern "C" fn(Insn, OnAccess, c_int, c_int, *mut c_void),
+    size_shift: unsafe extern "C" fn(u32) -> c_uint,
+    is_store: unsafe extern "C" fn(u32) -> bool,
     counting: Counting,
 }
 
@@ -106,6 +113,9 @@ impl Api {
                 size: function(c"qemu_plugin_insn_size")?,
                 host_address: function(c"qemu_plugin_insn_haddr")?,
                 on_execution: function(c"qemu_plugin_register_vcpu_insn_exec_cb")?,
+                on_access: function(c"qemu_plugin_register_vcpu_mem_cb")?,
+                size_shift: function(c"qemu_plugin_mem_size_shift")?,
+                is_store: function(c"qemu_plugin_mem_is_store")?,
                 counting,
             })
         }
@@ -170,6 +180,22 @@ impl Api {
     pub unsafe fn call(&self, insn: Insn, callback: OnExecution, data: *mut c_void) {
         // SAFETY: the caller keeps both alive.
         unsafe { (self.on_execution)(insn, callback, NO_REGISTERS, data) }
+    }
+
+    /// Calls `callback` with `data` whenever `insn` has written to memory; QEMU 7.2 does so when it
+    /// has read from it, too.
+    ///
+    /// # Safety
+    /// As for [`Api::call`].
+    pub unsafe fn on_write(&self, insn: Insn, callback: OnAccess, data: *mut c_void) {
+        // SAFETY: the caller keeps both alive.
+        unsafe { (self.on_access)(insn, callback, NO_REGISTERS, WRITES, data) }
+    }
+
+    /// How many bytes an access writes of which this is known; `None` if it reads.
+    pub fn written(&self, known: u32) -> Option<u64> {
+        // SAFETY: they take the number apart, and look at nothing else.
+        unsafe { (self.is_store)(known).then(|| 1 << (self.size_shift)(known)) }
     }
 }
 

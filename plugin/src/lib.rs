@@ -11,6 +11,9 @@
 //! With `mailbox=FILE` it also carries inputs from a fuzzer into a guest that calls for them, and
 //! the guest's answers back: see [`protocol::letterbox`] and [`protocol::mailbox`].
 //!
+//! With `timeline=FILE` it numbers the instructions of a boot, so that a machine can be held before
+//! the same one each time: see [`protocol::timeline`].
+//!
 //! This code runs inside of QEMU: it does as little as it can there. At each translation it looks
 //! for chosen addresses in the block and lets those instructions count for themselves, into the
 //! file. Everything else happens in the runner, before and after.
@@ -20,6 +23,7 @@ mod map;
 mod phases;
 mod post;
 mod shared;
+mod timeline;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ops::Range;
@@ -35,6 +39,8 @@ use protocol::image::BASE;
 use protocol::letterbox::NOP_SIZE;
 use protocol::mark::Mark;
 use protocol::plugin::{LEAVE_NOW, MAILBOX, MAP, PHASES};
+use protocol::timeline::TIMELINE;
+use timeline::Timeline;
 
 /// The interface that this plugin is for. QEMU reads it right after loading us.
 #[unsafe(no_mangle)]
@@ -57,6 +63,7 @@ struct Plugin {
     map: Map,
     phases: Option<Phases>,
     mailbox: Option<Mailbox>,
+    timeline: Option<Timeline>,
 }
 
 static PLUGIN: OnceLock<Plugin> = OnceLock::new();
@@ -87,7 +94,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
 
 fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), String> {
     let mut map = None;
-    let (mut phases, mut mailbox) = (None, None);
+    let (mut phases, mut mailbox, mut timeline) = (None, None, None);
     let mut leave = false;
     for argument in arguments {
         let argument = argument.as_ref();
@@ -95,11 +102,12 @@ fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), Str
             Some((MAP, path)) => map = Some(Map::open(path)?),
             Some((PHASES, path)) => phases = Some(path.to_owned()),
             Some((MAILBOX, path)) => mailbox = Some(Mailbox::open(path)?),
+            Some((TIMELINE, path)) => timeline = Some(Timeline::open(path)?),
             _ if argument == LEAVE_NOW => leave = true,
             _ => {
                 return Err(format!(
                     "unknown option `{argument}`; expected {MAP}=FILE, {PHASES}=FILE, \
-                     {MAILBOX}=FILE or {LEAVE_NOW}"
+                     {MAILBOX}=FILE, {TIMELINE}=FILE or {LEAVE_NOW}"
                 ));
             }
         }
@@ -110,7 +118,7 @@ fn install(id: Id, arguments: impl Iterator<Item: AsRef<str>>) -> Result<(), Str
     if leave {
         return Err(format!("{LEAVE_NOW}: the plugin works; ending QEMU"));
     }
-    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, phases, mailbox });
+    let plugin = PLUGIN.get_or_init(|| Plugin { id, api, map, phases, mailbox, timeline });
     plugin.api.on_translation(id, translated);
     Ok(())
 }
@@ -124,6 +132,22 @@ extern "C" fn translated(a: usize, b: usize) {
         for count in plugin.map.counts(address, size as u64) {
             // SAFETY: the instruction is of that block.
             unsafe { plugin.api.count(insn, count) };
+        }
+        if let Some(timeline) = &plugin.timeline {
+            let data = ptr::without_provenance_mut(address as usize);
+            // SAFETY: the instruction is of that block, and these take any number.
+            unsafe {
+                plugin.api.call(insn, begins, data);
+                if size == 1 && timeline::is_output(plugin.api.host_address(insn)) {
+                    plugin.api.call(insn, puts_out, data);
+                }
+                if timeline.is_hit(address) {
+                    plugin.api.call(insn, hits, data);
+                }
+                if timeline.watches_memory() {
+                    plugin.api.on_write(insn, writes, data);
+                }
+            }
         }
         if size != NOP_SIZE || !GUESTS.contains(&address) {
             continue;
@@ -157,6 +181,35 @@ extern "C" fn called(_cpu: c_uint, place: *mut c_void) {
         // SAFETY: registered with a place from `post::letterbox`, for a guest that holds the pair
         // of NOPs at one of our image's addresses.
         unsafe { post::called(mailbox, place.cast_const().cast()) };
+    }
+}
+
+/// The instruction at `address` begins.
+extern "C" fn begins(_cpu: c_uint, address: *mut c_void) {
+    if let Some(timeline) = PLUGIN.get().and_then(|plugin| plugin.timeline.as_ref()) {
+        timeline.begin(address.addr() as u64);
+    }
+}
+
+/// It writes a byte to a port.
+extern "C" fn puts_out(_cpu: c_uint, _address: *mut c_void) {
+    if let Some(timeline) = PLUGIN.get().and_then(|plugin| plugin.timeline.as_ref()) {
+        timeline.output();
+    }
+}
+
+/// It is one that somebody waits for.
+extern "C" fn hits(_cpu: c_uint, address: *mut c_void) {
+    if let Some(timeline) = PLUGIN.get().and_then(|plugin| plugin.timeline.as_ref()) {
+        timeline.hit(address.addr() as u64, 0);
+    }
+}
+
+/// It wrote to `to`.
+extern "C" fn writes(_cpu: c_uint, known: u32, to: u64, address: *mut c_void) {
+    let Some(plugin) = PLUGIN.get() else { return };
+    if let (Some(timeline), Some(size)) = (&plugin.timeline, plugin.api.written(known)) {
+        timeline.write(address.addr() as u64, to, size);
     }
 }
 

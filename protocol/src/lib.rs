@@ -23,6 +23,7 @@
 //! | [`mailbox`] | plugin and fuzzer exchange the same in a file that both map |
 //! | [`mark`] | the guest tells the plugin where in its run it is |
 //! | [`plugin`] | the runner tells the plugin what to count, the plugin counts |
+//! | [`timeline`] | the plugin numbers the instructions of a boot; the runner says where to hold it |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,4 +45,5 @@ pub mod metadata;
 pub mod payloads;
 pub mod plugin;
 pub mod programs;
+pub mod timeline;
 pub mod wildcard;
