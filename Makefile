@@ -158,7 +158,7 @@ unit-test: test-build
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: test-build
 	cargo test $(CHECKED) --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
-		--test new_real --test dist_real --test payload_real --test replay_real --test loader_real --test grub_real -- --ignored
+		--test new_real --test debug_real --test dist_real --test payload_real --test replay_real --test loader_real --test grub_real -- --ignored
 
 clean:
 	cargo clean

@@ -75,6 +75,7 @@ fn perform(command: &Command) -> Result<u8> {
         Command::Minimize(args) => commands::replay::minimize(args),
         Command::Coverage(args) => commands::coverage::coverage(args),
         Command::Fuzz(args) => commands::fuzz::fuzz(args),
+        Command::Debug(args) => commands::debug::debug(args),
         Command::Bench(args) => commands::bench::bench(args),
         Command::New(args) => commands::new::new(args),
         Command::Doctor(args) => commands::doctor::doctor(args),

@@ -1,12 +1,12 @@
-//! What every room may use: the exit codes and the error type, processes, signals, patterns,
-//! hashes, compression, numbers of things, names that are nearly right, and the two outputs of the
-//! program.
+//! What every room may use: exit codes and the error type, processes, signals, patterns, hashes,
+//! compression, numbers, nearly right names, and the two outputs of the program.
 //!
 //! Nothing here knows Xen, QEMU, or a test.
 
 pub mod compressed;
 pub mod exit;
 pub mod hash;
+pub mod number;
 pub mod output;
 pub mod pattern;
 pub mod plain;

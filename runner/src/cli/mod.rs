@@ -5,6 +5,7 @@
 
 mod bench;
 mod coverage;
+mod debug;
 mod diff;
 mod doctor;
 mod dom0;
@@ -35,6 +36,7 @@ use crate::xen::hypervisor::Look;
 use crate::xen::symbols::Preset;
 pub use bench::BenchArgs;
 pub use coverage::CoverageArgs;
+pub use debug::DebugArgs;
 pub use diff::DiffArgs;
 pub use doctor::DoctorArgs;
 pub use dom0::Dom0Args;
@@ -152,6 +154,10 @@ pub enum Command {
     /// A plugin in QEMU counts the instructions of chosen functions of the unmodified Xen while the
     /// tests run. Code that no test executes is code that no test checks.
     Coverage(CoverageArgs),
+    /// Make a boot again, and open a debugger at its end, from where time goes backwards
+    ///
+    /// The boot must be a fast one, loaded by QEMU itself. See docs/debugging.md.
+    Debug(DebugArgs),
     /// Measure how long boots, hypercalls and the suite take, as times and as ratios
     Bench(BenchArgs),
     /// Add a test: write its file and register it, so that it builds and runs at once

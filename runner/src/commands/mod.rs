@@ -5,6 +5,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod coverage;
+pub(crate) mod debug;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod dom0;

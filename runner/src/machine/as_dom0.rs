@@ -9,6 +9,7 @@ use crate::machine::backend::{Backend, Prepared, judge_of};
 use crate::machine::boot::{ConsoleProcess, Limits};
 use crate::machine::logs::{BootLogs, link_initrd};
 use crate::machine::qemu::{Invocation, Qemu};
+use crate::machine::recipe::Recipe;
 use crate::xen::hypervisor::XenUnderTest;
 
 /// The backend.
@@ -38,6 +39,7 @@ impl AsDom0<'_> {
     pub(super) fn prepare_by<'s>(
         &self,
         boot: &Boot<'_>,
+        limits: &Limits<'_>,
         logs: &mut BootLogs,
         carry: impl FnOnce(Invocation, &mut BootLogs) -> Result<Carrier<'s>>,
     ) -> Result<Prepared<'s>> {
@@ -54,6 +56,8 @@ impl AsDom0<'_> {
             link_initrd(logs.dir(), &initrd.path)?;
         }
         let mut invocation = self.qemu.invocation(boot)?;
+        // A plugin counts, and changes nothing: the boot is the same without it.
+        Recipe::of(boot, self.qemu, self.version, &invocation, limits)?.write(logs.dir())?;
         invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         let (mode, carrier) = carry(invocation, logs)?;
@@ -66,10 +70,12 @@ impl Backend for AsDom0<'_> {
     fn prepare<'s>(
         &'s self,
         boot: &Boot<'_>,
-        _: &Limits<'_>,
+        limits: &Limits<'_>,
         _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        self.prepare_by(boot, logs, |plain, _| Ok((self.qemu.mode_of(boot), Box::new(plain))))
+        self.prepare_by(boot, limits, logs, |plain, _| {
+            Ok((self.qemu.mode_of(boot), Box::new(plain)))
+        })
     }
 }

@@ -17,7 +17,7 @@ use crate::machine::logs::IMAGE_LINK;
 use crate::machine::qmp::{self, Qmp};
 
 /// QEMU's gdb server.
-const GDB_SOCKET: &str = "gdb.sock";
+pub const GDB_SOCKET: &str = "gdb.sock";
 /// QEMU's monitor.
 const MONITOR_SOCKET: &str = "monitor.sock";
 /// The first function that the debugger stops in.
@@ -111,7 +111,8 @@ impl Kept {
     }
 }
 
-fn server(socket: &str) -> String {
+/// QEMU's word for a socket that somebody may connect to.
+pub(super) fn server(socket: &str) -> String {
     format!("unix:{socket},server=on,wait=off")
 }
 

@@ -1,7 +1,7 @@
 //! Folders and files that a run leaves behind.
 //!
 //! ```text
-//! logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, xen, xtf
+//! logs/20260102-030405/001-4.17-pv64/{console,guest,xen,runner,qemu}.log, boot.json, xen, xtf
 //! logs/20260102-030405/xtf
 //! logs/latest -> 20260102-030405
 //! ```
@@ -133,6 +133,38 @@ pub fn module_links(modules: &[PathBuf]) -> impl Iterator<Item = (&Path, String)
 pub fn link_initrd(dir: &Path, initrd: &Path) -> Result<()> {
     let link = dir.join(INITRD_LINK);
     symlink(initrd, &link).io("create", &link)
+}
+
+/// Makes in the folder `to` the links of the boot whose folder is `from`.
+pub fn link_again(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).io("read", from)? {
+        let entry = entry.io("read", from)?;
+        let path = entry.path();
+        if !path.is_symlink() {
+            continue;
+        }
+        let target = path.canonicalize().map_err(|e| {
+            Error::Data(format!(
+                "{} leads to what is no longer there ({e}); run the test again, and debug that boot",
+                path.display()
+            ))
+        })?;
+        let link = to.join(entry.file_name());
+        symlink(target, &link).io("create", &link)?;
+    }
+    Ok(())
+}
+
+/// Takes those of the files `names` out of the folder `dir` that are there.
+pub fn remove(dir: &Path, names: &[&str]) -> Result<()> {
+    for name in names {
+        let path = dir.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).io("remove", &path),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The files of a boot.

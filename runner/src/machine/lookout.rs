@@ -110,12 +110,12 @@ impl Backend for WithLookout<'_> {
     fn prepare<'s>(
         &'s self,
         boot: &Boot<'_>,
-        _: &Limits<'_>,
+        limits: &Limits<'_>,
         _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let Self { qemu, version, onlooker } = self;
-        AsDom0 { qemu, version, prepare: &as_it_is }.prepare_by(boot, logs, |plain, _| {
+        AsDom0 { qemu, version, prepare: &as_it_is }.prepare_by(boot, limits, logs, |plain, _| {
             let Some(onlooker) = onlooker(boot) else {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };

@@ -5,8 +5,9 @@
 //! give a process whose output is the console: [`boot`] runs it, and a `watch` keeps its limits,
 //! writes its [`logs`], and feeds the judge. An `account` tells what comes of each boot, and a
 //! [`lookout`] looks at a machine from outside. Who tries something with a single boot makes a
-//! [`trial`]. What others recorded of their machines is a [`console`], whose boots are taken by
-//! [`listening`].
+//! [`trial`]. A boot's folder keeps a [`recipe`] by which it is made again, and [`rewind`] goes to any
+//! instruction of it. What others recorded of their machines is a [`console`], whose boots are taken
+//! by [`listening`].
 //!
 //! What gets Xen into memory is a [`loader`]; [`grub`] makes media that boot, for QEMU and for real
 //! machines.
@@ -34,6 +35,8 @@ pub mod plugin;
 pub mod qemu;
 mod qmp;
 pub mod queue;
+pub mod recipe;
+pub mod rewind;
 pub mod serial;
 pub mod session;
 pub mod snapshot;

@@ -282,7 +282,7 @@ impl<'a> FromSnapshot<'a> {
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let qemu = self.dom0.qemu;
-        let prepared = self.dom0.prepare_by(boot, logs, |plain, logs| {
+        let prepared = self.dom0.prepare_by(boot, limits, logs, |plain, logs| {
             let Some(snapshot) = self.snapshot(boot, limits, stop, logs)? else {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };

@@ -167,8 +167,9 @@ impl<'a> Watch<'a> {
                 return Ok(Ended::Stopped(self.verdict(judge, logs.dir())));
             }
             looked = left.is_zero();
-            let keep = self.limits.debug == Debug::Keep && judge.has_result();
-            if keep && debug::has_shut_down(logs.dir()) {
+            let keep = self.limits.debug == Debug::Keep;
+            let silent = judge.has_result() || self.last_output.elapsed() > QUIET;
+            if keep && silent && debug::has_shut_down(logs.dir()) {
                 return Ok(Ended::Stopped(End::Exited));
             }
             if keep {

@@ -7,6 +7,7 @@ mod cache;
 mod ci;
 mod ci_steps;
 mod coverage;
+mod debug;
 mod domains;
 mod export;
 mod faults;

@@ -1,0 +1,230 @@
+//! `xtf-runner debug`: makes a boot again, and opens a debugger at its end, from where time also goes
+//! backwards.
+//!
+//! [`subject`] finds the boot that is meant. It is made again, and once more up to the same end, so
+//! that what the debugger shows is known to be repeatable; [`alike`] compares its console with that of
+//! then. [`symbols`] finds the names, [`script`] tells gdb what to do, and [`trace`] answers without a
+//! debugger.
+
+mod alike;
+mod names;
+mod script;
+mod subject;
+mod symbols;
+mod trace;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::base::exit::{Error, Exit, IoContext, Result};
+use crate::base::output::{note, write_out};
+use crate::base::process::Tool;
+use crate::base::signals::StopSignal;
+use crate::cli::DebugArgs;
+use crate::machine::debug::GDB_SOCKET;
+use crate::machine::logs::remove;
+use crate::machine::plugin::Plugin;
+use crate::machine::recipe::Recipe;
+use crate::machine::rewind::Recording;
+use crate::machine::rewind::packet::Link;
+use crate::machine::rewind::proxy::Proxy;
+use crate::machine::rewind::record::record;
+use crate::machine::rewind::replay::{Replay, Stage};
+use crate::machine::rewind::timeline::{Moment, Watch};
+use crate::machine::rewind::travel::Travel;
+use crate::plan::config::Config;
+use alike::{Alike, compare};
+use script::SCRIPT;
+use subject::Subject;
+use symbols::Symbols;
+
+/// The debugger.
+const GDB: &str = "gdb";
+/// Between two looks at whether a debugger connects.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Runs the command.
+pub fn debug(args: &DebugArgs) -> Result<Exit> {
+    let config = Config::load(args.places.config.as_deref())?;
+    let traces = !args.trace.is_empty() || !args.why.is_empty();
+    if !args.no_gdb && !traces {
+        // Better now than after the boot.
+        Tool::new(GDB).args(["--version"]).run().map_err(|e| {
+            Error::Tool(format!("{e}; install gdb, or connect a debugger of yours: --no-gdb"))
+        })?;
+    }
+    for file in &args.commands {
+        File::open(file).io("read", file)?;
+    }
+    let stop = StopSignal::install()?;
+    let mut subject = Subject::of(args, &config, &stop)?;
+    let recording = Recording::read(&subject.dir)?;
+    if recording.is_some() {
+        subject.check_qemu()?;
+    }
+    let plugin = Plugin::find(args.plugin.as_deref(), &config, &subject.recipe.program)?;
+    let (recording, replay, ended) = match recording {
+        Some(recording) => reopen(&subject, recording, &plugin, &stop)?,
+        None => {
+            write_out(&format!("{:13}recording in {}\n", "", subject.dir.display()))?;
+            let mut say = |text: &str| write_out(&format!("{text}\n"));
+            remake(&mut subject, &plugin, &stop, &mut say)?
+        }
+    };
+    let Subject { recipe, dir, .. } = &subject;
+    let symbols = symbols::find(args, &config, recipe, dir)?;
+    let end = Moment { at: recording.end, hash: recording.hash };
+    write_out(&format!("{:13}the end is at instruction {}\n", "", end.at))?;
+    // gdb takes Ctrl-C for itself: it shares the terminal.
+    let interruptible = Some(&stop).filter(|_| args.no_gdb || traces);
+    let date = recording.date.as_str();
+    let stage = Stage { recipe, date, dir, plugin: &plugin, stop: interruptible };
+    let mut travel = Travel::new(stage, end, replay);
+    if traces {
+        trace::show(args, &mut travel, &symbols)?;
+    } else if args.no_gdb {
+        wait(&mut travel, &symbols, dir, &stop)?;
+    } else {
+        open(args, &mut travel, &symbols, dir)?;
+    }
+    Ok(interruptible.and_then(StopSignal::requested).unwrap_or(ended))
+}
+
+/// Makes the boot again, and once more up to its end. Has it said what came of it and, at last, whether
+/// it ended as before.
+fn remake(
+    subject: &mut Subject,
+    plugin: &Plugin,
+    stop: &StopSignal,
+    say: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<(Recording, Replay, Exit)> {
+    let Subject { recipe, dir, before, logs, .. } = subject;
+    let shown = dir.display();
+    let logs = logs.as_mut().ok_or_else(|| Error::Data(format!("{shown} lost its recording")))?;
+    let take = record(recipe, plugin, stop, logs, &mut |_| {})?;
+    for report in &take.judgement.settled {
+        let why = report.told().join("; ");
+        say(&format!("{:>12} {}: {why}", report.status, report.name))?;
+    }
+    let stage = Stage { recipe, date: take.date(), dir, plugin, stop: Some(stop) };
+    let (recording, replay) = take.settle(&stage)?;
+    recording.write(dir)?;
+    let Some(before) = before else { return Ok((recording, replay, Exit::Success)) };
+    let console = stage.console()?;
+    let alike = compare(&String::from_utf8_lossy(before), &String::from_utf8_lossy(&console));
+    say(&format!("{:13}{alike}", ""))?;
+    let exit = if matches!(alike, Alike::No(_)) { Exit::Error } else { Exit::Success };
+    Ok((recording, replay, exit))
+}
+
+/// Makes a recorded boot again, up to its end.
+fn reopen(
+    subject: &Subject,
+    recording: Recording,
+    plugin: &Plugin,
+    stop: &StopSignal,
+) -> Result<(Recording, Replay, Exit)> {
+    let Subject { recipe, dir, .. } = subject;
+    let stage = Stage { recipe, date: &recording.date, dir, plugin, stop: Some(stop) };
+    let replay = stage.at(recording.end, &Watch::default(), 1)?;
+    if replay.now()?.hash != recording.hash {
+        return Err(Error::Tool(format!(
+            "the boot of the recording in {} goes another way here: a file that a link in it leads \
+             to has changed, or QEMU; record that boot again",
+            dir.display()
+        )));
+    }
+    Ok((recording, replay, Exit::Success))
+}
+
+/// Has gdb open at the end.
+fn open(args: &DebugArgs, travel: &mut Travel<'_>, symbols: &Symbols, dir: &Path) -> Result<()> {
+    script::write(symbols, dir)?;
+    let listener = listen(dir)?;
+    let mut gdb = Command::new(GDB);
+    gdb.arg("-q").current_dir(dir);
+    if args.batch {
+        // Whatever the user's own configuration says.
+        gdb.args(["-nx", "-batch"]);
+    }
+    gdb.args(["-x", SCRIPT]);
+    for file in &args.commands {
+        gdb.arg("-x").arg(std::path::absolute(file).io("resolve", file)?);
+    }
+    let mut gdb = gdb.spawn().io("run", Path::new(GDB))?;
+    let mut gone = || !matches!(gdb.try_wait(), Ok(None));
+    let served = serve(travel, symbols, &listener, &mut gone);
+    if served.is_err() {
+        // It waits for an answer that does not come.
+        let _ = gdb.kill();
+    }
+    let status = gdb.wait().io("wait for", Path::new(GDB))?;
+    served?;
+    // What gdb says of a command that fails is on the terminal.
+    if args.batch && !status.success() {
+        return Err(Error::Tool(format!(
+            "gdb ended with {status}: a command of --commands failed"
+        )));
+    }
+    Ok(())
+}
+
+/// Says how to connect a debugger, and serves one after the other until it is told to leave.
+fn wait(travel: &mut Travel<'_>, symbols: &Symbols, dir: &Path, stop: &StopSignal) -> Result<()> {
+    script::write(symbols, dir)?;
+    let listener = listen(dir)?;
+    let command = script::command(dir);
+    write_out(&format!("{:13}debugger: {command}\n", ""))?;
+    note("the machine waits; Ctrl-C ends it");
+    serve(travel, symbols, &listener, &mut || stop.requested().is_some())
+}
+
+/// The socket in the folder `dir` for debuggers.
+fn listen(dir: &Path) -> Result<UnixListener> {
+    let folder = File::open(dir).io("read", dir)?;
+    let path = dir.join(GDB_SOCKET);
+    remove(dir, &[GDB_SOCKET])?;
+    // The way through the open folder fits into a socket's address, its own name may not.
+    let short = format!("/proc/self/fd/{}/{GDB_SOCKET}", folder.as_raw_fd());
+    let listener = UnixListener::bind(short).io("create", &path)?;
+    listener.set_nonblocking(true).io("prepare", &path)?;
+    Ok(listener)
+}
+
+/// Serves debuggers until there is no need any more.
+fn serve(
+    travel: &mut Travel<'_>,
+    symbols: &Symbols,
+    listener: &UnixListener,
+    gone: &mut dyn FnMut() -> bool,
+) -> Result<()> {
+    while !gone() {
+        match listener.accept().map(|(socket, _)| blocking(socket)) {
+            Ok(socket) => {
+                let link = Link::new(socket.io("talk to", Path::new(GDB))?);
+                Proxy::new(travel, &symbols.landmarks, link).serve(gone)?;
+            }
+            Err(_) => thread::sleep(BREATH),
+        }
+    }
+    Ok(())
+}
+
+fn blocking(socket: UnixStream) -> io::Result<UnixStream> {
+    socket.set_nonblocking(false)?;
+    Ok(socket)
+}
+
+/// What is said of a boot that can't be recorded.
+fn refuse(recipe: &Recipe, whose: &str) -> Result<()> {
+    match recipe.not_recordable() {
+        Some(why) => Err(Error::Usage(format!("cannot record {whose}: {why}"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,230 @@
+//! Which boot is meant: that of a folder of logs, or the one that a selection takes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::refuse;
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::output::note;
+use crate::base::signals::StopSignal;
+use crate::cli::DebugArgs;
+use crate::image::Role;
+use crate::machine::backend::Backend;
+use crate::machine::boot::Limits;
+use crate::machine::logs::{BootLogs, CONSOLE, RunLogs, link_again};
+use crate::machine::qemu::Qemu;
+use crate::machine::recipe::{self, Recipe};
+use crate::machine::rewind::Recording;
+use crate::machine::testbed::{ChosenXen, Testbed};
+use crate::plan;
+use crate::plan::Sharing;
+use crate::plan::config::Config;
+use crate::plan::select::Wanted;
+
+/// A boot to look at.
+#[derive(Debug)]
+pub struct Subject {
+    /// How it is made.
+    pub recipe: Recipe,
+    /// The folder for the recording, or with it.
+    pub dir: PathBuf,
+    /// What its console said when it was made before, if it was.
+    pub before: Option<Vec<u8>>,
+    /// The logs of the recording, if it is not made yet.
+    pub logs: Option<BootLogs>,
+    /// What QEMU says of itself today.
+    version: String,
+}
+
+impl Subject {
+    /// What `args` mean.
+    pub fn of(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<Subject> {
+        match args.what.as_slice() {
+            [only] if Path::new(only).is_dir() || only.contains('/') && !is_selector(only) => {
+                Self::of_logs(args, config, &the_boot(Path::new(only))?, stop)
+            }
+            _ => Self::of_selection(args, config, stop),
+        }
+    }
+
+    /// The boot whose logs are in the folder `from`.
+    fn of_logs(
+        args: &DebugArgs,
+        config: &Config,
+        from: &Path,
+        stop: &StopSignal,
+    ) -> Result<Subject> {
+        let mut recipe = Recipe::read(from)?;
+        refuse(&recipe, &from.display().to_string())?;
+        if let Some(path) = &args.qemu {
+            recipe.program.clone_from(path);
+        }
+        let version = Qemu::of(Some(&recipe.program), config).probe()?;
+        if Recording::read(from)?.is_some() {
+            let dir = from.to_owned();
+            return Ok(Subject { recipe, dir, before: None, logs: None, version });
+        }
+        if version != recipe.qemu {
+            note(&format!(
+                "that boot was made by {}, and this is {version}: it may end in another way",
+                recipe.qemu
+            ));
+            recipe.qemu.clone_from(&version);
+        }
+        let console = from.join(CONSOLE);
+        let before = fs::read(&console).io("read", &console)?;
+        let dir = new_folder(args, config, stop, &title_of(from))?;
+        let logs = Some(BootLogs::create(dir.clone(), None, None)?);
+        link_again(from, &dir)?;
+        recipe.write(&dir)?;
+        Ok(Subject { recipe, dir, before: Some(before), logs, version })
+    }
+
+    /// The one boot that a selection takes.
+    fn of_selection(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<Subject> {
+        let look = args.fetch.look();
+        let path = args.places.config.as_deref();
+        let on = ChosenXen::of(path, args.xen.as_deref(), None, look)?;
+        let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
+        let xen = rig.on.with(rig.on.obtain()?);
+        let wanted = Wanted { selectors: &args.what, exclude: &[], all: false };
+        let environments = [args.env];
+        let tests = plan::choose_for(&rig.image, wanted, Role::ControlDomain, &environments)?;
+        let boots = rig.boots(&xen, &tests, &environments, Sharing::Allowed);
+        let [boot] = boots.as_slice() else {
+            return Err(Error::Usage(format!(
+                "debug needs a single boot, and this selection takes {}; name one test, or the folder \
+                 with the logs of a boot",
+                boots.len()
+            )));
+        };
+        let run = RunLogs::create(&config.logs(args.logs.logs.as_deref()), stop)?;
+        let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
+        let name = names.first().filter(|_| names.len() == 1).unwrap_or(&"debug");
+        let title = format!("{}-{}-{name}", xen.name(), args.env.name());
+        let mut logs =
+            BootLogs::create(run.boot(1, &title), Some(&xen), Some(run.small(&rig.image)))?;
+        let time = rig.test_time(None);
+        let of_test = |name: &str| {
+            let test = rig.image.tests.iter().find(|test| test.name == name);
+            test.map_or_else(|| rig.boot_time(), &time)
+        };
+        let limits = Limits::new(rig.boot_time(), &of_test);
+        let dom0 = rig.dom0();
+        let prepared = dom0.prepare(boot, &limits, stop, &mut logs)?;
+        if let Err(why) = prepared.start {
+            return Err(Error::Usage(format!("{why}; name another --env or --xen")));
+        }
+        let dir = logs.dir().to_owned();
+        let recipe = Recipe::read(&dir)?;
+        refuse(&recipe, &args.what.join(" "))?;
+        Ok(Subject { recipe, dir, before: None, logs: Some(logs), version: rig.version.clone() })
+    }
+
+    /// Checks that today's QEMU understands a recording of then.
+    pub fn check_qemu(&self) -> Result<()> {
+        if self.version == self.recipe.qemu {
+            return Ok(());
+        }
+        Err(Error::Tool(format!(
+            "the recording in {} was made by {}, and only the same version can replay it; this is {}. \
+             Name that one with --qemu PATH, or record again from the logs of the boot",
+            self.dir.display(),
+            self.recipe.qemu,
+            self.version
+        )))
+    }
+}
+
+/// Whether a word with a slash selects a case, and is no path.
+fn is_selector(word: &str) -> bool {
+    !(word.starts_with(['/', '.']) || Path::new(word).exists() || word.contains("logs/"))
+}
+
+/// The folder of the boot that `path` means: its own, a part of its name, or that of a run with one
+/// boot.
+fn the_boot(path: &Path) -> Result<PathBuf> {
+    let (folder, start) = match path.is_dir() {
+        true if is_boot(path) => {
+            return path.canonicalize().io("resolve", path);
+        }
+        true => (path, String::new()),
+        // Boots are called by their numbers.
+        false => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (path.parent().unwrap_or(path), name)
+        }
+    };
+    let entries = fs::read_dir(folder).io("look for a boot in", folder)?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut boots: Vec<PathBuf> =
+        names.filter(|path| title_of(path).starts_with(&start) && is_boot(path)).collect();
+    boots.sort();
+    match boots.as_slice() {
+        [one] => one.canonicalize().io("resolve", one),
+        [] => Err(Error::Data(format!(
+            "there is no folder of a boot in {} that begins with `{start}`",
+            folder.display()
+        ))),
+        several => Err(Error::Data(format!(
+            "{} holds {} boots; name one of them: {}",
+            folder.display(),
+            several.len(),
+            several.iter().map(|path| title_of(path)).collect::<Vec<_>>().join(" ")
+        ))),
+    }
+}
+
+/// Whether a boot had its logs in `folder`.
+fn is_boot(folder: &Path) -> bool {
+    [recipe::FILE, CONSOLE].iter().any(|file| folder.join(file).exists())
+}
+
+fn title_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A folder in a new run's for what is recorded of the boot in the folder called `title`.
+fn new_folder(
+    args: &DebugArgs,
+    config: &Config,
+    stop: &StopSignal,
+    title: &str,
+) -> Result<PathBuf> {
+    let run = RunLogs::create(&config.logs(args.logs.logs.as_deref()), stop)?;
+    let title = title.split_once('-').map_or(title, |(_, title)| title);
+    Ok(run.boot(1, title))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_is_meant_by_its_number_or_as_the_only_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["001-a", "002-b"] {
+            fs::create_dir(root.join(name)).unwrap();
+            fs::write(root.join(name).join(recipe::FILE), "").unwrap();
+        }
+        fs::write(root.join("xtf"), "").unwrap();
+        assert_eq!(the_boot(&root.join("002-b")).unwrap(), root.join("002-b"));
+        assert_eq!(the_boot(&root.join("002")).unwrap(), root.join("002-b"));
+        let why = the_boot(&root).unwrap_err().to_string();
+        assert!(why.ends_with("2 boots; name one of them: 001-a 002-b"), "{why}");
+        let why = the_boot(&root.join("3")).unwrap_err().to_string();
+        assert!(why.contains("no folder of a boot in"), "{why}");
+        fs::remove_dir_all(root.join("001-a")).unwrap();
+        assert_eq!(the_boot(&root).unwrap(), root.join("002-b"));
+    }
+
+    #[test]
+    fn a_case_is_no_path() {
+        for (word, selects) in
+            [("livepatch-list/nr", true), ("./x", false), ("/tmp/x", false), ("logs/1/003", false)]
+        {
+            assert_eq!(is_selector(word), selects, "{word}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A boot that is made again up to an instruction.
+//!
+//! QEMU stops between two blocks of code, so a machine is held twice: before the place, from where on
+//! blocks have one instruction; and at the place. It is never stopped by a breakpoint, nor led by
+//! single steps: with time that does not wait (`sleep=off`), QEMU takes a CPU that stopped for a
+//! debugger for one that sleeps, and advances its clock to the next timer, which changes the boot.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::stub::{SOCKET, Stub};
+use super::timeline::{Hit, Moment, Timeline, Watch};
+use super::{TIMELINE, arguments, start};
+use crate::base::exit::{Error, IoContext, Result};
+use crate::base::process::ChildGuard;
+use crate::base::signals::StopSignal;
+use crate::machine::debug::server;
+use crate::machine::plugin::Plugin;
+use crate::machine::recipe::Recipe;
+
+/// The files with what a replay prints are called so.
+const NAME: &str = "replayed";
+/// So many instructions before the place a machine is held for the first time: more than there are in
+/// most blocks.
+const APPROACH: u64 = 100;
+/// A machine that stopped too late is held so much earlier, and longer, the next time,
+const FARTHER: u32 = 8;
+/// so often.
+const TRIES: usize = 4;
+/// Between two looks at a machine that runs.
+const BREATH: Duration = Duration::from_millis(1);
+/// A machine that nobody holds executes something within this time, however busy the host is.
+const STALLED: Duration = Duration::from_secs(60);
+/// Where the kernel does not tell what QEMU does: QEMU has heard what it was told after this time.
+const HEARD: Duration = Duration::from_millis(50);
+/// Where it does: QEMU has after this time in any case.
+const SURELY_HEARD: Duration = Duration::from_secs(5);
+/// How gdb's server begins to say that the machine stands because it was told to.
+const TOLD: &[u8] = b"T02";
+/// It waits for something else when it is seen to so often in a row.
+const SEEN: usize = 3;
+/// Commands of QEMU's monitor for blocks of one instruction: since 8.1, and before.
+const ONE_BY_ONE: [&str; 2] = ["one-insn-per-tb", "singlestep"];
+/// How the monitor says that it knows no such command.
+const UNKNOWN: &str = "unknown command";
+
+/// Everything that it takes.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// The boot.
+    pub recipe: &'a Recipe,
+    /// The date at power on.
+    pub date: &'a str,
+    /// Its folder.
+    pub dir: &'a Path,
+    /// Who counts.
+    pub plugin: &'a Plugin,
+    /// Who may have enough of it; not while gdb takes Ctrl-C for itself.
+    pub stop: Option<&'a StopSignal>,
+}
+
+/// A machine that stands still.
+#[derive(Debug)]
+pub struct Replay {
+    qemu: ChildGuard,
+    /// Its gdb server.
+    pub stub: Stub,
+    timeline: Timeline,
+}
+
+/// How far a machine went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    There,
+    Beyond,
+}
+
+impl Stage<'_> {
+    /// A machine before the instruction of that number, with what was hit on the way, as far as there
+    /// is room.
+    pub fn at(&self, place: u64, watch: &Watch, room: usize) -> Result<Replay> {
+        let mut scale = 1;
+        for _ in 0..TRIES {
+            let mut replay = self.power_on(watch, room)?;
+            let reached = replay.go(place, scale, self.stop);
+            match reached.map_err(|why| self.failed(&why))? {
+                Reached::There => return Ok(replay),
+                Reached::Beyond => scale *= FARTHER,
+            }
+        }
+        Err(self.failed(&io::Error::other(format!("no replay stopped at instruction {place}"))))
+    }
+
+    /// A machine before its first instruction.
+    fn power_on(&self, watch: &Watch, room: usize) -> Result<Replay> {
+        let mut args = arguments(self.recipe, self.date);
+        args.extend(["-gdb".into(), server(SOCKET), "-S".into()]);
+        let (plugin, timeline) = self.plugin.prepare_timeline(self.dir, watch.clone(), room)?;
+        args.extend(plugin);
+        let (qemu, stub) =
+            start(&self.recipe.program, &args, self.dir, NAME, || Stub::connect(self.dir))?;
+        Ok(Replay { qemu, stub, timeline })
+    }
+
+    pub(super) fn failed(&self, why: &io::Error) -> Error {
+        let said = fs::read_to_string(self.dir.join(format!("{NAME}.err"))).unwrap_or_default();
+        Error::Tool(format!(
+            "cannot replay the boot in {}: {why}\n{}",
+            self.dir.display(),
+            said.trim()
+        ))
+    }
+
+    /// What the console of the last replay said.
+    pub fn console(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join(format!("{NAME}.log"));
+        fs::read(&path).io("read", &path)
+    }
+}
+
+impl Replay {
+    /// Where it is.
+    pub fn now(&self) -> Result<Moment> {
+        self.timeline.now().io("read", Path::new(TIMELINE))
+    }
+
+    /// Where it was when it put out the last byte.
+    pub fn last_output(&self) -> Result<Moment> {
+        self.timeline.last_output().io("read", Path::new(TIMELINE))
+    }
+
+    /// The last hits, and how many there were.
+    pub fn hits(&self) -> Result<(Vec<Hit>, u64)> {
+        self.timeline.hits().io("read", Path::new(TIMELINE))
+    }
+
+    /// Goes on to the instruction `place`, which is none before.
+    ///
+    /// # Errors
+    /// It did not stop there, or something is wrong with it.
+    pub fn go_on(&mut self, place: u64) -> io::Result<()> {
+        match self.go(place, 1, None)? {
+            Reached::There => Ok(()),
+            Reached::Beyond => {
+                Err(io::Error::other(format!("the machine did not stop at instruction {place}")))
+            }
+        }
+    }
+
+    fn go(&mut self, place: u64, scale: u32, stop: Option<&StopSignal>) -> io::Result<Reached> {
+        let near = place.saturating_sub(APPROACH * u64::from(scale));
+        if self.timeline.begun()? < near {
+            self.run_to(near, scale, stop)?;
+        }
+        if self.timeline.begun()? < place {
+            self.one_by_one(true)?;
+            self.run_to(place, scale, stop)?;
+            self.one_by_one(false)?;
+        }
+        let at = self.timeline.begun()?;
+        Ok(if at == place { Reached::There } else { Reached::Beyond })
+    }
+
+    /// Runs until the instruction `place` begins, and stops at the end of its block.
+    fn run_to(&mut self, place: u64, scale: u32, stop: Option<&StopSignal>) -> io::Result<()> {
+        self.timeline.hold(place)?;
+        let ended = self.run_held(place, scale, stop);
+        // Whatever happened: a QEMU that is held cannot even end in good order.
+        self.timeline.hold(u64::MAX)?;
+        ended?;
+        match self.stub.answer()? {
+            said if said.starts_with(TOLD) => Ok(()),
+            said => Err(ended_early(self.timeline.begun()?, place, &said)),
+        }
+    }
+
+    /// Runs until the instruction `place` is held, and tells QEMU to stop.
+    fn run_held(&mut self, place: u64, scale: u32, stop: Option<&StopSignal>) -> io::Result<()> {
+        self.stub.run()?;
+        let mut before = (0, Instant::now());
+        loop {
+            let now = self.timeline.begun()?;
+            if now >= place {
+                break;
+            }
+            if let Some(said) = self.stub.stopped(BREATH)? {
+                return Err(ended_early(now, place, &said));
+            }
+            if stop.is_some_and(|stop| stop.requested().is_some()) {
+                return Err(io::Error::other("interrupted"));
+            }
+            if now != before.0 {
+                before = (now, Instant::now());
+            } else if before.1.elapsed() > STALLED {
+                return Err(io::Error::other(format!(
+                    "the machine stands still at instruction {now}, before {place}"
+                )));
+            }
+        }
+        let main = self.qemu.child().id();
+        let idle = does(main);
+        self.stub.interrupt()?;
+        // The thread that heard it leaves its wait for the world, and waits for the CPU.
+        let since = Instant::now();
+        let enough = if idle.is_some() { SURELY_HEARD } else { HEARD * scale };
+        let mut elsewhere = 0;
+        while since.elapsed() < enough && elsewhere < SEEN {
+            thread::sleep(BREATH);
+            let now = does(main);
+            elsewhere =
+                if now.is_some() && idle.is_some() && now != idle { elsewhere + 1 } else { 0 };
+        }
+        Ok(())
+    }
+
+    /// Has blocks have one instruction, or as many as usual.
+    fn one_by_one(&mut self, on: bool) -> io::Result<()> {
+        let switch = if on { "on" } else { "off" };
+        for command in ONE_BY_ONE {
+            if !self.stub.monitor(&format!("{command} {switch}"))?.contains(UNKNOWN) {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("this QEMU cannot be told to execute one instruction at a time"))
+    }
+}
+
+/// In which system call the thread waits, if the kernel tells; nothing while it does not wait.
+fn does(thread: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
+    text.split_whitespace().next().map(str::to_owned).filter(|word| word != "running")
+}
+
+fn ended_early(at: u64, place: u64, said: &[u8]) -> io::Error {
+    let said = String::from_utf8_lossy(said);
+    io::Error::other(format!("the machine stopped at instruction {at}, before {place} ({said})"))
+}
