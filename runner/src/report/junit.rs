@@ -17,6 +17,7 @@ use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun,
 
 use crate::base::exit::{Error, Result};
 use crate::base::status::Status;
+use crate::results::again;
 use crate::results::{Attempt, Case, Document, Evidence, Known, KnownVerdict, Test, VerdictKind};
 
 /// Name of the suite that says what the run as a whole lacks.
@@ -218,7 +219,7 @@ fn of_test(document: &Document, test: &Test, class: &str) -> TestCase {
     junit
 }
 
-/// The files of `boots`, a line for each.
+/// The files of `boots`, a line for each, and how to debug those that ended early.
 fn logs(document: &Document, boots: impl IntoIterator<Item = usize>) -> String {
     let mut text = String::new();
     for boot in boots {
@@ -226,6 +227,9 @@ fn logs(document: &Document, boots: impl IntoIterator<Item = usize>) -> String {
             let file = |name: &str| dir.join(name).display().to_string();
             let names = ["guest.log", "xen.log", "runner.log"].map(file);
             let _ = writeln!(text, "boot {boot}: {}", names.join(" "));
+        }
+        if let Some(command) = again::debug(document, boot) {
+            let _ = writeln!(text, "boot {boot}: debug: {command}");
         }
     }
     text

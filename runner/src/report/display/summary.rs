@@ -9,6 +9,7 @@ use super::style::{BOLD, INDENT, YELLOW, count};
 use crate::base::status::Status;
 use crate::report::differences::told;
 use crate::report::matrix;
+use crate::results::again;
 use crate::results::compare::{Diff, Identity, short};
 use crate::results::{Attempt, Document, Evidence, Test};
 
@@ -126,6 +127,9 @@ fn way_back(document: &Document, test: &Test) -> String {
     let mut text = String::new();
     if let Some(command) = &test.again {
         let _ = writeln!(text, "{INDENT}again: {command}");
+    }
+    if let Some(command) = again::debug_test(document, test) {
+        let _ = writeln!(text, "{INDENT}debug: {command}");
     }
     let mut on = format!("Xen {}", Identity::under(document, test).told());
     if !document.run.image_sha256.is_empty() {
@@ -295,11 +299,13 @@ mod tests {
                          before the first test began: Xen panicked: out of memory
                          not run: 1 case (last)
                          again: xtf-runner run trap --xen 4.17 --env pv64 --cmdline 'a=<b> c'
+                         debug: xtf-runner debug /home/user/xtf/logs/20260102-030405/004-4.17-pv64
                          on: Xen 4.17 (4.17.7, build-id c0ffee), image sha256 00ff
                          logs: /home/user/xtf/logs/20260102-030405/004-4.17-pv64
                  TIMEOUT [ 20.005s] 4.17 pv64  soak
                          longer: no result within 30 s
                          again: xtf-runner run soak --xen 4.17 --env pv64 --cmdline 'a=<b> c'
+                         debug: xtf-runner debug /home/user/xtf/logs/20260102-030405/005-4.17-pv64
                          on: Xen 4.17 (4.17.7, build-id c0ffee), image sha256 00ff
                          logs: /home/user/xtf/logs/20260102-030405/005-4.17-pv64
                    ERROR [  0.005s] 4.17 pv64  tool
@@ -310,6 +316,7 @@ mod tests {
                    ERROR [  0.017s] 4.20 pv64  elf
                          hooks: no memory
                          again: xtf-runner run elf --xen 4.20 --env pv64 --cmdline 'a=<b> c'
+                         debug: xtf-runner debug /home/user/xtf/logs/20260102-030405/010-4.20-pv64
                          on: Xen 4.20 (4.20.7, build-id c0ffee), image sha256 00ff
                          logs: /home/user/xtf/logs/20260102-030405/010-4.20-pv64
                     FAIL [  0.012s] 4.20 pv64  stack

@@ -7,6 +7,7 @@ use super::link::{id, run_id};
 use super::look::{Look, mark, time};
 use super::page::Page;
 use crate::base::plural::count;
+use crate::results::again;
 use crate::results::compare::Identity;
 use crate::results::{Attempt, CaseCounts, Test};
 
@@ -114,6 +115,9 @@ impl Page<'_> {
         let image = &self.document.run.image_sha256;
         html! {
             @if let Some(command) = &test.again { pre.again title="runs it again" { (command) } }
+            @if let Some(command) = again::debug_test(self.document, test) {
+                pre.again title="opens a debugger at its end" { (command) }
+            }
             p.identity {
                 "Xen " (xen.version.as_deref().unwrap_or("of an unknown version")) ", "
                 @match &xen.build_id {
