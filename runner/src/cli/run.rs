@@ -90,6 +90,15 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "jobs")]
     pub keep: bool,
 
+    /// Make each boot that ended early once more, and keep all that `debug` needs to open it, here or
+    /// elsewhere, with its logs
+    #[arg(long, conflicts_with_all = ["gdb", "keep"])]
+    pub record_failures: bool,
+
+    /// Megabytes that --record-failures may keep in a run
+    #[arg(long, value_name = "MB", default_value_t = 100, requires = "record_failures")]
+    pub record_limit: u64,
+
     /// Exit codes for `git bisect run`: 0 for a success; 1 for a failure, a crash or a timeout; 125
     /// where this Xen can't be judged (a skip, an error, a Xen or an image that is not there); 128 and
     /// above, which ends the bisection, for all else
@@ -148,7 +157,7 @@ pub struct RunArgs {
 
 /// Options of which a run of a part needs none, or others: what to run on which Xen, how much at a
 /// time, how the user watches, and where results go.
-pub(super) const PASSING: [&str; 23] = [
+pub(super) const PASSING: [&str; 25] = [
     "selectors",
     "all",
     "exclude",
@@ -159,6 +168,8 @@ pub(super) const PASSING: [&str; 23] = [
     "isolate",
     "gdb",
     "keep",
+    "record_failures",
+    "record_limit",
     "bisect",
     "dry_run",
     "fetch_only",

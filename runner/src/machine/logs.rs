@@ -135,10 +135,11 @@ pub fn link_initrd(dir: &Path, initrd: &Path) -> Result<()> {
     symlink(initrd, &link).io("create", &link)
 }
 
-/// Makes in the folder `to` the links of the boot whose folder is `from`.
-pub fn link_again(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from).io("read", from)? {
-        let entry = entry.io("read", from)?;
+/// The files that the boot whose folder is `dir` needs: their names there, and where they are.
+pub fn linked(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).io("read", dir)? {
+        let entry = entry.io("read", dir)?;
         let path = entry.path();
         if !path.is_symlink() {
             continue;
@@ -149,7 +150,15 @@ pub fn link_again(from: &Path, to: &Path) -> Result<()> {
                 path.display()
             ))
         })?;
-        let link = to.join(entry.file_name());
+        files.push((entry.file_name().into(), target));
+    }
+    Ok(files)
+}
+
+/// Makes in the folder `to` the links of the boot whose folder is `from`.
+pub fn link_again(from: &Path, to: &Path) -> Result<()> {
+    for (name, target) in linked(from)? {
+        let link = to.join(name);
         symlink(target, &link).io("create", &link)?;
     }
     Ok(())

@@ -148,7 +148,7 @@ impl Plugin {
 }
 
 /// What [`Plugin::prepare_timeline`] puts into a boot's folder.
-const OF_TIMELINE: [&str; 3] = [LINK, MAP, TIMELINE];
+pub const OF_TIMELINE: [&str; 3] = [LINK, MAP, TIMELINE];
 
 /// What was executed up to a mark of the guest's, from the one before on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// The socket's name in the boot's folder. It is relative, hence short enough for a socket's
 /// address wherever the folder is.
-const SOCKET: &str = "qmp.sock";
+pub(super) const SOCKET: &str = "qmp.sock";
 /// A QEMU that says nothing for so long, on a machine as busy as may be, never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -77,6 +77,15 @@ fn without_the_plugin_nothing_is_made_again() {
 }
 
 #[test]
+fn domains_are_not_recorded() {
+    let world = World::new();
+    let run = ["run", "example", "--backend", "xl", "--record-failures"];
+    let out = world.run_plain(&run);
+    assert!(out.stderr.contains("--record-failures needs --backend qemu"), "{out:?}");
+    assert_eq!(out.code, 64, "{out:?}");
+}
+
+#[test]
 fn without_gdb_one_is_told_before_the_boot() {
     let world = World::new();
     world.run(&["run", "example"], "print", "example.log");

@@ -7,11 +7,15 @@
 //! debugger.
 
 mod alike;
+mod failures;
 mod names;
 mod script;
 mod subject;
 mod symbols;
 mod trace;
+
+pub use failures::Early;
+pub use subject::MB;
 
 use std::fs::File;
 use std::io;

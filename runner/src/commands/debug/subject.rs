@@ -11,7 +11,7 @@ use crate::cli::DebugArgs;
 use crate::image::Role;
 use crate::machine::backend::Backend;
 use crate::machine::boot::Limits;
-use crate::machine::logs::{BootLogs, CONSOLE, RunLogs, link_again};
+use crate::machine::logs::{BootLogs, CONSOLE, RunLogs, link_again, linked};
 use crate::machine::qemu::Qemu;
 use crate::machine::recipe::{self, Recipe};
 use crate::machine::rewind::Recording;
@@ -20,6 +20,11 @@ use crate::plan;
 use crate::plan::Sharing;
 use crate::plan::config::Config;
 use crate::plan::select::Wanted;
+
+/// The folder in that of a boot in which `run --record-failures` has recorded it.
+pub const RECORDED: &str = "recording";
+/// Bytes of a megabyte.
+pub const MB: u64 = 1 << 20;
 
 /// A boot to look at.
 #[derive(Debug)]
@@ -54,6 +59,9 @@ impl Subject {
         from: &Path,
         stop: &StopSignal,
     ) -> Result<Subject> {
+        // `run --record-failures` has recorded it there.
+        let beside = from.join(RECORDED);
+        let from = if Recording::read(&beside)?.is_some() { &beside } else { from };
         let mut recipe = Recipe::read(from)?;
         refuse(&recipe, &from.display().to_string())?;
         if let Some(path) = &args.qemu {
@@ -77,6 +85,36 @@ impl Subject {
         let logs = Some(BootLogs::create(dir.clone(), None, None)?);
         link_again(from, &dir)?;
         recipe.write(&dir)?;
+        Ok(Subject { recipe, dir, before: Some(before), logs, version })
+    }
+
+    /// The boot whose logs are in the folder `from`, to be recorded in a folder beside them that can be
+    /// taken elsewhere: with the files themselves, which have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It can't be recorded, or not within the limit.
+    pub fn beside(from: &Path, limit: u64) -> Result<Subject> {
+        let recipe = Recipe::read(from)?;
+        refuse(&recipe, &from.display().to_string())?;
+        let console = from.join(CONSOLE);
+        let before = fs::read(&console).io("read", &console)?;
+        let files = linked(from)?;
+        let size: u64 =
+            files.iter().filter_map(|(_, target)| Some(target.metadata().ok()?.len())).sum();
+        if size > limit {
+            return Err(Error::Usage(format!(
+                "its files have {} MB, and {} MB are left of --record-limit",
+                size.div_ceil(MB),
+                limit / MB
+            )));
+        }
+        let dir = from.join(RECORDED);
+        let logs = Some(BootLogs::create(dir.clone(), None, None)?);
+        for (name, target) in &files {
+            fs::copy(target, dir.join(name)).io("copy", target)?;
+        }
+        recipe.write(&dir)?;
+        let version = recipe.qemu.clone();
         Ok(Subject { recipe, dir, before: Some(before), logs, version })
     }
 

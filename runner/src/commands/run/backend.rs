@@ -13,6 +13,7 @@ use crate::machine::accel::{self, Accel, KvmProbe};
 use crate::machine::as_dom0::{AsDom0, as_it_is};
 use crate::machine::backend::Backend;
 use crate::machine::debug::Debug;
+use crate::machine::plugin::Plugin;
 use crate::machine::qemu::{Kvm, Qemu};
 use crate::machine::session::cpus;
 use crate::machine::snapshot::FromSnapshot;
@@ -69,6 +70,11 @@ impl<'a> ChosenBackend<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The plugin that makes a boot the same twice.
+    pub fn plugin(&self, config: &Config) -> Result<Plugin> {
+        Plugin::find(None, config, &self.qemu.binary)
     }
 
     /// QEMU's description of itself; empty where no QEMU takes part.

@@ -16,6 +16,7 @@ use crate::base::exit::{Exit, Result};
 use crate::base::output::write_out;
 use crate::base::signals::StopSignal;
 use crate::cli::RunArgs;
+use crate::commands::debug::{Early, MB};
 use crate::commands::diff::baseline;
 use crate::machine::backend::sweep;
 use crate::machine::boots_on;
@@ -55,6 +56,9 @@ fn plan_to_report(args: &RunArgs, record: &mut Record) -> Result<Exit> {
     let qemu = backend.version().to_owned();
     let about = plan.about(&policy, &qemu);
 
+    // Better known to be missing now than after the run.
+    let plugin = args.record_failures.then(|| backend.plugin(&plan.config)).transpose()?;
+
     let stop = StopSignal::install()?;
     let logs = RunLogs::create(&plan.logs(), &stop)?;
     let carrier = backend.start(hosts, &xens, &boots, &plan.image, logs.dir(), &stop)?;
@@ -70,7 +74,15 @@ fn plan_to_report(args: &RunArgs, record: &mut Record) -> Result<Exit> {
         boot_timeout: plan.boot_timeout(),
     };
     let mut reporter = record.show(about, args.verbose);
-    let exit = session.run(boots, &mut reporter);
+    let exit = match plugin {
+        None => session.run(boots, &mut reporter),
+        Some(plugin) => {
+            let mut early = Early::new(&mut reporter);
+            let exit = session.run(boots, &mut early);
+            let limit = args.record_limit.saturating_mul(MB);
+            exit.and_then(|exit| early.record(&plugin, limit, &stop).map(|()| exit))
+        }
+    };
     let written = reporter.finish();
     sweep(carrier.as_ref());
     // What stopped the run matters more than what could not be told of it.

@@ -41,6 +41,9 @@ fn check(args: &RunArgs) -> Result<()> {
         BackendKind::Xl | BackendKind::QemuXl if args.debug() != Debug::No => {
             "--gdb and --keep need --backend qemu"
         }
+        BackendKind::Xl | BackendKind::QemuXl if args.record_failures => {
+            "--record-failures needs --backend qemu: QEMU makes no domain of xl's the same twice"
+        }
         _ => return Ok(()),
     };
     Err(Error::Usage(wrong.into()))

@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
+use crate::machine::logs::remove;
 use crate::machine::recipe::Recipe;
+use crate::machine::{plugin, qmp};
 
 /// The file in which instructions are numbered.
 pub const TIMELINE: &str = "timeline";
@@ -76,6 +78,12 @@ impl Recording {
         let text = serde_json::to_vec_pretty(self).io("write", &path)?;
         fs::write(&path, text).io("write", &path)
     }
+}
+
+/// Takes out of a recording's folder `dir` what only a machine that is there has a use for.
+pub fn sweep(dir: &Path) -> Result<()> {
+    remove(dir, &plugin::OF_TIMELINE)?;
+    remove(dir, &[stub::SOCKET, qmp::SOCKET])
 }
 
 /// The arguments of `recipe` for a machine that starts at `date` each time.
