@@ -14,9 +14,6 @@ use protocol::plugin::{
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::Tool;
-use crate::machine::logs::remove;
-use crate::machine::rewind::TIMELINE;
-use crate::machine::rewind::timeline::{Timeline, Watch};
 use crate::plan::config::Config;
 
 /// Name of the plugin's file.
@@ -126,29 +123,10 @@ impl Plugin {
         }
         Ok(args)
     }
-
-    /// Puts what a boot needs into its folder `dir`, to number its instructions and to look for what
-    /// `watch` says, with room for so many hits. Replaces what is there of an earlier one. Returns
-    /// QEMU's further arguments, and the file.
-    pub fn prepare_timeline(
-        &self,
-        dir: &Path,
-        watch: Watch,
-        room: usize,
-    ) -> Result<(Vec<String>, Timeline)> {
-        remove(dir, &OF_TIMELINE)?;
-        let mut args = self.prepare(dir, &[])?;
-        let path = dir.join(TIMELINE);
-        let timeline = Timeline::create(&path, watch, room).io("create", &path)?;
-        if let Some(last) = args.last_mut() {
-            *last += &format!(",{}={TIMELINE}", protocol::timeline::TIMELINE);
-        }
-        Ok((args, timeline))
-    }
 }
 
-/// What [`Plugin::prepare_timeline`] puts into a boot's folder.
-pub const OF_TIMELINE: [&str; 3] = [LINK, MAP, TIMELINE];
+/// What [`Plugin::prepare`] puts into a boot's folder.
+pub const FILES: [&str; 2] = [LINK, MAP];
 
 /// What was executed up to a mark of the guest's, from the one before on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,14 +27,17 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::timeline::{Timeline, Watch};
+
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
 use crate::machine::logs::remove;
+use crate::machine::plugin::Plugin;
 use crate::machine::recipe::Recipe;
 use crate::machine::{plugin, qmp};
 
 /// The file in which instructions are numbered.
-pub const TIMELINE: &str = "timeline";
+const TIMELINE: &str = "timeline";
 /// The file of a [`Recording`].
 const RECORDING: &str = "recording.json";
 /// Between two looks at a machine.
@@ -82,8 +85,32 @@ impl Recording {
 
 /// Takes out of a recording's folder `dir` what only a machine that is there has a use for.
 pub fn sweep(dir: &Path) -> Result<()> {
-    remove(dir, &plugin::OF_TIMELINE)?;
+    sweep_timeline(dir)?;
     remove(dir, &[stub::SOCKET, qmp::SOCKET])
+}
+
+fn sweep_timeline(dir: &Path) -> Result<()> {
+    remove(dir, &plugin::FILES)?;
+    remove(dir, &[TIMELINE])
+}
+
+/// Puts what a boot needs into its folder `dir`, to number its instructions and to look for what
+/// `watch` says, with room for so many hits. Replaces what is there of an earlier one. Returns
+/// QEMU's further arguments, and the file.
+fn prepare(
+    plugin: &Plugin,
+    dir: &Path,
+    watch: Watch,
+    room: usize,
+) -> Result<(Vec<String>, Timeline)> {
+    sweep_timeline(dir)?;
+    let mut args = plugin.prepare(dir, &[])?;
+    let path = dir.join(TIMELINE);
+    let timeline = Timeline::create(&path, watch, room).io("create", &path)?;
+    if let Some(last) = args.last_mut() {
+        *last += &format!(",{}={TIMELINE}", protocol::timeline::TIMELINE);
+    }
+    Ok((args, timeline))
 }
 
 /// The arguments of `recipe` for a machine that starts at `date` each time.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::replay::{Replay, Stage};
 use super::timeline::{Moment, Timeline, Watch};
-use super::{Recording, TIMELINE, arguments};
+use super::{Recording, TIMELINE, arguments, prepare};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::base::status::Status;
@@ -66,7 +66,7 @@ pub fn record(
     let date = chrono::Local::now().to_utc().format(FORMAT).to_string();
     let mut args = arguments(recipe, &date);
     args.extend(qmp::args());
-    let (more, timeline) = plugin.prepare_timeline(logs.dir(), Watch::default(), 1)?;
+    let (more, timeline) = prepare(plugin, logs.dir(), Watch::default(), 1)?;
     args.extend(more);
     let carrier = Invocation {
         program: recipe.program.clone(),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::stub::{SOCKET, Stub};
 use super::timeline::{Hit, Moment, Timeline, Watch};
-use super::{TIMELINE, arguments, start};
+use super::{TIMELINE, arguments, prepare, start};
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
 use crate::base::signals::StopSignal;
@@ -98,7 +98,7 @@ impl Stage<'_> {
     fn power_on(&self, watch: &Watch, room: usize) -> Result<Replay> {
         let mut args = arguments(self.recipe, self.date);
         args.extend(["-gdb".into(), server(SOCKET), "-S".into()]);
-        let (plugin, timeline) = self.plugin.prepare_timeline(self.dir, watch.clone(), room)?;
+        let (plugin, timeline) = prepare(self.plugin, self.dir, watch.clone(), room)?;
         args.extend(plugin);
         let (qemu, stub) =
             start(&self.recipe.program, &args, self.dir, NAME, || Stub::connect(self.dir))?;
