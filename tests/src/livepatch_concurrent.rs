@@ -361,7 +361,8 @@ impl Refused {
 /// While code is patched, no other CPU may execute any: each waits until all is done, hooks included.
 /// So the other CPU sees its time stamp counter jump by more than a hook takes.
 fn waits_for_hooks(context: &Context) -> Outcome {
-    const TICKS: u32 = 200_000_000;
+    // Long, as a machine below that is busy may keep a CPU waiting, too.
+    const TICKS: u32 = 1_000_000_000;
     let gaps = Arc::new(Gaps::default());
     let there = gaps.clone();
     let watch = smp::repeat(1, move || there.look())?;
