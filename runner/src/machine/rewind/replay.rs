@@ -3,7 +3,8 @@
 //! QEMU stops between two blocks of code, so a machine is held twice: before the place, from where on
 //! blocks have one instruction; and at the place. It is never stopped by a breakpoint, nor led by
 //! single steps: with time that does not wait (`sleep=off`), QEMU takes a CPU that stopped for a
-//! debugger for one that sleeps, and advances its clock to the next timer, which changes the boot.
+//! debugger for one that sleeps, and advances its clock to the next timer, which changes the boot
+//! (findings/icount-debugger-clock.sh).
 
 use std::fs;
 use std::io;
