@@ -5,6 +5,7 @@
 
 use std::env;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use crate::broken::{Dice, reader, wait_for_the_end_of_all};
 use crate::mutate;
-use crate::world::{Output, World};
+use crate::world::{Output, World, wait_for};
 
 /// What CI does.
 const KILLS: &str = "6";
@@ -28,14 +29,21 @@ fn kill(world: &World, next: &dyn Fn(usize) -> Command, check: &dyn Fn(usize)) {
     let kills = env::var("KILLS").unwrap_or_else(|_| KILLS.into()).parse().unwrap();
     let mut dice = Dice(0);
     for number in 0..kills {
-        let qemus = reader(world);
+        let mut qemus = reader(world);
         let mut command = next(number);
         command.env("ANNOUNCE", "yes");
-        // Such a machine does not leave before the runner.
-        if dice.below(2) == 0 && command.get_args().next().is_some_and(|arg| arg == "run") {
+        // Such a machine does not leave before the runner, and is there when that is killed.
+        let lingers = number.is_multiple_of(2) && command.get_args().next() == Some("run".as_ref());
+        if lingers {
             command.env("FAKE_QEMU", "linger");
         }
         let mut runner = command.spawn().unwrap();
+        if lingers {
+            wait_for(
+                "no QEMU began",
+                || matches!(qemus.read(&mut [0; 64]), Ok(count) if count > 0),
+            );
+        }
         sleep(time.mul_f64(dice.below(1000) as f64 / 1000.0));
         runner.kill().unwrap();
         runner.wait().unwrap();
