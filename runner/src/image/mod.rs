@@ -24,7 +24,7 @@ const BUILT: &str = "target/x86_64-unknown-none/release/xtf";
 /// And that for 32-bit guests.
 const BUILT_32: &str = "target/i586-unknown-linux-gnu/release/xtf";
 /// What the name of the image for 32-bit guests has behind that of the other one, beside which it is.
-const SUFFIX_32: &str = "32";
+pub const SUFFIX_32: &str = "32";
 
 /// The image at `path`, or the one that is found by itself: what `workspace` has built, else the
 /// file beside the runner. The one for 32-bit guests comes with it, where there is one: built in the

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::signals::StopSignal;
-use crate::image::Image;
+use crate::image::{Image, SUFFIX_32};
 use crate::judge::splitter::{Line, Speaker};
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -77,7 +77,7 @@ impl RunLogs {
     /// whatever becomes of the image. Where there can be no copy, it is the image itself.
     pub fn small(&self, image: &Image) -> &Path {
         self.images[usize::from(image.is_32bit)].get_or_init(|| {
-            let suffix = if image.is_32bit { "32" } else { "" };
+            let suffix = if image.is_32bit { SUFFIX_32 } else { "" };
             let copy = self.dir.join(format!("{IMAGE_LINK}{suffix}"));
             if image.small().is_ok_and(|small| fs::write(&copy, small).is_ok()) {
                 return copy;

@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +27,7 @@ use crate::machine::debug::Debug;
 use crate::machine::logs::BootLogs;
 use crate::machine::qemu::{Invocation, Qemu};
 use crate::machine::qmp::{self, Qmp};
+use crate::machine::socket;
 use crate::plan::spec::join;
 
 /// The socket's name in the boot's folder.
@@ -188,10 +188,7 @@ struct Watch {
 
 impl Watch {
     fn begin(dir: &Path, onlooker: Box<dyn Onlooker>) -> io::Result<Watch> {
-        let folder = File::open(dir)?;
-        // As in `Qmp::connect`: this fits into a socket's address.
-        let address = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
-        let listener = UnixListener::bind(address)?;
+        let listener = socket::listen(dir, SOCKET)?;
         let (stop, stopped) = UnixStream::pair()?;
         let machine = Machine { dir: dir.to_owned() };
         let thread = thread::spawn(move || {

@@ -40,6 +40,7 @@ pub mod rewind;
 pub mod serial;
 pub mod session;
 pub mod snapshot;
+pub mod socket;
 pub mod testbed;
 pub mod trial;
 mod watch;

@@ -5,14 +5,14 @@
 //! client of our own because typed ones carry the schema of one release of QEMU, and the runner
 //! works with all of them.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::machine::socket;
 
 /// The socket's name in the boot's folder. It is relative, hence short enough for a socket's
 /// address wherever the folder is.
@@ -37,10 +37,7 @@ impl Qmp {
     /// # Errors
     /// QEMU does not listen, or does not answer as QMP demands.
     pub fn connect(dir: &Path) -> io::Result<Qmp> {
-        let folder = File::open(dir)?;
-        // The way through the open folder fits into a socket's address, its own name may not.
-        let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
-        let socket = UnixStream::connect(path)?;
+        let socket = socket::connect(dir, SOCKET)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut qmp = Qmp { socket: BufReader::new(socket) };
         qmp.execute("qmp_capabilities", json!({}))?;

@@ -76,10 +76,10 @@ impl Listener for Early<'_> {
 /// Records the boot whose logs are in the folder `from`. Returns the size of what is kept, and whether
 /// it ended as before.
 fn record(from: &Path, plugin: &Plugin, limit: u64, stop: &StopSignal) -> Result<(u64, String)> {
-    let mut subject = Subject::beside(from, limit)?;
-    let dir = subject.dir.clone();
+    let (subject, boot) = Subject::beside(from, limit)?;
+    let dir = &subject.dir;
     let mut said = Vec::new();
-    let done = remake(&mut subject, plugin, stop, &mut |text| {
+    let done = remake(&subject, boot, plugin, stop, &mut |text| {
         said.push(text.to_owned());
         Ok(())
     });
@@ -87,17 +87,17 @@ fn record(from: &Path, plugin: &Plugin, limit: u64, stop: &StopSignal) -> Result
     let (_, replay, exit) = match done {
         Ok(done) => done,
         Err(error) => {
-            fs::remove_dir_all(&dir).io("remove", &dir)?;
+            fs::remove_dir_all(dir).io("remove", dir)?;
             return Err(error);
         }
     };
     drop(replay);
-    sweep(&dir)?;
+    sweep(dir)?;
     let how = said.pop().unwrap_or_default();
     let how = if exit == Exit::Success { "it ended as before".into() } else { how };
     let mut size = 0;
-    for entry in fs::read_dir(&dir).io("read", &dir)? {
-        size += entry.and_then(|entry| entry.metadata()).io("read", &dir)?.len();
+    for entry in fs::read_dir(dir).io("read", dir)? {
+        size += entry.and_then(|entry| entry.metadata()).io("read", dir)?.len();
     }
     Ok((size, how))
 }

@@ -19,7 +19,6 @@ pub use subject::MB;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
@@ -42,10 +41,11 @@ use crate::machine::rewind::record::record;
 use crate::machine::rewind::replay::{Replay, Stage};
 use crate::machine::rewind::timeline::{Moment, Watch};
 use crate::machine::rewind::travel::Travel;
+use crate::machine::socket;
 use crate::plan::config::Config;
 use alike::{Alike, compare};
 use script::SCRIPT;
-use subject::Subject;
+use subject::{Found, Subject, Unrecorded};
 use symbols::Symbols;
 
 /// The debugger.
@@ -67,18 +67,17 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
         File::open(file).io("read", file)?;
     }
     let stop = StopSignal::install()?;
-    let mut subject = Subject::of(args, &config, &stop)?;
-    let recording = Recording::read(&subject.dir)?;
-    if recording.is_some() {
+    let (subject, found) = Subject::of(args, &config, &stop)?;
+    if matches!(found, Found::Recording(_)) {
         subject.check_qemu()?;
     }
     let plugin = Plugin::find(args.plugin.as_deref(), &config, &subject.recipe.program)?;
-    let (recording, replay, ended) = match recording {
-        Some(recording) => reopen(&subject, recording, &plugin, &stop)?,
-        None => {
+    let (recording, replay, ended) = match found {
+        Found::Recording(recording) => reopen(&subject, recording, &plugin, &stop)?,
+        Found::Unrecorded(boot) => {
             write_out(&format!("{:13}recording in {}\n", "", subject.dir.display()))?;
             let mut say = |text: &str| write_out(&format!("{text}\n"));
-            remake(&mut subject, &plugin, &stop, &mut say)?
+            remake(&subject, *boot, &plugin, &stop, &mut say)?
         }
     };
     let Subject { recipe, dir, .. } = &subject;
@@ -103,15 +102,15 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
 /// Makes the boot again, and once more up to its end. Has it said what came of it and, at last, whether
 /// it ended as before.
 fn remake(
-    subject: &mut Subject,
+    subject: &Subject,
+    boot: Unrecorded,
     plugin: &Plugin,
     stop: &StopSignal,
     say: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<(Recording, Replay, Exit)> {
-    let Subject { recipe, dir, before, logs, .. } = subject;
-    let shown = dir.display();
-    let logs = logs.as_mut().ok_or_else(|| Error::Data(format!("{shown} lost its recording")))?;
-    let take = record(recipe, plugin, stop, logs, &mut |_| {})?;
+    let Subject { recipe, dir, .. } = subject;
+    let Unrecorded { before, mut logs } = boot;
+    let take = record(recipe, plugin, stop, &mut logs, &mut |_| {})?;
     for report in &take.judgement.settled {
         let why = report.told().join("; ");
         say(&format!("{:>12} {}: {why}", report.status, report.name))?;
@@ -121,7 +120,7 @@ fn remake(
     recording.write(dir)?;
     let Some(before) = before else { return Ok((recording, replay, Exit::Success)) };
     let console = stage.console()?;
-    let alike = compare(&String::from_utf8_lossy(before), &String::from_utf8_lossy(&console));
+    let alike = compare(&String::from_utf8_lossy(&before), &String::from_utf8_lossy(&console));
     say(&format!("{:13}{alike}", ""))?;
     let exit = if matches!(alike, Alike::No(_)) { Exit::Error } else { Exit::Success };
     Ok((recording, replay, exit))
@@ -191,12 +190,9 @@ fn wait(travel: &mut Travel<'_>, symbols: &Symbols, dir: &Path, stop: &StopSigna
 
 /// The socket in the folder `dir` for debuggers.
 fn listen(dir: &Path) -> Result<UnixListener> {
-    let folder = File::open(dir).io("read", dir)?;
     let path = dir.join(GDB_SOCKET);
     remove(dir, &[GDB_SOCKET])?;
-    // The way through the open folder fits into a socket's address, its own name may not.
-    let short = format!("/proc/self/fd/{}/{GDB_SOCKET}", folder.as_raw_fd());
-    let listener = UnixListener::bind(short).io("create", &path)?;
+    let listener = socket::listen(dir, GDB_SOCKET).io("create", &path)?;
     listener.set_nonblocking(true).io("prepare", &path)?;
     Ok(listener)
 }

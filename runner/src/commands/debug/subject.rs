@@ -33,17 +33,31 @@ pub struct Subject {
     pub recipe: Recipe,
     /// The folder for the recording, or with it.
     pub dir: PathBuf,
-    /// What its console said when it was made before, if it was.
-    pub before: Option<Vec<u8>>,
-    /// The logs of the recording, if it is not made yet.
-    pub logs: Option<BootLogs>,
     /// What QEMU says of itself today.
     version: String,
 }
 
+/// What there is of it.
+#[derive(Debug)]
+pub enum Found {
+    /// A recording.
+    Recording(Recording),
+    /// A boot that is not recorded yet.
+    Unrecorded(Box<Unrecorded>),
+}
+
+/// What it takes to record a boot.
+#[derive(Debug)]
+pub struct Unrecorded {
+    /// What its console said when it was made before, if it was.
+    pub before: Option<Vec<u8>>,
+    /// The logs of the recording.
+    pub logs: BootLogs,
+}
+
 impl Subject {
     /// What `args` mean.
-    pub fn of(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<Subject> {
+    pub fn of(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<(Subject, Found)> {
         match args.what.as_slice() {
             [only] if Path::new(only).is_dir() || only.contains('/') && !is_selector(only) => {
                 Self::of_logs(args, config, &the_boot(Path::new(only))?, stop)
@@ -58,19 +72,22 @@ impl Subject {
         config: &Config,
         from: &Path,
         stop: &StopSignal,
-    ) -> Result<Subject> {
+    ) -> Result<(Subject, Found)> {
         // `run --record-failures` has recorded it there.
         let beside = from.join(RECORDED);
-        let from = if Recording::read(&beside)?.is_some() { &beside } else { from };
+        let (from, recording) = match Recording::read(&beside)? {
+            Some(recording) => (beside.as_path(), Some(recording)),
+            None => (from, Recording::read(from)?),
+        };
         let mut recipe = Recipe::read(from)?;
         refuse(&recipe, &from.display().to_string())?;
         if let Some(path) = &args.qemu {
             recipe.program.clone_from(path);
         }
         let version = Qemu::of(Some(&recipe.program), config).probe()?;
-        if Recording::read(from)?.is_some() {
+        if let Some(recording) = recording {
             let dir = from.to_owned();
-            return Ok(Subject { recipe, dir, before: None, logs: None, version });
+            return Ok((Subject { recipe, dir, version }, Found::Recording(recording)));
         }
         if version != recipe.qemu {
             note(&format!(
@@ -82,10 +99,11 @@ impl Subject {
         let console = from.join(CONSOLE);
         let before = fs::read(&console).io("read", &console)?;
         let dir = new_folder(args, config, stop, &title_of(from))?;
-        let logs = Some(BootLogs::create(dir.clone(), None, None)?);
+        let logs = BootLogs::create(dir.clone(), None, None)?;
         link_again(from, &dir)?;
         recipe.write(&dir)?;
-        Ok(Subject { recipe, dir, before: Some(before), logs, version })
+        let found = Found::Unrecorded(Box::new(Unrecorded { before: Some(before), logs }));
+        Ok((Subject { recipe, dir, version }, found))
     }
 
     /// The boot whose logs are in the folder `from`, to be recorded in a folder beside them that can be
@@ -93,7 +111,7 @@ impl Subject {
     ///
     /// # Errors
     /// It can't be recorded, or not within the limit.
-    pub fn beside(from: &Path, limit: u64) -> Result<Subject> {
+    pub fn beside(from: &Path, limit: u64) -> Result<(Subject, Unrecorded)> {
         let recipe = Recipe::read(from)?;
         refuse(&recipe, &from.display().to_string())?;
         let console = from.join(CONSOLE);
@@ -109,17 +127,21 @@ impl Subject {
             )));
         }
         let dir = from.join(RECORDED);
-        let logs = Some(BootLogs::create(dir.clone(), None, None)?);
+        let logs = BootLogs::create(dir.clone(), None, None)?;
         for (name, target) in &files {
             fs::copy(target, dir.join(name)).io("copy", target)?;
         }
         recipe.write(&dir)?;
         let version = recipe.qemu.clone();
-        Ok(Subject { recipe, dir, before: Some(before), logs, version })
+        Ok((Subject { recipe, dir, version }, Unrecorded { before: Some(before), logs }))
     }
 
     /// The one boot that a selection takes.
-    fn of_selection(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<Subject> {
+    fn of_selection(
+        args: &DebugArgs,
+        config: &Config,
+        stop: &StopSignal,
+    ) -> Result<(Subject, Found)> {
         let look = args.fetch.look();
         let path = args.places.config.as_deref();
         let on = ChosenXen::of(path, args.xen.as_deref(), None, look)?;
@@ -156,7 +178,9 @@ impl Subject {
         let dir = logs.dir().to_owned();
         let recipe = Recipe::read(&dir)?;
         refuse(&recipe, &args.what.join(" "))?;
-        Ok(Subject { recipe, dir, before: None, logs: Some(logs), version: rig.version.clone() })
+        let version = rig.version.clone();
+        let found = Found::Unrecorded(Box::new(Unrecorded { before: None, logs }));
+        Ok((Subject { recipe, dir, version }, found))
     }
 
     /// Checks that today's QEMU understands a recording of then.

@@ -14,7 +14,7 @@ use crate::base::output::write_out;
 use crate::base::plural::count;
 use crate::cli::DebugArgs;
 use crate::machine::rewind::replay::Replay;
-use crate::machine::rewind::stub::Registers;
+use crate::machine::rewind::stub::{Registers, of_machine};
 use crate::machine::rewind::timeline::{Hit, Watch};
 use crate::machine::rewind::travel::Travel;
 
@@ -212,10 +212,6 @@ fn value(bytes: Option<&Vec<u8>>) -> String {
 fn word_at(replay: &mut Replay, address: u64) -> Result<Option<u64>> {
     let bytes = replay.stub.memory(address, WORD).map_err(of_machine)?;
     Ok(bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))))
-}
-
-fn of_machine(e: std::io::Error) -> Error {
-    Error::Tool(format!("the replayed machine: {e}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use object::{Object, ObjectSymbol};
 use protocol::hypercalls::{CALLS, Kind, Selector};
 
+use super::stub::of_machine;
 use super::timeline::{Hit, Watch};
 use super::travel::Travel;
 use crate::base::exit::{Error, Result};
@@ -86,9 +87,7 @@ impl Landmarks {
         text += "\n";
         let places: Vec<u64> = shown.iter().map(|hit| hit.at).collect();
         let lines = travel.visit(&places, now, &mut |replay| {
-            let registers = replay.stub.registers();
-            let registers =
-                registers.map_err(|e| Error::Tool(format!("the replayed machine: {e}")))?;
+            let registers = replay.stub.registers().map_err(of_machine)?;
             let at = replay.now()?.at;
             let number = (registers.rip() - page) / ENTRY;
             Ok(format!("{at:>12}  {}\n", call(number, registers.arguments())))

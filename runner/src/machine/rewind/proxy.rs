@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use super::landmarks::Landmarks;
 use super::packet::{Link, Said, from_hex, to_hex};
+use super::stub::of_machine;
 use super::timeline::{Hit, Watch};
 use super::travel::Travel;
 use crate::base::exit::{Error, IoContext, Result};
+use crate::base::number;
 
 /// Between two looks at whether the debugger is still there.
 const BREATH: Duration = Duration::from_millis(50);
@@ -202,19 +204,18 @@ impl<'t, 'a> Proxy<'t, 'a> {
         let now = self.travel.now()?;
         // A step back that follows on what failed stays.
         self.wanted = Some(now);
-        let number = |word: &str| crate::base::number::parse(word);
         match words {
             ["where"] => {
                 self.wanted = None;
                 Ok(format!("instruction {now} of {}\n", self.travel.end()))
             }
-            ["to", place] => match number(place) {
+            ["to", place] => match number::parse(place) {
                 Some(place) => Ok(self.will_go(Some(place), "")),
                 None => Ok(format!("`{place}` is no number\n")),
             },
             ["case"] => self.go_to_last(&self.landmarks.cases(), "no case began before"),
             ["hypercall"] => self.go_to_last(&self.landmarks.hypercalls(), "no hypercall before"),
-            ["write", address, size] => match number(address).zip(number(size)) {
+            ["write", address, size] => match number::parse(address).zip(number::parse(size)) {
                 Some(piece) => {
                     let watch = Watch::new(Vec::new(), vec![piece]);
                     self.go_to_last(&watch, "nothing wrote there before")
@@ -262,14 +263,10 @@ impl<'t, 'a> Proxy<'t, 'a> {
 }
 
 impl Told {
-    /// Addresses of breakpoints.
-    fn code(&self) -> BTreeSet<u64> {
-        self.pieces(b"01").map(|(address, _)| address).collect()
-    }
-
     /// Breakpoints, and what to look at for writes.
     fn watch(&self) -> Watch {
-        Watch::new(self.code().into_iter().collect(), self.pieces(b"24").collect())
+        let code = self.pieces(b"01").map(|(address, _)| address).collect();
+        Watch::new(code, self.pieces(b"24").collect())
     }
 
     /// Addresses and sizes of the points of those types.
@@ -285,10 +282,6 @@ impl Told {
         let wanted = b"multiprocess+";
         self.abilities.windows(wanted.len()).any(|part| part == wanted)
     }
-}
-
-fn of_machine(e: io::Error) -> Error {
-    Error::Tool(format!("the replayed machine: {e}"))
 }
 
 fn of_debugger(e: io::Error) -> Error {

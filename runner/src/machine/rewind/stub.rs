@@ -1,13 +1,12 @@
 //! QEMU's gdb server, as the runner uses it.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use super::packet::{Link, Said, from_hex, to_hex};
+use crate::base::exit::Error;
+use crate::machine::socket;
 
 /// The socket's name in the boot's folder.
 pub const SOCKET: &str = "machine.sock";
@@ -58,10 +57,7 @@ impl Registers {
 impl Stub {
     /// Connects to the QEMU whose socket is in the folder `dir`.
     pub fn connect(dir: &Path) -> io::Result<Stub> {
-        let folder = File::open(dir)?;
-        // The way through the open folder fits into a socket's address, its own name may not.
-        let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
-        let mut stub = Stub { link: Link::new(UnixStream::connect(path)?) };
+        let mut stub = Stub { link: Link::new(socket::connect(dir, SOCKET)?) };
         stub.ask(b"?")?;
         Ok(stub)
     }
@@ -125,6 +121,11 @@ impl Stub {
             }
         }
     }
+}
+
+/// What is said to the user when the machine behind the connection fails.
+pub fn of_machine(why: io::Error) -> Error {
+    Error::Tool(format!("the replayed machine: {why}"))
 }
 
 fn refused(packet: &[u8], answer: &[u8]) -> io::Error {

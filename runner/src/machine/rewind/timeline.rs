@@ -107,23 +107,23 @@ impl Timeline {
         let all = self.word(HITS_AT)?;
         let ring = ring_at(self.watch.code.len(), self.watch.memory.len());
         let kept = usize::try_from(all).unwrap_or(usize::MAX).min(self.room);
+        let words = self.words(ring, kept * HIT)?;
         let hit = |number: u64| {
-            let at = ring + (number % self.room as u64) as usize * HIT;
-            let wrote_to = self.word(at + 2)?;
-            Ok(Hit {
-                at: self.word(at)?,
-                rip: self.word(at + 1)?,
-                wrote_to: (wrote_to != 0).then_some(wrote_to),
-            })
+            let at = (number % self.room as u64) as usize * HIT;
+            let wrote_to = words[at + 2];
+            Hit { at: words[at], rip: words[at + 1], wrote_to: (wrote_to != 0).then_some(wrote_to) }
         };
-        let hits: io::Result<Vec<Hit>> = (all - kept as u64..all).map(hit).collect();
-        Ok((hits?, all))
+        Ok(((all - kept as u64..all).map(hit).collect(), all))
     }
 
     fn word(&self, at: usize) -> io::Result<u64> {
-        let mut word = [0; WORD];
-        self.file.read_exact_at(&mut word, (at * WORD) as u64)?;
-        Ok(u64::from_ne_bytes(word))
+        Ok(self.words(at, 1)?[0])
+    }
+
+    fn words(&self, at: usize, count: usize) -> io::Result<Vec<u64>> {
+        let mut bytes = vec![0; count * WORD];
+        self.file.read_exact_at(&mut bytes, (at * WORD) as u64)?;
+        Ok(bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect())
     }
 }
 
