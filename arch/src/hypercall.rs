@@ -6,6 +6,8 @@
 //! guest's width alone.
 
 use core::arch::global_asm;
+use core::marker::PhantomData;
+use core::ptr;
 
 use crate::width;
 
@@ -63,6 +65,40 @@ impl GuestWord {
     /// The value.
     pub const fn get(self) -> u64 {
         self.0 as u64
+    }
+}
+
+/// `memory_op` that gives a domain memory (`XENMEM_populate_physmap`).
+pub const POPULATE_PHYSMAP: u64 = 6;
+
+/// `struct xen_memory_reservation` (xen/include/public/memory.h), of one page.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Reservation<'f> {
+    extents: GuestWord,
+    count: GuestWord,
+    order: u32,
+    flags: u32,
+    domain: u16,
+    frame: PhantomData<&'f GuestWord>,
+}
+
+impl<'f> Reservation<'f> {
+    /// The page with this frame number of a domain.
+    pub fn of(frame: &'f GuestWord, domain: u16) -> Self {
+        Self {
+            extents: GuestWord::new(ptr::from_ref(frame).expose_provenance() as u64),
+            count: GuestWord::new(1),
+            order: 0,
+            flags: 0,
+            domain,
+            frame: PhantomData,
+        }
+    }
+
+    /// Where Xen finds it.
+    pub fn address(&self) -> u64 {
+        ptr::from_ref(self).expose_provenance() as u64
     }
 }
 

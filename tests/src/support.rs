@@ -206,14 +206,6 @@ pub fn static_of_xen(context: &Context, file: &str, name: &str) -> Result<Option
     first_known(context, names_of_static(file, name))
 }
 
-/// The same for a symbol that is static in some releases only.
-///
-/// # Errors
-/// As for [`target`].
-pub fn symbol_of_xen(context: &Context, file: &str, name: &str) -> Result<Option<String>, Stop> {
-    first_known(context, [String::from(name)].into_iter().chain(names_of_static(file, name)))
-}
-
 fn first_known(
     context: &Context,
     names: impl IntoIterator<Item = String>,
@@ -228,12 +220,13 @@ fn first_known(
     Ok(None)
 }
 
-/// A function of Xen's livepatch.c that a hook calls.
+/// A function of Xen's livepatch.c that a hook calls: it is static in some releases only.
 ///
 /// # Errors
 /// A [`Stop::Skip`] where it is inlined; else as for [`target`].
 pub fn livepatch_function(context: &Context, name: &str) -> Result<String, Stop> {
-    symbol_of_xen(context, "common/livepatch.c", name)?
+    let statics = names_of_static("common/livepatch.c", name);
+    first_known(context, [String::from(name)].into_iter().chain(statics))?
         .ok_or_else(|| Stop::skip("the compiler left no such function in this Xen"))
 }
 

@@ -9,6 +9,7 @@ mod address;
 mod backtrace;
 mod dispatch;
 mod fault;
+mod registers;
 mod table;
 mod vectors;
 

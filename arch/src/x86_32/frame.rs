@@ -54,41 +54,27 @@ impl TrapFrame {
         self.ebp.into()
     }
 
-    /// All registers, in lines.
-    pub fn registers(&self) -> impl Iterator<Item = Registers<'_>> {
-        (0..LINES).map(|line| Registers { frame: self, line })
-    }
-
     /// Has the interrupted code go on at `fixup`, with two words in the registers of `guarded!`.
     pub(crate) fn go_on_at(&mut self, fixup: usize, [eax, edx]: [usize; 2]) {
         self.eip = fixup as u32;
         (self.eax, self.edx) = (eax as u32, edx as u32);
     }
-}
 
-/// Lines of registers in a report.
-const LINES: usize = 3;
+    /// Lines of registers in a report.
+    pub(crate) const LINES: usize = 3;
 
-/// Some of a frame's registers, in one line.
-#[derive(Debug)]
-pub struct Registers<'f> {
-    frame: &'f TrapFrame,
-    line: usize,
-}
-
-impl fmt::Display for Registers<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let f = self.frame;
-        match self.line {
+    /// One of them.
+    pub(crate) fn show_line(&self, line: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match line {
             0 => {
-                let (cs, esp) = (f.cs as u16, f.esp.wrapping_add(WORDS));
-                write!(to, "cs {cs:04x} eflags {:08x} esp {esp:08x}", f.eflags)
+                let (cs, esp) = (self.cs as u16, self.esp.wrapping_add(WORDS));
+                write!(f, "cs {cs:04x} eflags {:08x} esp {esp:08x}", self.eflags)
             }
             1 => {
-                let (eax, ebx, ecx, edx) = (f.eax, f.ebx, f.ecx, f.edx);
-                write!(to, "eax {eax:08x} ebx {ebx:08x} ecx {ecx:08x} edx {edx:08x}")
+                let Self { eax, ebx, ecx, edx, .. } = self;
+                write!(f, "eax {eax:08x} ebx {ebx:08x} ecx {ecx:08x} edx {edx:08x}")
             }
-            _ => write!(to, "esi {:08x} edi {:08x} ebp {:08x}", f.esi, f.edi, f.ebp),
+            _ => write!(f, "esi {:08x} edi {:08x} ebp {:08x}", self.esi, self.edi, self.ebp),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Addresses are 64 bits wide all the same, as everywhere in this crate: those above 4 GiB are
 //! nobody's memory here, and reach Xen only in structures whose handles are 64 bits wide.
 
+mod first_stack;
 mod frame;
 mod guarded;
 pub mod hvm;

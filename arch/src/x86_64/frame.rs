@@ -58,32 +58,19 @@ impl TrapFrame {
         self.rbp
     }
 
-    /// All registers, in lines.
-    pub fn registers(&self) -> impl Iterator<Item = Registers<'_>> {
-        (0..LINES).map(|line| Registers { frame: self, line })
-    }
-
     /// Has the interrupted code go on at `fixup`, with two words in the registers of `guarded!`.
     pub(crate) fn go_on_at(&mut self, fixup: usize, [rax, rdx]: [usize; 2]) {
         self.rip = fixup as u64;
         (self.rax, self.rdx) = (rax as u64, rdx as u64);
     }
-}
 
-/// Lines of registers in a report.
-const LINES: usize = 5;
+    /// Lines of registers in a report.
+    pub(crate) const LINES: usize = 5;
 
-/// Some of a frame's registers, in one line.
-#[derive(Debug)]
-pub struct Registers<'f> {
-    frame: &'f TrapFrame,
-    line: usize,
-}
-
-impl fmt::Display for Registers<'_> {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let f = self.frame;
-        if self.line == 0 {
+    /// One of them.
+    pub(crate) fn show_line(&self, line: usize, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = self;
+        if line == 0 {
             let (cs, ss) = (f.cs as u16, f.ss as u16);
             return write!(
                 to,
@@ -97,7 +84,7 @@ impl fmt::Display for Registers<'_> {
             [("r9", f.r9), ("r10", f.r10), ("r11", f.r11), ("r12", f.r12)],
             [("r13", f.r13), ("r14", f.r14), ("r15", f.r15), ("", 0)],
         ];
-        let line = named[self.line - 1].iter().filter(|(name, _)| !name.is_empty());
+        let line = named[line - 1].iter().filter(|(name, _)| !name.is_empty());
         for (number, (name, value)) in line.enumerate() {
             let blank = if number == 0 { "" } else { " " };
             write!(to, "{blank}{name:<3} {value:016x}")?;

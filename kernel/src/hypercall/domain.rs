@@ -4,7 +4,7 @@
 use alloc::vec;
 use core::mem::offset_of;
 
-use arch::hypercall::{GuestWord, hypercall, nr};
+use arch::hypercall::{GuestWord, POPULATE_PHYSMAP, Reservation, hypercall, nr};
 
 use crate::{Answer, Errno};
 
@@ -22,7 +22,6 @@ const XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION: u32 = 5;
 
 const XEN_VM_EVENT_ENABLE: u32 = 0;
 const XEN_DOMCTL_VM_EVENT_OP_MONITOR: u32 = 2;
-const XENMEM_POPULATE_PHYSMAP: u64 = 6;
 const HVMOP_SET_PARAM: u64 = 0;
 const HVM_PARAM_MONITOR_RING_PFN: u32 = 28;
 
@@ -169,27 +168,12 @@ impl Domain {
 
     /// Has Xen give it a page of memory.
     fn populate(&self, frame: u64) -> Result<(), Errno> {
-        /// `struct xen_memory_reservation` (xen/include/public/memory.h).
-        #[repr(C)]
-        struct Reservation {
-            extents: GuestWord,
-            count: GuestWord,
-            order: u32,
-            flags: u32,
-            domain: u16,
-        }
-        let frames = [GuestWord::new(frame)];
-        let reservation = Reservation {
-            extents: GuestWord::new(frames.as_ptr().expose_provenance() as u64),
-            count: GuestWord::new(1),
-            order: 0,
-            flags: 0,
-            domain: ID,
-        };
-        let place = (&raw const reservation).expose_provenance() as u64;
+        let frame = GuestWord::new(frame);
+        let reservation = Reservation::of(&frame, ID);
         // SAFETY: Xen reads the structure and the frame's number; for an HVM domain it writes neither.
         // The page is not one of this domain.
-        let done = unsafe { hypercall(nr::MEMORY_OP, [XENMEM_POPULATE_PHYSMAP, place, 0, 0, 0]) };
+        let done =
+            unsafe { hypercall(nr::MEMORY_OP, [POPULATE_PHYSMAP, reservation.address(), 0, 0, 0]) };
         // The number of pages.
         if Answer(done).result()? == 1 { Ok(()) } else { Err(Errno::ENOMEM) }
     }

@@ -14,6 +14,22 @@ use crate::hypercall::page;
 /// An immediate byte that clears the bit.
 pub const CLEAR: i8 = !(1 << 5);
 
+/// `asm!` of an instruction that Xen may emulate, with the instruction in front of it that clears the
+/// bit for the first gigabyte, in which the code is. Without PAE that writes to a table of nobody's.
+macro_rules! emulated {
+    ($instruction:literal $(, $($operands:tt)+)?) => {
+        core::arch::asm!(
+            "and dword ptr [{entry}], {clear}",
+            $instruction,
+            entry = in(reg) $crate::width::hvm::paging::top_entry(0) as u32,
+            clear = const $crate::width::hvm::accessed::CLEAR,
+            $($($operands)+,)?
+            options(nostack),
+        )
+    };
+}
+pub(crate) use emulated;
+
 /// Bytes of a hypercall's stub, and how many there are.
 const STUB: usize = 32;
 const STUBS: usize = 4096 / STUB;

@@ -6,11 +6,10 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::hypercall::{DOMID_SELF, GuestWord, hypercall, nr};
+use crate::hypercall::{DOMID_SELF, GuestWord, POPULATE_PHYSMAP, Reservation, hypercall, nr};
 use crate::page::{IDENTITY_END, PAGE_SIZE, ProtectError, Protection};
 
 const XENMEM_DECREASE_RESERVATION: u64 = 1;
-const XENMEM_POPULATE_PHYSMAP: u64 = 6;
 
 /// Pages below [`IDENTITY_END`] that were given back, a bit each.
 static GONE: [AtomicU32; (IDENTITY_END / PAGE_SIZE / 32) as usize] =
@@ -27,7 +26,7 @@ pub fn protect(address: u64, protection: Protection) -> Result<(), ProtectError>
     match protection {
         Protection::ReadOnly => return Err(ProtectError::NoPaging),
         Protection::ReadWrite if gone => {
-            exchange(XENMEM_POPULATE_PHYSMAP, frame)?;
+            exchange(POPULATE_PHYSMAP, frame)?;
             word.fetch_and(!bit, Ordering::Relaxed);
         }
         Protection::None if !gone => {
@@ -39,29 +38,12 @@ pub fn protect(address: u64, protection: Protection) -> Result<(), ProtectError>
     Ok(())
 }
 
-/// `struct xen_memory_reservation`, xen/include/public/memory.h.
-#[repr(C)]
-struct Reservation {
-    extents: GuestWord,
-    count: GuestWord,
-    order: u32,
-    flags: u32,
-    domid: u16,
-}
-
 fn exchange(operation: u64, frame: u64) -> Result<(), ProtectError> {
-    let extent = GuestWord::new(frame);
-    let request = Reservation {
-        extents: GuestWord::new((&raw const extent).expose_provenance() as u64),
-        count: GuestWord::new(1),
-        order: 0,
-        flags: 0,
-        domid: DOMID_SELF as u16,
-    };
-    let place = (&raw const request).expose_provenance() as u64;
-    // SAFETY: Xen reads `request` and the extent, which it may write back unchanged; the page belongs
-    // to the caller.
-    match unsafe { hypercall(nr::MEMORY_OP, [operation, place, 0, 0, 0]) } {
+    let frame = GuestWord::new(frame);
+    let request = Reservation::of(&frame, DOMID_SELF as u16);
+    // SAFETY: Xen reads `request` and the frame number, which it may write back unchanged; the page
+    // belongs to the caller.
+    match unsafe { hypercall(nr::MEMORY_OP, [operation, request.address(), 0, 0, 0]) } {
         1 => Ok(()),
         error => Err(ProtectError::Xen(error)),
     }

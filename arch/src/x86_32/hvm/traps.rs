@@ -1,9 +1,7 @@
 //! Entry stubs for traps that come from the CPU.
 
-use core::arch::asm;
-
 use super::super::{TrapFrame, trap_stubs};
-use super::{accessed, paging};
+use super::accessed::emulated;
 use crate::trap::{VECTORS, dispatch};
 
 trap_stubs! {
@@ -22,17 +20,8 @@ const NO_DEVICE: u32 = 7;
 extern "C" fn hvm_dispatch(frame: &mut TrapFrame) {
     if frame.vector == NO_DEVICE {
         // A double fault switches tasks, and nobody but this task uses the FPU.
-        // SAFETY: the instruction that was interrupted is executed again, and works. For the other
-        // one see `accessed`.
-        unsafe {
-            asm!(
-                "and dword ptr [{entry}], {clear}",
-                "clts",
-                entry = in(reg) paging::top_entry(0) as u32,
-                clear = const accessed::CLEAR,
-                options(nostack),
-            );
-        }
+        // SAFETY: the instruction that was interrupted is executed again, and works.
+        unsafe { emulated!("clts") };
         return;
     }
     dispatch(frame);

@@ -1,5 +1,6 @@
 //! How a 32-bit PVH or HVM guest describes a CPU that is to come up.
 
+use super::super::first_stack;
 use super::{descriptors, paging};
 use crate::{start, vcpu};
 
@@ -43,12 +44,7 @@ const _: () = {
 
 /// See [`crate::boot::Platform::initialise_cpu`].
 pub fn initialise(cpu: usize, stack: u64) -> Result<(), i64> {
-    // What a CPU finds out of itself is its number, at the end of its stack, where a function finds
-    // its first argument.
-    let place: *mut [u32; 4] = core::ptr::with_exposed_provenance_mut((stack - 16) as usize);
-    // SAFETY: the stack is that CPU's, which does not run yet.
-    unsafe { place.write([cpu as u32, 0, 0, 0]) };
-    let context = context(stack as u32 - 20);
+    let context = context(first_stack::pointer(stack, cpu));
     // SAFETY: the context is alive, and its stack and code are that CPU's.
     unsafe { vcpu::initialise(cpu, (&raw const context) as u64) }
 }

@@ -1,7 +1,6 @@
 //! The registers with which a secondary CPU of a 32-bit PV guest begins.
 
-use core::ptr;
-
+use super::super::first_stack;
 use super::{KERNEL_CS, KERNEL_SS};
 use crate::start;
 
@@ -38,15 +37,11 @@ pub type Tail = [u32; 5];
 pub fn first_registers(cpu: usize, stack: u64) -> UserRegs {
     /// The event mask in the padding of `cs`: no upcall, nobody has registered one.
     const EVENTS_MASKED: u32 = 1 << 16;
-    // Its number is at the end of its stack, where a function finds its first argument.
-    let place: *mut [u32; 4] = ptr::with_exposed_provenance_mut((stack - 16) as usize);
-    // SAFETY: the stack is that CPU's, which does not run yet.
-    unsafe { place.write([cpu as u32, 0, 0, 0]) };
     let data = KERNEL_SS.into();
     UserRegs {
         eip: secondary as extern "C" fn(usize) -> ! as usize as u32,
         cs: u32::from(KERNEL_CS) | EVENTS_MASKED,
-        esp: stack as u32 - 20,
+        esp: first_stack::pointer(stack, cpu),
         ss: data,
         es: data,
         ds: data,
