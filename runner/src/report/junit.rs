@@ -231,6 +231,9 @@ fn logs(document: &Document, boots: impl IntoIterator<Item = usize>) -> String {
         if let Some(command) = again::debug(document, boot) {
             let _ = writeln!(text, "boot {boot}: debug: {command}");
         }
+        if let Some(recording) = again::recording(document, boot) {
+            let _ = writeln!(text, "boot {boot}: {recording}");
+        }
     }
     text
 }

@@ -155,7 +155,9 @@ impl<W: Write + Send> Listener for Reporter<'_, W> {
         let renew = match event {
             RunEvent::RunStarted { .. }
             | RunEvent::ListeningStarted { .. }
-            | RunEvent::RunEnded { .. } => true,
+            | RunEvent::RunEnded { .. }
+            // Which comes behind the end.
+            | RunEvent::Recorded { .. } => true,
             RunEvent::BootEnded { .. } => record.files.are_old(),
             _ => false,
         };

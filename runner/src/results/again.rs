@@ -65,6 +65,11 @@ pub fn debug_test(document: &Document, test: &Test) -> Option<String> {
     commands.filter(|_| ended).last()
 }
 
+/// What `run --record-failures` has to say of the boot of that number, if it was made again.
+pub fn recording(document: &Document, boot: usize) -> Option<&str> {
+    document.boot(boot)?.recording.as_deref()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

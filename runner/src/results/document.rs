@@ -210,6 +210,9 @@ pub struct Boot {
     /// What ended it early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<Cause>,
+    /// Where `run --record-failures` keeps it, or why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// Which changes to Xen the guest looked for, and whether this Xen has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<SeenChange>,

@@ -115,6 +115,13 @@ pub enum RunEvent<'a> {
         /// Lines.
         text: &'a str,
     },
+    /// Something came of making a boot again that ended early, to keep it.
+    Recorded {
+        /// Of which boot.
+        boot: usize,
+        /// Lines: where it is kept, or why it is not.
+        text: &'a str,
+    },
     /// The guest told what it found out about Xen.
     XenSeen {
         /// In which boot.

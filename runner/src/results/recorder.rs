@@ -145,11 +145,17 @@ impl Recorder {
                         boot_s: None,
                         elapsed_s: None,
                         ended_by: None,
+                        recording: None,
                         changes: Vec::new(),
                         notes: Vec::new(),
                         payload_steps: Vec::new(),
                     },
                 );
+            }
+            RunEvent::Recorded { boot, text } => {
+                if let Some(boot) = self.boots.get_mut(boot) {
+                    boot.recording = Some(text.lines().collect::<Vec<_>>().join("; "));
+                }
             }
             RunEvent::XenSeen { boot, sights } => {
                 if let Some(boot) = self.boots.get_mut(boot) {

@@ -213,7 +213,7 @@ impl<W: Write> Screen<W> {
             RunEvent::GuestLine { .. }
             | RunEvent::XenSeen { .. }
             | RunEvent::PayloadSteps { .. } => {}
-            RunEvent::Note { boot, text } => {
+            RunEvent::Note { boot, text } | RunEvent::Recorded { boot, text } => {
                 let lines = text.lines().map(|line| format!("{:13}{line}\n", ""));
                 let about = format!("{:>12} boot {boot}:\n", "Note");
                 self.print(&(about + &lines.collect::<String>()));

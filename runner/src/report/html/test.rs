@@ -118,6 +118,11 @@ impl Page<'_> {
             @if let Some(command) = again::debug_test(self.document, test) {
                 pre.again title="opens a debugger at its end" { (command) }
             }
+            @for boot in test.last.boots() {
+                @if let Some(recording) = again::recording(self.document, boot) {
+                    p.identity { "boot " (boot) ": " (recording) }
+                }
+            }
             p.identity {
                 "Xen " (xen.version.as_deref().unwrap_or("of an unknown version")) ", "
                 @match &xen.build_id {
