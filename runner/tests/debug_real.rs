@@ -42,6 +42,96 @@ continue
 xtf-where
 ";
 
+/// Goes far back, to the end, and back by an instruction.
+const FAR: &str = "\
+hbreak do_sysctl
+reverse-continue
+reverse-continue
+xtf-where
+delete
+xtf-to 45000000
+xtf-where
+continue
+xtf-where
+reverse-stepi
+xtf-where
+";
+
+#[test]
+#[ignore = "boots Xen"]
+fn a_long_way_back_begins_at_a_machine_that_was_saved() {
+    each(["pv64", "pvh64"], |environment| {
+        let dir = tempfile::tempdir().unwrap();
+        let commands = dir.path().join("commands");
+        fs::write(&commands, FAR).unwrap();
+        let [logs, commands] = [dir.path(), &commands].map(|path| path.to_str().unwrap());
+        let what = ["debug", "livepatch-list", "--xen", "4.17", "--env", environment];
+        let how = ["--batch", "--commands", commands, "--logs", logs];
+        let (code, said) = runner(&[&what[..], &how].concat());
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains("a whole boot"), "{said}");
+        assert_eq!(said.matches("Breakpoint 1, ").count(), 2, "{said}");
+        let places: Vec<u64> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("instruction ")?.split(' ').next()?.parse().ok())
+            .collect();
+        let [call, early, end, before] = places[..] else { panic!("{said}") };
+        assert_eq!((early, before), (45_000_000, end - 1), "{said}");
+        assert!((early..before).contains(&call), "{said}");
+        // The last machine was saved when the console had begun to speak.
+        let boot = fs::read_dir(dir.path().join("latest")).unwrap().map(|entry| entry.unwrap());
+        let boot = boot.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+        let [all, last] =
+            ["console.log", "replayed.log"].map(|file| fs::read(boot.join(file)).unwrap());
+        assert!(!last.is_empty() && all.ends_with(&last) && last.len() < all.len(), "{said}");
+    });
+}
+
+#[test]
+#[ignore = "boots Xen"]
+fn what_other_commands_boot_is_debugged_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let [program, script, logs, made, payload] = ["program", "script", "logs", "made", "payload"]
+        .map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    fs::write(&program, "# a finding\nupload \"p\" id=1\naction apply \"p\"\n").unwrap();
+    let trace = ["--trace", "livepatch_op", "--last", "1", "--logs", &made, "--xen", "4.17"];
+    let (code, said) = runner(&[&["debug", &program][..], &trace].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("SUCCESS livepatch-replay"), "{said}");
+    assert!(said.contains("from do_sysctl+"), "{said}");
+    // The image with the program in it is that of the sources.
+    assert!(!said.contains("no source lines"), "{said}");
+    fs::write(&script, "#!/bin/sh\nxtf-runner run\n").unwrap();
+    let (code, said) = runner(&["debug", &script]);
+    assert_eq!((code, said.contains("is a script")), (Some(64), true), "{said}");
+
+    let mutants = ["mutate", "--xen", "4.17", "--functions", "get_name"];
+    let (_, list) = runner(&[&mutants[..], &["--list"]].concat());
+    let name = list.split_whitespace().find(|word| word.starts_with("get_name+0x")).expect(&list);
+    let one = ["--only", name, "livepatch-name", "--env", "pv64", "--logs", &logs];
+    let (code, said) = runner(&[&mutants[..], &one].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with(": killed\n"), "{said}");
+    let first = format!("{logs}/latest/001");
+    let (code, said) = runner(&[&["debug", &first][..], &trace].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("it ended as before"), "{said}");
+    assert!(said.contains("from do_sysctl+"), "{said}");
+
+    // All but those who look on.
+    let (code, said) = runner(&["payload", "write", "--xen", "4.17", "-o", &payload, "--text=-x"]);
+    assert_eq!(code, Some(0), "{said}");
+    let one = ["--xen", "4.17", "--env", "pv64", "--logs", &logs];
+    let (code, said) = runner(&[&["payload", "try", &payload][..], &one].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = runner(&[&["debug", &first][..], &trace].concat());
+    assert_eq!(code, Some(4), "{said}");
+    let differs = said.lines().find(|line| line.contains("it did NOT end as before"));
+    let skips = |line: &str| line.ends_with("# SKIP nobody looks at this machine from outside`");
+    assert!(differs.is_some_and(skips), "{said}");
+    assert!(said.contains("from do_sysctl+"), "{said}");
+}
+
 #[test]
 #[ignore = "boots Xen"]
 fn time_goes_back_from_where_boots_ended() {

@@ -109,6 +109,16 @@ fn a_crash_is_located() {
     let (file, xen) = (place.file(REVERTS), broken(&place));
     let output = runner(&["replay", "--xen", xen.to_str().unwrap()], &file);
     says(&output, 6, &["crash: FATAL TRAP", "in revert_payload", "at step 5 of 6"]);
+    // And taken up by a debugger as it is told.
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("debug: ")).expect(&text);
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    let [words @ .., "--env", "pv64"] = words.as_slice() else { panic!("{text}") };
+    let logs = place.0.path().join("logs");
+    let more = ["--trace", "do_console_io", "--logs", logs.to_str().unwrap(), "--symbols"];
+    let syms = ended_xen::symbols();
+    let output = runner(&[words, &more].concat(), &syms);
+    says(&output, 0, &["CRASH livepatch-replay: Xen panicked: FATAL TRAP", " from "]);
 }
 
 #[test]

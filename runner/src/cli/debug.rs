@@ -16,16 +16,16 @@ is missing or fails; the others as for `run`.";
 #[derive(Debug, Args)]
 #[command(after_help = DEBUG_EXIT_CODES)]
 pub struct DebugArgs {
-    /// Folder with the logs of a boot, or of a recording; or what selects the tests of one boot, as for
-    /// `run`
-    #[arg(value_name = "LOGDIR|SELECTOR", required = true)]
+    /// Folder with the logs of a boot, or of a recording; or a program, such as a finding of `fuzz`; or
+    /// what selects the tests of one boot, as for `run`
+    #[arg(value_name = "LOGDIR|FILE|SELECTOR", required = true)]
     pub what: Vec<String>,
 
-    /// Xen, for a selection: a name from the configuration, or a xen, xen.gz, package or folder
+    /// Xen, for a program or a selection: a name from the configuration, or a xen, xen.gz, package or folder
     #[arg(long, value_name = "NAME|PATH")]
     pub xen: Option<String>,
 
-    /// Environment, for a selection
+    /// Environment, for a program or a selection
     #[arg(long, value_name = "ENV", default_value = "pv64")]
     pub env: Environment,
 
@@ -62,7 +62,7 @@ pub struct DebugArgs {
     #[arg(long, value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 
-    /// QEMU [default: the one of the logs; for a selection, from the configuration]
+    /// QEMU [default: the one of the logs; else from the configuration]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
 

@@ -35,12 +35,14 @@ pub(super) type Carrier<'s> = (&'static str, Box<dyn ConsoleProcess + 's>);
 
 impl AsDom0<'_> {
     /// Makes `boot` ready, unless its Xen can't do it. `carry` makes what carries it out of its
-    /// command from power on.
+    /// command from power on. Whoever makes it again does so with `instead` in the place of what is
+    /// not to be had again.
     pub(super) fn prepare_by<'s>(
         &self,
         boot: &Boot<'_>,
         limits: &Limits<'_>,
         logs: &mut BootLogs,
+        instead: &[&str],
         carry: impl FnOnce(Invocation, &mut BootLogs) -> Result<Carrier<'s>>,
     ) -> Result<Prepared<'s>> {
         let XenUnderTest { abilities, hypervisor, .. } = boot.xen;
@@ -57,7 +59,9 @@ impl AsDom0<'_> {
         }
         let mut invocation = self.qemu.invocation(boot)?;
         // A plugin counts, and changes nothing: the boot is the same without it.
-        Recipe::of(boot, self.qemu, self.version, &invocation, limits)?.write(logs.dir())?;
+        let mut recipe = Recipe::of(boot, self.qemu, self.version, &invocation, limits)?;
+        recipe.args.extend(instead.iter().map(|&arg| arg.to_owned()));
+        recipe.write(logs.dir())?;
         invocation.args.extend((self.prepare)(logs.dir())?);
         let judge = judge_of(boot).demand_options(&invocation.xen_cmdline);
         let (mode, carrier) = carry(invocation, logs)?;
@@ -74,7 +78,7 @@ impl Backend for AsDom0<'_> {
         _: &StopSignal,
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
-        self.prepare_by(boot, limits, logs, |plain, _| {
+        self.prepare_by(boot, limits, logs, &[], |plain, _| {
             Ok((self.qemu.mode_of(boot), Box::new(plain)))
         })
     }

@@ -32,6 +32,8 @@ use crate::plan::spec::join;
 
 /// The socket's name in the boot's folder.
 const SOCKET: &str = "lookout.sock";
+/// QEMU's arguments for a port with nobody there: Xen finds the same machine.
+const NOBODY: &[&str] = &["-serial", "null"];
 /// The file in the boot's folder that memory is read through.
 const MEMORY: &str = "memory";
 
@@ -115,8 +117,11 @@ impl Backend for WithLookout<'_> {
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let Self { qemu, version, onlooker } = self;
-        AsDom0 { qemu, version, prepare: &as_it_is }.prepare_by(boot, limits, logs, |plain, _| {
-            let Some(onlooker) = onlooker(boot) else {
+        let dom0 = AsDom0 { qemu, version, prepare: &as_it_is };
+        let onlooker = onlooker(boot);
+        let instead = if onlooker.is_some() { NOBODY } else { &[] };
+        dom0.prepare_by(boot, limits, logs, instead, |plain, _| {
+            let Some(onlooker) = onlooker else {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
             let guest_cmdline = join([&qemu.guest_cmdline, &format!("{LOOKOUT}={COM2}")]);

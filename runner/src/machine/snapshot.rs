@@ -282,7 +282,7 @@ impl<'a> FromSnapshot<'a> {
         logs: &mut BootLogs,
     ) -> Result<Prepared<'s>> {
         let qemu = self.dom0.qemu;
-        let prepared = self.dom0.prepare_by(boot, limits, logs, |plain, logs| {
+        let prepared = self.dom0.prepare_by(boot, limits, logs, &[], |plain, logs| {
             let Some(snapshot) = self.snapshot(boot, limits, stop, logs)? else {
                 return Ok((qemu.mode_of(boot), Box::new(plain)));
             };
@@ -461,10 +461,6 @@ fn ram_stays() -> serde_json::Value {
 pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
     let mut qmp = Qmp::connect(dir)?;
     let deadline = Instant::now() + patience;
-    let in_time = |why: &str| {
-        thread::sleep(BREATH);
-        if Instant::now() < deadline { Ok(()) } else { Err(io::Error::other(why.to_owned())) }
-    };
     // A guest that waits leaves the CPU alone every other moment. The CPU is saved while it
     // rests: only then is what QEMU saves of it complete.
     loop {
@@ -473,9 +469,18 @@ pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
             break;
         }
         qmp.execute("cont", json!({}))?;
-        in_time("the machine is never idle")?;
+        wait_until(deadline, "the machine is never idle")?;
     }
     qmp.execute(CAPABILITIES, ram_stays())?;
+    write_state(&mut qmp, dir, deadline)?;
+    // It does not live to answer.
+    let _ = qmp.execute("quit", json!({}));
+    Ok(())
+}
+
+/// Has QEMU write what it saves of a machine that stands still into the file [`STATE`] in its folder
+/// `dir`, before the `deadline`.
+pub(crate) fn write_state(qmp: &mut Qmp, dir: &Path, deadline: Instant) -> io::Result<()> {
     qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
     // The command outlives QEMU's word that it is done.
     let command = format!("exec:cat > {UNFINISHED} && mv {UNFINISHED} {STATE}");
@@ -488,15 +493,19 @@ pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
                 let why = migration["error-desc"].as_str().unwrap_or("QEMU gives no reason");
                 return Err(io::Error::other(format!("saving the machine {status}: {why}")));
             }
-            _ => in_time("saving the machine does not end")?,
+            _ => wait_until(deadline, "saving the machine does not end")?,
         }
     }
     while !dir.join(STATE).exists() {
-        in_time("the saved state never appears in its file")?;
+        wait_until(deadline, "the saved state never appears in its file")?;
     }
-    // It does not live to answer.
-    let _ = qmp.execute("quit", json!({}));
     Ok(())
+}
+
+/// Waits a moment, unless it is too late: then `why` tells for what.
+fn wait_until(deadline: Instant, why: &str) -> io::Result<()> {
+    thread::sleep(BREATH);
+    if Instant::now() < deadline { Ok(()) } else { Err(io::Error::other(why.to_owned())) }
 }
 
 #[cfg(test)]

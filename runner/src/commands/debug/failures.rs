@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::remake;
 use super::subject::{MB, RECORDED, Subject};
+use super::{AtEnd, remake};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::signals::StopSignal;
 use crate::machine::plugin::Plugin;
@@ -50,7 +50,7 @@ impl<'l> Early<'l> {
                 }
                 Err(error) => return Err(error),
             };
-            self.listener.event(&RunEvent::Note { boot, text: &text });
+            self.listener.event(&RunEvent::Recorded { boot, text: &text });
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ fn record(from: &Path, plugin: &Plugin, limit: u64, stop: &StopSignal) -> Result
         Ok(())
     });
     // Half a recording is of no use to anybody.
-    let (_, replay, exit) = match done {
+    let AtEnd { replay, exit, .. } = match done {
         Ok(done) => done,
         Err(error) => {
             fs::remove_dir_all(dir).io("remove", dir)?;

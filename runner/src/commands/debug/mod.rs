@@ -34,13 +34,12 @@ use crate::machine::debug::GDB_SOCKET;
 use crate::machine::logs::remove;
 use crate::machine::plugin::Plugin;
 use crate::machine::recipe::Recipe;
-use crate::machine::rewind::Recording;
 use crate::machine::rewind::packet::Link;
 use crate::machine::rewind::proxy::Proxy;
 use crate::machine::rewind::record::record;
 use crate::machine::rewind::replay::{Replay, Stage};
-use crate::machine::rewind::timeline::{Moment, Watch};
 use crate::machine::rewind::travel::Travel;
+use crate::machine::rewind::{Recording, sweep};
 use crate::machine::socket;
 use crate::plan::config::Config;
 use alike::{Alike, compare};
@@ -72,7 +71,7 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
         subject.check_qemu()?;
     }
     let plugin = Plugin::find(args.plugin.as_deref(), &config, &subject.recipe.program)?;
-    let (recording, replay, ended) = match found {
+    let AtEnd { mut stage, replay, exit: ended } = match found {
         Found::Recording(recording) => reopen(&subject, recording, &plugin, &stop)?,
         Found::Unrecorded(boot) => {
             write_out(&format!("{:13}recording in {}\n", "", subject.dir.display()))?;
@@ -82,13 +81,11 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
     };
     let Subject { recipe, dir, .. } = &subject;
     let symbols = symbols::find(args, &config, recipe, dir)?;
-    let end = Moment { at: recording.end, hash: recording.hash };
-    write_out(&format!("{:13}the end is at instruction {}\n", "", end.at))?;
     // gdb takes Ctrl-C for itself: it shares the terminal.
     let interruptible = Some(&stop).filter(|_| args.no_gdb || traces);
-    let date = recording.date.as_str();
-    let stage = Stage { recipe, date, dir, plugin: &plugin, stop: interruptible };
-    let mut travel = Travel::new(stage, end, replay);
+    stage.stop = interruptible;
+    let mut travel = Travel::new(stage, replay)?;
+    write_out(&format!("{:13}the end is at instruction {}\n", "", travel.end()))?;
     if traces {
         trace::show(args, &mut travel, &symbols)?;
     } else if args.no_gdb {
@@ -96,18 +93,29 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
     } else {
         open(args, &mut travel, &symbols, dir)?;
     }
+    drop(travel);
+    sweep(dir)?;
+    remove(dir, &[GDB_SOCKET])?;
     Ok(interruptible.and_then(StopSignal::requested).unwrap_or(ended))
+}
+
+/// A machine at the end of a boot.
+struct AtEnd<'a> {
+    stage: Stage<'a>,
+    replay: Replay,
+    /// Whether it ended as before.
+    exit: Exit,
 }
 
 /// Makes the boot again, and once more up to its end. Has it said what came of it and, at last, whether
 /// it ended as before.
-fn remake(
-    subject: &Subject,
+fn remake<'a>(
+    subject: &'a Subject,
     boot: Unrecorded,
-    plugin: &Plugin,
-    stop: &StopSignal,
+    plugin: &'a Plugin,
+    stop: &'a StopSignal,
     say: &mut dyn FnMut(&str) -> Result<()>,
-) -> Result<(Recording, Replay, Exit)> {
+) -> Result<AtEnd<'a>> {
     let Subject { recipe, dir, .. } = subject;
     let Unrecorded { before, mut logs } = boot;
     let take = record(recipe, plugin, stop, &mut logs, &mut |_| {})?;
@@ -115,27 +123,27 @@ fn remake(
         let why = report.told().join("; ");
         say(&format!("{:>12} {}: {why}", report.status, report.name))?;
     }
-    let stage = Stage { recipe, date: take.date(), dir, plugin, stop: Some(stop) };
-    let (recording, replay) = take.settle(&stage)?;
+    let mut stage = Stage::new(recipe, take.date(), dir, plugin, stop);
+    let (recording, replay) = take.settle(&mut stage)?;
     recording.write(dir)?;
-    let Some(before) = before else { return Ok((recording, replay, Exit::Success)) };
-    let console = stage.console()?;
+    let Some(before) = before else { return Ok(AtEnd { stage, replay, exit: Exit::Success }) };
+    let console = stage.console(&replay)?;
     let alike = compare(&String::from_utf8_lossy(&before), &String::from_utf8_lossy(&console));
     say(&format!("{:13}{alike}", ""))?;
     let exit = if matches!(alike, Alike::No(_)) { Exit::Error } else { Exit::Success };
-    Ok((recording, replay, exit))
+    Ok(AtEnd { stage, replay, exit })
 }
 
 /// Makes a recorded boot again, up to its end.
-fn reopen(
-    subject: &Subject,
+fn reopen<'a>(
+    subject: &'a Subject,
     recording: Recording,
-    plugin: &Plugin,
-    stop: &StopSignal,
-) -> Result<(Recording, Replay, Exit)> {
+    plugin: &'a Plugin,
+    stop: &'a StopSignal,
+) -> Result<AtEnd<'a>> {
     let Subject { recipe, dir, .. } = subject;
-    let stage = Stage { recipe, date: &recording.date, dir, plugin, stop: Some(stop) };
-    let replay = stage.at(recording.end, &Watch::default(), 1)?;
+    let mut stage = Stage::new(recipe, &recording.date, dir, plugin, stop);
+    let replay = stage.survey(recording.end)?;
     if replay.now()?.hash != recording.hash {
         return Err(Error::Tool(format!(
             "the boot of the recording in {} goes another way here: a file that a link in it leads \
@@ -143,7 +151,8 @@ fn reopen(
             dir.display()
         )));
     }
-    Ok((recording, replay, Exit::Success))
+    stage.end = Some(replay.now()?);
+    Ok(AtEnd { stage, replay, exit: Exit::Success })
 }
 
 /// Has gdb open at the end.

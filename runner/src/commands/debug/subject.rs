@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use protocol::programs::LIVEPATCH_REPLAY;
+
 use super::refuse;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::output::note;
 use crate::base::signals::StopSignal;
 use crate::cli::DebugArgs;
+use crate::commands::replay;
 use crate::image::Role;
 use crate::machine::backend::Backend;
 use crate::machine::boot::Limits;
-use crate::machine::logs::{BootLogs, CONSOLE, RunLogs, link_again, linked};
+use crate::machine::logs::{BootLogs, CONSOLE, IMAGE_LINK, RunLogs, link_again, linked};
 use crate::machine::qemu::Qemu;
 use crate::machine::recipe::{self, Recipe};
 use crate::machine::rewind::Recording;
@@ -19,7 +22,7 @@ use crate::machine::testbed::{ChosenXen, Testbed};
 use crate::plan;
 use crate::plan::Sharing;
 use crate::plan::config::Config;
-use crate::plan::select::Wanted;
+use crate::plan::select::{Selected, Wanted};
 
 /// The folder in that of a boot in which `run --record-failures` has recorded it.
 pub const RECORDED: &str = "recording";
@@ -59,6 +62,9 @@ impl Subject {
     /// What `args` mean.
     pub fn of(args: &DebugArgs, config: &Config, stop: &StopSignal) -> Result<(Subject, Found)> {
         match args.what.as_slice() {
+            [only] if Path::new(only).is_file() => {
+                Self::of_program(args, config, Path::new(only), stop)
+            }
             [only] if Path::new(only).is_dir() || only.contains('/') && !is_selector(only) => {
                 Self::of_logs(args, config, &the_boot(Path::new(only))?, stop)
             }
@@ -142,28 +148,59 @@ impl Subject {
         config: &Config,
         stop: &StopSignal,
     ) -> Result<(Subject, Found)> {
-        let look = args.fetch.look();
-        let path = args.places.config.as_deref();
-        let on = ChosenXen::of(path, args.xen.as_deref(), None, look)?;
-        let rig = Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())?;
-        let xen = rig.on.with(rig.on.obtain()?);
+        let rig = testbed(args)?;
         let wanted = Wanted { selectors: &args.what, exclude: &[], all: false };
-        let environments = [args.env];
-        let tests = plan::choose_for(&rig.image, wanted, Role::ControlDomain, &environments)?;
-        let boots = rig.boots(&xen, &tests, &environments, Sharing::Allowed);
-        let [boot] = boots.as_slice() else {
-            return Err(Error::Usage(format!(
-                "debug needs a single boot, and this selection takes {}; name one test, or the folder \
-                 with the logs of a boot",
-                boots.len()
-            )));
-        };
+        let tests = plan::choose_for(&rig.image, wanted, Role::ControlDomain, &[args.env])?;
         let run = RunLogs::create(&config.logs(args.logs.logs.as_deref()), stop)?;
+        let image = run.small(&rig.image).to_owned();
+        let what = args.what.join(" ");
+        Self::of_tests(args, &rig, &tests, &what, &run, &image, stop)
+    }
+
+    /// A boot that performs the program in the file at `path`.
+    fn of_program(
+        args: &DebugArgs,
+        config: &Config,
+        path: &Path,
+        stop: &StopSignal,
+    ) -> Result<(Subject, Found)> {
+        let program = replay::program_in(path)?;
+        let mut rig = testbed(args)?;
+        let bytes = replay::prepare(&mut rig, &program)?;
+        let tests = [Selected::whole(&rig.image, LIVEPATCH_REPLAY)?];
+        let run = RunLogs::create(&config.logs(args.logs.logs.as_deref()), stop)?;
+        let image = run.dir().join(IMAGE_LINK);
+        fs::write(&image, bytes).io("write", &image)?;
+        let what = path.display().to_string();
+        Self::of_tests(args, &rig, &tests, &what, &run, &image, stop)
+    }
+
+    /// The one boot that `tests` of the file `image` take, which the user calls `what`.
+    fn of_tests(
+        args: &DebugArgs,
+        rig: &Testbed,
+        tests: &[Selected],
+        what: &str,
+        run: &RunLogs,
+        image: &Path,
+        stop: &StopSignal,
+    ) -> Result<(Subject, Found)> {
+        let xen = rig.on.with(rig.on.obtain()?);
+        let boots = rig.boots(&xen, tests, &[args.env], Sharing::Allowed);
+        let environment = args.env.name();
+        let [boot] = boots.as_slice() else {
+            return Err(Error::Usage(match boots.len() {
+                0 => format!("{what} does not run as {environment}; name another --env"),
+                several => format!(
+                    "debug needs a single boot, and {what} takes {several}; name one test, or the \
+                     folder with the logs of a boot"
+                ),
+            }));
+        };
         let names: Vec<&str> = boot.tests.iter().map(|test| test.name()).collect();
         let name = names.first().filter(|_| names.len() == 1).unwrap_or(&"debug");
-        let title = format!("{}-{}-{name}", xen.name(), args.env.name());
-        let mut logs =
-            BootLogs::create(run.boot(1, &title), Some(&xen), Some(run.small(&rig.image)))?;
+        let title = format!("{}-{environment}-{name}", xen.name());
+        let mut logs = BootLogs::create(run.boot(1, &title), Some(&xen), Some(image))?;
         let time = rig.test_time(None);
         let of_test = |name: &str| {
             let test = rig.image.tests.iter().find(|test| test.name == name);
@@ -177,7 +214,7 @@ impl Subject {
         }
         let dir = logs.dir().to_owned();
         let recipe = Recipe::read(&dir)?;
-        refuse(&recipe, &args.what.join(" "))?;
+        refuse(&recipe, what)?;
         let version = rig.version.clone();
         let found = Found::Unrecorded(Box::new(Unrecorded { before: None, logs }));
         Ok((Subject { recipe, dir, version }, found))
@@ -196,6 +233,13 @@ impl Subject {
             self.version
         )))
     }
+}
+
+/// The Xen, the image and the QEMU that `args` name.
+fn testbed(args: &DebugArgs) -> Result<Testbed> {
+    let config = args.places.config.as_deref();
+    let on = ChosenXen::of(config, args.xen.as_deref(), None, args.fetch.look())?;
+    Testbed::of(on, args.places.image.as_deref(), args.qemu.as_deref())
 }
 
 /// Whether a word with a slash selects a case, and is no path.

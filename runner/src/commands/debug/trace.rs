@@ -130,7 +130,7 @@ fn calls(
     last: usize,
 ) -> Result<String> {
     let end = travel.end();
-    let (hits, whole) = travel.hits_before(end, &Watch::new(addresses, Vec::new()))?;
+    let (hits, whole) = travel.all_before(end, &Watch::new(addresses, Vec::new()))?;
     let shown = &hits[hits.len().saturating_sub(last)..];
     let places: Vec<u64> = shown.iter().map(|hit| hit.at).collect();
     let lines = travel.visit(&places, end, &mut |replay| {
@@ -167,7 +167,7 @@ fn writes(
 ) -> Result<String> {
     let end = travel.end();
     let watch = Watch::new(Vec::new(), vec![(address, size)]);
-    let (mut hits, whole) = travel.hits_before(end, &watch)?;
+    let (mut hits, whole) = travel.all_before(end, &watch)?;
     // An instruction may write to it in two pieces.
     hits.dedup_by_key(|hit| hit.at);
     let shown = hits[hits.len().saturating_sub(last)..].to_vec();

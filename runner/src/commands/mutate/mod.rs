@@ -142,7 +142,9 @@ impl Measure<'_> {
         let mutant = self.mutant(site)?;
         fs::write(&elf, mutant).io("write", &elf)?;
         let what = format!("{} with {} broken", self.build.ready.provenance, site.name());
-        let mutant = self.rig.on.with(XenFile::file(elf, what));
+        // By that, `debug` finds its symbols.
+        let version = self.build.ready.version.clone();
+        let mutant = self.rig.on.with(XenFile { version, ..XenFile::file(elf, what) });
         let boots = self.boots.iter().map(|boot| boot.on(&mutant)).collect();
         let mut record = Record::without_files();
         let mut reporter = record.show(self.rig.about(), false);

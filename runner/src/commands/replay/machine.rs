@@ -17,6 +17,7 @@ use crate::image::stamp;
 use crate::judge::Event;
 use crate::judge::splitter::Speaker;
 use crate::machine::boot::Limits;
+use crate::machine::qemu::BootMode;
 use crate::machine::testbed::{ChosenXen, Testbed};
 use crate::machine::trial::Trial;
 use crate::plan::Sharing;
@@ -25,6 +26,18 @@ use crate::xen::hypervisor::XenUnderTest;
 
 /// Xen says what it does as INFO, which costs more than the call; what it dies of as WARNING.
 const QUIET: &str = "loglvl=warning guest_loglvl=error";
+
+/// Has boots of `rig` say what matters alone.
+fn quieten(rig: &mut Testbed, mode: BootMode) {
+    rig.qemu.mode = mode;
+    rig.qemu.xen_cmdline = QUIET.into();
+}
+
+/// Has boots of `rig` be as those of a replay, the fast ones. Returns an image that performs `program`.
+pub fn prepare(rig: &mut Testbed, program: &Program) -> Result<Vec<u8>> {
+    quieten(rig, BootMode::Fast);
+    stamp::stamp_input(&rig.image.small()?, &encode(program))
+}
 
 /// A Xen and all that it takes to boot it.
 pub struct Replayer {
@@ -69,8 +82,7 @@ impl Replayer {
     /// On the Xen of `rig`.
     pub fn of(program: &ProgramArgs, mut rig: Testbed) -> Result<Self> {
         let xen = rig.on.with(rig.on.obtain()?);
-        rig.qemu.mode = program.boot;
-        rig.qemu.xen_cmdline = QUIET.into();
+        quieten(&mut rig, program.boot);
         let image = rig.image.small()?;
         let test = Selected::whole(&rig.image, LIVEPATCH_REPLAY)?;
         let stop = StopSignal::install()?;

@@ -12,6 +12,7 @@ mod place;
 mod table;
 mod verdict;
 
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,21 @@ use protocol::programs::{PERFORMED, REPRODUCER};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
+use crate::base::shell::quote;
 use crate::cli::{MinimizeArgs, ReplayArgs};
 use crate::commands::{chosen, testbed};
+use crate::machine::qemu::BootMode;
 use crate::plan::config::EVERY;
+use crate::plan::loader::Loader;
 use machine::Replayer;
 use verdict::{Replayed, Verdict};
 
+pub use machine::prepare;
 pub use place::Place;
 pub use verdict::kind_of_divergence;
+
+/// How a finding of `fuzz hypercall` begins.
+const SCRIPT: &str = "#!";
 
 /// The program in a guest's log: the reproducer, or what was performed; another text is itself one.
 fn extract(text: &str) -> String {
@@ -50,12 +58,24 @@ struct Finding {
 /// Reads a program.
 fn read(path: &Path) -> Result<Finding> {
     let text = fs::read_to_string(path).io("read", path)?;
+    if text.starts_with(SCRIPT) {
+        return Err(Error::Usage(format!(
+            "{} is a script that makes its calls again, and no program of livepatch calls: run it; \
+             where Xen dies of it, it names what to debug",
+            path.display()
+        )));
+    }
     let program =
         parse(&extract(&text)).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))?;
     if program.steps.is_empty() {
         return Err(Error::EmptySelection(format!("{}: the program is empty", path.display())));
     }
     Ok(Finding { program, place: Place::told_in(&text).map(str::to_owned) })
+}
+
+/// The program in the file at `path`.
+pub fn program_in(path: &Path) -> Result<Program> {
+    read(path).map(|finding| finding.program)
 }
 
 /// Runs `replay`.
@@ -83,7 +103,35 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit> {
     if args.times > 1 {
         write_out(&format!("the same result in {} of {} replays\n", args.times, args.times))?;
     }
+    if let Verdict::Crash { .. } | Verdict::Hang = first.verdict
+        && let Some(command) = debug_command(args)
+    {
+        write_out(&format!("  debug: {command}\n"))?;
+    }
     Ok(first.verdict.exit())
+}
+
+/// The command that opens a debugger where the program of `args` ends, if that boot can be recorded.
+fn debug_command(args: &ReplayArgs) -> Option<String> {
+    let ReplayArgs { program, xen, loader, fetch, places, qemu, .. } = args;
+    if program.boot != BootMode::Fast || loader.loader.is_some_and(|is| is != Loader::Direct) {
+        return None;
+    }
+    let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let options = [
+        ("--xen", xen.first().cloned()),
+        ("--env", Some(program.env.name().to_owned())),
+        ("--image", places.image.as_ref().map(path)),
+        ("--config", places.config.as_ref().map(path)),
+        ("--qemu", qemu.as_ref().map(path)),
+    ];
+    let this = env::args().next().unwrap_or_default();
+    let mut words = vec![this, "debug".into(), path(&program.file)];
+    for (option, value) in options {
+        words.extend(value.into_iter().flat_map(|value| [option.to_owned(), value]));
+    }
+    words.extend(fetch.offline.then(|| "--offline".to_owned()));
+    Some(words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
 }
 
 /// Whether a file can be written there, before hours are spent on what is to be in it.

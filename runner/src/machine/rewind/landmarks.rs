@@ -73,8 +73,9 @@ impl Landmarks {
         };
         let watch =
             Watch::new(self.entries().chain(self.cases.iter().copied()).collect(), Vec::new());
-        let (hits, whole) = travel.hits_before(now, &watch)?;
-        let begin = hits.iter().rposition(|hit| self.cases.contains(&hit.rip));
+        let begins = |hit: &Hit| self.cases.contains(&hit.rip);
+        let (hits, whole) = travel.back_from(now, &watch, &|hits| hits.iter().any(begins))?;
+        let begin = hits.iter().rposition(begins);
         let calls: Vec<Hit> = hits[begin.map_or(0, |at| at + 1)..].to_vec();
         let mut text = match begin.is_none() && !whole {
             true => format!("more than {} in this case", count(calls.len(), "hypercall")),

@@ -2,9 +2,10 @@
 //!
 //! A boot whose time advances with instructions is the same each time: [`timeline`] numbers its
 //! instructions, and a number is a place in it. [`record`] makes the boot and finds its end,
-//! [`replay`] makes it again up to a place, and [`travel`] finds the place that is wanted. Nothing
-//! ever runs backwards: to go back is to begin again, and to stop earlier. So it takes a machine no
-//! more than to boot, and all releases of QEMU can do it alike.
+//! [`replay`] makes it again up to a place, and [`travel`] goes there; [`search`]
+//! finds the place that is wanted. Nothing
+//! ever runs backwards: to go back is to begin again, and to stop earlier. A long boot begins again at
+//! a machine that was [`saved`] on the way. So it takes QEMU no more than to boot, and to migrate.
 //!
 //! QEMU's own record and replay is not used. It loses the interrupt that ends a run of an HVM guest,
 //! which it records as an exception and then waits for for ever, up to QEMU 11.1; and in QEMU 7.2,
@@ -15,6 +16,8 @@ pub mod packet;
 pub mod proxy;
 pub mod record;
 pub mod replay;
+mod saved;
+mod search;
 pub mod stub;
 pub mod timeline;
 pub mod travel;
@@ -27,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use self::timeline::{Timeline, Watch};
+use self::timeline::{Moment, Timeline, Watch};
 
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::process::ChildGuard;
@@ -94,19 +97,20 @@ fn sweep_timeline(dir: &Path) -> Result<()> {
     remove(dir, &[TIMELINE])
 }
 
-/// Puts what a boot needs into its folder `dir`, to number its instructions and to look for what
-/// `watch` says, with room for so many hits. Replaces what is there of an earlier one. Returns
-/// QEMU's further arguments, and the file.
+/// Puts what a machine that stands at `now` needs into its folder `dir`, to number its instructions and
+/// to look for what `watch` says, with room for so many hits. Replaces what is there of an earlier one.
+/// Returns QEMU's further arguments, and the file.
 fn prepare(
     plugin: &Plugin,
     dir: &Path,
+    now: Moment,
     watch: Watch,
     room: usize,
 ) -> Result<(Vec<String>, Timeline)> {
     sweep_timeline(dir)?;
     let mut args = plugin.prepare(dir, &[])?;
     let path = dir.join(TIMELINE);
-    let timeline = Timeline::create(&path, watch, room).io("create", &path)?;
+    let timeline = Timeline::create(&path, now, watch, room).io("create", &path)?;
     if let Some(last) = args.last_mut() {
         *last += &format!(",{}={TIMELINE}", protocol::timeline::TIMELINE);
     }

@@ -52,7 +52,7 @@ enum End {
     /// After so many instructions.
     At(u64),
     /// Before a silence, which begins then or later.
-    Silence(u64),
+    Silence(Moment),
 }
 
 /// Makes the boot of `recipe` in the folder of `logs`, which has the links.
@@ -66,7 +66,7 @@ pub fn record(
     let date = chrono::Local::now().to_utc().format(FORMAT).to_string();
     let mut args = arguments(recipe, &date);
     args.extend(qmp::args());
-    let (more, timeline) = prepare(plugin, logs.dir(), Watch::default(), 1)?;
+    let (more, timeline) = prepare(plugin, logs.dir(), Moment::default(), Watch::default(), 1)?;
     args.extend(more);
     let carrier = Invocation {
         program: recipe.program.clone(),
@@ -94,7 +94,7 @@ pub fn record(
         0 => End::At(begun),
         at if hangs => End::At(begun.min(at + HANGS)),
         _ if has_shut_down(logs.dir()) => End::Known(last),
-        at => End::Silence(at),
+        _ => End::Silence(last),
     };
     Ok(Take { judgement, date, end })
 }
@@ -110,20 +110,22 @@ impl Take {
     ///
     /// # Errors
     /// It did not go the same way.
-    pub fn settle(&self, stage: &Stage<'_>) -> Result<(Recording, Replay)> {
-        let end = match self.end {
-            End::Known(Moment { at, .. }) | End::At(at) => at,
-            End::Silence(from) => silence(stage, from)?,
+    pub fn settle(&self, stage: &mut Stage<'_>) -> Result<(Recording, Replay)> {
+        let replay = match self.end {
+            End::Known(then) => {
+                stage.end = Some(then);
+                stage.survey(then.at)?
+            }
+            End::At(at) => stage.survey(at)?,
+            End::Silence(from) => {
+                let then = silence(stage, from)?;
+                stage.end = Some(then);
+                stage.at(then.at)?
+            }
         };
-        let replay = stage.at(end, &Watch::default(), 1)?;
         let now = replay.now()?;
-        if matches!(self.end, End::Known(then) if then != now) {
-            return Err(Error::Tool(format!(
-                "a replay came to instruction {end} in another way than the boot before it: this QEMU \
-                 does not make this boot the same twice"
-            )));
-        }
-        Ok((Recording { date: self.date.clone(), end, hash: now.hash }, replay))
+        stage.end = Some(now);
+        Ok((Recording { date: self.date.clone(), end: now.at, hash: now.hash }, replay))
     }
 
     /// The date at power on.
@@ -133,15 +135,15 @@ impl Take {
 }
 
 /// Where the last byte comes from before a silence, which begins at `from` or later.
-fn silence(stage: &Stage<'_>, from: u64) -> Result<u64> {
-    let mut replay = stage.at(from + SILENCE, &Watch::default(), 1)?;
+fn silence(stage: &mut Stage<'_>, from: Moment) -> Result<Moment> {
+    let mut replay = stage.survey(from.at + SILENCE)?;
     let mut last = from;
     for _ in 0..LONGEST_SPEECH {
-        match replay.last_output()?.at {
-            at if at <= last => return Ok(last),
-            at => last = at,
+        match replay.last_output()? {
+            now if now.at <= last.at => return Ok(last),
+            now => last = now,
         }
-        replay.go_on(last + SILENCE).map_err(|why| stage.failed(&why))?;
+        replay.go_on(last.at + SILENCE).map_err(|why| stage.failed(&why))?;
     }
     Ok(last)
 }

@@ -6,22 +6,34 @@
 //! debugger for one that sleeps, and advances its clock to the next timer, which changes the boot
 //! (findings/icount-debugger-clock.sh).
 
+use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::saved::{Saved, has_arrived};
 use super::stub::{SOCKET, Stub};
 use super::timeline::{Hit, Moment, Timeline, Watch};
 use super::{TIMELINE, arguments, prepare, start};
 use crate::base::exit::{Error, IoContext, Result};
+use crate::base::output::note;
 use crate::base::process::ChildGuard;
 use crate::base::signals::StopSignal;
 use crate::machine::debug::server;
 use crate::machine::plugin::Plugin;
+use crate::machine::qmp;
 use crate::machine::recipe::Recipe;
 
+/// Between two machines that are saved are so many instructions, which take about half a second,
+const SPACING: u64 = 50_000_000;
+/// or more where there would be more machines than this. Each takes up to 20 MB of a disk.
+const MOST: u64 = 16;
+/// Where none can be saved, this part of the way to the next one brings to another place.
+const ASIDE: u64 = 16;
+/// Xen's code is at higher addresses than this, and ours at lower ones.
+const XEN: u64 = 1 << 63;
 /// The files with what a replay prints are called so.
 const NAME: &str = "replayed";
 /// So many instructions before the place a machine is held for the first time: more than there are in
@@ -54,19 +66,25 @@ pub struct Stage<'a> {
     /// The boot.
     pub recipe: &'a Recipe,
     /// The date at power on.
-    pub date: &'a str,
+    pub date: String,
     /// Its folder.
     pub dir: &'a Path,
     /// Who counts.
     pub plugin: &'a Plugin,
     /// Who may have enough of it; not while gdb takes Ctrl-C for itself.
     pub stop: Option<&'a StopSignal>,
+    /// Machines that were saved on the way, in its order.
+    pub saved: Vec<Saved>,
+    /// Where the boot ends, once that is known.
+    pub end: Option<Moment>,
 }
 
 /// A machine that stands still.
 #[derive(Debug)]
 pub struct Replay {
     qemu: ChildGuard,
+    /// Where it began: at power on, or where it was saved.
+    pub began: u64,
     /// Its gdb server.
     pub stub: Stub,
     timeline: Timeline,
@@ -79,13 +97,57 @@ enum Reached {
     Beyond,
 }
 
-impl Stage<'_> {
-    /// A machine before the instruction of that number, with what was hit on the way, as far as there
-    /// is room.
-    pub fn at(&self, place: u64, watch: &Watch, room: usize) -> Result<Replay> {
+impl<'a> Stage<'a> {
+    /// For the boot of `recipe` that is powered on at `date`, in its folder `dir`.
+    pub fn new(
+        recipe: &'a Recipe,
+        date: &str,
+        dir: &'a Path,
+        plugin: &'a Plugin,
+        stop: &'a StopSignal,
+    ) -> Stage<'a> {
+        let date = date.to_owned();
+        Stage { recipe, date, dir, plugin, stop: Some(stop), saved: Vec::new(), end: None }
+    }
+
+    /// A machine before the instruction of that number.
+    pub fn at(&mut self, place: u64) -> Result<Replay> {
+        self.on_the_way(place, place, &Watch::default(), 1)
+    }
+
+    /// The same, with what was hit on the way, as far as there is room. It began at `from` or before.
+    pub fn on_the_way(
+        &mut self,
+        from: u64,
+        place: u64,
+        watch: &Watch,
+        room: usize,
+    ) -> Result<Replay> {
+        loop {
+            let why = match self.try_on_the_way(from.min(place), place, watch, room) {
+                Ok(replay) if !self.is_astray(replay.now()?) => return Ok(replay),
+                Ok(_) => self.failed(&io::Error::other("it went another way than before")),
+                Err(why) => why,
+            };
+            let stopped = self.stop.is_some_and(|stop| stop.requested().is_some());
+            if self.saved.is_empty() || stopped {
+                return Err(why);
+            }
+            self.forget(&why);
+        }
+    }
+
+    /// Goes on without saved machines.
+    fn forget(&mut self, why: &dyn fmt::Display) {
+        note(&format!("going back takes a whole boot, as QEMU saves no machine here: {why}"));
+        self.saved.clear();
+    }
+
+    fn try_on_the_way(&self, from: u64, place: u64, watch: &Watch, room: usize) -> Result<Replay> {
+        let begin = self.saved.iter().rfind(|saved| saved.moment.at <= from);
         let mut scale = 1;
         for _ in 0..TRIES {
-            let mut replay = self.power_on(watch, room)?;
+            let mut replay = self.begin(begin, watch, room)?;
             let reached = replay.go(place, scale, self.stop);
             match reached.map_err(|why| self.failed(&why))? {
                 Reached::There => return Ok(replay),
@@ -95,15 +157,63 @@ impl Stage<'_> {
         Err(self.failed(&io::Error::other(format!("no replay stopped at instruction {place}"))))
     }
 
-    /// A machine before its first instruction.
-    fn power_on(&self, watch: &Watch, room: usize) -> Result<Replay> {
-        let mut args = arguments(self.recipe, self.date);
+    /// Whether a machine that stands at `now` did not come there as before.
+    pub fn is_astray(&self, now: Moment) -> bool {
+        let mut known = self.saved.iter().map(|saved| saved.moment).chain(self.end);
+        known.any(|then| then.at == now.at && then != now)
+    }
+
+    /// A machine before the instruction of that number, which began at power on. Machines are saved on
+    /// its way.
+    pub fn survey(&mut self, place: u64) -> Result<Replay> {
+        self.saved.clear();
+        let mut replay = self.begin(None, &Watch::default(), 1)?;
+        let spacing = SPACING.max(place / MOST);
+        let mut at = spacing;
+        while at < place {
+            replay.go(at, 1, self.stop).map_err(|why| self.failed(&why))?;
+            // QEMU does not load what it saved of a CPU that runs an HVM guest.
+            if replay.stub.registers().map_err(|why| self.failed(&why))?.rip() < XEN {
+                at += spacing / ASIDE;
+                continue;
+            }
+            match self.save(&replay) {
+                Ok(saved) => self.saved.push(saved),
+                Err(why) => {
+                    self.forget(&why);
+                    break;
+                }
+            }
+            at += spacing;
+        }
+        match replay.go(place, 1, self.stop).map_err(|why| self.failed(&why))? {
+            Reached::There if !self.is_astray(replay.now()?) => Ok(replay),
+            // Why is known to who tries again.
+            _ => self.at(place),
+        }
+    }
+
+    fn save(&self, replay: &Replay) -> io::Result<Saved> {
+        Saved::save(self.dir, replay.timeline.now()?, fs::read(self.printed())?)
+    }
+
+    /// A machine that stands still: where it was `saved`, or before its first instruction.
+    fn begin(&self, saved: Option<&Saved>, watch: &Watch, room: usize) -> Result<Replay> {
+        let now = saved.map(|saved| saved.moment).unwrap_or_default();
+        let mut args = arguments(self.recipe, &self.date);
         args.extend(["-gdb".into(), server(SOCKET), "-S".into()]);
-        let (plugin, timeline) = prepare(self.plugin, self.dir, watch.clone(), room)?;
+        args.extend(qmp::args());
+        args.extend(saved.into_iter().flat_map(Saved::args));
+        let (plugin, timeline) = prepare(self.plugin, self.dir, now, watch.clone(), room)?;
         args.extend(plugin);
-        let (qemu, stub) =
-            start(&self.recipe.program, &args, self.dir, NAME, || Stub::connect(self.dir))?;
-        Ok(Replay { qemu, stub, timeline })
+        let connect = || {
+            if saved.is_some() {
+                has_arrived(self.dir)?;
+            }
+            Stub::connect(self.dir)
+        };
+        let (qemu, stub) = start(&self.recipe.program, &args, self.dir, NAME, connect)?;
+        Ok(Replay { qemu, began: now.at, stub, timeline })
     }
 
     pub(super) fn failed(&self, why: &io::Error) -> Error {
@@ -115,10 +225,17 @@ impl Stage<'_> {
         ))
     }
 
-    /// What the console of the last replay said.
-    pub fn console(&self) -> Result<Vec<u8>> {
-        let path = self.dir.join(format!("{NAME}.log"));
-        fs::read(&path).io("read", &path)
+    /// What the console has said by the time that `replay`, the last one, stands where it does.
+    pub fn console(&self, replay: &Replay) -> Result<Vec<u8>> {
+        let path = self.printed();
+        let since = fs::read(&path).io("read", &path)?;
+        let before = self.saved.iter().find(|saved| saved.moment.at == replay.began);
+        Ok([before.map_or(&[][..], |saved| &saved.console), &since].concat())
+    }
+
+    /// The file with what the last replay prints.
+    fn printed(&self) -> PathBuf {
+        self.dir.join(format!("{NAME}.log"))
     }
 }
 

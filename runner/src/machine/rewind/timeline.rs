@@ -47,7 +47,7 @@ pub struct Hit {
 }
 
 /// Some instruction of a boot, and all before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// How many have begun.
     pub at: u64,
@@ -64,12 +64,13 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Makes it at `path`, with room for so many hits.
-    pub fn create(path: &Path, watch: Watch, room: usize) -> io::Result<Timeline> {
+    /// Makes it at `path` for a machine that stands at `now`, with room for so many hits.
+    pub fn create(path: &Path, now: Moment, watch: Watch, room: usize) -> io::Result<Timeline> {
         // An old one would be mapped still by a machine that is about to end.
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
         let mut header = [0; HEADER];
         header[0] = MAGIC;
+        (header[BEGUN_AT], header[HASH_AT]) = (now.at, now.hash);
         header[HOLD_AT] = u64::MAX;
         header[CODE_AT] = watch.code.len() as u64;
         header[MEMORY_AT] = watch.memory.len() as u64;
@@ -137,7 +138,8 @@ mod tests {
         let path = dir.path().join("timeline");
         let watch = Watch::new(vec![3, 1, 3], vec![(0x100, 8)]);
         assert!(!watch.is_empty() && Watch::default().is_empty());
-        let timeline = Timeline::create(&path, watch, 2).unwrap();
+        let timeline = Timeline::create(&path, Moment { at: 7, hash: 8 }, watch, 2).unwrap();
+        assert_eq!(timeline.now().unwrap(), Moment { at: 7, hash: 8 });
         assert_eq!(timeline.hits().unwrap(), (vec![], 0));
         let put = |at: usize, words: &[u64]| {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -149,13 +151,13 @@ mod tests {
         let hits =
             [Hit { at: 20, rip: 1, wrote_to: Some(0x104) }, Hit { at: 30, rip: 3, wrote_to: None }];
         assert_eq!(timeline.hits().unwrap(), (hits.to_vec(), 3));
-        put(BEGUN_AT, &[7, 8]);
+        put(BEGUN_AT, &[9, 10]);
         put(OUTPUT_AT, &[5, 6]);
-        assert_eq!(timeline.now().unwrap(), Moment { at: 7, hash: 8 });
+        assert_eq!(timeline.now().unwrap(), Moment { at: 9, hash: 10 });
         assert_eq!(timeline.last_output().unwrap(), Moment { at: 5, hash: 6 });
         timeline.hold(4).unwrap();
         assert_eq!(timeline.word(HOLD_AT).unwrap(), 4);
         // Whoever maps it keeps it.
-        assert!(Timeline::create(&path, Watch::default(), 1).is_err());
+        assert!(Timeline::create(&path, Moment::default(), Watch::default(), 1).is_err());
     }
 }

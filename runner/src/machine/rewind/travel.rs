@@ -1,51 +1,70 @@
 //! Finding a place in a boot, and going there.
 
-use std::io;
-
 use super::replay::{Replay, Stage};
-use super::timeline::{Hit, Moment, Watch};
+use super::search::{Boot, Found, ROOM, Search};
+use super::timeline::{Hit, Watch};
 use crate::base::exit::{Error, Result};
-
-/// So many hits are kept of one way through the boot: the last ones.
-const ROOM: usize = 1 << 16;
-/// Where there are more, the next one is looked for within so many instructions,
-const NEAR: u64 = 1 << 20;
-/// and then within so many times more, or less.
-const WIDER: u64 = 16;
 
 /// A machine that can be had at any place of the boot, one at a time.
 #[derive(Debug)]
 pub struct Travel<'a> {
-    stage: Stage<'a>,
-    end: Moment,
-    replay: Option<Replay>,
-    found: Option<Found>,
+    way: Way<'a>,
+    search: Search,
 }
 
-/// What was found on the way to a place.
+/// The boot, and the machine in it.
 #[derive(Debug)]
-struct Found {
-    watch: Watch,
-    place: u64,
-    hits: Vec<Hit>,
-    /// Whether that is all of them.
-    whole: bool,
+struct Way<'a> {
+    stage: Stage<'a>,
+    end: u64,
+    replay: Option<Replay>,
+}
+
+impl Way<'_> {
+    fn replay(&mut self) -> Result<&mut Replay> {
+        self.replay.as_mut().ok_or_else(|| Error::Tool("there is no machine any more".into()))
+    }
+
+    /// A machine at `to`, which began at `from` or before.
+    fn go(&mut self, from: u64, to: u64, watch: &Watch, room: usize) -> Result<()> {
+        // There is one socket of each name.
+        self.replay = None;
+        self.replay = Some(self.stage.on_the_way(from, to.min(self.end), watch, room)?);
+        Ok(())
+    }
+}
+
+impl Boot for Way<'_> {
+    fn look(&mut self, from: u64, to: u64, watch: &Watch) -> Result<Found> {
+        self.go(from, to, watch, ROOM)?;
+        let replay = self.replay()?;
+        let (hits, all) = replay.hits()?;
+        let lost = hits.len() as u64 != all;
+        let from = hits.first().filter(|_| lost).map_or(replay.began, |hit| hit.at);
+        Ok(Found { watch: watch.clone(), from, to, hits })
+    }
+
+    fn end(&self) -> u64 {
+        self.end
+    }
 }
 
 impl<'a> Travel<'a> {
-    /// Begins with `replay`, a machine of `stage`, whose boot ends at `end`.
-    pub fn new(stage: Stage<'a>, end: Moment, replay: Replay) -> Travel<'a> {
-        Travel { stage, end, replay: Some(replay), found: None }
+    /// Begins with `replay`, a machine of `stage` at the end of the boot.
+    pub fn new(stage: Stage<'a>, replay: Replay) -> Result<Travel<'a>> {
+        let end = replay.now()?.at;
+        let way = Way { stage, end, replay: Some(replay) };
+        Ok(Travel { way, search: Search::default() })
     }
 
     /// Where the boot ends.
     pub fn end(&self) -> u64 {
-        self.end.at
+        self.way.end
     }
 
     /// The machine.
     pub fn replay(&mut self) -> Result<&mut Replay> {
-        self.replay.as_mut().ok_or_else(|| Error::Tool("there is no machine any more".into()))
+        self.way.replay()
     }
 
     /// How many instructions have begun.
@@ -55,67 +74,34 @@ impl<'a> Travel<'a> {
 
     /// A machine at `place`, which forgot what was told to the one before.
     pub fn to(&mut self, place: u64) -> Result<()> {
-        self.on_the_way_to(place, &Watch::default(), 1)
-    }
-
-    fn on_the_way_to(&mut self, place: u64, watch: &Watch, room: usize) -> Result<()> {
-        // There is one socket of each name.
-        self.replay = None;
-        self.replay = Some(self.stage.at(place.min(self.end()), watch, room)?);
-        match self.went_astray()? {
-            false => Ok(()),
-            true => Err(self.stage.failed(&io::Error::other("it went another way than before"))),
-        }
-    }
-
-    /// Whether the machine is at the end, but not as it was there before.
-    fn went_astray(&mut self) -> Result<bool> {
-        let now = self.replay()?.now()?;
-        Ok(now.at == self.end.at && now != self.end)
+        self.way.go(place, place, &Watch::default(), 1)
     }
 
     /// The last hits before `place`, in order, and whether those are all. The machine may be another
-    /// one at `place` then.
-    pub fn hits_before(&mut self, place: u64, watch: &Watch) -> Result<(Vec<Hit>, bool)> {
-        let known = self.found.as_ref().filter(|found| {
-            let reaches = found.whole || found.hits.first().is_some_and(|hit| hit.at < place);
-            found.watch == *watch && found.place >= place && reaches
-        });
-        if known.is_none() {
-            self.on_the_way_to(place, watch, ROOM)?;
-            let (hits, all) = self.replay()?.hits()?;
-            let whole = hits.len() as u64 == all;
-            self.found = Some(Found { watch: watch.clone(), place, hits, whole });
-        }
-        let found = self.found.as_ref();
-        let hits = found.iter().flat_map(|found| &found.hits);
-        let before = hits.copied().filter(|hit| hit.at < place).collect();
-        Ok((before, found.is_some_and(|found| found.whole)))
+    /// one somewhere else then, as after each search.
+    pub fn all_before(&mut self, place: u64, watch: &Watch) -> Result<(Vec<Hit>, bool)> {
+        self.search.all_before(&mut self.way, place, watch)
+    }
+
+    /// The last hits before `place`, in order, as far back as it takes until there are `enough`, and
+    /// whether those are all.
+    pub fn back_from(
+        &mut self,
+        place: u64,
+        watch: &Watch,
+        enough: &dyn Fn(&[Hit]) -> bool,
+    ) -> Result<(Vec<Hit>, bool)> {
+        self.search.back_from(&mut self.way, place, watch, enough)
     }
 
     /// The last hit before `place`.
     pub fn last_before(&mut self, place: u64, watch: &Watch) -> Result<Option<Hit>> {
-        Ok(self.hits_before(place, watch)?.0.pop())
+        Ok(self.back_from(place, watch, &|hits| !hits.is_empty())?.0.pop())
     }
 
     /// The first hit at `place` or after it.
     pub fn first_from(&mut self, place: u64, watch: &Watch) -> Result<Option<Hit>> {
-        let end = self.end();
-        let mut upto = end;
-        // Wider when nothing was found, and narrower when too much was.
-        let mut reach = NEAR;
-        loop {
-            let (hits, whole) = self.hits_before(upto, watch)?;
-            let from = hits.partition_point(|hit| hit.at < place);
-            match hits.get(from) {
-                None if upto >= end => return Ok(None),
-                Some(hit) if whole || from > 0 || reach == 1 => return Ok(Some(*hit)),
-                None => reach *= WIDER,
-                Some(_) if upto < end => reach = (reach / WIDER).max(1),
-                Some(_) => {}
-            }
-            upto = place.saturating_add(reach).min(end);
-        }
+        self.search.first_from(&mut self.way, place, watch)
     }
 
     /// Has a machine at each of `places`, which rise, looked at, and in the end one at `last`.
@@ -143,7 +129,8 @@ impl<'a> Travel<'a> {
     /// there.
     pub fn on_to(&mut self, place: u64) -> Result<()> {
         let gone = self.now()? <= place && self.replay()?.go_on(place).is_ok();
-        if gone && !self.went_astray()? {
+        let now = self.replay()?.now()?;
+        if gone && !self.way.stage.is_astray(now) {
             return Ok(());
         }
         self.to(place)
