@@ -11,6 +11,9 @@ use super::xen;
 
 /// How Xen's own line begins.
 const XEN_SHOWS: &str = "Command line:";
+/// Where Xen has its consoles: of several such options, the last one says. And ours.
+const CONSOLE: &str = "console=";
+const SERIAL: &str = "com1";
 /// Complaints kept.
 const MAX_REASONS: usize = 8;
 
@@ -58,12 +61,19 @@ impl CommandLineCheck {
     }
 
     /// What it means that nothing at all came from a Xen that was told where its console is.
-    pub fn silence(&self) -> Option<&'static str> {
-        self.demanded.is_some().then_some(
-            "not a word came from Xen: it has no console on the serial port, because it was built \
-             with CONFIG_CMDLINE_OVERRIDE=y and so ignores `console=com1`, or for want of a driver; \
-             or it died before it had one",
-        )
+    pub fn silence(&self) -> Option<String> {
+        let mut words = self.demanded.as_deref()?.split_whitespace();
+        let console = words.rfind(|word| word.starts_with(CONSOLE));
+        Some(match console {
+            Some(console) if !console.contains(SERIAL) => format!(
+                "not a word came from Xen: `{console}` in its command line takes its console away \
+                 from the serial port"
+            ),
+            _ => "not a word came from Xen: it has no console on the serial port, because it was \
+                  built with CONFIG_CMDLINE_OVERRIDE=y and so ignores `console=com1`, or for want of \
+                  a driver; or it died before it had one"
+                .into(),
+        })
     }
 
     fn shows(&mut self, line: &str) {

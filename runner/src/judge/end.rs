@@ -100,7 +100,7 @@ impl Judge {
         }
         let silence = self.command_line.silence().filter(|_| !self.heard);
         let (status, cause, why) = match end {
-            End::Exited | End::Over(_) => match xen().or(silence.map(str::to_owned)) {
+            End::Exited | End::Over(_) => match xen().or(silence.clone()) {
                 Some(words) if silence.is_some() => (Status::Error, Cause::Reset, words),
                 Some(words) => (Status::Crash, Cause::Xen, words),
                 None => {

@@ -119,11 +119,16 @@ pub fn adopt(xens: &mut Vec<String>, selectors: &mut Vec<String>) {
 
 /// What to call the Xen that `path` stands for: of a folder with versions, that of the version.
 fn telling_path(path: &Path) -> PathBuf {
-    let versions = |loader| match path.is_dir().then(|| choice_in(path, loader)) {
+    // `.` says nothing.
+    let path = match path.components().any(|part| matches!(part, Component::Normal(_))) {
+        true => path.to_owned(),
+        false => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+    };
+    let versions = |loader| match path.is_dir().then(|| choice_in(&path, loader)) {
         Some(Choice::Newest(name, _)) if !name.contains('/') => Some(path.join(name)),
         _ => None,
     };
-    [Loader::Direct, Loader::Efi].into_iter().find_map(versions).unwrap_or_else(|| path.to_owned())
+    [Loader::Direct, Loader::Efi].into_iter().find_map(versions).unwrap_or_else(|| path.clone())
 }
 
 /// A name for each of `paths`, as short as it can be without being one of `taken` or another one's.
@@ -186,6 +191,8 @@ mod tests {
             assert_eq!(of(&[all]), [all]);
         }
         assert_eq!(of(&["a/xen", "a/xen.gz"]), ["a/xen", "a/xen.gz"]);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(of(&["."]), [here.file_name().unwrap().to_str().unwrap()]);
     }
 
     #[test]

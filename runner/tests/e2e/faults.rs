@@ -88,6 +88,18 @@ fn a_snapshot_that_cannot_be_made_is_not_missed() {
 }
 
 #[test]
+fn a_snapshot_that_nobody_would_use_is_refused() {
+    let world = World::new();
+    for (other, why) in
+        [("--boot=plain", "--boot plain makes none"), ("--keep", "--gdb and --keep")]
+    {
+        let out = world.run_plain(&["run", "example", "--snapshot", "always", other]);
+        assert!(out.stderr.contains(why), "{out:?}");
+        assert_eq!(out.code, 64, "{out:?}");
+    }
+}
+
+#[test]
 fn a_qemu_that_dies_after_the_result_changes_nothing() {
     for (log, code) in [("success.log", 0), ("good.log", 5)] {
         let world = World::new();

@@ -5,6 +5,7 @@ use protocol::metadata::Environment;
 use crate::base::exit::{Error, Result};
 use crate::cli::{BackendKind, ReportFiles, RunArgs};
 use crate::machine::debug::Debug;
+use crate::machine::qemu::BootMode;
 use crate::machine::snapshot::SnapshotUse;
 use crate::plan::loader::Loader;
 use crate::report::{Files, Form};
@@ -43,6 +44,14 @@ fn check(args: &RunArgs) -> Result<()> {
         }
         BackendKind::Xl | BackendKind::QemuXl if args.record_failures => {
             "--record-failures needs --backend qemu: QEMU makes no domain of xl's the same twice"
+        }
+        BackendKind::Qemu
+            if args.snapshot == SnapshotUse::Always && args.boot == BootMode::Plain =>
+        {
+            "--snapshot always is for fast boots, and --boot plain makes none"
+        }
+        BackendKind::Qemu if args.snapshot == SnapshotUse::Always && args.debug() != Debug::No => {
+            "--snapshot always does not go with --gdb and --keep, which look at a boot from power on"
         }
         _ => return Ok(()),
     };

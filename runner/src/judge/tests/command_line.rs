@@ -106,13 +106,14 @@ fn complaints_about_built_in_options_are_notes() {
 
 #[test]
 fn a_console_without_a_word_is_told_as_that() {
-    let end = |said: &str, end| {
-        let mut judge = Judge::new("PV 64bit", three()).demand_options("console=com1");
+    let told = |options: &str, said: &str, end| {
+        let mut judge = Judge::new("PV 64bit", three()).demand_options(options);
         judge.feed(said.as_bytes(), Duration::from_millis(1), |_| {});
         let judgement = judge.finish(end, Duration::from_millis(2), |_| {});
         let report = report(&judgement, "example");
         (report.status, report.reasons.join("; "))
     };
+    let end = |said: &str, end| told("console=com1", said, end);
     let late = || End::TimedOut("no test began within 60 s".into());
     let (status, why) = end("", late());
     assert_eq!(status, Status::Timeout);
@@ -124,6 +125,10 @@ fn a_console_without_a_word_is_told_as_that() {
         let (_, why) = end("(XEN) Command line: console=com1\n", finish);
         assert!(!why.contains("not a word"), "{why}");
     }
+    let (_, why) = told("console=com1 console=vga a", "", End::Exited);
+    assert!(why.contains("`console=vga` in its command line takes its console away"), "{why}");
+    let (_, why) = told("console=vga console=com1,vga a", "", End::Exited);
+    assert!(why.contains("CONFIG_CMDLINE_OVERRIDE=y"), "{why}");
 }
 
 /// However the console comes, in lines or as a whole, its last result line is no silence.
