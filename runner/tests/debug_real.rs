@@ -3,6 +3,7 @@
 //! Xen with its symbols in the cache.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -60,16 +61,24 @@ xtf-where
 #[test]
 #[ignore = "boots Xen"]
 fn a_long_way_back_begins_at_a_machine_that_was_saved() {
-    each(["pv64", "pvh64"], |environment| {
+    const AS_IT_IS: &str = "exec qemu-system-x86_64 \"$@\"";
+    const LOADS_NOTHING: &str = "case \"$*\" in *' -incoming '*) echo no thanks >&2; exit 1;; esac\n\
+                                 exec qemu-system-x86_64 \"$@\"";
+    let boots = [("pv64", AS_IT_IS), ("pvh64", AS_IT_IS), ("pv64", LOADS_NOTHING)];
+    each(boots, |(environment, script)| {
         let dir = tempfile::tempdir().unwrap();
-        let commands = dir.path().join("commands");
+        let [commands, qemu] = ["commands", "qemu"].map(|name| dir.path().join(name));
         fs::write(&commands, FAR).unwrap();
-        let [logs, commands] = [dir.path(), &commands].map(|path| path.to_str().unwrap());
+        fs::write(&qemu, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+        let [logs, commands, qemu] =
+            [dir.path(), &commands, &qemu].map(|path| path.to_str().unwrap());
         let what = ["debug", "livepatch-list", "--xen", "4.17", "--env", environment];
-        let how = ["--batch", "--commands", commands, "--logs", logs];
+        let how = ["--qemu", qemu, "--batch", "--commands", commands, "--logs", logs];
         let (code, said) = runner(&[&what[..], &how].concat());
         assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains("a whole boot"), "{said}");
+        let loads = script == &AS_IT_IS;
+        assert_eq!(said.contains("going back takes a whole boot"), !loads, "{said}");
         assert_eq!(said.matches("Breakpoint 1, ").count(), 2, "{said}");
         let places: Vec<u64> = said
             .lines()
@@ -78,12 +87,16 @@ fn a_long_way_back_begins_at_a_machine_that_was_saved() {
         let [call, early, end, before] = places[..] else { panic!("{said}") };
         assert_eq!((early, before), (45_000_000, end - 1), "{said}");
         assert!((early..before).contains(&call), "{said}");
+        if !loads {
+            return;
+        }
         // The last machine was saved when the console had begun to speak.
         let boot = fs::read_dir(dir.path().join("latest")).unwrap().map(|entry| entry.unwrap());
         let boot = boot.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
-        let [all, last] =
-            ["console.log", "replayed.log"].map(|file| fs::read(boot.join(file)).unwrap());
-        assert!(!last.is_empty() && all.ends_with(&last) && last.len() < all.len(), "{said}");
+        let [all, last] = ["console.log", "replayed.log"]
+            .map(|file| String::from_utf8_lossy(&fs::read(boot.join(file)).unwrap()).into_owned());
+        let first = last.lines().next().expect(&said);
+        assert!(all.contains(first) && !all.starts_with(first), "{first}\n{said}");
     });
 }
 

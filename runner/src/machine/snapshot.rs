@@ -189,7 +189,6 @@ impl<'a> FromSnapshot<'a> {
             let link = logs.dir().join(IMAGE_LINK);
             let image = fs::read_link(&link).io("read", &link);
             image.and_then(|image| self.make(boot, &image, &dir, limits, stop)).map_err(|why| {
-                let _ = fs::remove_file(dir.join(UNFINISHED));
                 let _ = fs::remove_file(dir.join(RAM));
                 let why =
                     format!("cannot make a snapshot: {why}; its logs are in {}", dir.display());
@@ -481,6 +480,14 @@ pub(crate) fn save(dir: &Path, patience: Duration) -> io::Result<()> {
 /// Has QEMU write what it saves of a machine that stands still into the file [`STATE`] in its folder
 /// `dir`, before the `deadline`.
 pub(crate) fn write_state(qmp: &mut Qmp, dir: &Path, deadline: Instant) -> io::Result<()> {
+    let written = try_to_write_state(qmp, dir, deadline);
+    if written.is_err() {
+        let _ = fs::remove_file(dir.join(UNFINISHED));
+    }
+    written
+}
+
+fn try_to_write_state(qmp: &mut Qmp, dir: &Path, deadline: Instant) -> io::Result<()> {
     qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
     // The command outlives QEMU's word that it is done.
     let command = format!("exec:cat > {UNFINISHED} && mv {UNFINISHED} {STATE}");
