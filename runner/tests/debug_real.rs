@@ -114,6 +114,18 @@ fn what_other_commands_boot_is_debugged_as_well() {
     assert!(said.contains("from do_sysctl+"), "{said}");
     // The image with the program in it is that of the sources.
     assert!(!said.contains("no source lines"), "{said}");
+    // A 32-bit guest has an image of its own, and its arguments elsewhere.
+    let narrow = ["debug", "livepatch-width", "--xen", "4.17", "--env", "hvm32", "--logs", &made];
+    let commands = dir.path().join("commands");
+    fs::write(&commands, "xtf-hypercalls 1\n").unwrap();
+    let batch = ["--batch", "--commands", commands.to_str().unwrap()];
+    let (code, said) = runner(&[&narrow[..], &batch].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("SUCCESS livepatch-width"), "{said}");
+    assert!(said.contains("  sched_op.shutdown(0x2, 0x"), "{said}");
+    let folder = said.lines().find_map(|line| line.trim().strip_prefix("recording in "));
+    let image = fs::read_link(Path::new(folder.expect(&said)).join("xtf")).unwrap();
+    assert!(image.ends_with("xtf32"), "{image:?}");
     fs::write(&script, "#!/bin/sh\nxtf-runner run\n").unwrap();
     let (code, said) = runner(&["debug", &script]);
     assert_eq!((code, said.contains("is a script")), (Some(64), true), "{said}");

@@ -152,7 +152,8 @@ impl Subject {
         let wanted = Wanted { selectors: &args.what, exclude: &[], all: false };
         let tests = plan::choose_for(&rig.image, wanted, Role::ControlDomain, &[args.env])?;
         let run = RunLogs::create(&config.logs(args.logs.logs.as_deref()), stop)?;
-        let image = run.small(&rig.image).to_owned();
+        rig.image.must_have(&[args.env])?;
+        let image = run.small(rig.image.of(args.env)).to_owned();
         let what = args.what.join(" ");
         Self::of_tests(args, &rig, &tests, &what, &run, &image, stop)
     }

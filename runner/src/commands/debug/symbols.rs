@@ -28,7 +28,7 @@ pub struct Symbols {
 pub fn find(args: &DebugArgs, config: &Config, recipe: &Recipe, dir: &Path) -> Result<Symbols> {
     let of_xen = of_xen(args, config, recipe, dir);
     let xen = of_xen.map_err(|why| note(&format!("no names of Xen's functions: {why}"))).ok();
-    let guest = of_guest(args, config, dir)?;
+    let guest = of_guest(args, config, recipe, dir)?;
     let landmarks = Landmarks::of(&fs::read(&guest).io("read", &guest)?);
     Ok(Symbols { xen, guest, landmarks })
 }
@@ -64,7 +64,7 @@ fn of_xen(
 }
 
 /// The image with all that a debugger reads, if it is the one that booted; else what booted.
-fn of_guest(args: &DebugArgs, config: &Config, dir: &Path) -> Result<PathBuf> {
+fn of_guest(args: &DebugArgs, config: &Config, recipe: &Recipe, dir: &Path) -> Result<PathBuf> {
     let link = dir.join(IMAGE_LINK);
     let booted = fs::read(&link).io("read", &link)?;
     // Whatever its tests got as input.
@@ -75,8 +75,10 @@ fn of_guest(args: &DebugArgs, config: &Config, dir: &Path) -> Result<PathBuf> {
             || image.small().is_ok_and(|small| bare(small) == booted)
     };
     let found = image::find(args.places.image.as_deref(), &config.workspace);
-    if let Some(image) = found.ok().filter(same) {
-        return Ok(image.path);
+    let found = found.ok();
+    let image = found.as_ref().map(|image| image.of(recipe.environment));
+    if let Some(image) = image.filter(|image| same(image)) {
+        return Ok(image.path.clone());
     }
     note(
         "no source lines of the guest: the image that is here is not the one that booted, which has \

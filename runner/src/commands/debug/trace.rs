@@ -45,9 +45,10 @@ pub fn show(args: &DebugArgs, travel: &mut Travel<'_>, symbols: &Symbols) -> Res
         .chain(explained)
         .map(|(word, target, last)| Ok((word, target?, last)))
         .collect::<Result<_>>()?;
+    let is_32bit = symbols.landmarks.is_32bit;
     for (word, target, last) in wanted {
         let text = match target {
-            Target::Code(addresses) => calls(travel, &names, word, addresses, last)?,
+            Target::Code(addresses) => calls(travel, &names, word, addresses, last, is_32bit)?,
             Target::Memory(address, size) => writes(travel, &names, word, (address, size), last)?,
         };
         write_out(&text)?;
@@ -128,6 +129,7 @@ fn calls(
     word: &str,
     addresses: Vec<u64>,
     last: usize,
+    is_32bit: bool,
 ) -> Result<String> {
     let end = travel.end();
     let (hits, whole) = travel.all_before(end, &Watch::new(addresses, Vec::new()))?;
@@ -136,23 +138,27 @@ fn calls(
     let lines = travel.visit(&places, end, &mut |replay| {
         let at = replay.now()?.at;
         let registers = replay.stub.registers().map_err(of_machine)?;
-        let caller = word_at(replay, registers.rsp())?.map(|address| names.describe(address));
-        Ok(format!("{at:>12}  {}\n", called(names, &registers, caller)))
+        let is_32bit = is_32bit && !replay.is_in_xen().map_err(of_machine)?;
+        let size = if is_32bit { WORD / 2 } else { WORD };
+        let caller = number_at(replay, registers.rsp(), size)?;
+        let caller = caller.map(|address| names.describe(address));
+        Ok(format!("{at:>12}  {}\n", called(names, &registers, caller, is_32bit)))
     })?;
     let head = headline("execution", &format!("of {word}"), hits.len(), whole, shown.len());
     Ok(head + &lines.concat())
 }
 
 /// A function that is entered with these `registers`; or an instruction in the midst of one.
-fn called(names: &Names, registers: &Registers, caller: Option<String>) -> String {
+fn called(names: &Names, registers: &Registers, caller: Option<String>, is_32bit: bool) -> String {
     let rip = registers.rip();
-    let [rdi, rsi, rdx, ..] = registers.arguments();
     let name = names.describe(rip);
     match names.around(rip) {
         Some(function) if function.address == rip => {
             let from = caller.map(|caller| format!(" from {caller}")).unwrap_or_default();
-            let rcx = registers.rcx();
-            format!("{name}({rdi:#x}, {rsi:#x}, {rdx:#x}, {rcx:#x}){from}{}", names.line(rip))
+            let arguments = registers.of_function().map(|argument| format!("{argument:#x}"));
+            // A 32-bit function has most of its arguments on the stack.
+            let arguments = if is_32bit { "...".into() } else { arguments.join(", ") };
+            format!("{name}({arguments}){from}{}", names.line(rip))
         }
         _ => format!("{name}{}", names.line(rip)),
     }
@@ -179,7 +185,7 @@ fn writes(
         let now = replay.now()?.at;
         for hit in shown.iter().filter(|hit| [hit.at, hit.at + 1].contains(&now)) {
             let (at, size) = part(hit, address, size);
-            values.insert((hit.at, now), replay.stub.memory(at, size).map_err(of_machine)?);
+            values.insert((hit.at, now), replay.memory(at, size).map_err(of_machine)?);
         }
         Ok(())
     })?;
@@ -209,9 +215,10 @@ fn value(bytes: Option<&Vec<u8>>) -> String {
     format!("0x{digits}")
 }
 
-fn word_at(replay: &mut Replay, address: u64) -> Result<Option<u64>> {
-    let bytes = replay.stub.memory(address, WORD).map_err(of_machine)?;
-    Ok(bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))))
+/// The number of `size` bytes at `address`.
+fn number_at(replay: &mut Replay, address: u64, size: u64) -> Result<Option<u64>> {
+    let bytes = replay.memory(address, size).map_err(of_machine)?;
+    Ok(bytes.map(|bytes| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))))
 }
 
 #[cfg(test)]

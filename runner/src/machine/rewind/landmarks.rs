@@ -26,13 +26,15 @@ pub struct Landmarks {
     cases: Vec<u64>,
     /// The hypercall page.
     page: Option<u64>,
+    /// Whether it is 32-bit code.
+    pub is_32bit: bool,
 }
 
 impl Landmarks {
     /// Those of the ELF file `image`.
     pub fn of(image: &[u8]) -> Landmarks {
         let Ok(elf) = object::File::parse(image) else { return Landmarks::default() };
-        let mut landmarks = Landmarks::default();
+        let mut landmarks = Landmarks { is_32bit: !elf.is_64(), ..Landmarks::default() };
         for symbol in elf.symbols() {
             let Ok(name) = symbol.name_bytes() else { continue };
             if CASES.iter().any(|start| name.starts_with(start)) {
@@ -91,7 +93,7 @@ impl Landmarks {
             let registers = replay.stub.registers().map_err(of_machine)?;
             let at = replay.now()?.at;
             let number = (registers.rip() - page) / ENTRY;
-            Ok(format!("{at:>12}  {}\n", call(number, registers.arguments())))
+            Ok(format!("{at:>12}  {}\n", call(number, registers.of_hypercall(self.is_32bit))))
         })?;
         Ok(text + &lines.concat())
     }

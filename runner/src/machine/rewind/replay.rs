@@ -88,6 +88,8 @@ pub struct Replay {
     /// Its gdb server.
     pub stub: Stub,
     timeline: Timeline,
+    /// Whether its guest has page tables of its own, below Xen's.
+    is_hvm: bool,
 }
 
 /// How far a machine went.
@@ -173,7 +175,7 @@ impl<'a> Stage<'a> {
         while at < place {
             replay.go(at, 1, self.stop).map_err(|why| self.failed(&why))?;
             // QEMU does not load what it saved of a CPU that runs an HVM guest.
-            if replay.stub.registers().map_err(|why| self.failed(&why))?.rip() < XEN {
+            if !replay.is_in_xen().map_err(|why| self.failed(&why))? {
                 at += spacing / ASIDE;
                 continue;
             }
@@ -213,7 +215,8 @@ impl<'a> Stage<'a> {
             Stub::connect(self.dir)
         };
         let (qemu, stub) = start(&self.recipe.program, &args, self.dir, NAME, connect)?;
-        Ok(Replay { qemu, began: now.at, stub, timeline })
+        let is_hvm = self.recipe.environment.is_hvm();
+        Ok(Replay { qemu, began: now.at, stub, timeline, is_hvm })
     }
 
     pub(super) fn failed(&self, why: &io::Error) -> Error {
@@ -248,6 +251,20 @@ impl Replay {
     /// Where it was when it put out the last byte.
     pub fn last_output(&self) -> Result<Moment> {
         self.timeline.last_output().io("read", Path::new(TIMELINE))
+    }
+
+    /// Whether Xen's own code comes next.
+    pub fn is_in_xen(&mut self) -> io::Result<bool> {
+        Ok(self.stub.registers()?.rip() >= XEN)
+    }
+
+    /// `size` bytes at the virtual address; `None` where there is no memory, or none that can be read.
+    pub fn memory(&mut self, address: u64, size: u64) -> io::Result<Option<Vec<u8>>> {
+        // QEMU's gdb server does not know nested paging: it has nothing, or shows something else.
+        if self.is_hvm && !self.is_in_xen()? {
+            return Ok(None);
+        }
+        self.stub.memory(address, size)
     }
 
     /// The last hits, and how many there were.

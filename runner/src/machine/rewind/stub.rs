@@ -15,8 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The numbers of general registers in a packet of all: RSP and RIP.
 const RSP: usize = 7;
 const RIP: usize = 16;
-/// Those of a call's arguments, and of a hypercall's: RDI, RSI, RDX, R10, R8.
-const ARGUMENTS: [usize; 5] = [5, 4, 3, 10, 8];
+/// Those of a hypercall's arguments: RDI, RSI, RDX, R10, R8; and by a 32-bit guest: EBX, ECX, EDX, ESI,
+/// EDI. Those of a function's arguments: RDI, RSI, RDX, RCX.
+const HYPERCALL: [usize; 5] = [5, 4, 3, 10, 8];
+const HYPERCALL_32: [usize; 5] = [1, 2, 3, 4, 5];
+const FUNCTION: [usize; 4] = [5, 4, 3, 2];
 
 /// A connection to a machine that stands still, or runs.
 #[derive(Debug)]
@@ -39,14 +42,15 @@ impl Registers {
         self.get(RSP)
     }
 
-    /// The arguments of a hypercall.
-    pub fn arguments(&self) -> [u64; 5] {
-        ARGUMENTS.map(|number| self.get(number))
+    /// The arguments of a hypercall by a guest of that width.
+    pub fn of_hypercall(&self, is_32bit: bool) -> [u64; 5] {
+        let numbers = if is_32bit { HYPERCALL_32 } else { HYPERCALL };
+        numbers.map(|number| self.get(number))
     }
 
-    /// RCX, the fourth argument of a function, where a hypercall has R10.
-    pub fn rcx(&self) -> u64 {
-        self.get(2)
+    /// The arguments of a function in 64-bit code, up to the fourth.
+    pub fn of_function(&self) -> [u64; 4] {
+        FUNCTION.map(|number| self.get(number))
     }
 
     fn get(&self, number: usize) -> u64 {
