@@ -123,8 +123,8 @@ impl Domain {
         self.control(XEN_DOMCTL_VM_EVENT_OP, &enable)
     }
 
-    /// Has each vCPU execute one instruction, in memory that is zero. The step is an event for the
-    /// monitor, for whose answer the vCPU waits. Nobody answers.
+    /// Has each vCPU execute one instruction. The step is an event for the monitor, for whose answer
+    /// the vCPU waits. Nobody answers.
     ///
     /// # Errors
     /// What Xen says.
@@ -144,7 +144,8 @@ impl Domain {
         self.control(XEN_DOMCTL_UNPAUSEDOMAIN, &[])
     }
 
-    /// Has a vCPU start in protected mode without paging. Its memory's zeros are `add [eax], al`.
+    /// Has a vCPU start in protected mode without paging, in memory that Xen has scrubbed: with zeros,
+    /// which are `add [eax], al`, or in a debug build with 0xc2, which is `ret 0xc2c2`.
     fn prepare_a_step(&self, vcpu: u32) -> Result<(), Errno> {
         /// `struct vcpu_guest_context` of a 64-bit guest (xen/include/public/arch-x86/xen.h), in words
         /// of 64 bits, and places in it. It is that of all HVM guests.
@@ -153,12 +154,14 @@ impl Domain {
         const RAX: usize = 75;
         const RIP: usize = 81;
         const RFLAGS: usize = 83;
+        const RSP: usize = 84;
         const VGCF_ONLINE: u64 = 1 << 5;
         /// TF, and the bit that is always set.
         const SINGLE_STEP: u64 = 1 << 8 | 1 << 1;
         let mut context = vec![0_u64; WORDS];
         context[FLAGS] = VGCF_ONLINE;
         context[RAX] = DATA_FRAME << PAGE_SHIFT;
+        context[RSP] = DATA_FRAME << PAGE_SHIFT;
         context[RIP] = CODE_FRAME << PAGE_SHIFT;
         context[RFLAGS] = SINGLE_STEP;
         let place = context.as_ptr().expose_provenance() as u64;
