@@ -67,7 +67,7 @@ pub(crate) fn pv_cr2() -> u64 {
     vcpu_info().map_or(0, |info| unsafe { (&raw const (*info).cr2).read_volatile() as u64 })
 }
 
-/// Says whether an event waits for this CPU, and whether the CPU is to be told of it (PV).
+/// Says whether an event waits for this CPU, and whether a PV guest's CPU is to be told of it.
 pub(crate) fn set_event(pending: bool, masked: bool) {
     if let Some(info) = vcpu_info() {
         let info = info.cast_mut();

@@ -129,13 +129,22 @@ impl Livepatch {
         self.perform_in(call, |hypercall| hypercall())
     }
 
-    /// Performs a call while an event waits for this CPU, `masked` or not: an unmasked one makes
-    /// Xen cut LIST short. PV only: a PVH guest's events are interrupts.
+    /// Performs a call while an event waits for this CPU, if one is `pending`, and while Xen is to tell
+    /// it of events, unless they are `masked`. One of which it is to tell makes Xen cut LIST short. An
+    /// event for a guest in HVM mode is an interrupt, and interrupts are off.
     ///
     /// # Panics
     /// As for [`Livepatch::perform`].
-    pub fn perform_while_an_event_waits<'a>(&self, call: &Call<'a>, masked: bool) -> Reply<'a> {
-        self.perform_in(call, |hypercall| arch::pv::event::while_one_waits(masked, hypercall))
+    pub fn perform_with_event<'a>(
+        &self,
+        call: &Call<'a>,
+        pending: bool,
+        masked: bool,
+    ) -> Reply<'a> {
+        self.perform_in(call, |hypercall| match arch::boot().environment.is_hvm() {
+            true => arch::hvm::event::with(pending, masked, hypercall),
+            false => arch::pv::event::with(pending, masked, hypercall),
+        })
     }
 
     /// Performs a call in circumstances that `around` arranges for this one hypercall.

@@ -49,7 +49,7 @@ const fn at(minor: u16, point: u16) -> Release {
 const WITH_ENDBR: &[Release] = &[at(14, 5), at(15, 3), at(16, 1)];
 /// The series that made live patching fit for shadow stacks, and its later fixes.
 const AFTER_SHADOW_STACKS: &[Release] = &[at(17, 4), at(18, 1)];
-/// The series that checks before it loads.
+/// The series that checks before it loads; other changes came to the same point releases.
 const EARLY_CHECKS: &[Release] = &[at(18, 4), at(19, 1)];
 
 /// Why a change cannot be seen without applying a payload at every start.
@@ -132,6 +132,9 @@ changes! {
     ForeignNotes = "foreign-notes", "86d09d16dd", since xen(20), EARLY_CHECKS, Observed;
     /// The Xen that a payload was built for is compared before anything else about it.
     XenDependsFirst = "xen-depends-first", "fa49f4be41", since xen(20), EARLY_CHECKS, Observed;
+    /// Of a number that reaches beyond the end of a PV guest's memory, the bytes that fit are written.
+    ByteCopies = "byte-copies", "67a8e5721e", since xen(20), EARLY_CHECKS,
+        ByRelease("memory that ends within a number, in a PV guest");
     /// Sites of indirect calls are a section of their own, with 4 bytes for each.
     AlternativeCalls = "alternative-calls", "d2fd5f0fcd", since xen(21), &[], Observed;
     /// LIST keeps to the sizes of names and metadata that are stated (ENOBUFS).

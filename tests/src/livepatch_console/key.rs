@@ -4,17 +4,18 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use kernel::hypercall::physinfo::physinfo;
 use kernel::livepatch::Loaded;
 use kernel::report::Hex;
 use kernel::xen::Change;
 use kernel::{Context, Outcome, Stop};
 use livepatch::payload::{Chunk, Function, Hook, Payload, code};
 
-use super::said::{are_lines, pressed};
-use crate::support::{self, apply, load, packed_version, payload, revert};
+use super::said::{are_lines, press, pressed};
+use crate::support::{self, LOG, Log, apply, load, packed_version, payload, revert};
 
 /// A label at the beginning of a payload's code.
-const BASE: &str = "xtf_base";
+pub const BASE: &str = "xtf_base";
 /// How much code is there before the first function. Functions are aligned to as many bytes.
 const BASE_SIZE: u64 = 16;
 /// The upper half of each address in Xen's image, and in payloads, which lie behind it
@@ -93,7 +94,7 @@ pub fn nothing(context: &Context) -> Outcome {
 }
 
 /// One that replaces the minor version by code that follows [`BASE`], and its lines.
-struct Shown<'c> {
+pub struct Shown<'c> {
     loaded: Loaded<'c>,
     name: &'static str,
     text: u64,
@@ -102,7 +103,11 @@ struct Shown<'c> {
 }
 
 impl<'c> Shown<'c> {
-    fn load(context: &'c Context, name: &'static str) -> Result<Self, Stop> {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn load(context: &'c Context, name: &'static str) -> Result<Self, Stop> {
         let code = code::return_u32(0x77);
         let function_of_xen = "xen_minor_version";
         let patch = based(context, name)?.function(Function::named(function_of_xen, code));
@@ -204,7 +209,7 @@ pub fn functions(context: &Context) -> Outcome {
     lists(context, &[lines.chain(ids).collect()])
 }
 
-/// After each 64 functions Xen lets go of the list for a moment.
+/// Some pages of them.
 pub fn many_functions(context: &Context) -> Outcome {
     const COUNT: u32 = 130;
     let old = address_of(context, "xen_extra_version")?;
@@ -223,6 +228,38 @@ pub fn many_functions(context: &Context) -> Outcome {
     lines.extend((0..COUNT).map(line));
     lines.extend(ids(context, "many", &support::target(context)?.xen_build_id)?);
     lists(context, &[lines])
+}
+
+/// Before each further 64 functions Xen lets go of the list, and sees to what waits for the CPU. What it
+/// does that with is replaced meanwhile by something that leaves a trace and does nothing: applying,
+/// reverting and the key can do without, UPLOAD cannot (`rcu_barrier`).
+pub fn lets_others_in(context: &Context) -> Outcome {
+    // Another CPU does that before it idles.
+    let cpus = physinfo(context.livepatch().version).map(|info| info.cpus);
+    if cpus != Ok(1) {
+        return Err(Stop::skip("on several CPUs the others do the same"));
+    }
+    let log = Log::open(context)?;
+    let trace = code::append_digit(LOG, 1).then(code::ret());
+    let witness =
+        log.payload("witness")?.function(Function::named("process_pending_softirqs", trace));
+    let mut before = 0;
+    for (functions, after) in [(1, 0), (64, 0), (65, 0x1), (128, 0x11), (129, 0x1111)] {
+        let mut many = payload(context, "many")?;
+        for _ in 0..functions {
+            many = many.function(Function::named("xen_extra_version", code::ret()));
+        }
+        let _many = load(context, "many", &many)?;
+        let witness = load(context, "witness", &witness)?;
+        apply(&witness)?;
+        let at = |stop: Stop| stop.at(format_args!("with {functions} functions"));
+        log.holds("before the key", before).map_err(at)?;
+        press(context)?;
+        log.holds("after the key", after).map_err(at)?;
+        before = after;
+        revert(&witness)?;
+    }
+    Ok(())
 }
 
 /// A payload of nothing but a hook has no line of functions, and no page of variables.

@@ -21,6 +21,7 @@
 use kernel::{Case, Need, Test};
 
 mod action;
+mod debug;
 mod key;
 mod ring;
 mod said;
@@ -41,6 +42,7 @@ pub const TEST: Test = Test {
         Case::new("key/tells_what_one_depends_on", key::depends),
         Case::new("key/tells_addresses_and_sizes_of_functions", key::functions),
         Case::new("key/lists_all_of_130_functions", key::many_functions),
+        Case::new("key/lets_others_in_after_64_functions", key::lets_others_in),
         Case::new("key/lists_no_function_of_a_hook", key::no_function),
         Case::new("key/counts_the_pages_of_each_part", key::pages),
         Case::new("key/shows_metadata", key::metadata),
@@ -72,6 +74,8 @@ pub const TEST: Test = Test {
         Case::new("trace/names_the_file", trace::file),
         Case::new("trace/shortens_the_name_of_a_payload", trace::long_name),
         Case::new("trace/tells_on_whose_behalf_it_is", trace::context),
+        Case::new("debug/symbols_are_told", debug::symbols),
+        Case::new("debug/the_timeout_of_an_action_is_told", debug::timeout),
     ],
     ..Test::DEFAULT
 };

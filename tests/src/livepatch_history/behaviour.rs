@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use kernel::buffer::{FILL, Guarded};
 use kernel::hypercall::symbols;
 use kernel::xen::Change;
 use kernel::{Answer, Context, Errno, Outcome, Stop, expect, expect_that};
@@ -107,6 +108,34 @@ pub fn list_sizes(context: &Context) -> Outcome {
     let _a = load_marker(context, "-a")?;
     let (answer, _) = list(context, 1, 2);
     judge(context, Change::BoundedList, answer, Errno::ENOBUFS.into(), Answer(1))
+}
+
+/// 67a8e5721e: what is written of a number that reaches beyond the end of memory, for each array of
+/// numbers. One instruction wrote a number and faulted, or wrote all of it. Now that is so for an
+/// aligned number alone, of which all bytes are in one page. For a guest in HVM mode Xen always went
+/// page by page.
+pub fn list_writes_what_fits(context: &Context) -> Outcome {
+    const ROOM: usize = 3;
+    let livepatch = context.livepatch();
+    let _loaded = load(context, "a", &marker(context, "-a")?.metadata("k=v"))?;
+    let arrays = if livepatch.revision.has_metadata_and_flags() { 3 } else { 2 };
+    let mut written = Vec::new();
+    for array in 0..arrays {
+        let mut memory = Guarded::new(ROOM)?;
+        let mut buffers = ListBuffers::new(1, 64, FILL);
+        let mut list = buffers.list(0, 1);
+        *[&mut list.status, &mut list.len, &mut list.metadata_len][array] = memory.output();
+        let answer = livepatch.call(&Call::list(livepatch.version, list));
+        answer.must_be(Errno::EFAULT).map_err(|stop| stop.at(format_args!("array {array}")))?;
+        written.push(Vec::from(memory.bytes()));
+    }
+    // The state CHECKED, and lengths that include a NUL.
+    let fits = [[1, 0, 0], [2, 0, 0], [4, 0, 0]].map(Vec::from)[..arrays].to_vec();
+    if context.environment.is_hvm() {
+        return expect("what was written", written, fits);
+    }
+    let nothing = alloc::vec![alloc::vec![FILL; ROOM]; arrays];
+    judge(context, Change::ByteCopies, written, fits, nothing)
 }
 
 /// 005de45c88: on one CPU there is nothing to wait for.

@@ -8,7 +8,7 @@
 //!
 //! The first release with each change, and the point releases that got it too, are in the table of
 //! changes (docs/changes.md). Where it is in Xen today: xen/common/livepatch.c,
-//! xen/common/livepatch_elf.c, xen/arch/x86/livepatch.c.
+//! xen/common/livepatch_elf.c, xen/arch/x86/livepatch.c; one is in xen/arch/x86/include/asm/uaccess.h.
 //!
 //! Not here, because one guest cannot see it:
 //! - 75dfe7c566 (an inverted trylock behind a debug key), 3bc5cf73d7 (the unit of the timeout,
@@ -61,6 +61,7 @@ pub const TEST: Test = Test {
         Case::new("list_returns_metadata", behaviour::list_metadata),
         Case::new("list_packs_names", behaviour::list_packs_names),
         Case::new("list_keeps_to_the_stated_sizes", behaviour::list_sizes),
+        Case::new("list_writes_what_fits", behaviour::list_writes_what_fits),
         Case::new("action_is_over_when_it_returns", behaviour::action_is_over),
         Case::new("replace_minds_each_ones_own_rc", behaviour::replace_rc),
         Case::new("jump_leaves_an_endbr", behaviour::jump_leaves_endbr),

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use kernel::xen::Change;
 use kernel::{Answer, Context, Outcome, Stop, expect};
 use livepatch::abi::ActionCmd;
-use livepatch::payload::wire::R_X86_64_PC32;
+use livepatch::payload::wire::{R_X86_64_PC32, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE};
 use livepatch::payload::{Area, Chunk, Function, Hook, Payload, code};
 
 use super::function::DENIED;
 use crate::support::{
-    LOG, Log, apply, extra_version, load, metadata, packed_version, payload, reads, revert,
+    LOG, Log, apply, extra_version, load, marker, metadata, packed_version, payload, reads, revert,
     static_of_xen, target, unload, version_is,
 };
 
@@ -30,6 +30,22 @@ fn returns(context: &Context, payload: &Payload, value: u32) -> Outcome {
     version_is("patched", value)?;
     revert(&loaded)?;
     version_is("reverted", original)
+}
+
+/// Not even the notes that each payload must have.
+pub fn nothing_need_be_constant(context: &Context) -> Outcome {
+    let original = extra_version()?;
+    let mut elf = marker(context, "-data")?.elf();
+    for section in &mut elf.sections {
+        if section.shdr.sh_flags & (SHF_ALLOC | SHF_EXECINSTR) == SHF_ALLOC {
+            section.shdr.sh_flags |= SHF_WRITE;
+        }
+    }
+    let loaded = context.livepatch().load(b"data\0", &elf.to_bytes())?;
+    apply(&loaded)?;
+    reads("-data")?;
+    revert(&loaded)?;
+    reads(&original)
 }
 
 pub fn calls_a_function_of_xen(context: &Context) -> Outcome {

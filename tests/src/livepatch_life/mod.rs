@@ -63,6 +63,7 @@ pub const TEST: Test = Test {
             "data/rodata_is_neither_writable_nor_executable",
             data::rodata_is_neither_writable_nor_executable,
         ),
+        Case::new("data/nothing_need_be_constant", data::nothing_need_be_constant),
         Case::new("data/a_region_spans_pages", data::a_region_spans_pages),
         Case::new("data/alignment_is_kept", data::alignment_is_kept),
         Case::new("metadata/comes_back_in_list", data::metadata_comes_back),
