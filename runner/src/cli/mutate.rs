@@ -71,9 +71,24 @@ pub struct MutateArgs {
     #[arg(long, value_name = "HOW:M/N")]
     pub partition: Option<Partition>,
 
+    /// Run only the mutants that no result in these files, which --out wrote, calls killed: whatever
+    /// the image and the tests, as long as Xen is the same
+    #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with = "only")]
+    pub survivors_of: Vec<PathBuf>,
+
     /// Run nothing: show the results of the same campaign in these files, which --out wrote
-    #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["out", "only", "list"])]
+    #[arg(long, value_name = "FILE", value_delimiter = ',',
+          conflicts_with_all = ["out", "only", "list", "survivors_of"])]
     pub read: Vec<PathBuf>,
+
+    /// With --read: whatever the image and the tests, as long as Xen is the same. A mutant that
+    /// one of the campaigns killed is killed
+    #[arg(long, requires = "read")]
+    pub any_tests: bool,
+
+    /// With --read: as tables in Markdown, for documents
+    #[arg(long, requires = "read")]
+    pub markdown: bool,
 
     /// Run only this mutant, with all output and logs of `run`: its name in --list, where an address
     /// may be in place of FUNCTION+OFFSET

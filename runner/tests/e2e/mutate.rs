@@ -118,6 +118,60 @@ fn shares_are_read_as_one_and_a_gap_is_no_success() {
     assert_eq!((out.code, out.stderr.contains("gone")), (74, true), "{out:?}");
 }
 
+/// One campaign, and another one with other tests about what survived it.
+#[test]
+fn campaigns_of_several_selections_are_put_together() {
+    let world = world();
+    let out = mutate(&world, &["--out", "one"]);
+    assert!(out.stdout.contains("2 of 3 mutants killed (66 %)\n"), "{out:?}");
+    let survivors = ["--survivors-of", "one"];
+    let out = mutate(&world, &[&survivors[..], &["--list"]].concat());
+    assert_eq!(
+        words(&out.stdout),
+        ["0xffff82d040200044 get_name+0x4 branch jne get_name+0x7 => je get_name+0x7"]
+    );
+    let out = mutate(&world, &[&survivors[..], &["--out", "two"]].concat());
+    assert!(out.stdout.contains("0 of 1 mutants killed (0 %)\n"), "{out:?}");
+
+    // As if those had been other tests, and had noticed it.
+    let two = fs::read_to_string(world.path("two")).unwrap();
+    let campaign = two.split('"').nth(7).unwrap();
+    let two = two.replace(campaign, "another campaign");
+    let killed = r#""verdict":"killed","killer":{"environment":"pv64","test":"args","case":null,"#
+        .to_owned()
+        + r#""status":"FAILURE","reason":""}"#;
+    let from = two.find(r#""verdict":"survived""#).unwrap();
+    let to = two.rfind(r#","boots":"#).unwrap();
+    fs::write(world.path("two"), [&two[..from], &killed, &two[to..]].concat()).unwrap();
+    let out = mutate(&world, &["--read", "one,two"]);
+    assert!(out.stdout.contains("2 of 3 mutants killed (66 %)\n"), "{out:?}");
+    assert!(out.stderr.contains("two has no result for this Xen, image and selection"), "{out:?}");
+    for files in ["one,two", "two,one"] {
+        let out = mutate(&world, &["--read", files, "--any-tests", "--fail-under", "100"]);
+        assert_eq!(out.code, 0, "{out:?}");
+        assert!(out.stdout.contains("3 of 3 mutants killed (100 %)\n"), "{out:?}");
+    }
+    let out = mutate(&world, &["--read", "two", "--any-tests"]);
+    assert_eq!(out.code, 4, "{out:?}");
+    let out = mutate(&world, &["--survivors-of", "one,two"]);
+    assert_eq!((out.code, out.stderr.contains("was killed")), (66, true), "{out:?}");
+
+    let out = mutate(&world, &["--read", "one", "--markdown"]);
+    assert!(
+        out.stdout.contains("\n| fake | branch | 3 | 2 | 1 | 0 | 0 | 0 | 66.6 % |\n"),
+        "{out:?}"
+    );
+    assert!(out.stdout.ends_with("\n| fake | `get_name+0x4` | survived |  |\n"), "{out:?}");
+    assert_eq!(mutate(&world, &["--markdown"]).code, 64);
+
+    // Another Xen has other mutants at the same addresses.
+    fs::write(world.path("xen"), xen_build::boot(1, &KINDS)).unwrap();
+    fs::write(world.path("xen-syms"), xen_build::syms(1, &KINDS)).unwrap();
+    let out = mutate(&world, &["--read", "one,two", "--any-tests"]);
+    assert_eq!(out.code, 4, "{out:?}");
+    assert!(out.stderr.contains("one has no result for this Xen\n"), "{out:?}");
+}
+
 /// The host kills QEMU: nothing that a test noticed.
 #[test]
 fn a_qemu_that_dies_kills_no_mutant() {

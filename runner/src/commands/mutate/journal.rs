@@ -2,10 +2,11 @@
 //!
 //! A line is appended and complete as soon as its mutant is settled, so that an interrupted
 //! campaign loses nothing. Each has the name of its campaign. The same mutant of another Xen, or
-//! under other tests, is a different measurement. Of which operator a mutant is, each line says for
-//! itself; a line that does not is of a branch.
+//! under other tests, is a different measurement. Those of one Xen under several tests can be put
+//! together ([`merge`]): what one of them noticed is noticed. Of which operator a mutant is, each line
+//! says for itself; a line that does not is of a branch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -108,6 +109,18 @@ impl SettledMutant {
         !matches!(self.verdict, Fate::Undecided { .. })
     }
 
+    /// How much it says: that a test failed more than that none did, and what was executed more than
+    /// what was not.
+    fn weight(&self) -> u8 {
+        match self.verdict {
+            Fate::Killed { .. } => 4,
+            Fate::Survived { .. } => 3,
+            Fate::Patched => 2,
+            Fate::NotReached => 1,
+            Fate::Undecided { .. } => 0,
+        }
+    }
+
     /// Who killed it.
     pub fn killer(&self) -> Option<&Killer> {
         match &self.verdict {
@@ -161,7 +174,7 @@ impl Journal {
                 path.display()
             )));
         }
-        let (known, whole) = parse(path, &text, &campaign)?;
+        let (known, whole) = parse(path, &text, &Wanted::Campaign(&campaign))?;
         let file = OpenOptions::new().create(true).append(true).open(path).io("open", path)?;
         file.set_len(whole as u64).io("write", path)?;
         let mut journal = Journal { path: path.to_owned(), file, campaign: campaign.clone() };
@@ -172,7 +185,13 @@ impl Journal {
     /// What `path` has on this `subject`.
     pub fn read(path: &Path, subject: &Subject) -> Result<HashMap<Id, SettledMutant>> {
         let text = fs::read_to_string(path).io("read", path)?;
-        parse(path, &text, &subject.id()?).map(|(known, _)| known)
+        parse(path, &text, &Wanted::Campaign(&subject.id()?)).map(|(known, _)| known)
+    }
+
+    /// What `path` has on the Xen with this SHA-256, of all its campaigns.
+    pub fn read_any(path: &Path, xen: &str) -> Result<HashMap<Id, SettledMutant>> {
+        let text = fs::read_to_string(path).io("read", path)?;
+        parse(path, &text, &Wanted::Xen(xen)).map(|(known, _)| known)
     }
 
     /// Adds a settled mutant.
@@ -188,8 +207,32 @@ impl Journal {
     }
 }
 
-/// The mutants of a `campaign` in the `text` of the file at `path`, and where its last whole line ends.
-fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<Id, SettledMutant>, usize)> {
+/// Adds what a further campaign found. Of two results of a mutant the one that says more counts: one
+/// that was killed once is killed.
+pub fn merge(all: &mut HashMap<Id, SettledMutant>, more: impl IntoIterator<Item = SettledMutant>) {
+    for finding in more {
+        let known = all.entry(finding.id).or_insert_with(|| finding.clone());
+        if finding.weight() > known.weight() {
+            *known = finding;
+        }
+    }
+}
+
+/// Which campaigns count.
+enum Wanted<'a> {
+    /// The one of this name.
+    Campaign(&'a str),
+    /// All on the Xen with this SHA-256.
+    Xen(&'a str),
+}
+
+/// The mutants of what is `wanted` in the `text` of the file at `path`, and where its last whole line
+/// ends.
+fn parse(
+    path: &Path,
+    text: &str,
+    wanted: &Wanted<'_>,
+) -> Result<(HashMap<Id, SettledMutant>, usize)> {
     let foreign = |line: usize, why: &dyn fmt::Display| {
         let path = path.display();
         Error::Data(format!("{path}:{line}: {why}; this file was not written by --out"))
@@ -200,12 +243,21 @@ fn parse(path: &Path, text: &str, campaign: &str) -> Result<(HashMap<Id, Settled
         return Err(foreign(text.lines().count(), &"not a record"));
     }
     let mut known = HashMap::new();
+    let mut on_xen = HashSet::new();
     for (index, line) in text[..whole].lines().enumerate() {
-        let record: Record = serde_json::from_str(line).map_err(|e| foreign(index + 1, &e))?;
-        if let Record::Mutant { campaign: of, finding } = record
-            && of == campaign
-        {
-            known.insert(finding.id, finding);
+        match serde_json::from_str(line).map_err(|e| foreign(index + 1, &e))? {
+            Record::Campaign { campaign, subject } => {
+                if matches!(wanted, Wanted::Xen(xen) if *xen == subject.xen) {
+                    on_xen.insert(campaign);
+                }
+            }
+            Record::Mutant { campaign, finding } => match wanted {
+                Wanted::Campaign(of) if campaign == **of => {
+                    known.insert(finding.id, finding);
+                }
+                Wanted::Xen(_) if on_xen.contains(&campaign) => merge(&mut known, [finding]),
+                _ => {}
+            },
         }
     }
     Ok((known, whole))
@@ -265,6 +317,62 @@ mod tests {
 
         let error = Journal::open(&path, &subject("i"), false).unwrap_err();
         assert!(error.to_string().contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn what_one_campaign_killed_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let with = |address, verdict| SettledMutant { verdict, ..finding(address, true) };
+        let survived = finding(0, false).verdict;
+        let first = [
+            finding(1, true),
+            finding(2, false),
+            with(3, Fate::NotReached),
+            with(4, Fate::NotReached),
+            with(5, Fate::Patched),
+            with(6, survived.clone()),
+        ];
+        let second = [
+            finding(1, false),
+            finding(2, true),
+            with(3, survived.clone()),
+            with(4, Fate::Patched),
+            with(5, survived.clone()),
+            with(7, Fate::NotReached),
+        ];
+        let other_xen = Subject { xen: "y".into(), ..subject("i") };
+        for (subject, findings) in [
+            (subject("i"), &first[..]),
+            (subject("j"), &second[..]),
+            // Of another Xen.
+            (other_xen, &[finding(6, true), finding(8, true)][..]),
+        ] {
+            let (mut journal, _) = Journal::open(&path, &subject, true).unwrap();
+            findings.iter().for_each(|finding| journal.add(finding).unwrap());
+        }
+        let verdicts = |known: HashMap<Id, SettledMutant>| {
+            let mut verdicts: Vec<(u64, u8)> =
+                known.values().map(|finding| (finding.id.address, finding.weight())).collect();
+            verdicts.sort_unstable();
+            verdicts
+        };
+        let (killed, survived, patched, not_reached) = (4, 3, 2, 1);
+        assert_eq!(
+            verdicts(Journal::read_any(&path, "x").unwrap()),
+            [
+                (1, killed),
+                (2, killed),
+                (3, survived),
+                (4, patched),
+                (5, survived),
+                (6, survived),
+                (7, not_reached)
+            ]
+        );
+        assert_eq!(verdicts(Journal::read_any(&path, "y").unwrap()), [(6, killed), (8, killed)]);
+        // Each of them for itself is as before.
+        assert_eq!(verdicts(Journal::read(&path, &subject("j")).unwrap())[0], (1, survived));
     }
 
     /// As they were written when there were only branches.

@@ -81,6 +81,16 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     if sites.is_empty() {
         return Err(Error::EmptySelection("this share of the mutants is empty".into()));
     }
+    if !args.survivors_of.is_empty() {
+        let known = read_any(&args.survivors_of, &build)?;
+        let killed =
+            |site: &Site<'_>| known.get(&site.id()).is_some_and(|it| it.killer().is_some());
+        sites.retain(|site| !killed(site));
+        if sites.is_empty() {
+            let why = "--survivors-of: each of the chosen mutants was killed";
+            return Err(Error::EmptySelection(why.into()));
+        }
+    }
     let lines = SourceLines::read(&build.syms.path);
     let source = Source { symbols: &build.symbols, lines: &lines };
     if args.list {
@@ -108,6 +118,20 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
     } else {
         measure.all()
     }
+}
+
+/// What these files have on this Xen, whatever the tests.
+fn read_any(paths: &[PathBuf], build: &Build) -> Result<HashMap<Id, SettledMutant>> {
+    let xen = sha256(build.binary.bytes());
+    let mut all = HashMap::new();
+    for path in paths {
+        let known = Journal::read_any(path, &xen)?;
+        if known.is_empty() {
+            note(&format!("{} has no result for this Xen", path.display()));
+        }
+        journal::merge(&mut all, known.into_values());
+    }
+    Ok(all)
 }
 
 /// What to break, each kind once. A mutant that the user names may be of any kind.
@@ -160,6 +184,25 @@ impl Measure<'_> {
 
     /// What was found before, by whatever host.
     fn recorded(&self) -> Result<Exit> {
+        let all = match self.args.any_tests {
+            true => read_any(&self.args.read, self.build)?,
+            false => self.of_this_campaign()?,
+        };
+        let findings = self.of_sites(all);
+        write_out(&match self.args.markdown {
+            true => report::markdown(&self.rig.on.xen.name, &self.source, self.sites, &findings),
+            false => report::summary(&self.source, self.sites, &findings, None)?,
+        })?;
+        let (known, all) = (findings.len(), self.counted().count());
+        if known < all {
+            note(&format!("{} of {all} mutants have no result in what was read", all - known));
+            return Ok(Exit::Error);
+        }
+        Ok(self.grade(&findings))
+    }
+
+    /// What the files have on this Xen, image and selection.
+    fn of_this_campaign(&self) -> Result<HashMap<Id, SettledMutant>> {
         let subject = self.subject()?;
         let mut all = HashMap::new();
         for path in &self.args.read {
@@ -170,14 +213,7 @@ impl Measure<'_> {
             }
             all.extend(known);
         }
-        let findings = self.of_sites(all);
-        write_out(&report::summary(&self.source, self.sites, &findings, None)?)?;
-        let (known, all) = (findings.len(), self.counted().count());
-        if known < all {
-            note(&format!("{} of {all} mutants have no result in what was read", all - known));
-            return Ok(Exit::Error);
-        }
-        Ok(self.grade(&findings))
+        Ok(all)
     }
 
     /// Those of `known` that are about the chosen mutants.

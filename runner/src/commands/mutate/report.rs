@@ -137,6 +137,68 @@ pub fn summary(
     Ok(text)
 }
 
+/// The same for a document, of a Xen of that name: what became of how many, by operator and by
+/// function, and each mutant that was not killed.
+pub fn markdown(
+    xen: &str,
+    source: &Source<'_>,
+    sites: &[Site<'_>],
+    findings: &BTreeMap<Id, SettledMutant>,
+) -> String {
+    let settled: Vec<(&Site<'_>, &SettledMutant)> =
+        sites.iter().filter_map(|site| Some((site, findings.get(&site.id())?))).collect();
+    let row = |name: &str, counts: &Counts| {
+        let Counts { all, killed, survived, not_reached, equivalent, patched, .. } = *counts;
+        let share = counts.exact_share().unwrap_or_default();
+        format!(
+            "| {xen} | {name} | {all} | {killed} | {survived} | {not_reached} | {patched} | \
+             {equivalent} | {share} |\n"
+        )
+    };
+    let head = |what: &str| {
+        format!(
+            "| Xen | {what} | Mutants | Killed | Survived | Not reached | Patched | Equivalent | Share |\n\
+             |---|---|---|---|---|---|---|---|---|\n"
+        )
+    };
+    let mut text = head("Operator");
+    for operator in Operator::ALL {
+        let counts = Counts::of(sites, &settled, |site| site.mutation.operator == operator);
+        if counts.all + counts.equivalent > 0 {
+            text += &row(operator.name(), &counts);
+        }
+    }
+    text += &format!("\n{}", head("Function"));
+    let mut functions: Vec<&XenFunction> = sites.iter().map(|site| site.function).collect();
+    functions.dedup();
+    for function in functions {
+        let counts = Counts::of(sites, &settled, |site| site.function == function);
+        text += &row(&format!("`{}`", function.label), &counts);
+    }
+    let mut left = String::new();
+    for (site, finding) in settled {
+        let outcome = match finding.verdict {
+            Fate::Killed { .. } => continue,
+            Fate::Survived { .. } => "survived",
+            Fate::Undecided { .. } => "undecided",
+            Fate::NotReached => "not reached",
+            Fate::Patched => "patched",
+        };
+        let place = source.lines.of(site.address).map(|places| short(&places)).unwrap_or_default();
+        let _ = writeln!(left, "| {xen} | `{}` | {outcome} | {place} |", site.name());
+    }
+    if !left.is_empty() {
+        text += &format!("\n| Xen | Mutant | Outcome | Source |\n|---|---|---|---|\n{left}");
+    }
+    text
+}
+
+/// Places in Xen's source without their folders, which are those of whoever built it.
+fn short(places: &str) -> String {
+    let name = |place: &str| place.rsplit('/').next().unwrap_or_default().to_owned();
+    places.split(", inlined at ").map(name).collect::<Vec<_>>().join(", in ")
+}
+
 /// What became of some mutants.
 #[derive(Clone, Copy, Default)]
 struct Counts {
@@ -177,6 +239,12 @@ impl Counts {
     /// How many could have been killed.
     fn done(&self) -> usize {
         self.killed + self.survived + self.not_reached
+    }
+
+    /// The share that was killed to a tenth, which is not rounded up.
+    fn exact_share(&self) -> Option<String> {
+        let tenths = (1000 * self.killed).checked_div(self.done())?;
+        Some(format!("{}.{} %", tenths / 10, tenths % 10))
     }
 
     /// The share that was killed, in words.
@@ -313,4 +381,101 @@ fn survivors(source: &Source<'_>, settled: &[(&Site<'_>, &SettledMutant)]) -> Re
         text.push('\n');
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::mutate::journal::Killer;
+    use crate::commands::mutate::sites::find;
+    use crate::xen::mutation::Flow;
+
+    /// Two functions, each with three branches and a comparison that has two mutants.
+    #[test]
+    fn a_document_has_tables() {
+        let code = [0x74, 0x00, 0x75, 0x00, 0x3c, 0x10, 0x74, 0x00, 0xc3];
+        let functions = [
+            XenFunction::sample("f", None, 0x2000, &code),
+            XenFunction::sample("g", None, 0x3000, &code),
+        ];
+        let symbols =
+            XenSyms { build_id: Vec::new(), functions: functions.to_vec(), names: Vec::new() };
+        let flow = Flow::of(&symbols);
+        let operators = [Operator::Branch, Operator::Immediate];
+        let sites: Vec<Site<'_>> =
+            functions.iter().flat_map(|f| find(f, &operators, &flow).unwrap()).collect();
+        let killer = || Killer {
+            environment: protocol::metadata::Environment::Pv64,
+            test: "a".into(),
+            case: None,
+            status: crate::base::status::Status::Crash,
+            reason: String::new(),
+        };
+        let fates = [
+            Fate::Killed { killer: killer() },
+            Fate::Killed { killer: killer() },
+            Fate::Survived { differences: Vec::new() },
+            Fate::Patched,
+            Fate::NotReached,
+        ];
+        let finding = |(site, verdict): (&Site<'_>, &Fate)| {
+            let (id, operator) = (site.id(), site.mutation.operator);
+            let finding = SettledMutant {
+                id,
+                operator,
+                site: site.name(),
+                verdict: verdict.clone(),
+                boots: 1,
+                milliseconds: 1,
+            };
+            (id, finding)
+        };
+        let findings: BTreeMap<Id, SettledMutant> =
+            sites.iter().zip(fates.iter().cycle()).map(finding).collect();
+        let lines = SourceLines::read(std::path::Path::new("none"));
+        let source = Source { symbols: &symbols, lines: &lines };
+        let expected = "\
+| Xen | Operator | Mutants | Killed | Survived | Not reached | Patched | Equivalent | Share |
+|---|---|---|---|---|---|---|---|---|
+| 4.17 | branch | 6 | 4 | 0 | 2 | 0 | 0 | 66.6 % |
+| 4.17 | immediate | 4 | 0 | 2 | 0 | 2 | 0 | 0.0 % |
+
+| Xen | Function | Mutants | Killed | Survived | Not reached | Patched | Equivalent | Share |
+|---|---|---|---|---|---|---|---|---|
+| 4.17 | `f` | 5 | 2 | 1 | 1 | 1 | 0 | 50.0 % |
+| 4.17 | `g` | 5 | 2 | 1 | 1 | 1 | 0 | 50.0 % |
+
+| Xen | Mutant | Outcome | Source |
+|---|---|---|---|
+";
+        let text = markdown("4.17", &source, &sites, &findings);
+        assert!(text.starts_with(expected), "{text}");
+        let left: Vec<&str> = text[expected.len()..].lines().collect();
+        assert_eq!(
+            left[..4],
+            [
+                "| 4.17 | `f+0x4:-1` | survived |  |",
+                "| 4.17 | `f+0x4:+1` | patched |  |",
+                "| 4.17 | `f+0x6` | not reached |  |",
+                "| 4.17 | `g+0x4:-1` | survived |  |",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_share_is_not_rounded_up() {
+        let counts = |killed, survived| Counts { killed, survived, ..Counts::default() };
+        for (killed, survived, share) in
+            [(537, 11, "97.9 %"), (538, 10, "98.1 %"), (1, 2, "33.3 %"), (3, 0, "100.0 %")]
+        {
+            assert_eq!(counts(killed, survived).exact_share().unwrap(), share);
+        }
+        assert_eq!(Counts::default().exact_share(), None);
+    }
+
+    #[test]
+    fn a_place_has_no_folders() {
+        let places = "/home/me/xen/./arch/x86/include/asm/uaccess.h:254, inlined at ./common/a.c:7";
+        assert_eq!(short(places), "uaccess.h:254, in a.c:7");
+    }
 }
