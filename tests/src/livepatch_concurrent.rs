@@ -15,7 +15,8 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use kernel::hypercall::sched::{sleep_until, yield_cpu};
+use kernel::hypercall::cpu_hotplug;
+use kernel::hypercall::sched::{Pinned, sleep_until, yield_cpu};
 use kernel::livepatch::{Livepatch, Loaded};
 use kernel::smp::{self, Job};
 use kernel::xen::Change;
@@ -58,6 +59,7 @@ pub const TEST: Test = Test {
         Case::new("cpu/the_second_one_works", the_second_cpu_works),
         Case::new("cpu/both_find_the_same_list", both_find_the_same_list),
         Case::new("action/applies_and_reverts_with_two_cpus", applies_and_reverts),
+        Case::new("action/works_from_each_cpu", works_from_each),
         Case::new("action/is_seen_by_the_other_cpu", seen_by_the_other),
         Case::new("timeout/1_ns_is_too_short_for_two_cpus", too_short),
         Case::new("timeout/a_retry_works", a_retry_works),
@@ -158,6 +160,19 @@ fn applies_and_reverts(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// Whichever of the machine's CPUs the guest acts from, Xen fetches the other one.
+fn works_from_each(context: &Context) -> Outcome {
+    let _loaded = load(context, NAME, "-concurrent")?;
+    for cpu in 0..2 {
+        let at = |stop: Stop| stop.at(format_args!("from CPU {cpu}"));
+        let _pinned = Pinned::to(cpu)
+            .map_err(|errno| Stop::skip(format_args!("SCHEDOP_pin_override answers {errno}")))?;
+        carried_out(context.livepatch(), NAME, ActionCmd::Apply, State::Applied).map_err(at)?;
+        carried_out(context.livepatch(), NAME, ActionCmd::Revert, State::Checked).map_err(at)?;
+    }
+    Ok(())
+}
+
 fn seen_by_the_other(context: &Context) -> Outcome {
     let _loaded = load(context, NAME, "-concurrent")?;
     carried_out(context.livepatch(), NAME, ActionCmd::Apply, State::Applied)?;
@@ -201,6 +216,8 @@ fn too_short(context: &Context) -> Outcome {
     let original = support::extra_version()?;
     let _loaded = load(context, NAME, "-concurrent")?;
     times_out(context.livepatch(), ActionCmd::Apply, State::Checked)?;
+    // Nothing is held on to: Xen looks whether there is a CPU of that number.
+    cpu_hotplug::online(context.livepatch().version, u32::MAX).must_be(Errno::EINVAL)?;
     expect("extra version", support::extra_version()?, original)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod any;
 pub mod console_ring;
+pub mod cpu_hotplug;
 pub mod debug_keys;
 pub mod domain;
 pub mod physinfo;

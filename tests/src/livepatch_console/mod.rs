@@ -23,6 +23,7 @@ use kernel::{Case, Need, Test};
 mod action;
 mod debug;
 mod key;
+mod refusal;
 mod ring;
 mod said;
 mod trace;
@@ -67,6 +68,11 @@ pub const TEST: Test = Test {
         Case::new("refusal/apply_tells_of_a_nameless_function", action::nameless_expectation),
         Case::new("refusal/replace_tells_that_it_failed", action::replace_fails),
         Case::new("refusal/upload_tells_why", action::refused_uploads),
+        Case::new("refusal/upload_tells_what_is_wrong_with_a_header", refusal::headers),
+        Case::new("refusal/upload_tells_what_is_wrong_with_sections", refusal::sections),
+        Case::new("refusal/upload_tells_what_is_wrong_with_symbols", refusal::symbols),
+        Case::new("refusal/upload_tells_what_is_wrong_with_relocations", refusal::relocations),
+        Case::new("refusal/upload_tells_what_is_wrong_with_contents", refusal::contents),
         Case::new("trace/names_payload_and_functions", trace::names_functions),
         Case::new("trace/names_the_nearest_symbol", trace::nearest_symbol),
         Case::new("trace/names_the_right_payload", trace::right_payload),

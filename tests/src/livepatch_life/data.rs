@@ -261,8 +261,9 @@ pub fn metadata_goes_with_its_payload(context: &Context) -> Outcome {
     unload(context, &first)
 }
 
-/// Hooks write to the 32 bits at `target`, before anything was patched and afterwards. Should that
-/// fault, as it must, the payload's exception table leads past the instruction.
+/// Hooks write to the 32 bits at `target`, before anything was patched and afterwards, and once more in
+/// a second payload, when the first one was reverted. Should that fault, as it must, the payload's
+/// exception table leads past the instruction.
 fn is_write_protected(context: &Context, with_target: fn(Payload) -> Payload) -> Outcome {
     const FAULTED: u8 = 1;
     const WRITTEN: u8 = 2;
@@ -272,19 +273,25 @@ fn is_write_protected(context: &Context, with_target: fn(Payload) -> Payload) ->
     // An entry is where the fault is and where to go on, each counted from its own field.
     let entry =
         Chunk::new([0; 8]).reloc(0, R_X86_64_PC32, "write", 0).reloc(4, R_X86_64_PC32, "go_on", 0);
-    let mut patch = with_target(log.payload("write")?)
-        .text("write", code::store_u32("target", 0).then(mark(WRITTEN)))
-        .text("go_on", mark(FAULTED))
-        .section(Area::loaded(".ex_table", 0, 4), "entry", entry)
-        .hook(Hook::PreRevert, code::jump("write"));
     let early = context.xen.has(Change::LoadedRegions) && context.xen.has(Change::LoadedSymbols);
-    if early {
-        patch = patch.hook(Hook::PreApply, code::jump("write"));
+    let writing = |id: &str| {
+        let patch = with_target(log.payload(id)?)
+            .text("write", code::store_u32("target", 0).then(mark(WRITTEN)))
+            .text("go_on", mark(FAULTED))
+            .section(Area::loaded(".ex_table", 0, 4), "entry", entry.clone())
+            .hook(Hook::PreRevert, code::jump("write"));
+        let patch = match early {
+            true => patch.hook(Hook::PreApply, code::jump("write")),
+            false => patch,
+        };
+        load(context, id, &patch)
+    };
+    let both = [writing("first")?, writing("second")?];
+    for loaded in &both {
+        apply(loaded)?;
+        revert(loaded)?;
     }
-    let loaded = load(context, "write", &patch)?;
-    apply(&loaded)?;
-    revert(&loaded)?;
-    log.holds("1 for each fault, 2 for none", if early { 0x11 } else { 1 })
+    log.holds("1 for each fault, 2 for none", if early { 0x1111 } else { 0x11 })
 }
 
 pub fn rodata_is_write_protected(context: &Context) -> Outcome {

@@ -17,6 +17,7 @@
 
 use kernel::{Case, Need, Test};
 
+mod cpu;
 mod data;
 mod domain;
 mod expectation;
@@ -111,6 +112,7 @@ pub const TEST: Test = Test {
         Case::new("hook/post_revert_runs_after_a_failed_revert", hook::post_revert_after_failure),
         Case::new("hook/gets_its_payload", hook::gets_its_payload),
         Case::new("domain/an_idle_one_does_not_matter", domain::idle),
+        Case::new("cpu/one_may_come_afterwards", cpu::one_may_come),
         Case::new("domain/one_that_waits_for_its_monitor_keeps_patching_out", domain::waits),
     ],
     ..Test::DEFAULT

@@ -1,0 +1,294 @@
+//! What is wrong with a payload's file, in Xen's words.
+
+use alloc::format;
+use alloc::string::String;
+
+use kernel::xen::Change;
+use kernel::{Context, Errno, Outcome, Stop};
+use livepatch::payload::wire::{
+    SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHT_PROGBITS, SHT_REL, SHT_SYMTAB, STB_GLOBAL, STT_NOTYPE,
+    Shdr, Sym,
+};
+use livepatch::payload::{Data, Elf, Section, Symbol};
+
+use super::said::says;
+use crate::support::{marker, target, try_upload};
+
+const NAME: &str = "up";
+const RELAS: &str = ".rela.livepatch.funcs";
+
+/// Breaks a payload, and says what Xen says.
+type Fault = fn(&mut Elf) -> String;
+
+/// Xen refuses each of the files with this errno and these words, and says nothing else.
+fn each(context: &Context, errno: Errno, faults: &[Fault]) -> Outcome {
+    for fault in faults {
+        let mut elf = marker(context, "-up")?.elf();
+        let why = format!("{NAME}: {}", fault(&mut elf));
+        let file = elf.to_bytes();
+        let upload = || try_upload(context, NAME, &file).must_be(errno);
+        let at = |stop: Stop| stop.at(format_args!("{why:?}"));
+        says(context, upload, core::slice::from_ref(&why)).map_err(at)?;
+    }
+    Ok(())
+}
+
+/// Appends a section that is not loaded, and returns its number.
+fn section(elf: &mut Elf, change: fn(&mut Shdr)) -> usize {
+    let data = Data::Bytes(alloc::vec![0x5a; 8]);
+    let number = elf.push(Section::new(".junk", SHT_PROGBITS, 0, 1, data));
+    change(&mut elf.sections[number].shdr);
+    number
+}
+
+/// Changes the header of a section.
+fn header(elf: &mut Elf, name: &str, change: fn(&mut Shdr)) {
+    change(&mut elf.section_mut(name).shdr);
+}
+
+/// Appends a symbol, and returns its number.
+fn symbol(elf: &mut Elf, st_shndx: u16) -> usize {
+    let sym = Sym { st_info: Sym::info(STB_GLOBAL, STT_NOTYPE), st_shndx, ..Sym::default() };
+    elf.symbols_mut().push(Symbol { name: "xtf_symbol".into(), sym });
+    elf.relayout();
+    elf.symbols_mut().len() - 1
+}
+
+/// `livepatch_header_check`, `arch_livepatch_verify_elf`.
+pub fn headers(context: &Context) -> Outcome {
+    let cut = marker(context, "-up")?.to_bytes()[..63].to_vec();
+    let upload = || try_upload(context, NAME, &cut).must_be(Errno::EINVAL);
+    says(context, upload, &[format!("{NAME}: Section header is bigger than payload")])?;
+    each(
+        context,
+        Errno::EOPNOTSUPP,
+        &[
+            |e| {
+                e.ehdr.e_phnum = 1;
+                "Invalid ELF payload".into()
+            },
+            |e| {
+                e.ehdr.e_machine = 3;
+                "Unsupported ELF Machine type".into()
+            },
+            |e| {
+                e.ehdr.e_shnum = 1024;
+                "Too many (1024) sections".into()
+            },
+        ],
+    )?;
+    each(
+        context,
+        Errno::EINVAL,
+        &[
+            |e| {
+                e.ehdr.e_ident[0] ^= 1;
+                "Not an ELF payload".into()
+            },
+            |e| {
+                e.ehdr.e_shstrndx = 0;
+                "Section name idx is undefined".into()
+            },
+            |e| {
+                let sections = e.ehdr.e_shnum;
+                e.ehdr.e_shstrndx = sections;
+                format!("Section name idx ({sections}) is past end of sections ({sections})")
+            },
+            |e| {
+                e.ehdr.e_shoff = u64::MAX;
+                "Bogus e_shoff".into()
+            },
+            |e| {
+                e.ehdr.e_shentsize = 0;
+                "Section header size is 0! Expected 64.".into()
+            },
+            |e| {
+                e.ehdr.e_shnum += 1;
+                "Section header size is corrupted".into()
+            },
+        ],
+    )
+}
+
+/// `elf_resolve_sections`, `elf_resolve_section_names`.
+pub fn sections(context: &Context) -> Outcome {
+    each(
+        context,
+        Errno::EINVAL,
+        &[
+            |e| {
+                let number = section(e, |s| s.sh_offset = 0);
+                format!("Section [{number}] data at ELF header of payload")
+            },
+            |e| {
+                let number = section(e, |s| s.sh_offset = u64::MAX);
+                format!("Section [{number}] data is past end of payload")
+            },
+            |e| {
+                let number = section(e, |s| s.sh_name = u32::MAX);
+                format!("Section {number} name is not within .shstrtab")
+            },
+            |e| {
+                header(e, ".symtab", |s| s.sh_type = SHT_PROGBITS);
+                "No symbol table found".into()
+            },
+            |e| {
+                let sections = e.ehdr.e_shnum;
+                e.section_mut(".symtab").shdr.sh_link = sections.into();
+                format!("Symbol table idx ({sections}) to strtab past end ({sections})")
+            },
+            |e| {
+                header(e, ".symtab", |s| s.sh_entsize = 0);
+                "Symbol table header is corrupted".into()
+            },
+            |e| {
+                header(e, ".strtab", |s| s.sh_size = 0);
+                "String table section is corrupted".into()
+            },
+            |e| {
+                header(e, ".shstrtab", |s| s.sh_size = 0);
+                "Section string table is corrupted".into()
+            },
+        ],
+    )?;
+    each(
+        context,
+        Errno::EOPNOTSUPP,
+        &[|e| {
+            section(e, |s| s.sh_type = SHT_SYMTAB);
+            "Unsupported multiple symbol tables".into()
+        }],
+    )?;
+    if !context.xen.has(Change::SectionAlignment) {
+        return Ok(());
+    }
+    each(
+        context,
+        Errno::EOPNOTSUPP,
+        &[|e| {
+            let number = section(e, |s| s.sh_addralign = 3);
+            format!("Section [{number}] alignment (0x3) is not supported")
+        }],
+    )?;
+    each(
+        context,
+        Errno::EINVAL,
+        &[|e| {
+            let number = section(e, |s| (s.sh_addr, s.sh_addralign) = (4, 8));
+            format!("Section [{number}] addr (0x4) is not aligned properly (0x8)")
+        }],
+    )
+}
+
+/// `elf_get_sym`, `livepatch_elf_resolve_symbols`.
+pub fn symbols(context: &Context) -> Outcome {
+    each(
+        context,
+        Errno::EINVAL,
+        &[
+            |e| {
+                let number = symbol(e, SHN_ABS);
+                e.symbol_mut("xtf_symbol").st_name = u32::MAX;
+                format!("Symbol [{number}] name is not within .strtab")
+            },
+            |e| {
+                symbol(e, SHN_COMMON);
+                "Unexpected common symbol: xtf_symbol".into()
+            },
+            |e| {
+                symbol(e, SHN_LORESERVE - 1);
+                "Out of bounds symbol section 0xfeff".into()
+            },
+        ],
+    )?;
+    each(
+        context,
+        Errno::EOPNOTSUPP,
+        &[|e| {
+            symbol(e, SHN_LORESERVE);
+            "Out of bounds symbol section 0xff00".into()
+        }],
+    )
+}
+
+/// `livepatch_elf_perform_relocs`, `arch_livepatch_perform_rela`, `arch_livepatch_perform_rel`.
+pub fn relocations(context: &Context) -> Outcome {
+    each(
+        context,
+        Errno::EINVAL,
+        &[
+            |e| {
+                let symtab = e.section_index(".symtab").expect("every payload has it");
+                header(e, RELAS, |s| s.sh_link = 0);
+                format!("Relative link of {RELAS} is incorrect (0, expected={symtab})")
+            },
+            |e| {
+                header(e, RELAS, |s| s.sh_entsize = 0);
+                "Section relative header is corrupted".into()
+            },
+            |e| {
+                e.rela_mut(RELAS)[0].set_symbol(u32::MAX);
+                format!("Relative relocation wants symbol@{} which is past end", u32::MAX)
+            },
+            |e| {
+                e.rela_mut(RELAS)[0].r_offset = e.section(".livepatch.funcs").shdr.sh_size;
+                "Relative relocation offset is past .livepatch.funcs section".into()
+            },
+        ],
+    )?;
+    each(
+        context,
+        Errno::EOPNOTSUPP,
+        &[
+            |e| {
+                header(e, RELAS, |s| (s.sh_type, s.sh_entsize, s.sh_size) = (SHT_REL, 16, 16));
+                "SHT_REL relocation unsupported".into()
+            },
+            |e| {
+                e.rela_mut(RELAS)[0].set_kind(99);
+                "Unhandled relocation 99".into()
+            },
+        ],
+    )
+}
+
+/// `check_special_sections`, `check_patching_sections`, `prepare_payload`.
+pub fn contents(context: &Context) -> Outcome {
+    let version = target(context)?.func_version.number();
+    let mut elf = marker(context, "-up")?.elf();
+    elf.funcs_mut()[0].version = 0;
+    let file = elf.to_bytes();
+    let upload = || try_upload(context, NAME, &file).must_be(Errno::EOPNOTSUPP);
+    says(context, upload, &[format!("{NAME}: Wrong version (0). Expected {version}")])?;
+    each(
+        context,
+        Errno::EINVAL,
+        &[
+            |e| {
+                e.funcs_mut()[0].old_size = 0;
+                "Address or size fields are zero".into()
+            },
+            |e| {
+                header(e, ".livepatch.depends", |s| s.sh_size = 0);
+                ".livepatch.depends is empty".into()
+            },
+            |e| {
+                e.section_mut(".livepatch.depends").name.push('2');
+                e.relayout();
+                ".livepatch.depends is missing".into()
+            },
+        ],
+    )?;
+    if !context.xen.has(Change::HooksAlone) {
+        return Ok(());
+    }
+    each(
+        context,
+        Errno::EINVAL,
+        &[|e| {
+            e.section_mut(".livepatch.funcs").name.push('2');
+            e.relayout();
+            "Nothing to patch. Aborting...".into()
+        }],
+    )
+}
