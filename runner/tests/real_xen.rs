@@ -566,17 +566,8 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 #[test]
 #[ignore = "boots real Xen"]
 fn from_a_snapshot_everything_is_as_from_power_on() {
-    let tests = [
-        "example",
-        "selftest",
-        "livepatch-list",
-        "livepatch-life",
-        "bad-failure",
-        "bad-leftover",
-        "bad-panic",
-        "bad-xen-panic",
-        "bad-hang",
-    ];
+    let tests =
+        ["example", "livepatch-life", "bad-failure", "bad-panic", "bad-xen-panic", "bad-hang"];
     let (code, plain, modes) = isolated("never", &tests, &[]);
     assert_eq!((code, modes), (7, BTreeSet::from(["\"fast, tcg\"".into()])));
     assert_eq!(plain.len(), 2 * tests.len());
@@ -664,7 +655,7 @@ fn shares_are_merged_to_the_whole() {
 fn bench_measures_all_that_it_names() {
     let output = Command::new(env!("CARGO_BIN_EXE_xtf-runner"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .args(["bench", "example", "--xen", "4.17", "--rounds", "2", "--json", "-j", "2"])
+        .args(["bench", "example", "--xen", "4.17", "--rounds", "1", "--json", "-j", "2"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -674,7 +665,7 @@ fn bench_measures_all_that_it_names() {
     // Eight for each environment, five of the suite.
     assert_eq!(figures.len(), 2 * 8 + 5, "{text}");
     for figure in figures {
-        assert_eq!(figure["samples"].as_array().unwrap().len(), 2, "{figure}");
+        assert_eq!(figure["samples"].as_array().unwrap().len(), 1, "{figure}");
         assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure}");
     }
     let ratio = |name: &str| figures.iter().find(|f| f["name"] == name).unwrap()["ratio"].as_f64();
