@@ -6,10 +6,10 @@ use alloc::string::String;
 use kernel::xen::Change;
 use kernel::{Context, Errno, Outcome, Stop};
 use livepatch::payload::wire::{
-    SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHT_PROGBITS, SHT_REL, SHT_SYMTAB, STB_GLOBAL, STT_NOTYPE,
-    Shdr, Sym,
+    R_X86_64_PC32, SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHT_PROGBITS, SHT_REL, SHT_SYMTAB,
+    STB_GLOBAL, STT_NOTYPE, Shdr, Sym,
 };
-use livepatch::payload::{Data, Elf, Section, Symbol};
+use livepatch::payload::{Area, Chunk, Data, Elf, Hook, Section, Symbol, code};
 
 use super::said::says;
 use crate::support::{marker, target, try_upload};
@@ -20,15 +20,19 @@ const RELAS: &str = ".rela.livepatch.funcs";
 /// Breaks a payload, and says what Xen says.
 type Fault = fn(&mut Elf) -> String;
 
-/// Xen refuses each of the files with this errno and these words, and says nothing else.
+/// Xen refuses a file with this errno and these words, and says nothing else.
+fn refused(context: &Context, errno: Errno, file: &[u8], why: &str) -> Outcome {
+    let upload = || try_upload(context, NAME, file).must_be(errno);
+    let at = |stop: Stop| stop.at(format_args!("{why:?}"));
+    says(context, upload, &[format!("{NAME}: {why}")]).map_err(at)
+}
+
+/// So with each of the faults.
 fn each(context: &Context, errno: Errno, faults: &[Fault]) -> Outcome {
     for fault in faults {
         let mut elf = marker(context, "-up")?.elf();
-        let why = format!("{NAME}: {}", fault(&mut elf));
-        let file = elf.to_bytes();
-        let upload = || try_upload(context, NAME, &file).must_be(errno);
-        let at = |stop: Stop| stop.at(format_args!("{why:?}"));
-        says(context, upload, core::slice::from_ref(&why)).map_err(at)?;
+        let why = fault(&mut elf);
+        refused(context, errno, &elf.to_bytes(), &why)?;
     }
     Ok(())
 }
@@ -56,9 +60,8 @@ fn symbol(elf: &mut Elf, st_shndx: u16) -> usize {
 
 /// `livepatch_header_check`, `arch_livepatch_verify_elf`.
 pub fn headers(context: &Context) -> Outcome {
-    let cut = marker(context, "-up")?.to_bytes()[..63].to_vec();
-    let upload = || try_upload(context, NAME, &cut).must_be(Errno::EINVAL);
-    says(context, upload, &[format!("{NAME}: Section header is bigger than payload")])?;
+    let cut = &marker(context, "-up")?.to_bytes()[..63];
+    refused(context, Errno::EINVAL, cut, "Section header is bigger than payload")?;
     each(
         context,
         Errno::EOPNOTSUPP,
@@ -249,17 +252,45 @@ pub fn relocations(context: &Context) -> Outcome {
                 "Unhandled relocation 99".into()
             },
         ],
-    )
+    )?;
+    each(
+        context,
+        Errno::EOVERFLOW,
+        &[|e| {
+            let rela = &mut e.rela_mut(RELAS)[0];
+            rela.set_kind(R_X86_64_PC32);
+            rela.r_addend = 1 << 40;
+            format!("Overflow in relocation 0 in {RELAS} for .livepatch.funcs")
+        }],
+    )?;
+    if !context.xen.has(Change::UnloadedSymbols) {
+        return Ok(());
+    }
+    let area = Area { sh_flags: 0, ..Area::loaded(".comment", 0, 1) };
+    let patch = marker(context, "-up")?
+        .section(area, "comment", *b"xtf")
+        .rodata("pointer", Chunk::address_of("comment"));
+    // That of a section, which has no name.
+    let why = "Relocation against ignored symbol  cannot be resolved";
+    refused(context, Errno::EINVAL, &patch.to_bytes(), why)
 }
 
 /// `check_special_sections`, `check_patching_sections`, `prepare_payload`.
 pub fn contents(context: &Context) -> Outcome {
-    let version = target(context)?.func_version.number();
     let mut elf = marker(context, "-up")?.elf();
     elf.funcs_mut()[0].version = 0;
-    let file = elf.to_bytes();
-    let upload = || try_upload(context, NAME, &file).must_be(Errno::EOPNOTSUPP);
-    says(context, upload, &[format!("{NAME}: Wrong version (0). Expected {version}")])?;
+    let version = target(context)?.func_version.number();
+    let why = format!("Wrong version (0). Expected {version}");
+    refused(context, Errno::EOPNOTSUPP, &elf.to_bytes(), &why)?;
+    for (section, size) in [
+        (".livepatch.funcs", target(context)?.func_version.size() as u64),
+        (Hook::Load.section(), size_of::<u64>() as u64),
+    ] {
+        let mut elf = marker(context, "-up")?.hook(Hook::Load, code::ret()).elf();
+        elf.section_mut(section).shdr.sh_size = size + 1;
+        let why = format!("Wrong size {} of {section} (must be multiple of {size})", size + 1);
+        refused(context, Errno::EINVAL, &elf.to_bytes(), &why)?;
+    }
     each(
         context,
         Errno::EINVAL,
@@ -279,6 +310,12 @@ pub fn contents(context: &Context) -> Outcome {
             },
         ],
     )?;
+    if context.xen.has(Change::Modinfo) {
+        let area = Area::loaded(".modinfo", 0, 1);
+        let patch = marker(context, "-up")?.section(area, "metadata", *b"key=value");
+        let why = "Incorrect metadata format detected";
+        refused(context, Errno::EINVAL, &patch.to_bytes(), why)?;
+    }
     if !context.xen.has(Change::HooksAlone) {
         return Ok(());
     }
