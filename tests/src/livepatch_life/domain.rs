@@ -70,6 +70,10 @@ pub fn waits(context: &Context) -> Outcome {
         if State::from(status.state) == State::Checked {
             Answer(status.rc.into()).must_be(Errno::EBUSY)?;
             reads(&original)?;
+            // With nothing to revert first.
+            loaded.action(ActionCmd::Replace).must_be(Answer::SUCCESS)?;
+            loaded.must_be(State::Checked, Errno::EBUSY).map_err(|stop| stop.at("REPLACE"))?;
+            reads(&original)?;
             drop(domain);
             return patches(context).map_err(|stop| stop.at("after that domain's end"));
         }
