@@ -54,6 +54,7 @@ const EARLY_CHECKS: &[Release] = &[at(18, 4), at(19, 1)];
 
 /// Why a change cannot be seen without applying a payload at every start.
 const APPLY: &str = "a payload that is applied";
+const CONSOLE: &str = "Xen's console";
 
 changes! {
     /// A new symbol with the name of one of Xen's, or of another payload's, is refused (EEXIST).
@@ -68,6 +69,10 @@ changes! {
     AlternativePadding = "alternative-padding", "4008c71d7a", since xen(11), &[], Observed;
     /// A static symbol has the whole path of its file in its name.
     SymbolPaths = "symbol-paths", "81ecb38b83", since xen(13), &[], Observed;
+    /// Why something is refused is told by every build, where debug builds alone told it.
+    ErrorsTold = "errors-told", "4470efeae4", since xen(13), &[], ByRelease(CONSOLE);
+    /// A call trace tells by a letter where Xen has each address from: registers, frames or the stack.
+    TraceLetters = "trace-letters", "445891bb8e", since xen(13), &[], ByRelease(CONSOLE);
     /// A payload states the Xen that it was built for, and is refused on another one.
     XenDepends = "xen-depends", "879615f5db", since xen(14), &[], Observed;
     /// ACTION has flags, of which NODEPS makes APPLY ignore what is below.

@@ -302,6 +302,7 @@ pub fn replace_fails(context: &Context) -> Outcome {
 }
 
 pub fn not_on_top(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let a = load_marker(context, "-a")?;
     let b = load(context, "-b", &marker(context, "-b")?.depends("-a"))?;
     apply(&a)?;
@@ -312,6 +313,7 @@ pub fn not_on_top(context: &Context) -> Outcome {
 
 /// Which payload it was compared with.
 pub fn dependency(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let a = load_marker(context, "-a")?;
     let b = load(context, "-b", &marker(context, "-b")?.depends("-a"))?;
     let refused = |cmd| b.action(cmd).must_be(Errno::EINVAL);
@@ -326,6 +328,7 @@ pub fn dependency(context: &Context) -> Outcome {
 
 /// Its variables may have been written to. Xen says "revert" where it means "apply".
 pub fn not_pristine(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let patch = marker(context, "-d")?.data("variable", [0; 4]);
     let loaded = load(context, "-d", &patch)?;
     apply(&loaded)?;
@@ -390,6 +393,7 @@ pub fn vetoing_hooks(context: &Context) -> Outcome {
 
 /// UPLOAD says why it refuses; which reason comes with which file is `livepatch-elf`'s business.
 pub fn refused_uploads(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let upload = |patch: &Payload, errno: Errno, lines: &[String]| {
         let file = patch.to_bytes();
         says(context, || try_upload(context, "up", &file).must_be(errno), lines)

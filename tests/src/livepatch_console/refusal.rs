@@ -60,6 +60,7 @@ fn symbol(elf: &mut Elf, st_shndx: u16) -> usize {
 
 /// `livepatch_header_check`, `arch_livepatch_verify_elf`.
 pub fn headers(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let cut = &marker(context, "-up")?.to_bytes()[..63];
     refused(context, Errno::EINVAL, cut, "Section header is bigger than payload")?;
     each(
@@ -115,6 +116,7 @@ pub fn headers(context: &Context) -> Outcome {
 
 /// `elf_resolve_sections`, `elf_resolve_section_names`.
 pub fn sections(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     each(
         context,
         Errno::EINVAL,
@@ -185,6 +187,7 @@ pub fn sections(context: &Context) -> Outcome {
 
 /// `elf_get_sym`, `livepatch_elf_resolve_symbols`.
 pub fn symbols(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     each(
         context,
         Errno::EINVAL,
@@ -216,6 +219,7 @@ pub fn symbols(context: &Context) -> Outcome {
 
 /// `livepatch_elf_perform_relocs`, `arch_livepatch_perform_rela`, `arch_livepatch_perform_rel`.
 pub fn relocations(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     each(
         context,
         Errno::EINVAL,
@@ -277,6 +281,7 @@ pub fn relocations(context: &Context) -> Outcome {
 
 /// `check_special_sections`, `check_patching_sections`, `prepare_payload`.
 pub fn contents(context: &Context) -> Outcome {
+    context.needs(Change::ErrorsTold)?;
     let mut elf = marker(context, "-up")?.elf();
     elf.funcs_mut()[0].version = 0;
     let version = target(context)?.func_version.number();

@@ -66,11 +66,14 @@ struct Heard {
     lines: Vec<String>,
     /// Where the WARN is.
     rip: u64,
+    /// Whether the trace tells where Xen has each address from.
+    letters: bool,
 }
 
 /// Asks for the changeset, during which Xen warns, and goes on.
 fn hear(context: &Context, rip: u64) -> Result<Heard, Stop> {
-    Ok(Heard { lines: lines_of_warning(context)?, rip })
+    let letters = context.xen.has(Change::TraceLetters);
+    Ok(Heard { lines: lines_of_warning(context)?, rip, letters })
 }
 
 fn lines_of_warning(context: &Context) -> Result<Vec<String>, Stop> {
@@ -100,14 +103,18 @@ impl Heard {
     fn trace_is(&self, place: &str, caller: Option<(u64, &str)>) -> Outcome {
         let lines = self.lines.iter().skip_while(|line| *line != "Xen call trace:");
         let trace: Vec<String> = lines.skip(1).cloned().collect();
-        let first = format!("   [<{}>] R {place}", hex(self.rip));
+        let line = |at, letter: &str, place: &str| {
+            let letter = if self.letters { letter } else { "" };
+            format!("   [<{}>] {letter}{place}", hex(at))
+        };
+        let first = line(self.rip, "R ", place);
         are_lines("the call trace", &trace[..trace.len().min(1)], &[first])?;
         let Some((at, place)) = caller else { return Ok(()) };
         // Xen either takes each word on the stack that may be an address of code for one (S), or
         // follows frame pointers (F): as it was built.
         let of_caller = |line: &&String| line.contains(&hex(at));
         let callers: Vec<&String> = trace.iter().filter(of_caller).collect();
-        let forms = ["S", "F"].map(|letter| format!("   [<{}>] {letter} {place}", hex(at)));
+        let forms = ["S ", "F "].map(|letter| line(at, letter, place));
         expect_that(
             !callers.is_empty() && callers.iter().all(|line| forms.contains(line)),
             format_args!("{:?} in the call trace, and not {callers:?}", forms[0]),
