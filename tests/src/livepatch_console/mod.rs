@@ -73,6 +73,7 @@ pub const TEST: Test = Test {
         Case::new("refusal/upload_tells_what_is_wrong_with_symbols", refusal::symbols),
         Case::new("refusal/upload_tells_what_is_wrong_with_relocations", refusal::relocations),
         Case::new("refusal/upload_tells_what_is_wrong_with_contents", refusal::contents),
+        Case::new("refusal/upload_tells_what_is_wrong_with_alternatives", refusal::alternatives),
         Case::new("trace/names_payload_and_functions", trace::names_functions),
         Case::new("trace/names_the_nearest_symbol", trace::nearest_symbol),
         Case::new("trace/names_the_right_payload", trace::right_payload),

@@ -9,10 +9,12 @@ use livepatch::payload::wire::{
     R_X86_64_PC32, SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHT_PROGBITS, SHT_REL, SHT_SYMTAB,
     STB_GLOBAL, STT_NOTYPE, Shdr, Sym,
 };
-use livepatch::payload::{Area, Chunk, Data, Elf, Hook, Section, Symbol, code};
+use livepatch::payload::{
+    Area, Chunk, Data, Elf, Function, Hook, HookBody, Payload, Section, Symbol, code,
+};
 
-use super::said::says;
-use crate::support::{marker, target, try_upload};
+use super::said::{are_lines, messages_during, says};
+use crate::support::{marker, payload, target, try_upload};
 
 const NAME: &str = "up";
 const RELAS: &str = ".rela.livepatch.funcs";
@@ -332,5 +334,81 @@ pub fn contents(context: &Context) -> Outcome {
             e.relayout();
             "Nothing to patch. Aborting...".into()
         }],
+    )
+}
+
+/// Bytes of code that an alternative is for, and of replacements.
+const CODE: usize = 18;
+const ROOM: usize = 16;
+/// Bytes of the alternative's original, and of its replacement.
+const LENGTH: u8 = 7;
+
+/// A payload with code, replacements, and an alternative that is so many bytes behind their beginnings.
+fn altered(context: &Context, orig: i64, repl: i64) -> Result<Payload, Stop> {
+    // For a feature that no CPU has: a reserved bit of CPUID leaf 1.
+    let alternative = Chunk::new([0; 8])
+        .reloc(0, R_X86_64_PC32, "original", orig)
+        .reloc(4, R_X86_64_PC32, "replacement", repl)
+        .then(Chunk::new([10, 0, LENGTH, LENGTH, 0, 0]));
+    let nops = Chunk::new(alloc::vec![0x90; CODE]);
+    let function = Function::named("xen_extra_version", nops).label("original");
+    Ok(payload(context, "-up")?
+        .function(function)
+        .section(Area::loaded(".altinstr_replacement", 0, 1), "replacement", [0x90; ROOM])
+        .section(Area::loaded(".altinstructions", 0, 1), "alternative", alternative))
+}
+
+/// Xen refuses a payload, and says what leads out of what. Where that is, it says last.
+fn leads_out(
+    context: &Context,
+    patch: &Payload,
+    what: &str,
+    from: u64,
+    of: &str,
+    size: usize,
+) -> Outcome {
+    let file = patch.to_bytes();
+    let upload = || try_upload(context, NAME, &file).must_be(Errno::EINVAL);
+    let messages = messages_during(context, upload, 1)?;
+    let place = messages.first().and_then(|line| line.rsplit(' ').next()?.split('+').next());
+    let place = place.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
+    let begins = place.wrapping_add(from);
+    let line = format!(
+        "{NAME} Alternative {what} {begins:016x}+{LENGTH:#x} outside {of} {place:016x}+{size:#x}"
+    );
+    are_lines("Xen's messages", &messages, &[line])
+}
+
+/// `prepare_payload`, about alternatives. There is no colon behind the name.
+pub fn alternatives(context: &Context) -> Outcome {
+    context.needs(Change::AlternativePlaces)?;
+    let says_of = |file: &[u8], why: &str| {
+        let upload = || try_upload(context, NAME, file).must_be(Errno::EINVAL);
+        says(context, upload, &[format!("{NAME} {why}")])
+    };
+    let mut elf = altered(context, 0, 0)?.elf();
+    elf.section_mut(".altinstr_replacement").name = ".replacement".into();
+    elf.relayout();
+    let why = ".altinstructions provided, but no .altinstr_replacement";
+    says_of(&elf.to_bytes(), why)?;
+    let bare = payload(context, "-up")?.hook(Hook::PostApply, HookBody::Null).section(
+        Area::loaded(".altinstructions", 0, 1),
+        "alternative",
+        [0; 14],
+    );
+    says_of(&bare.to_bytes(), "Alternatives provided, but no .text")?;
+
+    let patch = altered(context, CODE as i64 - 1, 0)?;
+    leads_out(context, &patch, "orig", CODE as u64 - 1, "payload text", CODE)?;
+    let patch = altered(context, 0, -1)?;
+    leads_out(context, &patch, "repl", u64::MAX, ".altinstr_replacement", ROOM)?;
+
+    let mut elf = altered(context, 0, 0)?.elf();
+    elf.section_mut(".altinstructions").shdr.sh_size -= 1;
+    refused(
+        context,
+        Errno::EINVAL,
+        &elf.to_bytes(),
+        "Wrong size 13 of .altinstructions (must be multiple of 14)",
     )
 }
