@@ -34,6 +34,8 @@ xtf-hypercalls
 /// Goes back to a breakpoint and to one before it, forward again, and to the end.
 const BREAKPOINTS: &str = "\
 xtf-hypercall
+x/i $pc
+set $rdi = 0
 hbreak do_console_io
 reverse-continue
 reverse-continue
@@ -149,8 +151,11 @@ fn what_other_commands_boot_is_debugged_as_well() {
     let one = ["--xen", "4.17", "--env", "pv64", "--logs", &logs];
     let (code, said) = runner(&[&["payload", "try", &payload][..], &one].concat());
     assert_eq!(code, Some(0), "{said}");
-    let (code, said) = runner(&[&["debug", &first][..], &trace].concat());
+    let why = ["--why", "xen_extra_version"];
+    let (code, said) = runner(&[&["debug", &first][..], &trace, &why].concat());
     assert_eq!(code, Some(4), "{said}");
+    // Its code: each time it is applied and reverted.
+    assert!(said.contains("writes to xen_extra_version; the last 1"), "{said}");
     let differs = said.lines().find(|line| line.contains("it did NOT end as before"));
     let skips = |line: &str| line.ends_with("# SKIP nobody looks at this machine from outside`");
     assert!(differs.is_some_and(skips), "{said}");
@@ -227,7 +232,20 @@ fn a_boot_is_the_same_each_time() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("the end is at {end}\n")), "{end} is not in {said}");
     assert_eq!(said.matches("Breakpoint 1, ").count(), 3, "{said}");
+    // The page of hypercalls as Xen has filled it; and what was written there is not kept in silence.
+    assert!(said.contains(":\tpush ") && !said.contains("int3"), "{said}");
+    assert_eq!(said.matches("what was written to the machine is gone").count(), 1, "{said}");
     assert!(said.contains(&format!("{end} of {}", &end["instruction ".len()..])), "{said}");
+
+    // One at a time.
+    let mut folders = fs::read_dir(&latest).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folders.find(|path| path.is_dir()).unwrap();
+    let mut held = Command::new("flock");
+    held.arg(&folder).arg(env!("CARGO_BIN_EXE_xtf-runner")).args(again).args(["--trace", "panic"]);
+    let Output { status, stderr, .. } = held.output().unwrap();
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(69), "{said}");
+    assert!(said.contains("another debug looks at the boot"), "{said}");
 
     // What goes another way than before is no replay.
     let mut entries = fs::read_dir(&latest).unwrap().map(|entry| entry.unwrap().path());

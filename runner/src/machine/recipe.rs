@@ -107,7 +107,8 @@ impl Recipe {
         if !path.exists() {
             return Err(Error::Data(format!(
                 "{} does not say how its boot is made again: it has no {FILE}. Domains of xl's have \
-                 none, nor do boots of an older xtf-runner; run the test again with --backend qemu",
+                 none, nor have recordings that were interrupted, nor boots of an older xtf-runner; run \
+                 the test again with --backend qemu",
                 dir.display()
             )));
         }

@@ -25,6 +25,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::{note, write_out};
 use crate::base::process::Tool;
@@ -33,7 +36,7 @@ use crate::cli::DebugArgs;
 use crate::machine::debug::GDB_SOCKET;
 use crate::machine::logs::remove;
 use crate::machine::plugin::Plugin;
-use crate::machine::recipe::Recipe;
+use crate::machine::recipe::{self, Recipe};
 use crate::machine::rewind::packet::Link;
 use crate::machine::rewind::proxy::Proxy;
 use crate::machine::rewind::record::record;
@@ -55,8 +58,7 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Runs the command.
 pub fn debug(args: &DebugArgs) -> Result<Exit> {
     let config = Config::load(args.places.config.as_deref())?;
-    let traces = !args.trace.is_empty() || !args.why.is_empty();
-    if !args.no_gdb && !traces {
+    if !args.no_gdb && !traces(args) {
         // Better now than after the boot.
         Tool::new(GDB).args(["--version"]).run().map_err(|e| {
             Error::Tool(format!("{e}; install gdb, or connect a debugger of yours: --no-gdb"))
@@ -70,33 +72,71 @@ pub fn debug(args: &DebugArgs) -> Result<Exit> {
     if matches!(found, Found::Recording(_)) {
         subject.check_qemu()?;
     }
-    let plugin = Plugin::find(args.plugin.as_deref(), &config, &subject.recipe.program)?;
+    let _alone = alone(&subject.dir)?;
+    let done = look_at(args, &config, &subject, found, &stop);
+    // Whatever came of it.
+    sweep(&subject.dir)?;
+    remove(&subject.dir, &[GDB_SOCKET])?;
+    match (done, stop.requested()) {
+        (Err(error), Some(exit)) => {
+            note(&error.to_string());
+            Ok(exit)
+        }
+        (done, _) => done,
+    }
+}
+
+/// Holds the folder `dir` as long as the file that is returned is open.
+fn alone(dir: &Path) -> Result<File> {
+    let folder = File::open(dir).io("open", dir)?;
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(folder),
+        Err(Errno::WOULDBLOCK) => Err(Error::Tool(format!(
+            "another debug looks at the boot in {}; end that one, or copy the folder",
+            dir.display()
+        ))),
+        Err(why) => Err(why).io("lock", dir),
+    }
+}
+
+/// Looks at the boot of `subject`, of which there is what was `found`.
+fn look_at(
+    args: &DebugArgs,
+    config: &Config,
+    subject: &Subject,
+    found: Found,
+    stop: &StopSignal,
+) -> Result<Exit> {
+    let traces = traces(args);
+    let plugin = Plugin::find(args.plugin.as_deref(), config, &subject.recipe.program)?;
     let AtEnd { mut stage, replay, exit: ended } = match found {
-        Found::Recording(recording) => reopen(&subject, recording, &plugin, &stop)?,
+        Found::Recording(recording) => reopen(subject, recording, &plugin, stop)?,
         Found::Unrecorded(boot) => {
             write_out(&format!("{:13}recording in {}\n", "", subject.dir.display()))?;
             let mut say = |text: &str| write_out(&format!("{text}\n"));
-            remake(&subject, *boot, &plugin, &stop, &mut say)?
+            remake(subject, *boot, &plugin, stop, &mut say)?
         }
     };
-    let Subject { recipe, dir, .. } = &subject;
-    let symbols = symbols::find(args, &config, recipe, dir)?;
+    let Subject { recipe, dir, .. } = subject;
+    let symbols = symbols::find(args, config, recipe, dir)?;
     // gdb takes Ctrl-C for itself: it shares the terminal.
-    let interruptible = Some(&stop).filter(|_| args.no_gdb || traces);
+    let interruptible = Some(stop).filter(|_| args.no_gdb || traces);
     stage.stop = interruptible;
     let mut travel = Travel::new(stage, replay)?;
     write_out(&format!("{:13}the end is at instruction {}\n", "", travel.end()))?;
     if traces {
         trace::show(args, &mut travel, &symbols)?;
     } else if args.no_gdb {
-        wait(&mut travel, &symbols, dir, &stop)?;
+        wait(&mut travel, &symbols, dir, stop)?;
     } else {
         open(args, &mut travel, &symbols, dir)?;
     }
-    drop(travel);
-    sweep(dir)?;
-    remove(dir, &[GDB_SOCKET])?;
     Ok(interruptible.and_then(StopSignal::requested).unwrap_or(ended))
+}
+
+/// Whether something is to be printed, without a debugger.
+fn traces(args: &DebugArgs) -> bool {
+    !args.trace.is_empty() || !args.why.is_empty()
 }
 
 /// A machine at the end of a boot.
@@ -118,6 +158,8 @@ fn remake<'a>(
 ) -> Result<AtEnd<'a>> {
     let Subject { recipe, dir, .. } = subject;
     let Unrecorded { before, mut logs } = boot;
+    // What is not recorded to its end is no boot that anybody can compare with.
+    remove(dir, &[recipe::FILE])?;
     let take = record(recipe, plugin, stop, &mut logs, &mut |_| {})?;
     for report in &take.judgement.settled {
         let why = report.told().join("; ");
@@ -126,6 +168,7 @@ fn remake<'a>(
     let mut stage = Stage::new(recipe, take.date(), dir, plugin, stop);
     let (recording, replay) = take.settle(&mut stage)?;
     recording.write(dir)?;
+    recipe.write(dir)?;
     let Some(before) = before else { return Ok(AtEnd { stage, replay, exit: Exit::Success }) };
     let console = stage.console(&replay)?;
     let alike = compare(&String::from_utf8_lossy(&before), &String::from_utf8_lossy(&console));
@@ -147,7 +190,7 @@ fn reopen<'a>(
     if replay.now()?.hash != recording.hash {
         return Err(Error::Tool(format!(
             "the boot of the recording in {} goes another way here: a file that a link in it leads \
-             to has changed, or QEMU; record that boot again",
+             to has changed, or QEMU, or recording.json; record that boot again",
             dir.display()
         )));
     }

@@ -27,11 +27,13 @@ pub fn command(dir: &Path) -> String {
 }
 
 fn text(symbols: &Symbols) -> String {
-    // The machine is in 64-bit mode, whatever gdb's default is; and the code of a guest in PVH can be
-    // had from its file alone, since QEMU's gdb server does not know nested paging.
-    let mut text = String::from(
-        "set confirm off\nset architecture i386:x86-64\nset trust-readonly-sections on\n",
-    );
+    // The machine is in 64-bit mode, whatever gdb's default is.
+    let mut text = String::from("set confirm off\nset architecture i386:x86-64\n");
+    if symbols.is_hvm {
+        // QEMU's gdb server does not know nested paging: the guest's code can be had from its file
+        // alone. Its hypercall page, which Xen fills, is empty there.
+        text += "set trust-readonly-sections on\n";
+    }
     let _ = writeln!(text, "file {}", quoted(&symbols.guest));
     if let Some(xen) = &symbols.xen {
         let _ = writeln!(text, "add-symbol-file {}", quoted(xen));
@@ -59,7 +61,10 @@ mod tests {
                     target remote gdb.sock\n";
         assert!(whole.contains(head), "{whole}");
         assert!(whole.ends_with(COMMANDS), "{whole}");
-        symbols.xen = None;
-        assert!(!text(&symbols).contains("add-symbol-file"));
+        assert!(!whole.contains("trust-readonly-sections"), "{whole}");
+        (symbols.xen, symbols.is_hvm) = (None, true);
+        let whole = text(&symbols);
+        assert!(!whole.contains("add-symbol-file"), "{whole}");
+        assert!(whole.contains("set trust-readonly-sections on\n"), "{whole}");
     }
 }

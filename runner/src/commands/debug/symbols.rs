@@ -22,6 +22,8 @@ pub struct Symbols {
     pub guest: PathBuf,
     /// What can be recognised by the guest's.
     pub landmarks: Landmarks,
+    /// Whether the guest has page tables of its own, below Xen's.
+    pub is_hvm: bool,
 }
 
 /// Finds those of the boot of `recipe`, whose links are in the folder `dir`; says what is missing.
@@ -30,7 +32,7 @@ pub fn find(args: &DebugArgs, config: &Config, recipe: &Recipe, dir: &Path) -> R
     let xen = of_xen.map_err(|why| note(&format!("no names of Xen's functions: {why}"))).ok();
     let guest = of_guest(args, config, recipe, dir)?;
     let landmarks = Landmarks::of(&fs::read(&guest).io("read", &guest)?);
-    Ok(Symbols { xen, guest, landmarks })
+    Ok(Symbols { xen, guest, landmarks, is_hvm: recipe.environment.is_hvm() })
 }
 
 /// The xen-syms of the very build that booted; or why there is none.

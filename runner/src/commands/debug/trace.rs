@@ -81,14 +81,12 @@ fn memory(names: &Names, word: &str) -> Result<Target> {
     }
 }
 
+/// What is called `word`, as memory: a variable, or the code of a function that is patched.
 fn variable(found: &[&Name], word: &str) -> Result<Target> {
     match found {
-        [Name { address, size, is_code: false, .. }] => {
+        [Name { address, size, .. }] => {
             Ok(Target::Memory(*address, if *size == 0 { WORD } else { *size }))
         }
-        [Name { is_code: true, .. }] => Err(Error::Usage(format!(
-            "{word} is a function, which nobody writes to; `--trace {word}` shows its calls"
-        ))),
         several => Err(Error::Usage(format!(
             "{word} is the name of {} things; name one by its address: {}",
             several.len(),
@@ -101,7 +99,8 @@ fn named<'n>(names: &'n Names, word: &str) -> Result<Vec<&'n Name>> {
     let found = names.find(word);
     if found.is_empty() {
         return Err(Error::Usage(format!(
-            "nothing in Xen or the guest is called {word}; name a function, a variable or an address"
+            "nothing in Xen or the guest is called {word}; name a function, a variable, or an address, \
+             which alone takes +SIZE, of at least a byte"
         )));
     }
     Ok(found)
@@ -132,6 +131,12 @@ fn calls(
     is_32bit: bool,
 ) -> Result<String> {
     let end = travel.end();
+    // Xen and the guest may have one each.
+    let places = addresses.iter().map(|address| format!("{address:#x}")).collect::<Vec<_>>();
+    let of = match places.as_slice() {
+        [_] => format!("of {word}"),
+        several => format!("of {word}, at {}", several.join(" and ")),
+    };
     let (hits, whole) = travel.all_before(end, &Watch::new(addresses, Vec::new()))?;
     let shown = &hits[hits.len().saturating_sub(last)..];
     let places: Vec<u64> = shown.iter().map(|hit| hit.at).collect();
@@ -144,7 +149,7 @@ fn calls(
         let caller = caller.map(|address| names.describe(address));
         Ok(format!("{at:>12}  {}\n", called(names, &registers, caller, is_32bit)))
     })?;
-    let head = headline("execution", &format!("of {word}"), hits.len(), whole, shown.len());
+    let head = headline("execution", &of, hits.len(), whole, shown.len());
     Ok(head + &lines.concat())
 }
 
@@ -158,7 +163,7 @@ fn called(names: &Names, registers: &Registers, caller: Option<String>, is_32bit
             let arguments = registers.of_function().map(|argument| format!("{argument:#x}"));
             // A 32-bit function has most of its arguments on the stack.
             let arguments = if is_32bit { "...".into() } else { arguments.join(", ") };
-            format!("{name}({arguments}){from}{}", names.line(rip))
+            format!("{name}({arguments}){}{from}", names.line(rip))
         }
         _ => format!("{name}{}", names.line(rip)),
     }
@@ -248,12 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nothing_or_too_much_is_said() {
-        let name = |is_code| Name { address: 1, size: 0, is_code, name: "x".into() };
-        let (code, data) = (name(true), name(false));
+    fn a_name_of_too_much_is_said() {
+        let thing = |size| Name { address: 1, size, is_code: size == 9, name: "x".into() };
+        let (code, data) = (thing(9), thing(0));
         assert_eq!(variable(&[&data], "x").unwrap(), Target::Memory(1, 8));
-        let why = variable(&[&code], "x").unwrap_err().to_string();
-        assert!(why.contains("`--trace x` shows its calls"), "{why}");
+        assert_eq!(variable(&[&code], "x").unwrap(), Target::Memory(1, 9));
         let why = variable(&[&data, &data], "x").unwrap_err().to_string();
         assert!(why.contains("the name of 2 things"), "{why}");
     }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::base::number;
 const BREATH: Duration = Duration::from_millis(50);
 /// What is announced.
 const ABILITIES: &[u8] = b";ReverseStep+;ReverseContinue+";
+/// What is said when the debugger's own writes are undone.
+const FORGOTTEN: &str = "what was written to the machine is gone: stepi alone keeps it\n";
 /// Hypercalls that are listed unless a number is named.
 const LISTED: usize = 20;
 
@@ -43,12 +46,14 @@ pub struct Proxy<'t, 'a> {
     told: Told,
     /// Where the next step back goes to, if not to the instruction before.
     wanted: Option<u64>,
+    /// Whether the debugger wrote to the machine that there is.
+    is_changed: bool,
 }
 
 impl<'t, 'a> Proxy<'t, 'a> {
     /// For the debugger at `link`.
     pub fn new(travel: &'t mut Travel<'a>, landmarks: &'t Landmarks, link: Link) -> Self {
-        Proxy { travel, landmarks, link, told: Told::default(), wanted: None }
+        Proxy { travel, landmarks, link, told: Told::default(), wanted: None, is_changed: false }
     }
 
     /// Serves it until it leaves, or is `gone`.
@@ -103,9 +108,23 @@ impl<'t, 'a> Proxy<'t, 'a> {
                 self.told.points.remove(point);
                 b"OK".to_vec()
             }
+            // Memory, registers.
+            [b'M' | b'X' | b'G' | b'P', ..] => {
+                self.is_changed = true;
+                self.ask(packet)?
+            }
             _ => self.ask(packet)?,
         };
         self.say(&answer)
+    }
+
+    /// Says that another machine comes, which nobody wrote to.
+    fn forget_changes(&mut self) -> Result<()> {
+        if mem::take(&mut self.is_changed) {
+            let text = to_hex(FORGOTTEN.as_bytes());
+            self.say(&[b"O", text.as_slice()].concat())?;
+        }
+        Ok(())
     }
 
     /// Forward, to the next breakpoint or behind the next write to a watchpoint; or to the end.
@@ -122,7 +141,11 @@ impl<'t, 'a> Proxy<'t, 'a> {
             Some(Hit { at, wrote_to: None, .. }) => (at, String::new()),
             Some(Hit { at, wrote_to: Some(to), .. }) => (at + 1, format!("watch:{to:x};")),
         };
-        self.travel.on_to(place)?;
+        match self.is_changed {
+            true => self.travel.to(place)?,
+            false => self.travel.on_to(place)?,
+        }
+        self.forget_changes()?;
         self.arrive()?;
         Ok(self.stop_reply(&why))
     }
@@ -157,6 +180,7 @@ impl<'t, 'a> Proxy<'t, 'a> {
 
     /// A machine at `place`, and what is said of that: `why` it stands there.
     fn stand_at(&mut self, place: u64, why: &str) -> Result<Vec<u8>> {
+        self.forget_changes()?;
         self.travel.to(place)?;
         self.arrive()?;
         Ok(self.stop_reply(why))

@@ -182,7 +182,7 @@ impl<'a> Stage<'a> {
             match self.save(&replay) {
                 Ok(saved) => self.saved.push(saved),
                 Err(why) => {
-                    self.forget(&why);
+                    self.forget(&format!("{why} (is the disk with {} full?)", self.dir.display()));
                     break;
                 }
             }
