@@ -20,8 +20,8 @@ BASELINE     := $(RUNNER) generate baseline target/results.json --without livepa
 	--without selftest
 
 .PHONY: run bench build image test-build setup test docs-test suites-test test-all test-xl soak coverage \
-	fuzzer fuzz fuzz-host test-fuzz test-broken check check-format check-lints check-docs docs unit-test e2e-test \
-	test-hosts test-upstream dist baseline clean
+	fuzzer fuzz fuzz-host test-fuzz test-broken check check-format check-lints check-docs docs unit-test \
+	e2e-test e2e-of-run e2e-of-others test-hosts test-upstream dist baseline clean
 
 ## run: boot the tests under Debian's Xen 4.17, as PV and as PVH dom0
 run: build
@@ -157,8 +157,16 @@ unit-test: test-build
 
 ## e2e-test: the runner's verdicts on guests that misbehave on purpose, under real Xen
 e2e-test: test-build
-	cargo test $(CHECKED) --no-fail-fast --test real_xen --test mutate_real --test coverage_real \
-		--test new_real --test debug_real --test dist_real --test payload_real --test replay_real --test loader_real --test grub_real -- --ignored
+	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target e2e-of-run e2e-of-others
+
+# Two at a time: much of both is waiting. What each prints comes when it is done.
+E2E := cargo test $(CHECKED) --no-fail-fast
+e2e-of-run:
+	$(E2E) --test real_xen --test replay_real --test coverage_real --test dist_real -- --ignored
+
+e2e-of-others:
+	$(E2E) --test new_real --test payload_real --test debug_real --test mutate_real --test loader_real \
+		--test grub_real -- --ignored
 
 clean:
 	cargo clean
