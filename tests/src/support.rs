@@ -251,6 +251,37 @@ pub fn bug_frame(code: &str, at: u32, subject: &str, line: u16) -> Chunk {
     )
 }
 
+/// A feature that no CPU has: a reserved bit of CPUID leaf 1.
+pub const NO_FEATURE: u16 = 10;
+
+/// What is to be altered or put in its place, in an entry of `.altinstructions`.
+pub struct Bytes<'l> {
+    /// So many bytes behind this label.
+    pub at: (&'l str, i64),
+    /// How many.
+    pub length: u8,
+}
+
+/// An entry of `.altinstructions` (`struct alt_instr` in xen/arch/x86/include/asm/alternative.h), for CPUs
+/// with the feature `cpuid`. `padding` bytes behind the original may be overwritten as well.
+pub fn alternative(
+    context: &Context,
+    original: Bytes<'_>,
+    replacement: Bytes<'_>,
+    cpuid: u16,
+    padding: u8,
+) -> Chunk {
+    // Bytes that came with the padding (4008c71d7a).
+    let rest = [padding, 0];
+    let rest = if context.xen.has(Change::AlternativePadding) { &rest[..] } else { &[] };
+    Chunk::new([0; 8])
+        .reloc(0, R_X86_64_PC32, original.at.0, original.at.1)
+        .reloc(4, R_X86_64_PC32, replacement.at.0, replacement.at.1)
+        .then(Chunk::new(cpuid.to_le_bytes()))
+        .then(Chunk::new([original.length, replacement.length]))
+        .then(Chunk::new(rest))
+}
+
 /// The symbol of [`Log`]'s 32 bits.
 pub const LOG: &str = "xtf_log";
 const LOG_ID: &str = "log";

@@ -14,7 +14,7 @@ use livepatch::payload::{
 };
 
 use super::said::{are_lines, messages_during, says};
-use crate::support::{marker, payload, target, try_upload};
+use crate::support::{Bytes, NO_FEATURE, alternative, marker, payload, target, try_upload};
 
 const NAME: &str = "up";
 const RELAS: &str = ".rela.livepatch.funcs";
@@ -24,9 +24,14 @@ type Fault = fn(&mut Elf) -> String;
 
 /// Xen refuses a file with this errno and these words, and says nothing else.
 fn refused(context: &Context, errno: Errno, file: &[u8], why: &str) -> Outcome {
+    refused_with(context, errno, file, format!("{NAME}: {why}"))
+}
+
+/// The same with a whole line.
+fn refused_with(context: &Context, errno: Errno, file: &[u8], line: String) -> Outcome {
     let upload = || try_upload(context, NAME, file).must_be(errno);
-    let at = |stop: Stop| stop.at(format_args!("{why:?}"));
-    says(context, upload, &[format!("{NAME}: {why}")]).map_err(at)
+    let lines = [line];
+    says(context, upload, &lines).map_err(|stop| stop.at(format_args!("{:?}", lines[0])))
 }
 
 /// So with each of the faults.
@@ -345,11 +350,9 @@ const LENGTH: u8 = 7;
 
 /// A payload with code, replacements, and an alternative that is so many bytes behind their beginnings.
 fn altered(context: &Context, orig: i64, repl: i64) -> Result<Payload, Stop> {
-    // For a feature that no CPU has: a reserved bit of CPUID leaf 1.
-    let alternative = Chunk::new([0; 8])
-        .reloc(0, R_X86_64_PC32, "original", orig)
-        .reloc(4, R_X86_64_PC32, "replacement", repl)
-        .then(Chunk::new([10, 0, LENGTH, LENGTH, 0, 0]));
+    let [original, replacement] =
+        [("original", orig), ("replacement", repl)].map(|at| Bytes { at, length: LENGTH });
+    let alternative = alternative(context, original, replacement, NO_FEATURE, 0);
     let nops = Chunk::new(alloc::vec![0x90; CODE]);
     let function = Function::named("xen_extra_version", nops).label("original");
     Ok(payload(context, "-up")?
@@ -382,21 +385,20 @@ fn leads_out(
 /// `prepare_payload`, about alternatives. There is no colon behind the name.
 pub fn alternatives(context: &Context) -> Outcome {
     context.needs(Change::AlternativePlaces)?;
-    let says_of = |file: &[u8], why: &str| {
-        let upload = || try_upload(context, NAME, file).must_be(Errno::EINVAL);
-        says(context, upload, &[format!("{NAME} {why}")])
+    let refused_as = |file: &[u8], why: &str| {
+        refused_with(context, Errno::EINVAL, file, format!("{NAME} {why}"))
     };
     let mut elf = altered(context, 0, 0)?.elf();
     elf.section_mut(".altinstr_replacement").name = ".replacement".into();
     elf.relayout();
     let why = ".altinstructions provided, but no .altinstr_replacement";
-    says_of(&elf.to_bytes(), why)?;
+    refused_as(&elf.to_bytes(), why)?;
     let bare = payload(context, "-up")?.hook(Hook::PostApply, HookBody::Null).section(
         Area::loaded(".altinstructions", 0, 1),
         "alternative",
         [0; 14],
     );
-    says_of(&bare.to_bytes(), "Alternatives provided, but no .text")?;
+    refused_as(&bare.to_bytes(), "Alternatives provided, but no .text")?;
 
     let patch = altered(context, CODE as i64 - 1, 0)?;
     leads_out(context, &patch, "orig", CODE as u64 - 1, "payload text", CODE)?;

@@ -8,7 +8,7 @@ use livepatch::payload::{Area, Chunk, Data, Elf, Function, Hook, HookBody, Paylo
 
 use super::claims::{EINVAL, MARK, base, each, file_accepted, file_refused, file_shows};
 use super::probe::{self, YES};
-use crate::support::target;
+use crate::support::{Bytes, NO_FEATURE, alternative, target};
 
 const ALT: Area = Area::loaded(".altinstructions", 0, 1);
 const REPLACEMENTS: Area = Area::loaded(".altinstr_replacement", 0, 1);
@@ -189,8 +189,6 @@ const ROOM: u8 = 16;
 
 /// A feature that Xen requires: long mode.
 const LONG_MODE: u16 = 2 * 32 + 29;
-/// A feature that no CPU has: a reserved bit of CPUID leaf 1.
-const RESERVED: u16 = 10;
 
 /// One `struct alt_instr`: some bytes of code and what to put in their place.
 #[derive(Clone, Copy)]
@@ -212,21 +210,13 @@ impl Alternative {
     const USED: Self =
         Self { orig: 0, repl: 0, cpuid: LONG_MODE, orig_len: 7, repl_len: 7, pad_len: 0 };
     /// It would, on another CPU: nothing is written.
-    const UNUSED: Self = Self { cpuid: RESERVED, ..Self::USED };
+    const UNUSED: Self = Self { cpuid: NO_FEATURE, ..Self::USED };
 
     /// As it is in the section, for code and replacements with these labels.
     fn chunk(&self, c: &Context, original: &str, replacement: &str) -> Chunk {
-        let [low, high] = self.cpuid.to_le_bytes();
-        let lengths = [self.orig_len, self.repl_len];
-        // Bytes that came with the padding (4008c71d7a).
-        let rest = [self.pad_len, 0];
-        let rest = if c.xen.has(Change::AlternativePadding) { &rest[..] } else { &[] };
-        Chunk::new([0; 8])
-            .reloc(0, R_X86_64_PC32, original, self.orig)
-            .reloc(4, R_X86_64_PC32, replacement, self.repl)
-            .then(Chunk::new([low, high]))
-            .then(Chunk::new(lengths))
-            .then(Chunk::new(rest))
+        let original = Bytes { at: (original, self.orig), length: self.orig_len };
+        let replacement = Bytes { at: (replacement, self.repl), length: self.repl_len };
+        alternative(c, original, replacement, self.cpuid, self.pad_len)
     }
 
     /// A payload with code, replacements, a constant, and this alternative for the labels.
