@@ -124,14 +124,25 @@ pub fn mutate(args: &MutateArgs) -> Result<Exit> {
 fn read_any(paths: &[PathBuf], build: &Build) -> Result<HashMap<Id, SettledMutant>> {
     let xen = sha256(build.binary.bytes());
     let mut all = HashMap::new();
-    for path in paths {
-        let known = Journal::read_any(path, &xen)?;
-        if known.is_empty() {
-            note(&format!("{} has no result for this Xen", path.display()));
-        }
-        journal::merge(&mut all, known.into_values());
+    for known in read_each(paths, "this Xen", |path| Journal::read_any(path, &xen)) {
+        journal::merge(&mut all, known?.into_values());
     }
     Ok(all)
+}
+
+/// What `read` finds in each of these files; says of which it finds nothing about `what`.
+fn read_each(
+    paths: &[PathBuf],
+    what: &str,
+    read: impl Fn(&Path) -> Result<HashMap<Id, SettledMutant>>,
+) -> impl Iterator<Item = Result<HashMap<Id, SettledMutant>>> {
+    paths.iter().map(move |path| {
+        let known = read(path)?;
+        if known.is_empty() {
+            note(&format!("{} has no result for {what}", path.display()));
+        }
+        Ok(known)
+    })
 }
 
 /// What to break, each kind once. A mutant that the user names may be of any kind.
@@ -204,14 +215,10 @@ impl Measure<'_> {
     /// What the files have on this Xen, image and selection.
     fn of_this_campaign(&self) -> Result<HashMap<Id, SettledMutant>> {
         let subject = self.subject()?;
+        let what = "this Xen, image and selection";
         let mut all = HashMap::new();
-        for path in &self.args.read {
-            let known = Journal::read(path, &subject)?;
-            if known.is_empty() {
-                let path = path.display();
-                note(&format!("{path} has no result for this Xen, image and selection"));
-            }
-            all.extend(known);
+        for known in read_each(&self.args.read, what, |path| Journal::read(path, &subject)) {
+            all.extend(known?);
         }
         Ok(all)
     }
