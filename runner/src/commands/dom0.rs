@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::base::exit::{Error, IoContext, Result};
 use crate::base::output::note;
 use crate::base::process::die_with_parent;
-use crate::base::shell::quote;
+use crate::base::shell::{self, quote};
 use crate::base::signals::StopSignal;
 use crate::cli::Dom0Args;
 use crate::commands::chosen;
@@ -96,7 +96,7 @@ fn run(command: &mut Command, stop: &StopSignal) -> Result<ExitStatus> {
 fn line(command: &[String]) -> String {
     match command {
         [line] => line.clone(),
-        words => words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+        words => shell::line(words),
     }
 }
 

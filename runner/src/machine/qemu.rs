@@ -15,7 +15,7 @@ use protocol::cmdline::{self, CMDLINE_MAX, EXIT, FW_CFG, REBOOT, WAIT};
 
 use crate::base::exit::{Error, Result};
 use crate::base::process::{ChildGuard, Tool};
-use crate::base::shell::{quote, quote_path};
+use crate::base::shell::{self, quote_path};
 use crate::machine::Boot;
 use crate::machine::boot::ConsoleProcess;
 use crate::machine::command_lines;
@@ -309,7 +309,7 @@ impl Invocation {
     fn command(&self) -> String {
         let program = self.program.to_string_lossy();
         let parts = std::iter::once(program.as_ref()).chain(self.args.iter().map(String::as_str));
-        parts.map(quote).collect::<Vec<_>>().join(" ")
+        shell::line(parts)
     }
 
     /// A shell line that works from anywhere, with a folder of its own for the links to the image and

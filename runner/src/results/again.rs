@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use protocol::metadata::Environment;
 
 use super::{Document, Test};
-use crate::base::shell::{quote, quote_path};
+use crate::base::shell::{self, quote, quote_path};
 use crate::base::status::Status;
 use crate::judge::Cause;
 
@@ -34,7 +34,7 @@ impl Again {
         words.extend(self.xens.get(xen)?.iter().map(String::as_str));
         words.extend(["--env", environment.name()]);
         words.extend(self.options.iter().map(String::as_str));
-        Some(words.into_iter().map(quote).collect::<Vec<_>>().join(" "))
+        Some(shell::line(words))
     }
 }
 

@@ -22,7 +22,7 @@ use protocol::programs::{PERFORMED, REPRODUCER};
 use crate::base::exit::{Error, Exit, IoContext, Result};
 use crate::base::output::write_out;
 use crate::base::plural::count;
-use crate::base::shell::quote;
+use crate::base::shell;
 use crate::cli::{MinimizeArgs, ReplayArgs};
 use crate::commands::{chosen, testbed};
 use crate::machine::qemu::BootMode;
@@ -131,7 +131,7 @@ fn debug_command(args: &ReplayArgs) -> Option<String> {
         words.extend(value.into_iter().flat_map(|value| [option.to_owned(), value]));
     }
     words.extend(fetch.offline.then(|| "--offline".to_owned()));
-    Some(words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
+    Some(shell::line(words))
 }
 
 /// Whether a file can be written there, before hours are spent on what is to be in it.

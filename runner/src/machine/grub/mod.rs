@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::exit::{Error, Result};
 use crate::base::process::Tool;
-use crate::base::shell::quote;
+use crate::base::shell;
 
 /// Where GRUB looks for its configuration on the medium.
 pub const CONFIGURATION: &str = "boot/grub/grub.cfg";
@@ -48,7 +48,7 @@ fn arguments(at: &str, contents: &Contents) -> Vec<String> {
 /// The command for a shell that makes the medium.
 pub fn shell(at: &str, contents: &Contents) -> String {
     let words = [MAKER.to_owned()].into_iter().chain(arguments(at, contents));
-    words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ") + " 2>mkrescue.log"
+    shell::line(words) + " 2>mkrescue.log"
 }
 
 /// Makes the medium `at` in the folder `dir`.

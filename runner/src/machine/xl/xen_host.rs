@@ -13,7 +13,7 @@ use super::domain::Domain;
 use super::host_shell::HostShell;
 use crate::base::exit::{Error, Result};
 use crate::base::process::ChildGuard;
-use crate::base::shell::quote;
+use crate::base::shell::{self, quote};
 use crate::machine::boot::{ConsoleProcess, describe};
 
 /// Runs a domain, where xl is.
@@ -99,8 +99,7 @@ impl ConsoleProcess for AgentRun {
     }
 
     fn shell(&self) -> String {
-        let words = self.site.place.words(&self.line);
-        words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+        shell::line(self.site.place.words(&self.line))
     }
 
     fn start(&self, _: &Path, stderr: File) -> io::Result<ChildGuard> {

@@ -6,7 +6,7 @@ use super::link::link_to;
 use super::look::{kinds, time};
 use super::page::Page;
 use crate::base::plural::count;
-use crate::base::shell::quote;
+use crate::base::shell;
 use crate::results::{Document, Test};
 
 /// What a filter can ask for: its class, its name, and what it means.
@@ -68,7 +68,7 @@ impl Page<'_> {
                         @if !run.qemu.is_empty() { " with " (run.qemu) }
                     }
                     dl {
-                        dt { "Command" } dd { code { (line(&run.command)) } }
+                        dt { "Command" } dd { code { (shell::line(&run.command)) } }
                         dt { "Folder" } dd { code { (run.directory.display()) } }
                         @if !run.image_sha256.is_empty() {
                             dt { "Image" } dd {
@@ -164,9 +164,4 @@ fn tiles(name: &str, tiles: &[(usize, &str, &str)]) -> Markup {
             }
         }
     }
-}
-
-/// The command as a line for a shell.
-fn line(command: &[String]) -> String {
-    command.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }

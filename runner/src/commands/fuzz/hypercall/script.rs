@@ -10,6 +10,7 @@ use protocol::programs::HYPERCALL_FUZZ;
 use super::flaw::Flaw;
 use super::round::{Calls, Round, Rounds};
 use crate::base::exit::{IoContext, Result};
+use crate::base::shell;
 use crate::cli::{DomainBackend, HypercallArgs};
 use crate::xen::hypervisor::XenUnderTest;
 
@@ -68,6 +69,5 @@ fn command(
     option("--config", args.bed.on.config.as_ref().map(text));
     option("--image", args.bed.image.as_ref().map(text));
     option("--cmdline", Some(told));
-    let words = words.iter().map(|word| shlex::try_quote(word).unwrap_or(word.into()));
-    format!("exec xtf-runner {}", words.collect::<Vec<_>>().join(" "))
+    format!("exec xtf-runner {}", shell::line(words))
 }
