@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 #[path = "fixtures/each.rs"]
@@ -19,6 +19,12 @@ fn runner(words: &[&str]) -> (Option<i32>, String) {
         command.current_dir(workspace).args(words).output().unwrap();
     let text = [stdout, stderr].concat();
     (status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The folder of the one boot of the run whose logs are in the folder `run`.
+fn boot_of(run: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| path.is_dir()).unwrap()
 }
 
 /// Goes back by an instruction, and forward again; lists hypercalls.
@@ -93,8 +99,7 @@ fn a_long_way_back_begins_at_a_machine_that_was_saved() {
             return;
         }
         // The last machine was saved when the console had begun to speak.
-        let boot = fs::read_dir(dir.path().join("latest")).unwrap().map(|entry| entry.unwrap());
-        let boot = boot.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+        let boot = boot_of(&dir.path().join("latest"));
         let [all, last] = ["console.log", "replayed.log"]
             .map(|file| String::from_utf8_lossy(&fs::read(boot.join(file)).unwrap()).into_owned());
         let first = last.lines().next().expect(&said);
@@ -238,8 +243,7 @@ fn a_boot_is_the_same_each_time() {
     assert!(said.contains(&format!("{end} of {}", &end["instruction ".len()..])), "{said}");
 
     // One at a time.
-    let mut folders = fs::read_dir(&latest).unwrap().map(|entry| entry.unwrap().path());
-    let folder = folders.find(|path| path.is_dir()).unwrap();
+    let folder = boot_of(&latest);
     let mut held = Command::new("flock");
     held.arg(&folder).arg(env!("CARGO_BIN_EXE_xtf-runner")).args(again).args(["--trace", "panic"]);
     let Output { status, stderr, .. } = held.output().unwrap();
@@ -248,8 +252,7 @@ fn a_boot_is_the_same_each_time() {
     assert!(said.contains("another debug looks at the boot"), "{said}");
 
     // What goes another way than before is no replay.
-    let mut entries = fs::read_dir(&latest).unwrap().map(|entry| entry.unwrap().path());
-    let recording = entries.find(|path| path.is_dir()).unwrap().join("recording.json");
+    let recording = folder.join("recording.json");
     let mut known: serde_json::Value =
         serde_json::from_slice(&fs::read(&recording).unwrap()).unwrap();
     known["hash"] = 1.into();

@@ -107,7 +107,6 @@ impl Subject {
         let dir = new_folder(args, config, stop, &title_of(from))?;
         let logs = BootLogs::create(dir.clone(), None, None)?;
         link_again(from, &dir)?;
-        recipe.write(&dir)?;
         let found = Found::Unrecorded(Box::new(Unrecorded { before: Some(before), logs }));
         Ok((Subject { recipe, dir, version }, found))
     }
@@ -137,7 +136,6 @@ impl Subject {
         for (name, target) in &files {
             fs::copy(target, dir.join(name)).io("copy", target)?;
         }
-        recipe.write(&dir)?;
         let version = recipe.qemu.clone();
         Ok((Subject { recipe, dir, version }, Unrecorded { before: Some(before), logs }))
     }

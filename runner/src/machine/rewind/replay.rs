@@ -74,7 +74,7 @@ pub struct Stage<'a> {
     /// Who may have enough of it; not while gdb takes Ctrl-C for itself.
     pub stop: Option<&'a StopSignal>,
     /// Machines that were saved on the way, in its order.
-    pub saved: Vec<Saved>,
+    saved: Vec<Saved>,
     /// Where the boot ends, once that is known.
     pub end: Option<Moment>,
 }
@@ -190,7 +190,7 @@ impl<'a> Stage<'a> {
         }
         match replay.go(place, 1, self.stop).map_err(|why| self.failed(&why))? {
             Reached::There if !self.is_astray(replay.now()?) => Ok(replay),
-            // Why is known to who tries again.
+            // The next try says what is wrong.
             _ => self.at(place),
         }
     }
